@@ -1,0 +1,19 @@
+"""The Django application."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class ClientCertConfig(AppConfig):
+    """``django_clientcert`` in ``INSTALLED_APPS``."""
+
+    name = "django_clientcert"
+    label = "django_clientcert"
+    verbose_name = _("Client certificates")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        from . import checks  # noqa: F401

@@ -1,0 +1,409 @@
+"""DER to ``ClientCertificate``: frozen, lazy, and never surprised.
+
+The fingerprint costs one hash and no parsing. Everything else is read when it is
+asked for, each part on its own, so that a broken extension hides nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes,
+)
+
+from . import attribute_types, der
+from .exceptions import CertificateParseError
+from .names import DistinguishedName
+
+T = TypeVar("T")
+
+KEY_USAGE = "2.5.29.15"
+SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
+BASIC_CONSTRAINTS = "2.5.29.19"
+CERTIFICATE_POLICIES = "2.5.29.32"
+EXTENDED_KEY_USAGE = "2.5.29.37"
+
+CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
+ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0"
+
+UPN = "1.3.6.1.4.1.311.20.2.3"
+
+# GeneralName choices (RFC 5280, 4.2.1.6): context tags
+_OTHER_NAME = 0xA0
+_RFC822_NAME = 0x81
+_DNS_NAME = 0x82
+_DIRECTORY_NAME = 0xA4
+_URI = 0x86
+_IP_ADDRESS = 0x87
+
+# The names of the key usage bits, in the order of the bit string (4.2.1.3)
+KEY_USAGE_BITS = (
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One extension: the dotted type, its criticality and the DER inside."""
+
+    oid: str
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True)
+class SubjectAlternativeNames:
+    """The alternative names by kind, each as text, in the certificate's order."""
+
+    emails: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    upns: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.emails
+            or self.dns
+            or self.uris
+            or self.upns
+            or self.ips
+            or self.others
+        )
+
+
+class ClientCertificate:
+    """An end-entity certificate that a TLS client presented.
+
+    Equal when the DER is equal. Every property below ``fingerprint`` may raise
+    ``CertificateParseError`` and nothing else; what it found is kept. Immutable,
+    so one object may serve many threads.
+    """
+
+    der: bytes
+
+    def __init__(self, der: bytes) -> None:
+        # object.__setattr__: instances are frozen below
+        object.__setattr__(self, "der", bytes(der))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ClientCertificate):
+            return NotImplemented
+        return self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.short_fingerprint}>"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER: 64 lower-case hex digits."""
+        return self.fingerprint_bytes.hex()
+
+    @cached_property
+    def fingerprint_bytes(self) -> bytes:
+        """SHA-256 of the DER: 32 bytes."""
+        return hashlib.sha256(self.der).digest()
+
+    @property
+    def short_fingerprint(self) -> str:
+        """The first 16 hex digits: for logs."""
+        return self.fingerprint[:16]
+
+    @cached_property
+    def sha1_fingerprint(self) -> str:
+        """SHA-1 of the DER, 40 hex digits: to compare by eye, never to match."""
+        return hashlib.sha1(self.der, usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def x509(self) -> x509.Certificate:
+        """The certificate as ``cryptography`` has it.
+
+        Its own attributes may raise ``ValueError`` and more; prefer those here.
+
+        Raises:
+            CertificateParseError: not a certificate (RFC 5280, 4.1).
+        """
+        return _guarded(
+            lambda: x509.load_der_x509_certificate(self.der), "not a certificate"
+        )
+
+    @cached_property
+    def _fields(self) -> tuple[der.Element, ...]:
+        """The elements of the TBSCertificate from the serial number on."""
+
+        def read() -> tuple[der.Element, ...]:
+            tbs = der.children(self.der)[0]
+            fields = der.children(tbs.encoded)
+            if fields[0].tag == 0xA0:  # version
+                fields = fields[1:]
+            if len(fields) < 6 or fields[0].tag != der.INTEGER:
+                raise der.DerError("fields are missing")
+            return tuple(fields)
+
+        return _guarded(read, "not a certificate")
+
+    @cached_property
+    def serial_number(self) -> int:
+        """The serial number. RFC 5280 wants it positive; it may be anything."""
+        return _guarded(lambda: der.integer(self._fields[0].content), "serial number")
+
+    @property
+    def serial_number_hex(self) -> str:
+        """The serial number as lower-case hex pairs, as OpenSSL prints it."""
+        sign, digits = ("-" if self.serial_number < 0 else ""), (
+            f"{abs(self.serial_number):x}"
+        )
+        return sign + digits.zfill(len(digits) + len(digits) % 2)
+
+    @cached_property
+    def issuer_der(self) -> bytes:
+        """The issuer's Name as it stands in the certificate, DER."""
+        return self._fields[2].encoded
+
+    @cached_property
+    def subject_der(self) -> bytes:
+        """The subject's Name as it stands in the certificate, DER."""
+        return self._fields[4].encoded
+
+    @cached_property
+    def issuer(self) -> DistinguishedName:
+        """The issuer's distinguished name."""
+        return DistinguishedName.from_der(self.issuer_der)
+
+    @cached_property
+    def subject(self) -> DistinguishedName:
+        """The subject's distinguished name; it may be empty."""
+        return DistinguishedName.from_der(self.subject_der)
+
+    @cached_property
+    def public_key_der(self) -> bytes:
+        """The SubjectPublicKeyInfo as it stands in the certificate, DER.
+
+        ``public_key().public_bytes()`` of cryptography encodes it anew, which
+        differs for RSA-PSS keys and others.
+        """
+        return self._fields[5].encoded
+
+    @cached_property
+    def public_key_bytes(self) -> bytes:
+        """SHA-256 of the SubjectPublicKeyInfo: 32 bytes."""
+        return hashlib.sha256(self.public_key_der).digest()
+
+    @property
+    def public_key_fingerprint(self) -> str:
+        """SHA-256 of the SubjectPublicKeyInfo: 64 lower-case hex digits."""
+        return self.public_key_bytes.hex()
+
+    @cached_property
+    def public_key(self) -> CertificatePublicKeyTypes:
+        """The public key as ``cryptography`` has it."""
+        return _guarded(lambda: self.x509.public_key(), "public key")
+
+    @cached_property
+    def not_before(self) -> dt.datetime:
+        """The first moment of validity, UTC (RFC 5280, 4.1.2.5: inclusive)."""
+        return _guarded(lambda: self.x509.not_valid_before_utc, "validity")
+
+    @cached_property
+    def not_after(self) -> dt.datetime:
+        """The last moment of validity, UTC (RFC 5280, 4.1.2.5: inclusive)."""
+        return _guarded(lambda: self.x509.not_valid_after_utc, "validity")
+
+    @cached_property
+    def extensions(self) -> Mapping[str, Extension]:
+        """The extensions by their dotted type.
+
+        Raises:
+            CertificateParseError: not readable, or one type twice (RFC 5280, 4.2).
+        """
+        return _guarded(self._read_extensions, "extensions")
+
+    def _read_extensions(self) -> dict[str, Extension]:
+        extensions: dict[str, Extension] = {}
+        wrapped = [one for one in self._fields[6:] if one.tag == 0xA3]
+        if not wrapped:
+            return extensions
+        for item in der.children(der.only(wrapped[0].content, der.SEQUENCE).encoded):
+            parts = der.children(item.encoded)
+            if parts[0].tag != der.OBJECT_IDENTIFIER:
+                raise der.DerError("an extension without a type")
+            oid = der.object_identifier(parts[0].content)
+            critical = len(parts) == 3 and der.boolean(
+                der.only(parts[1].encoded, der.BOOLEAN).content
+            )
+            value = der.only(parts[-1].encoded, der.OCTET_STRING).content
+            if len(parts) not in (2, 3):
+                raise der.DerError("an extension of another shape")
+            if oid in extensions:
+                raise der.DerError(f"the extension {oid} twice")
+            extensions[oid] = Extension(oid, critical, value)
+        return extensions
+
+    @cached_property
+    def is_ca(self) -> bool:
+        """Whether basicConstraints says that this is a CA's certificate."""
+
+        def read(value: bytes) -> bool:
+            parts = der.children(value)
+            return (
+                bool(parts)
+                and parts[0].tag == der.BOOLEAN
+                and der.boolean(parts[0].content)
+            )
+
+        return bool(self._extension(BASIC_CONSTRAINTS, read))
+
+    @cached_property
+    def key_usage(self) -> frozenset[str] | None:
+        """The key usages by RFC 5280's names; None without the extension."""
+
+        def read(value: bytes) -> frozenset[str]:
+            content = der.only(value, der.BIT_STRING).content
+            if not content or content[0] > 7:
+                raise der.DerError("not a bit string")
+            bits = "".join(f"{octet:08b}" for octet in content[1:])
+            return frozenset(
+                name
+                for name, bit in zip(KEY_USAGE_BITS, bits, strict=False)
+                if bit == "1"
+            )
+
+        return self._extension(KEY_USAGE, read)
+
+    @cached_property
+    def extended_key_usage(self) -> tuple[str, ...] | None:
+        """The extended key usages, dotted; None without the extension."""
+
+        def read(value: bytes) -> tuple[str, ...]:
+            return tuple(
+                der.object_identifier(
+                    der.only(one.encoded, der.OBJECT_IDENTIFIER).content
+                )
+                for one in der.children(value)
+            )
+
+        return self._extension(EXTENDED_KEY_USAGE, read)
+
+    @cached_property
+    def policies(self) -> tuple[str, ...]:
+        """The certificate policies, dotted (RFC 5280, 4.2.1.4)."""
+
+        def read(value: bytes) -> tuple[str, ...]:
+            return tuple(
+                der.object_identifier(der.children(one.encoded)[0].content)
+                for one in der.children(value)
+            )
+
+        return self._extension(CERTIFICATE_POLICIES, read) or ()
+
+    @cached_property
+    def subject_alternative_names(self) -> SubjectAlternativeNames:
+        """The subject alternative names by kind; empty without the extension.
+
+        Raises:
+            CertificateParseError: one of them is not what its kind demands.
+        """
+        names = self._extension(SUBJECT_ALTERNATIVE_NAME, _read_general_names)
+        return names or SubjectAlternativeNames()
+
+    @property
+    def common_names(self) -> tuple[str | None, ...]:
+        """The common names of the subject; None for one that cannot be read."""
+        return tuple(self.subject.values(attribute_types.COMMON_NAME))
+
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether subject and issuer are the same name (RFC 5280, 6.1)."""
+        return self.subject_der == self.issuer_der
+
+    def _extension(self, oid: str, read: Callable[[bytes], T]) -> T | None:
+        """Return what *read* makes of one extension; None where it is absent."""
+        extension = self.extensions.get(oid)
+        if extension is None:
+            return None
+        value = extension.value
+        return _guarded(lambda: read(value), f"extension {oid}")
+
+
+def _read_general_names(value: bytes) -> SubjectAlternativeNames:
+    kinds: dict[str, list[str]] = {
+        "emails": [],
+        "dns": [],
+        "uris": [],
+        "upns": [],
+        "ips": [],
+        "others": [],
+    }
+    ia5 = {_RFC822_NAME: "emails", _DNS_NAME: "dns", _URI: "uris"}
+    for name in der.children(value):
+        if name.tag in ia5:
+            kinds[ia5[name.tag]].append(name.content.decode("ascii"))
+        elif name.tag == _IP_ADDRESS:
+            kinds["ips"].append(str(ip_address(name.content)))
+        elif name.tag == _OTHER_NAME:
+            type_id, wrapped = der.read_all(name.content)
+            oid = der.object_identifier(
+                der.only(type_id.encoded, der.OBJECT_IDENTIFIER).content
+            )
+            if oid == UPN:
+                text, end = der.read(wrapped.content)
+                if end != len(wrapped.content):
+                    raise der.DerError("bytes after a user principal name")
+                kinds["upns"].append(der.text(text))
+            else:
+                kinds["others"].append(f"otherName {oid}=#{wrapped.content.hex()}")
+        elif name.tag == _DIRECTORY_NAME:
+            kinds["others"].append(
+                f"directoryName {DistinguishedName.from_der(name.content)}"
+            )
+        else:
+            kinds["others"].append(f"[{name.tag & 0x1F}] #{name.content.hex()}")
+    return SubjectAlternativeNames(**{k: tuple(v) for k, v in kinds.items()})
+
+
+def _guarded(read: Callable[[], T], what: str) -> T:
+    """Return what *read* returns; every way a certificate can break is one error."""
+    try:
+        return read()
+    except CertificateParseError:
+        raise
+    except (
+        ValueError,
+        IndexError,
+        OverflowError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        # where warnings are errors, a certificate that earns one is refused
+        Warning,
+    ) as error:
+        raise CertificateParseError(f"{what}: {error}") from error

@@ -1,0 +1,187 @@
+"""The settings: read on every access, never copied at import."""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Union
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from .proxies import Proxy, ProxyConfigurationError, get_proxy, meta_key
+
+Network = Union[IPv4Network, IPv6Network]
+
+UNIX = "unix"
+
+
+class Settings:
+    """``CLIENTCERT_*`` of the project, one property each, with its default.
+
+    A value that cannot be used raises ``ImproperlyConfigured``: nothing is ever
+    switched off by an empty or misspelt value. ``manage.py check`` says it first.
+    """
+
+    @property
+    def CLIENTCERT_PROXY(self) -> Proxy:
+        """Preset name, dict or dotted path of one. Default: ``"ingress-nginx"``."""
+        value = getattr(settings, "CLIENTCERT_PROXY", "ingress-nginx")
+        try:
+            if isinstance(value, str) and "." in value:
+                value = import_string(value)
+            return get_proxy(value)
+        except (ProxyConfigurationError, ImportError) as error:
+            raise ImproperlyConfigured(f"CLIENTCERT_PROXY: {error}.") from error
+
+    @property
+    def CLIENTCERT_TRUSTED_PROXIES(self) -> TrustedProxies:
+        """Networks whose socket peer may speak, or ``"unix"``. Default: nobody."""
+        value = getattr(settings, "CLIENTCERT_TRUSTED_PROXIES", None)
+        if value is None:
+            return NOBODY
+        if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+            raise ImproperlyConfigured(
+                "CLIENTCERT_TRUSTED_PROXIES is a list of networks, such as "
+                '["10.42.0.0/16"].'
+            )
+        return _trusted_proxies(tuple(value))
+
+    @property
+    def CLIENTCERT_PROXY_VERIFIES(self) -> bool:
+        """Whether the proxy validates the path. Default: what the preset says."""
+        value = getattr(settings, "CLIENTCERT_PROXY_VERIFIES", None)
+        if value is None:
+            return self.CLIENTCERT_PROXY.verifies
+        return _boolean("CLIENTCERT_PROXY_VERIFIES", value)
+
+    @property
+    def CLIENTCERT_HOSTS(self) -> tuple[str, ...] | None:
+        """Host names the proxy sets the headers for. Default: None, all of them."""
+        value = getattr(settings, "CLIENTCERT_HOSTS", None)
+        if value is None:
+            return None
+        if (
+            isinstance(value, str)
+            or not value
+            or not all(isinstance(one, str) and one for one in value)
+        ):
+            raise ImproperlyConfigured(
+                "CLIENTCERT_HOSTS is a list of host names; leave it out for all."
+            )
+        return tuple(one.lower() for one in value)
+
+    @property
+    def CLIENTCERT_PROXY_SECRET(self) -> tuple[str, tuple[str, ...]] | None:
+        """Header and one or two secrets that the proxy adds. Default: None.
+
+        ``("X-Proxy-Secret", "…")`` or ``("X-Proxy-Secret", ["new", "old"])``.
+        """
+        value = getattr(settings, "CLIENTCERT_PROXY_SECRET", None)
+        if value is None:
+            return None
+        try:
+            header, secrets = value
+        except (TypeError, ValueError):
+            header, secrets = "", ()
+        if isinstance(secrets, str):
+            secrets = (secrets,)
+        if (
+            not isinstance(header, str)
+            or not header
+            or not isinstance(secrets, (list, tuple))
+            or not 1 <= len(secrets) <= 2
+            or not all(isinstance(one, str) and one for one in secrets)
+        ):
+            raise ImproperlyConfigured(
+                "CLIENTCERT_PROXY_SECRET is a header name and one or two secrets, "
+                'such as ("X-Proxy-Secret", ["new", "old"]).'
+            )
+        return meta_key(header), tuple(secrets)
+
+    @property
+    def CLIENTCERT_REQUIRE_SECURE(self) -> bool:
+        """Refuse the header unless the request ``is_secure()``. Default: True."""
+        return _boolean(
+            "CLIENTCERT_REQUIRE_SECURE",
+            getattr(settings, "CLIENTCERT_REQUIRE_SECURE", True),
+        )
+
+    @property
+    def CLIENTCERT_MAX_HEADER_BYTES(self) -> int:
+        """A longer value is refused before any work. Default: 16384 bytes."""
+        return _positive(
+            "CLIENTCERT_MAX_HEADER_BYTES",
+            getattr(settings, "CLIENTCERT_MAX_HEADER_BYTES", 16384),
+        )
+
+    @property
+    def CLIENTCERT_LAST_USED_INTERVAL(self) -> dt.timedelta | None:
+        """How often ``last_used_at`` of a mapping may be written. Default: 15 min.
+
+        A timedelta or seconds; None never writes it.
+        """
+        value = getattr(
+            settings, "CLIENTCERT_LAST_USED_INTERVAL", dt.timedelta(minutes=15)
+        )
+        if value is None or isinstance(value, dt.timedelta):
+            return value
+        seconds = _positive("CLIENTCERT_LAST_USED_INTERVAL", value)
+        return dt.timedelta(seconds=seconds)
+
+    @property
+    def CLIENTCERT_INBOX_SIZE(self) -> int:
+        """How many unknown certificates are kept. Default: 1000; 0 turns it off."""
+        value = getattr(settings, "CLIENTCERT_INBOX_SIZE", 1000)
+        if value == 0 and not isinstance(value, bool):
+            return 0
+        return _positive("CLIENTCERT_INBOX_SIZE", value)
+
+
+NAMES = tuple(name for name in vars(Settings) if name.startswith("CLIENTCERT_"))
+
+
+class TrustedProxies:
+    """Who may speak for a client: networks, and perhaps a Unix socket."""
+
+    def __init__(self, networks: tuple[Network, ...], *, unix: bool) -> None:
+        self.networks = networks
+        self.unix = unix
+
+    def __bool__(self) -> bool:
+        return bool(self.networks) or self.unix
+
+
+NOBODY = TrustedProxies((), unix=False)
+
+
+@lru_cache(maxsize=16)
+def _trusted_proxies(values: tuple[str, ...]) -> TrustedProxies:
+    networks = []
+    for value in values:
+        if value == UNIX:
+            continue
+        try:
+            networks.append(ip_network(value))
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"CLIENTCERT_TRUSTED_PROXIES: {error}."
+            ) from error
+    return TrustedProxies(tuple(networks), unix=UNIX in values)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ImproperlyConfigured(f"{name} is True or False, not {value!r}.")
+    return value
+
+
+def _positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ImproperlyConfigured(f"{name} is a positive whole number, not {value!r}.")
+    return value
+
+
+conf = Settings()

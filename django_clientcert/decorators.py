@@ -1,0 +1,125 @@
+"""``@client_cert_required``: a view for mapped client certificates only."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any, TypeVar, cast, overload
+
+from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.http import HttpRequest
+
+from .evaluation import Decision
+from .exceptions import Reason
+from .requests import RequestState, get_state
+
+logger = logging.getLogger("django_clientcert")
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class ClientCertRequired(PermissionDenied):
+    """The view demands a client certificate and there is none that is accepted.
+
+    Django answers 403 through the project's ``handler403``. The text is empty, so
+    nothing of the reason can reach the page; ``reason`` is for the log.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__()
+        self.reason = reason
+        self.detail = detail
+
+
+@overload
+def client_cert_required(view: View) -> View: ...
+
+
+@overload
+def client_cert_required(
+    *, authority: str | Iterable[str] | None = None
+) -> Callable[[View], View]: ...
+
+
+def client_cert_required(
+    view: View | None = None, *, authority: str | Iterable[str] | None = None
+) -> View | Callable[[View], View]:
+    """Let only requests with an accepted client certificate into a view.
+
+    Works bare and with arguments, on sync and async views. *authority* names the
+    certificate authorities of which one must have vouched for the certificate; a
+    pin without an authority is refused then.
+
+    Raises (in the view):
+        PermissionDenied: no certificate, or a refused one.
+        ImproperlyConfigured: ``ClientCertMiddleware`` is not installed.
+    """
+    names = (
+        None
+        if authority is None
+        else frozenset({authority} if isinstance(authority, str) else authority)
+    )
+
+    def decorate(view: View) -> View:
+        if iscoroutinefunction(view):
+
+            @wraps(view)
+            async def awrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+                check_decision(await require_state(request).adecide(), names)
+                return await view(request, *args, **kwargs)
+
+            return cast(View, awrapper)
+
+        @wraps(view)
+        def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            check_decision(require_state(request).decide(), names)
+            return view(request, *args, **kwargs)
+
+        return cast(View, wrapper)
+
+    return decorate if view is None else decorate(view)
+
+
+def require_state(request: HttpRequest) -> RequestState:
+    """Return what the middleware left on *request*.
+
+    Raises:
+        ImproperlyConfigured: it has left nothing.
+    """
+    state = get_state(request)
+    if state is None:
+        raise ImproperlyConfigured(
+            "Put 'django_clientcert.middleware.ClientCertMiddleware' into MIDDLEWARE, "
+            "behind 'django.contrib.auth.middleware.AuthenticationMiddleware'."
+        )
+    return state
+
+
+def check_decision(decision: Decision, authorities: frozenset[str] | None) -> None:
+    """Return if *decision* lets the request in.
+
+    Raises:
+        ClientCertRequired: it does not.
+    """
+    if not decision.accepted:
+        if decision.reason is Reason.NO_CERTIFICATE:
+            # Other refusals were logged when they were decided.
+            logger.info("client certificate required: reason=%s", decision.reason)
+        raise ClientCertRequired(
+            decision.reason or Reason.NO_CERTIFICATE, decision.detail
+        )
+    if authorities is None:
+        return
+    mapping = decision.mapping
+    given = mapping.authority if mapping is not None else None
+    if given is None or given.name not in authorities:
+        logger.warning(
+            "client certificate refused: reason=%s detail=the view asks for another "
+            "authority",
+            Reason.UNTRUSTED_ISSUER,
+        )
+        raise ClientCertRequired(
+            Reason.UNTRUSTED_ISSUER, "the view asks for another authority"
+        )

@@ -1,0 +1,175 @@
+"""A reader of DER (X.690): just what certificates need, and strict.
+
+``cryptography`` reads a certificate's names and extensions all or nothing, so
+one bad string hides the rest; and it re-encodes a public key. This reader hands
+out the bytes as they stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BOOLEAN = 0x01
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OBJECT_IDENTIFIER = 0x06
+UTF8_STRING = 0x0C
+NUMERIC_STRING = 0x12
+PRINTABLE_STRING = 0x13
+T61_STRING = 0x14
+IA5_STRING = 0x16
+UTC_TIME = 0x17
+GENERALIZED_TIME = 0x18
+VISIBLE_STRING = 0x1A
+UNIVERSAL_STRING = 0x1C
+BMP_STRING = 0x1E
+SEQUENCE = 0x30
+SET = 0x31
+
+
+class DerError(ValueError):
+    """The bytes are not the DER that was asked for."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """One tag, length, value; ``encoded`` is all three as they stand."""
+
+    tag: int
+    content: bytes
+    encoded: bytes
+
+
+def read(data: bytes, offset: int = 0) -> tuple[Element, int]:
+    """Return the element at *offset* and the offset behind it.
+
+    Raises:
+        DerError: truncated, a tag above 30, an indefinite or a not minimal
+            length (X.690, 10.1).
+    """
+    try:
+        tag, length = data[offset], data[offset + 1]
+    except IndexError:
+        raise DerError("truncated") from None
+    start = offset + 2
+    if tag & 0x1F == 0x1F:
+        raise DerError("a tag number above 30")
+    if length >= 0x80:
+        count = length & 0x7F
+        if not 1 <= count <= 4:
+            raise DerError("an indefinite or oversized length")
+        if start + count > len(data):
+            raise DerError("truncated")
+        length = int.from_bytes(data[start : start + count], "big")
+        if length < 0x80 or length >> (8 * (count - 1)) == 0:
+            raise DerError("a length that is not minimal")
+        start += count
+    end = start + length
+    if end > len(data):
+        raise DerError("truncated")
+    return Element(tag, data[start:end], data[offset:end]), end
+
+
+def read_all(data: bytes) -> list[Element]:
+    """Return the elements that fill *data* exactly."""
+    elements, offset = [], 0
+    while offset < len(data):
+        element, offset = read(data, offset)
+        elements.append(element)
+    return elements
+
+
+def only(data: bytes, tag: int) -> Element:
+    """Return the one element that fills *data*, which must have *tag*."""
+    element, end = read(data)
+    if end != len(data):
+        raise DerError("bytes after the element")
+    if element.tag != tag:
+        raise DerError(f"tag {element.tag:#04x} where {tag:#04x} belongs")
+    return element
+
+
+def children(data: bytes, tag: int = SEQUENCE) -> list[Element]:
+    """Return what is inside the one element of *tag* that fills *data*."""
+    return read_all(only(data, tag).content)
+
+
+def object_identifier(content: bytes) -> str:
+    """Return the dotted form of an OBJECT IDENTIFIER's *content* (X.690, 8.19)."""
+    if not content or content[-1] & 0x80:
+        raise DerError("truncated object identifier")
+    arcs: list[int] = []
+    value, fresh = 0, True
+    for octet in content:
+        if fresh and octet == 0x80:
+            raise DerError("an object identifier that is not minimal")
+        value = value << 7 | octet & 0x7F
+        fresh = not octet & 0x80
+        if fresh:
+            arcs.append(value)
+            value = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(str(arc) for arc in (first, arcs[0] - 40 * first, *arcs[1:]))
+
+
+def encode_object_identifier(dotted: str) -> bytes:
+    """Return the DER (tag, length, value) of a dotted object identifier."""
+    try:
+        arcs = [int(arc) for arc in dotted.split(".")]
+    except ValueError:
+        raise DerError(f"not an object identifier: {dotted!r}") from None
+    if len(arcs) < 2 or min(arcs) < 0 or arcs[0] > 2 or (arcs[0] < 2 and arcs[1] > 39):
+        raise DerError(f"not an object identifier: {dotted!r}")
+    content = b""
+    for arc in (arcs[0] * 40 + arcs[1], *arcs[2:]):
+        octets = [arc & 0x7F]
+        while arc := arc >> 7:
+            octets.append(arc & 0x7F | 0x80)
+        content += bytes(reversed(octets))
+    if len(content) > 0x7F:
+        raise DerError("an object identifier that is too long")
+    return bytes([OBJECT_IDENTIFIER, len(content)]) + content
+
+
+def integer(content: bytes) -> int:
+    """Return the value of an INTEGER's *content*; it may be negative."""
+    if not content:
+        raise DerError("an empty integer")
+    return int.from_bytes(content, "big", signed=True)
+
+
+def boolean(content: bytes) -> bool:
+    """Return the value of a BOOLEAN's *content*: DER knows 00 and FF only."""
+    if content not in (b"\x00", b"\xff"):
+        raise DerError("a boolean that is neither 00 nor FF")
+    return content == b"\xff"
+
+
+# tag -> codec of the text inside; T61String is left out on purpose: producers put
+# Latin-1, T.61 and anything else into it, so its text cannot be known.
+TEXT_CODECS = {
+    UTF8_STRING: "utf-8",
+    NUMERIC_STRING: "ascii",
+    PRINTABLE_STRING: "ascii",
+    IA5_STRING: "ascii",
+    VISIBLE_STRING: "ascii",
+    BMP_STRING: "utf-16-be",
+    UNIVERSAL_STRING: "utf-32-be",
+}
+
+
+def text(element: Element) -> str:
+    """Return the text of a string element.
+
+    Raises:
+        DerError: not a string type whose text is known, or bytes that are not
+            valid in it.
+    """
+    codec = TEXT_CODECS.get(element.tag)
+    if codec is None:
+        raise DerError(f"tag {element.tag:#04x} is not a string whose text is known")
+    try:
+        return element.content.decode(codec)
+    except UnicodeDecodeError as error:
+        raise DerError(f"not valid {codec}: {error.reason}") from None

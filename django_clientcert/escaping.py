@@ -1,0 +1,28 @@
+"""Untrusted text made safe to show: one line stays one line."""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Cc controls, Cf format (zero width, soft hyphen, bidi), Cs lone surrogates,
+# Co private use, Cn unassigned, Zl and Zp line and paragraph separators
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str, limit: int = 256) -> str:
+    r"""Return *text* with every control, bidi or invisible character as ``\u{…}``.
+
+    A backslash is doubled, so no text can imitate an escape. At most *limit*
+    characters of *text* are shown; an ellipsis says that there was more.
+    """
+    shown = []
+    for character in text[:limit]:
+        if character == "\\":
+            shown.append("\\\\")
+        elif unicodedata.category(character) in _INVISIBLE:
+            shown.append(f"\\u{{{ord(character):x}}}")
+        else:
+            shown.append(character)
+    if len(text) > limit:
+        shown.append("…")
+    return "".join(shown)

@@ -1,0 +1,136 @@
+"""The middleware: gates at once, everything else when somebody asks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.html import format_html
+
+from .backends import find_backend
+from .conf import NAMES, conf
+from .decorators import ClientCertRequired
+from .models import CertificateMapping
+from .requests import RequestState, attach
+
+logger = logging.getLogger("django_clientcert")
+
+
+class ClientCertMiddleware:
+    """Sets ``client_cert``, ``client_cert_decision`` and the user of a request.
+
+    It stands behind ``AuthenticationMiddleware``. Nothing is written to a session,
+    and ``authenticate()`` is not called: that would count every stranger's
+    certificate as a failed login.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(
+        self,
+        get_response: Callable[[HttpRequest], HttpResponseBase]
+        | Callable[[HttpRequest], Awaitable[HttpResponseBase]],
+    ) -> None:
+        self.get_response: Callable[[HttpRequest], Any] = get_response
+        self.backend = find_backend()
+        for name in NAMES:
+            getattr(conf, name)  # a setting that cannot be used stops the server here
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(
+        self, request: HttpRequest
+    ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Handle a request."""
+        if self.is_async:
+            return self.__acall__(request)
+        state = attach(request, self.backend)
+        response: HttpResponseBase = self.get_response(request)
+        if (mapping := find_unrecorded_use(state)) is not None:
+            record_use(mapping)
+        return finish(response, state)
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """See __call__()."""
+        state = attach(request, self.backend)
+        response: HttpResponseBase = await self.get_response(request)
+        if (mapping := find_unrecorded_use(state)) is not None:
+            await arecord_use(mapping)
+        return finish(response, state)
+
+    def process_exception(
+        self, request: HttpRequest, exception: Exception
+    ) -> HttpResponse | None:
+        """Say why, under DEBUG only; otherwise leave it to ``handler403``."""
+        if not isinstance(exception, ClientCertRequired) or not settings.DEBUG:
+            return None
+        return HttpResponseForbidden(
+            format_html(
+                "<!doctype html><html lang=en><title>403 Forbidden</title>"
+                "<h1>403 Forbidden</h1><p>This page needs a client certificate. "
+                "Reason: <code>{}</code></p><p>{}</p>"
+                "<p>You see this because <code>DEBUG</code> is on.</p>",
+                exception.reason,
+                exception.detail,
+            )
+        )
+
+
+def find_unrecorded_use(state: RequestState) -> CertificateMapping | None:
+    """Return the mapping whose use has to be written down now, if any. No I/O."""
+    interval = conf.CLIENTCERT_LAST_USED_INTERVAL
+    if interval is None or not state.is_decided:
+        return None
+    decision = state.decide()  # decided: this only hands it out
+    mapping = decision.mapping
+    if not decision.accepted or mapping is None:
+        return None
+    last = mapping.last_used_at
+    due = last is None or last <= timezone.now() - interval
+    return mapping if due else None
+
+
+def record_use(mapping: CertificateMapping) -> None:
+    """Write down that *mapping* was used. Never fails a request."""
+    try:
+        CertificateMapping.objects.record_use(mapping)
+    except DatabaseError as error:
+        _log_unrecorded(mapping, error)
+
+
+async def arecord_use(mapping: CertificateMapping) -> None:
+    """See record_use()."""
+    try:
+        await CertificateMapping.objects.arecord_use(mapping)
+    except DatabaseError as error:
+        _log_unrecorded(mapping, error)
+
+
+def _log_unrecorded(mapping: CertificateMapping, error: DatabaseError) -> None:
+    logger.warning(
+        "last use of mapping %s not written: %s", mapping.pk, type(error).__name__
+    )
+
+
+def finish(response: HttpResponseBase, state: RequestState) -> HttpResponseBase:
+    """Tell caches that the response depends on the certificate (RFC 9440, 2.4).
+
+    Every header that is read counts: a cache that looked at the certificate's
+    alone would answer a request whose other headers give it away as stolen.
+    """
+    proxy = state.presented.proxy
+    if proxy.is_header:
+        patch_vary_headers(response, proxy.names)
+    elif state.presented.has_certificate:
+        patch_cache_control(response, private=True)
+    return response

@@ -1,0 +1,376 @@
+"""The tables: who a certificate is, and which CAs answer for names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http.request import validate_host
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from .bundles import Trust, read_certificates, sort_bundle
+from .certificates import ClientCertificate
+from .escaping import visible
+from .exceptions import BundleError, ClientCertError
+from .identities import Identity, Kind, parse_identity
+from .names import Order
+from .validators import normalise_hosts, validate_no_private_key
+from .verification import PROFILES, PathValidator
+
+KEY_BYTES = 32
+
+
+class KeyField(models.BinaryField):  # type: ignore[type-arg]
+    """Exactly 32 bytes, indexable everywhere (MySQL cannot index a BLOB)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["max_length"] = KEY_BYTES
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> Any:
+        """Leave out the length, which is not a choice."""
+        name, path, args, kwargs = super().deconstruct()
+        del kwargs["max_length"]
+        return name, path, args, kwargs
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """Return a fixed-width binary type where there is one."""
+        if connection.vendor == "mysql":
+            return f"varbinary({KEY_BYTES})"
+        if connection.vendor == "oracle":
+            return f"raw({KEY_BYTES})"
+        return super().db_type(connection)
+
+    def from_db_value(
+        self, value: Any, expression: object, connection: BaseDatabaseWrapper
+    ) -> bytes | None:
+        """Return bytes, whatever the driver hands out."""
+        return None if value is None else bytes(value)
+
+
+class CertificateAuthority(models.Model):
+    """One PKI: its root and intermediate certificates, exactly a ``ca.crt``."""
+
+    class Profile(models.TextChoices):
+        PRIVATE = "private", _("private PKI")
+        STRICT = "strict", _("strict (as for public web servers)")
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    bundle = models.TextField(
+        _("certificates"),
+        help_text=_(
+            "One or more certificates, PEM, one behind the other: the ca.crt of the "
+            "proxy. Self-signed ones are the trust anchors, the others may stand "
+            "between them and a client."
+        ),
+        validators=[validate_no_private_key],
+    )
+    profile = models.CharField(
+        _("profile"),
+        max_length=16,
+        choices=Profile.choices,
+        default=Profile.PRIVATE,
+        help_text=_(
+            "Private: what company CAs issue. Strict: certificates must state their "
+            "key usage, extended key usage and a subject alternative name."
+        ),
+    )
+    note = models.TextField(
+        _("note"), blank=True, validators=[validate_no_private_key]
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("certificate authority")
+        verbose_name_plural = _("certificate authorities")
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return visible(self.name)
+
+    def clean(self) -> None:
+        """Refuse a bundle that cannot be read or holds no CA certificate."""
+        super().clean()
+        try:
+            self.trust()
+            self.validator()
+        except ClientCertError as error:
+            raise ValidationError({"bundle": str(error)}, code="bundle") from error
+
+    def certificates(self) -> tuple[ClientCertificate, ...]:
+        """Return the certificates of the bundle, in order.
+
+        Raises:
+            BundleError: the bundle cannot be read.
+        """
+        return read_certificates(self.bundle)
+
+    def trust(self) -> Trust:
+        """Return the anchors and the intermediates of the bundle."""
+        return sort_bundle(self.certificates())
+
+    def validator(self) -> PathValidator:
+        """Return the path validator for this authority, built once per process.
+
+        Raises:
+            BundleError: the bundle cannot be read or has no anchor.
+            CertificateParseError: one of its certificates cannot be used.
+        """
+        return _validator(self.bundle, self.profile)
+
+
+@lru_cache(maxsize=256)
+def _validator(bundle: str, profile: str) -> PathValidator:
+    trust = sort_bundle(read_certificates(bundle))
+    try:
+        return PathValidator(trust.anchors, trust.intermediates, PROFILES[profile])
+    except (KeyError, ValueError) as error:
+        raise BundleError(f"The certificates cannot be used: {error}") from error
+
+
+class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
+    """Queries on mappings."""
+
+    def matching(self, keys: Iterable[bytes]) -> CertificateMappingQuerySet:
+        """Return the mappings with one of *keys*, with user and authority.
+
+        One query over the index of ``key``, however many mappings there are.
+        """
+        return self.filter(key__in=list(keys)).select_related("user", "authority")
+
+    def fingerprint_prefix(self, digits: str) -> CertificateMappingQuerySet:
+        """Return the pins whose hex value begins with *digits*, by index range."""
+        digits = digits.lower()
+        low = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "0"))
+        high = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "f"))
+        return self.filter(
+            key__gte=low,
+            key__lte=high,
+            kind__in=[Kind.FINGERPRINT.value, Kind.PUBLIC_KEY.value],
+        )
+
+    def record_use(self, mapping: CertificateMapping) -> int:
+        """Set ``last_used_at`` of *mapping*, unless another process just did."""
+        return self._unrecorded(mapping).update(last_used_at=timezone.now())
+
+    async def arecord_use(self, mapping: CertificateMapping) -> int:
+        """See record_use()."""
+        return await self._unrecorded(mapping).aupdate(last_used_at=timezone.now())
+
+    def _unrecorded(self, mapping: CertificateMapping) -> CertificateMappingQuerySet:
+        return self.filter(pk=mapping.pk, last_used_at=mapping.last_used_at)
+
+
+def _read_value(kind: Kind, value: str) -> Identity:
+    """Return the identity of a stored or typed value.
+
+    What is stored is RFC 4514, the most specific part first, even where its parts
+    look as if they ran the other way.
+    """
+    try:
+        identity = parse_identity(kind, value, order=Order.MOST_SPECIFIC_FIRST)
+    except ClientCertError:
+        return parse_identity(kind, value)
+    return identity if identity.value == value else parse_identity(kind, value)
+
+
+class CertificateMapping(models.Model):
+    """ "A certificate that looks like this is that user." """
+
+    class MappingKind(models.TextChoices):
+        FINGERPRINT = Kind.FINGERPRINT.value, _("fingerprint (SHA-256)")
+        PUBLIC_KEY = Kind.PUBLIC_KEY.value, _("public key (SHA-256)")
+        ISSUER_SERIAL = Kind.ISSUER_SERIAL.value, _("issuer and serial number")
+        SUBJECT = Kind.SUBJECT.value, _("subject")
+        SAN_EMAIL = Kind.SAN_EMAIL.value, _("e-mail address (SAN)")
+        SAN_DNS = Kind.SAN_DNS.value, _("DNS name (SAN)")
+        SAN_URI = Kind.SAN_URI.value, _("URI (SAN)")
+        SAN_UPN = Kind.SAN_UPN.value, _("user principal name (SAN)")
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("active")
+        RETIRING = "retiring", _("retiring")
+        DISABLED = "disabled", _("disabled")
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="certificate_mappings",
+        verbose_name=_("user"),
+    )
+    kind = models.CharField(
+        _("kind"),
+        max_length=16,
+        choices=MappingKind.choices,
+        default=MappingKind.FINGERPRINT,
+    )
+    value = models.TextField(
+        _("value"),
+        help_text=_("What the certificate must have, in canonical spelling."),
+        validators=[validate_no_private_key],
+    )
+    key = KeyField(_("key"), editable=False)
+    authority = models.ForeignKey(
+        CertificateAuthority,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="mappings",
+        verbose_name=_("authority"),
+        help_text=_(
+            "The CA that must have issued the certificate. Required unless the "
+            "mapping is a fingerprint or public key."
+        ),
+    )
+    state = models.CharField(
+        _("state"), max_length=16, choices=State.choices, default=State.ACTIVE
+    )
+    valid_from = models.DateTimeField(_("valid from"), null=True, blank=True)
+    valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
+    hosts = models.TextField(
+        _("hosts"),
+        blank=True,
+        help_text=_(
+            "Host names this mapping is good for, one a line; “.example.com” covers "
+            "every host below. Empty: all."
+        ),
+        validators=[validate_no_private_key],
+    )
+    certificate = models.BinaryField(_("certificate"), null=True, editable=False)
+    note = models.TextField(
+        _("note"), blank=True, validators=[validate_no_private_key]
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    last_used_at = models.DateTimeField(
+        _("last used at"), null=True, blank=True, editable=False
+    )
+
+    objects = CertificateMappingQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("certificate mapping")
+        verbose_name_plural = _("certificate mappings")
+        ordering = ("-pk",)
+        indexes = (models.Index(fields=["key"], name="clientcert_mapping_key"),)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {visible(self.value, 80)}"
+
+    def clean(self) -> None:
+        """Bring the value into canonical form and refuse what could never work.
+
+        Raises:
+            ValidationError: with what to type instead.
+        """
+        super().clean()
+        self.normalise()
+        if self.authority_id is None and not self.is_pin:
+            raise ValidationError(
+                {
+                    "authority": ValidationError(
+                        _(
+                            "Choose the authority that must have issued the "
+                            "certificate: anybody else’s CA can put the same name into "
+                            "one."
+                        ),
+                        code="authority_required",
+                    )
+                }
+            )
+        if (
+            self.valid_from is not None
+            and self.valid_until is not None
+            and self.valid_from >= self.valid_until
+        ):
+            raise ValidationError(
+                {"valid_until": _("This is before “valid from”.")}, code="dates"
+            )
+        if self.state == self.State.RETIRING and self.valid_until is None:
+            raise ValidationError(
+                {"valid_until": _("A retiring mapping needs a date to retire on.")},
+                code="retiring",
+            )
+        self._refuse_duplicate()
+
+    def normalise(self) -> None:
+        """Set ``value``, ``key`` and ``hosts`` to their canonical form.
+
+        Raises:
+            ValidationError: the value is not of the mapping's kind.
+        """
+        try:
+            kind = Kind(self.kind)
+        except ValueError:
+            return  # the field's own validation names the choices
+        try:
+            identity = _read_value(kind, self.value)
+        except ClientCertError as error:
+            raise ValidationError({"value": str(error)}, code="value") from error
+        self.value, self.key = identity.value, identity.key
+        self.hosts = normalise_hosts(self.hosts)
+
+    def _refuse_duplicate(self) -> None:
+        """Refuse a key that already is a mapping: two users would lock out both."""
+        twins = type(self)._default_manager.filter(kind=self.kind, key=self.key)
+        if not self.is_pin:
+            twins = twins.filter(authority=self.authority)
+        twin = twins.exclude(pk=self.pk).first()
+        if twin is None:
+            return
+        message = (
+            _("This is already mapping %(pk)s, of the same user (%(state)s).")
+            if twin.user_id == self.user_id
+            else _(
+                "This is already mapping %(pk)s, of another user (%(state)s). A "
+                "certificate of two users is refused; delete that mapping first."
+            )
+        )
+        raise ValidationError(
+            {
+                "value": ValidationError(
+                    message,
+                    code="duplicate",
+                    params={"pk": twin.pk, "state": twin.get_state_display()},
+                )
+            }
+        )
+
+    def save(self, **kwargs: Any) -> None:  # type: ignore[override]
+        """Save, with the key that belongs to the value.
+
+        Raises:
+            ValidationError: the value is not of the mapping's kind.
+        """
+        update_fields = kwargs.get("update_fields")
+        if update_fields is None or {"kind", "value"} & set(update_fields):
+            self.normalise()
+            if update_fields is not None:
+                kwargs["update_fields"] = {*update_fields, "value", "key"}
+        super().save(**kwargs)
+
+    @property
+    def is_pin(self) -> bool:
+        """Whether possession of the key is the whole proof."""
+        return self.kind in (Kind.FINGERPRINT.value, Kind.PUBLIC_KEY.value)
+
+    @property
+    def level(self) -> int:
+        """The rank of the kind, the best first."""
+        return Kind(self.kind).level
+
+    def covers_host(self, host: str) -> bool:
+        """Tell whether the mapping is good for *host* (lower case, no port)."""
+        patterns = self.hosts.split()
+        return not patterns or validate_host(host, patterns)
+
+    def client_certificate(self) -> ClientCertificate | None:
+        """Return the uploaded certificate, if the mapping was made from one."""
+        return (
+            None if self.certificate is None else ClientCertificate(self.certificate)
+        )

@@ -1,0 +1,209 @@
+"""What the middleware adds to a request: certificate and decision, both lazy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from .certificates import ClientCertificate
+from .evaluation import Decision, aevaluate, check_gates, evaluate, prove
+from .exceptions import Reason
+from .presented import get_host, read_request, strip_headers
+from .signals import client_cert_accepted, client_cert_refused
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+logger = logging.getLogger("django_clientcert")
+
+_STATE = "_client_cert_state"
+
+
+class Decider(Protocol):
+    """What is asked for a decision: a ``ClientCertBackend``."""
+
+    def decide(self, request: HttpRequest) -> Decision: ...
+
+    async def adecide(self, request: HttpRequest) -> Decision: ...
+
+
+class ClientCertRequest(HttpRequest):
+    """A request behind ``ClientCertMiddleware``; use it to annotate views."""
+
+    @property
+    def client_cert(self) -> ClientCertificate | None:
+        """What the trusted proxy says the peer proved possession of. No query."""
+        return _state(self).certificate
+
+    @property
+    def client_cert_decision(self) -> Decision:
+        """Whether that makes somebody of the peer, and why. One query at most."""
+        return _state(self).decide()
+
+    async def aclient_cert_decision(self) -> Decision:
+        """See client_cert_decision."""
+        return await _state(self).adecide()
+
+
+class RequestState:
+    """Decides once for one request, when somebody asks."""
+
+    def __init__(self, request: HttpRequest, decider: Decider) -> None:
+        self.request = request
+        self.decider = decider
+        self.presented = read_request(request)
+        self.host = get_host(request)
+        self.refused_at_gate = (
+            self.presented.anything
+            and check_gates(self.presented, host=self.host) is not None
+        )
+        self._certificate: Decision | None = None
+        self._decision: Decision | None = None
+
+    @property
+    def certificate(self) -> ClientCertificate | None:
+        """The certificate that was proven, without a query."""
+        if self._decision is not None:
+            return self._decision.certificate
+        if self._certificate is None:
+            self._certificate = prove(self.presented, host=self.host)
+        return self._certificate.certificate
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether anybody has asked for the decision."""
+        return self._decision is not None
+
+    def decide(self) -> Decision:
+        """Return the decision; the first call makes it, reports and signals it."""
+        if self._decision is None:
+            # Behind a closed gate the headers are gone from the request, so the
+            # backend would see no certificate at all.
+            decision = (
+                evaluate(self.presented, host=self.host)
+                if self.refused_at_gate or not self.presented.has_certificate
+                else self.decider.decide(self.request)
+            )
+            self._decision = decision
+            signal, arguments = self._report(decision)
+            if signal is not None:
+                _log_failures(signal.send_robust(sender=type(self), **arguments))
+        return self._decision
+
+    async def adecide(self) -> Decision:
+        """See decide()."""
+        if self._decision is None:
+            decision = (
+                await aevaluate(self.presented, host=self.host)
+                if self.refused_at_gate or not self.presented.has_certificate
+                else await self.decider.adecide(self.request)
+            )
+            self._decision = decision
+            signal, arguments = self._report(decision)
+            if signal is not None:
+                _log_failures(
+                    await signal.asend_robust(sender=type(self), **arguments)
+                )
+        return self._decision
+
+    def _report(self, decision: Decision) -> tuple[Any, dict[str, Any]]:
+        """Log a refusal; return the signal to send, with its arguments."""
+        if decision.accepted:
+            return client_cert_accepted, {
+                "request": self.request,
+                "certificate": decision.certificate,
+                "mapping": decision.mapping,
+                "user": decision.user,
+            }
+        if decision.reason is Reason.NO_CERTIFICATE:
+            return None, {}
+        certificate = decision.certificate
+        logger.warning(
+            "client certificate refused: reason=%s fingerprint=%s detail=%s",
+            decision.reason,
+            certificate.short_fingerprint if certificate else "-",
+            decision.detail or "-",
+        )
+        return client_cert_refused, {
+            "request": self.request,
+            "certificate": certificate,
+            "reason": decision.reason,
+        }
+
+
+def _log_failures(results: list[tuple[Any, Any]]) -> None:
+    """Log receivers that raised: they must not change what was decided."""
+    for receiver, result in results:
+        if isinstance(result, Exception):
+            logger.error("a signal receiver failed: %r", receiver, exc_info=result)
+
+
+def get_state(request: HttpRequest | None) -> RequestState | None:
+    """Return what ``attach()`` left on *request*, or None."""
+    return None if request is None else request.__dict__.get(_STATE)
+
+
+def _state(request: HttpRequest) -> RequestState:
+    state: RequestState = request.__dict__[_STATE]
+    return state
+
+
+@lru_cache(maxsize=32)
+def _request_class(original: type[HttpRequest]) -> type[HttpRequest]:
+    """Return *original* with the properties above.
+
+    Properties of the class, because a lazy object that wraps None is not None.
+    """
+    return type(
+        original.__name__,
+        (ClientCertRequest, original),
+        {"__module__": original.__module__, "__doc__": original.__doc__},
+    )
+
+
+def attach(request: HttpRequest, decider: Decider) -> RequestState:
+    """Give *request* its lazy certificate, decision and user; close the gates.
+
+    Returns:
+        The state, for the end of the request.
+    """
+    state = RequestState(request, decider)
+    request.__dict__[_STATE] = state
+    if state.refused_at_gate:
+        strip_headers(request, state.presented.proxy)
+    if not isinstance(request, ClientCertRequest):
+        request.__class__ = _request_class(type(request))
+    if state.refused_at_gate and state.presented.has_certificate:
+        # No query: the gate says it all. Report it even if nobody asks.
+        state.decide()
+    elif state.presented.has_certificate:
+        _attach_user(request, state)
+    return state
+
+
+def _attach_user(request: HttpRequest, state: RequestState) -> None:
+    """Let an accepted certificate win over the session's user."""
+    # Not "or": the truth of a lazy user would load it from the session.
+    previous = getattr(request, "user", AnonymousUser())
+    previous_auser: Callable[[], Awaitable[Any]] | None = getattr(
+        request, "auser", None
+    )
+
+    def user() -> AbstractBaseUser | AnonymousUser:
+        decision = state.decide()
+        return previous if decision.user is None else decision.user
+
+    async def auser() -> AbstractBaseUser | AnonymousUser:
+        decision = await state.adecide()
+        if decision.user is not None:
+            return decision.user
+        return previous if previous_auser is None else await previous_auser()
+
+    request.user = SimpleLazyObject(user)  # type: ignore[assignment]
+    request.auser = auser  # type: ignore[assignment,method-assign]

@@ -1,0 +1,408 @@
+"""Helpers for tests: a throw-away CA, certificates, and the headers of each proxy.
+
+Nothing in the package imports this module. Keys are made on the spot and are
+meant to be forgotten; never trust a certificate made here in production.
+
+    ca = ThrowawayCA.create("Test CA")
+    alice = ca.issue("alice", emails=["alice@example.com"])
+    client.get("/ledger/", **proxy_meta(alice.der))
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import textwrap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Union
+from urllib.parse import quote
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    pkcs12,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+PrivateKey = Union[
+    ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey
+]
+
+UPN_OID = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
+SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
+
+_ONE_DAY = dt.timedelta(days=1)
+
+
+def make_key(kind: str = "p256") -> PrivateKey:
+    """Return a new private key: ``p256``, ``p384``, ``rsa2048`` or ``ed25519``.
+
+    Raises:
+        ValueError: *kind* is none of these.
+    """
+    if kind == "p256":
+        return ec.generate_private_key(ec.SECP256R1())
+    if kind == "p384":
+        return ec.generate_private_key(ec.SECP384R1())
+    if kind == "rsa2048":
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    if kind == "ed25519":
+        return ed25519.Ed25519PrivateKey.generate()
+    raise ValueError(f"unknown kind of key: {kind!r}")
+
+
+def make_name(common_name: str | None, **attributes: str) -> x509.Name:
+    """Return a Name ``C=…, O=…, OU=…, CN=…`` in DER order.
+
+    *attributes* may name ``country``, ``organization``, ``unit``, ``email`` and
+    ``serial_number``.
+    """
+    oids = {
+        "country": NameOID.COUNTRY_NAME,
+        "organization": NameOID.ORGANIZATION_NAME,
+        "unit": NameOID.ORGANIZATIONAL_UNIT_NAME,
+        "email": NameOID.EMAIL_ADDRESS,
+        "serial_number": NameOID.SERIAL_NUMBER,
+    }
+    parts = [
+        x509.NameAttribute(oids[key], attributes[key])
+        for key in oids
+        if key in attributes
+    ]
+    if common_name is not None:
+        parts.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    return x509.Name(parts)
+
+
+@dataclass(frozen=True)
+class IssuedCertificate:
+    """A certificate with its private key and the intermediates above it."""
+
+    certificate: x509.Certificate
+    key: PrivateKey = field(repr=False)
+    intermediates: tuple[x509.Certificate, ...] = field(default=(), repr=False)
+
+    @property
+    def der(self) -> bytes:
+        """The certificate, DER."""
+        return self.certificate.public_bytes(Encoding.DER)
+
+    @property
+    def pem(self) -> str:
+        """The certificate, PEM."""
+        return self.certificate.public_bytes(Encoding.PEM).decode("ascii")
+
+    @property
+    def chain_pem(self) -> str:
+        """The certificate and the intermediates above it, leaf first, PEM."""
+        return self.pem + "".join(
+            one.public_bytes(Encoding.PEM).decode("ascii") for one in self.intermediates
+        )
+
+    @property
+    def key_pem(self) -> str:
+        """The private key, unencrypted PKCS#8 PEM."""
+        return self.key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        ).decode("ascii")
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER, 64 lower-case hex digits."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    def p12(self, password: str, name: str = "client") -> bytes:
+        """Return a PKCS#12 file, as browsers import it."""
+        return pkcs12.serialize_key_and_certificates(
+            name.encode(),
+            self.key,
+            self.certificate,
+            list(self.intermediates) or None,
+            BestAvailableEncryption(password.encode()),
+        )
+
+
+@dataclass(frozen=True)
+class ThrowawayCA(IssuedCertificate):
+    """A certification authority for tests: a root, or an intermediate of one."""
+
+    @classmethod
+    def create(
+        cls,
+        common_name: str = "Throw-away Root CA",
+        *,
+        subject: x509.Name | None = None,
+        key: PrivateKey | str = "p256",
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+        path_length: int | None = None,
+        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    ) -> ThrowawayCA:
+        """Return a new self-signed root. *extensions* are (value, critical) pairs."""
+        private = make_key(key) if isinstance(key, str) else key
+        name = subject if subject is not None else make_name(common_name)
+        builder = _builder(name, name, private, not_before, not_after, None)
+        builder = _ca_extensions(builder, private, private, path_length)
+        for value, critical in extensions:
+            builder = builder.add_extension(value, critical)
+        return cls(builder.sign(private, _hash_for(private)), private)
+
+    def issue_ca(
+        self,
+        common_name: str = "Throw-away Issuing CA",
+        *,
+        subject: x509.Name | None = None,
+        key: PrivateKey | str = "p256",
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+        path_length: int | None = None,
+        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    ) -> ThrowawayCA:
+        """Return an intermediate CA below this one."""
+        private = make_key(key) if isinstance(key, str) else key
+        name = subject if subject is not None else make_name(common_name)
+        builder = _builder(
+            name, self.certificate.subject, private, not_before, not_after, None
+        )
+        builder = _ca_extensions(builder, private, self.key, path_length)
+        for value, critical in extensions:
+            builder = builder.add_extension(value, critical)
+        return ThrowawayCA(
+            builder.sign(self.key, _hash_for(self.key)), private, self._chain()
+        )
+
+    def issue(
+        self,
+        common_name: str | None = "client",
+        *,
+        subject: x509.Name | None = None,
+        emails: Iterable[str] = (),
+        dns: Iterable[str] = (),
+        uris: Iterable[str] = (),
+        upns: Iterable[str] = (),
+        ips: Iterable[str] = (),
+        key: PrivateKey | str = "p256",
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+        serial: int | None = None,
+        eku: Iterable[x509.ObjectIdentifier] | None = (CLIENT_AUTH,),
+        digital_signature: bool | None = True,
+        ca: bool = False,
+        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    ) -> IssuedCertificate:
+        """Return an end-entity certificate.
+
+        ``eku=None`` and ``digital_signature=None`` leave the extension out;
+        *extensions* are further (value, critical) pairs.
+        """
+        private = make_key(key) if isinstance(key, str) else key
+        name = subject if subject is not None else make_name(common_name)
+        builder = _builder(
+            name, self.certificate.subject, private, not_before, not_after, serial
+        )
+        builder = builder.add_extension(
+            x509.BasicConstraints(ca=ca, path_length=None), critical=True
+        )
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+            critical=False,
+        )
+        if digital_signature is not None:
+            builder = builder.add_extension(
+                _key_usage(digital_signature=digital_signature), critical=True
+            )
+        if eku is not None:
+            builder = builder.add_extension(
+                x509.ExtendedKeyUsage(list(eku)), critical=False
+            )
+        san = _general_names(emails, dns, uris, upns, ips)
+        if san:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName(san), critical=not name.rdns
+            )
+        for value, critical in extensions:
+            builder = builder.add_extension(value, critical)
+        return IssuedCertificate(
+            builder.sign(self.key, _hash_for(self.key)), private, self._chain()
+        )
+
+    def _chain(self) -> tuple[x509.Certificate, ...]:
+        """Return this CA and those above it, without the root."""
+        is_root = self.certificate.subject == self.certificate.issuer
+        return () if is_root else (self.certificate, *self.intermediates)
+
+
+def self_signed(
+    common_name: str = "client",
+    *,
+    subject: x509.Name | None = None,
+    key: PrivateKey | str = "p256",
+    not_before: dt.datetime | None = None,
+    not_after: dt.datetime | None = None,
+    extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+) -> IssuedCertificate:
+    """Return a self-signed client certificate, as a device makes its own."""
+    private = make_key(key) if isinstance(key, str) else key
+    name = subject if subject is not None else make_name(common_name)
+    builder = _builder(name, name, private, not_before, not_after, None)
+    for value, critical in extensions:
+        builder = builder.add_extension(value, critical)
+    return IssuedCertificate(builder.sign(private, _hash_for(private)), private)
+
+
+def encode_pem(der: bytes) -> str:
+    """Return *der* as PEM with 64-character lines and a final line feed."""
+    body = "\n".join(textwrap.wrap(base64.b64encode(der).decode("ascii"), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+
+
+def encode_escaped_pem(der: bytes) -> str:
+    """Return *der* as nginx's ``$ssl_client_escaped_cert`` writes it."""
+    return quote(encode_pem(der), safe="")
+
+
+def proxy_headers(
+    der: bytes,
+    *,
+    preset: str = "ingress-nginx",
+    verdict: str = "SUCCESS",
+) -> dict[str, str]:
+    """Return the header fields that the proxy of *preset* forwards for *der*.
+
+    Raises:
+        ValueError: no encoder for *preset*.
+    """
+    from .certificates import ClientCertificate
+
+    certificate = ClientCertificate(der)
+    if preset == "ingress-nginx":
+        headers = {
+            "ssl-client-cert": encode_escaped_pem(der),
+            "ssl-client-verify": verdict,
+            "ssl-client-subject-dn": certificate.subject.openssl_rfc2253(),
+            "ssl-client-issuer-dn": certificate.issuer.openssl_rfc2253(),
+        }
+    elif preset == "nginx":
+        headers = {
+            "x-ssl-client-cert": encode_escaped_pem(der),
+            "x-ssl-client-verify": verdict,
+            "x-ssl-client-s-dn": certificate.subject.openssl_rfc2253(),
+            "x-ssl-client-i-dn": certificate.issuer.openssl_rfc2253(),
+        }
+    else:
+        raise ValueError(f"no encoder for the preset {preset!r}")
+    # nginx removes a header whose variable is empty.
+    return {name: value for name, value in headers.items() if value}
+
+
+def headers_to_meta(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return *headers* under the names that WSGI gives them in ``request.META``."""
+    return {
+        "HTTP_" + name.upper().replace("-", "_"): value
+        for name, value in headers.items()
+    }
+
+
+def proxy_meta(
+    der: bytes,
+    *,
+    preset: str = "ingress-nginx",
+    verdict: str = "SUCCESS",
+    peer: str = "127.0.0.1",
+) -> dict[str, str]:
+    """Return ``extra`` for Django's test client: a request through the proxy.
+
+    The request is secure and comes from *peer*; put that address into
+    ``CLIENTCERT_TRUSTED_PROXIES`` of the test settings.
+    """
+    return {
+        **headers_to_meta(proxy_headers(der, preset=preset, verdict=verdict)),
+        "REMOTE_ADDR": peer,
+        "wsgi.url_scheme": "https",
+    }
+
+
+def _hash_for(key: PrivateKey) -> hashes.HashAlgorithm | None:
+    return None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: PrivateKey,
+    not_before: dt.datetime | None,
+    not_after: dt.datetime | None,
+    serial: int | None,
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(serial if serial is not None else x509.random_serial_number())
+        .not_valid_before(not_before or now - _ONE_DAY)
+        .not_valid_after(not_after or now + 365 * _ONE_DAY)
+    )
+
+
+def _ca_extensions(
+    builder: x509.CertificateBuilder,
+    key: PrivateKey,
+    issuer_key: PrivateKey,
+    path_length: int | None,
+) -> x509.CertificateBuilder:
+    return (
+        builder.add_extension(
+            x509.BasicConstraints(ca=True, path_length=path_length), critical=True
+        )
+        .add_extension(_key_usage(ca=True), critical=True)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
+            critical=False,
+        )
+    )
+
+
+def _key_usage(*, digital_signature: bool = False, ca: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        content_commitment=False,
+        # A KeyUsage without any bit is not allowed (RFC 5280, 4.2.1.3).
+        key_encipherment=not digital_signature and not ca,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general_names(
+    emails: Iterable[str],
+    dns: Iterable[str],
+    uris: Iterable[str],
+    upns: Iterable[str],
+    ips: Iterable[str],
+) -> list[x509.GeneralName]:
+    names: list[x509.GeneralName] = [x509.RFC822Name(one) for one in emails]
+    names += [x509.DNSName(one) for one in dns]
+    names += [x509.UniformResourceIdentifier(one) for one in uris]
+    for one in upns:
+        text = one.encode()
+        # UTF8String, short form of the length (X.690, 8.1.3.4)
+        names.append(x509.OtherName(UPN_OID, b"\x0c" + bytes([len(text)]) + text))
+    names += [x509.IPAddress(ip_address(one)) for one in ips]
+    return names
