@@ -77,7 +77,10 @@ OPENSSL_NAMES: dict[str, tuple[str, str]] = {
     "1.2.840.113549.1.9.6": ("countersignature", "countersignature"),
     "1.2.840.113549.1.9.7": ("challengePassword", "challengePassword"),
     "1.2.840.113549.1.9.8": ("unstructuredAddress", "unstructuredAddress"),
-    "1.2.840.113549.1.9.9": ("extendedCertificateAttributes", "extendedCertificateAttributes"),
+    "1.2.840.113549.1.9.9": (
+        "extendedCertificateAttributes",
+        "extendedCertificateAttributes",
+    ),
     "1.2.840.113549.1.9.20": ("friendlyName", "friendlyName"),
     "1.3.6.1.4.1.311.60.2.1.1": ("jurisdictionL", "jurisdictionLocalityName"),
     "1.3.6.1.4.1.311.60.2.1.2": ("jurisdictionST", "jurisdictionStateOrProvinceName"),

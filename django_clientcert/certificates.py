@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.types import (
     CertificatePublicKeyTypes,
 )
 
-from . import attribute_types, der
+from . import attribute_types
+from . import der as asn1
 from .exceptions import CertificateParseError
 from .names import DistinguishedName
 
@@ -81,12 +82,7 @@ class SubjectAlternativeNames:
 
     def __bool__(self) -> bool:
         return bool(
-            self.emails
-            or self.dns
-            or self.uris
-            or self.upns
-            or self.ips
-            or self.others
+            self.emails or self.dns or self.uris or self.upns or self.ips or self.others
         )
 
 
@@ -155,16 +151,16 @@ class ClientCertificate:
         )
 
     @cached_property
-    def _fields(self) -> tuple[der.Element, ...]:
+    def _fields(self) -> tuple[asn1.Element, ...]:
         """The elements of the TBSCertificate from the serial number on."""
 
-        def read() -> tuple[der.Element, ...]:
-            tbs = der.children(self.der)[0]
-            fields = der.children(tbs.encoded)
+        def read() -> tuple[asn1.Element, ...]:
+            tbs = asn1.children(self.der)[0]
+            fields = asn1.children(tbs.encoded)
             if fields[0].tag == 0xA0:  # version
                 fields = fields[1:]
-            if len(fields) < 6 or fields[0].tag != der.INTEGER:
-                raise der.DerError("fields are missing")
+            if len(fields) < 6 or fields[0].tag != asn1.INTEGER:
+                raise asn1.DerError("fields are missing")
             return tuple(fields)
 
         return _guarded(read, "not a certificate")
@@ -172,13 +168,14 @@ class ClientCertificate:
     @cached_property
     def serial_number(self) -> int:
         """The serial number. RFC 5280 wants it positive; it may be anything."""
-        return _guarded(lambda: der.integer(self._fields[0].content), "serial number")
+        return _guarded(lambda: asn1.integer(self._fields[0].content), "serial number")
 
     @property
     def serial_number_hex(self) -> str:
         """The serial number as lower-case hex pairs, as OpenSSL prints it."""
-        sign, digits = ("-" if self.serial_number < 0 else ""), (
-            f"{abs(self.serial_number):x}"
+        sign, digits = (
+            ("-" if self.serial_number < 0 else ""),
+            (f"{abs(self.serial_number):x}"),
         )
         return sign + digits.zfill(len(digits) + len(digits) % 2)
 
@@ -250,19 +247,19 @@ class ClientCertificate:
         wrapped = [one for one in self._fields[6:] if one.tag == 0xA3]
         if not wrapped:
             return extensions
-        for item in der.children(der.only(wrapped[0].content, der.SEQUENCE).encoded):
-            parts = der.children(item.encoded)
-            if parts[0].tag != der.OBJECT_IDENTIFIER:
-                raise der.DerError("an extension without a type")
-            oid = der.object_identifier(parts[0].content)
-            critical = len(parts) == 3 and der.boolean(
-                der.only(parts[1].encoded, der.BOOLEAN).content
+        for item in asn1.children(asn1.only(wrapped[0].content, asn1.SEQUENCE).encoded):
+            parts = asn1.children(item.encoded)
+            if parts[0].tag != asn1.OBJECT_IDENTIFIER:
+                raise asn1.DerError("an extension without a type")
+            oid = asn1.object_identifier(parts[0].content)
+            critical = len(parts) == 3 and asn1.boolean(
+                asn1.only(parts[1].encoded, asn1.BOOLEAN).content
             )
-            value = der.only(parts[-1].encoded, der.OCTET_STRING).content
+            value = asn1.only(parts[-1].encoded, asn1.OCTET_STRING).content
             if len(parts) not in (2, 3):
-                raise der.DerError("an extension of another shape")
+                raise asn1.DerError("an extension of another shape")
             if oid in extensions:
-                raise der.DerError(f"the extension {oid} twice")
+                raise asn1.DerError(f"the extension {oid} twice")
             extensions[oid] = Extension(oid, critical, value)
         return extensions
 
@@ -271,11 +268,11 @@ class ClientCertificate:
         """Whether basicConstraints says that this is a CA's certificate."""
 
         def read(value: bytes) -> bool:
-            parts = der.children(value)
+            parts = asn1.children(value)
             return (
                 bool(parts)
-                and parts[0].tag == der.BOOLEAN
-                and der.boolean(parts[0].content)
+                and parts[0].tag == asn1.BOOLEAN
+                and asn1.boolean(parts[0].content)
             )
 
         return bool(self._extension(BASIC_CONSTRAINTS, read))
@@ -285,9 +282,9 @@ class ClientCertificate:
         """The key usages by RFC 5280's names; None without the extension."""
 
         def read(value: bytes) -> frozenset[str]:
-            content = der.only(value, der.BIT_STRING).content
+            content = asn1.only(value, asn1.BIT_STRING).content
             if not content or content[0] > 7:
-                raise der.DerError("not a bit string")
+                raise asn1.DerError("not a bit string")
             bits = "".join(f"{octet:08b}" for octet in content[1:])
             return frozenset(
                 name
@@ -303,10 +300,10 @@ class ClientCertificate:
 
         def read(value: bytes) -> tuple[str, ...]:
             return tuple(
-                der.object_identifier(
-                    der.only(one.encoded, der.OBJECT_IDENTIFIER).content
+                asn1.object_identifier(
+                    asn1.only(one.encoded, asn1.OBJECT_IDENTIFIER).content
                 )
-                for one in der.children(value)
+                for one in asn1.children(value)
             )
 
         return self._extension(EXTENDED_KEY_USAGE, read)
@@ -317,8 +314,8 @@ class ClientCertificate:
 
         def read(value: bytes) -> tuple[str, ...]:
             return tuple(
-                der.object_identifier(der.children(one.encoded)[0].content)
-                for one in der.children(value)
+                asn1.object_identifier(asn1.children(one.encoded)[0].content)
+                for one in asn1.children(value)
             )
 
         return self._extension(CERTIFICATE_POLICIES, read) or ()
@@ -362,21 +359,21 @@ def _read_general_names(value: bytes) -> SubjectAlternativeNames:
         "others": [],
     }
     ia5 = {_RFC822_NAME: "emails", _DNS_NAME: "dns", _URI: "uris"}
-    for name in der.children(value):
+    for name in asn1.children(value):
         if name.tag in ia5:
             kinds[ia5[name.tag]].append(name.content.decode("ascii"))
         elif name.tag == _IP_ADDRESS:
             kinds["ips"].append(str(ip_address(name.content)))
         elif name.tag == _OTHER_NAME:
-            type_id, wrapped = der.read_all(name.content)
-            oid = der.object_identifier(
-                der.only(type_id.encoded, der.OBJECT_IDENTIFIER).content
+            type_id, wrapped = asn1.read_all(name.content)
+            oid = asn1.object_identifier(
+                asn1.only(type_id.encoded, asn1.OBJECT_IDENTIFIER).content
             )
             if oid == UPN:
-                text, end = der.read(wrapped.content)
+                text, end = asn1.read(wrapped.content)
                 if end != len(wrapped.content):
-                    raise der.DerError("bytes after a user principal name")
-                kinds["upns"].append(der.text(text))
+                    raise asn1.DerError("bytes after a user principal name")
+                kinds["upns"].append(asn1.text(text))
             else:
                 kinds["others"].append(f"otherName {oid}=#{wrapped.content.hex()}")
         elif name.tag == _DIRECTORY_NAME:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from .proxies import Proxy, ProxyConfigurationError, get_proxy, meta_key
 
-Network = Union[IPv4Network, IPv6Network]
+Network: TypeAlias = IPv4Network | IPv6Network
 
 UNIX = "unix"
 

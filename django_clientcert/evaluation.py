@@ -244,13 +244,14 @@ def _compare_names(presented: Presented, certificate: ClientCertificate) -> str:
     if not presented.from_request:
         return "no headers to compare"
     compared = 0
-    for header, given, read in (
-        (proxy.subject_dn, presented.subject_dn, lambda: certificate.subject),
-        (proxy.issuer_dn, presented.issuer_dn, lambda: certificate.issuer),
+    for header, given, attribute in (
+        (proxy.subject_dn, presented.subject_dn, "subject"),
+        (proxy.issuer_dn, presented.issuer_dn, "issuer"),
     ):
         if header is None or (given is None and not proxy.names_required):
             continue
-        if not _is_name(given or "", read()):
+        name: DistinguishedName = getattr(certificate, attribute)
+        if not _is_name(given or "", name):
             raise Refusal(
                 Reason.HEADER_MISMATCH,
                 f"{header} is missing"
@@ -259,6 +260,16 @@ def _compare_names(presented: Presented, certificate: ClientCertificate) -> str:
             )
         compared += 1
     return f"{compared} headers agree" if compared else "no headers to compare"
+
+
+def _check_dates(certificate: ClientCertificate, at: dt.datetime) -> str:
+    check_validity(certificate, at)
+    return f"until {certificate.not_after:%Y-%m-%d %H:%M} UTC"
+
+
+def _check_purpose(certificate: ClientCertificate) -> str:
+    check_usage(certificate)
+    return "a TLS client’s"
 
 
 def _is_name(given: str, name: DistinguishedName) -> bool:
@@ -353,11 +364,10 @@ class _Run:
             return ()
         if not self.step(
             "validity",
-            lambda: check_validity(certificate, self.at)
-            or f"until {certificate.not_after:%Y-%m-%d %H:%M} UTC",
+            lambda: _check_dates(certificate, self.at),
         ):
             return ()
-        if not self.step("purpose", lambda: check_usage(certificate) or "client"):
+        if not self.step("purpose", lambda: _check_purpose(certificate)):
             return ()
         self.identities = find_identities(certificate)
         return [one.key for one in self.identities.found]
@@ -439,9 +449,7 @@ class _Run:
         try:
             validator = row.authority.validator()
         except (BundleError, CertificateParseError) as error:
-            logger.error(
-                "the authority %s cannot be used: %s", row.authority_id, error
-            )
+            logger.error("the authority %s cannot be used: %s", row.authority_id, error)
             raise Refusal(
                 Reason.TRUST_UNAVAILABLE,
                 f"the authority {row.authority} cannot be used: {visible(str(error))}",
@@ -470,9 +478,7 @@ class _Run:
             raise Refusal(Reason.AMBIGUOUS_MAPPING, f"{listed} name different users")
         for row in rows:
             if row.state == row.State.DISABLED:
-                raise Refusal(
-                    Reason.MAPPING_DISABLED, f"mapping {row.pk} is disabled"
-                )
+                raise Refusal(Reason.MAPPING_DISABLED, f"mapping {row.pk} is disabled")
         refusals = []
         for row in rows:
             try:

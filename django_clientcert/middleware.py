@@ -55,6 +55,8 @@ class ClientCertMiddleware:
         if self.is_async:
             return self.__acall__(request)
         state = attach(request, self.backend)
+        if state.must_be_reported:
+            state.decide()  # no query: a gate says it all
         response: HttpResponseBase = self.get_response(request)
         if (mapping := find_unrecorded_use(state)) is not None:
             record_use(mapping)
@@ -63,6 +65,8 @@ class ClientCertMiddleware:
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
         state = attach(request, self.backend)
+        if state.must_be_reported:
+            await state.adecide()
         response: HttpResponseBase = await self.get_response(request)
         if (mapping := find_unrecorded_use(state)) is not None:
             await arecord_use(mapping)

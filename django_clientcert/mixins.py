@@ -23,4 +23,3 @@ class ClientCertRequiredMixin:
         view = super().as_view(**initkwargs)  # type: ignore[misc]
         authority = initkwargs.get("client_cert_authority", cls.client_cert_authority)
         return client_cert_required(authority=authority)(view)
-

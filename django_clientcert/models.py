@@ -81,9 +81,7 @@ class CertificateAuthority(models.Model):
             "key usage, extended key usage and a subject alternative name."
         ),
     )
-    note = models.TextField(
-        _("note"), blank=True, validators=[validate_no_private_key]
-    )
+    note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
@@ -243,9 +241,7 @@ class CertificateMapping(models.Model):
         validators=[validate_no_private_key],
     )
     certificate = models.BinaryField(_("certificate"), null=True, editable=False)
-    note = models.TextField(
-        _("note"), blank=True, validators=[validate_no_private_key]
-    )
+    note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     last_used_at = models.DateTimeField(
         _("last used at"), null=True, blank=True, editable=False
@@ -341,7 +337,7 @@ class CertificateMapping(models.Model):
             }
         )
 
-    def save(self, **kwargs: Any) -> None:  # type: ignore[override]
+    def save(self, **kwargs: Any) -> None:
         """Save, with the key that belongs to the value.
 
         Raises:
@@ -372,5 +368,7 @@ class CertificateMapping(models.Model):
     def client_certificate(self) -> ClientCertificate | None:
         """Return the uploaded certificate, if the mapping was made from one."""
         return (
-            None if self.certificate is None else ClientCertificate(self.certificate)
+            None
+            if self.certificate is None
+            else ClientCertificate(bytes(self.certificate))
         )

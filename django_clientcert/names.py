@@ -123,9 +123,7 @@ class DistinguishedName:
                     raise der.DerError("an empty relative name")
                 rdns.append(tuple(attributes))
         except ValueError as error:
-            raise CertificateParseError(
-                f"the name is not readable: {error}"
-            ) from error
+            raise CertificateParseError(f"the name is not readable: {error}") from error
         return cls(tuple(rdns))
 
     def __bool__(self) -> bool:
@@ -244,9 +242,7 @@ def _rfc4514_attribute(attribute: Attribute) -> str:
         ):
             shown.append("\\" + character)
         elif character != " " and visible(character) != character:
-            shown.append(
-                "".join(f"\\{octet:02x}" for octet in _utf8_or_raw(character))
-            )
+            shown.append("".join(f"\\{octet:02x}" for octet in _utf8_or_raw(character)))
         else:
             shown.append(character)
     return f"{name}={''.join(shown)}"

@@ -38,8 +38,12 @@ class Presented:
 
     @property
     def has_certificate(self) -> bool:
-        """Whether there is a certificate to speak of."""
-        return self.certificates is not None or self.value is not None
+        """Whether there is a certificate to speak of, or headers to tell apart."""
+        return (
+            self.certificates is not None
+            or self.value is not None
+            or bool(self.ambiguity)
+        )
 
     @property
     def from_request(self) -> bool:

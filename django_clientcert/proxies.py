@@ -135,8 +135,7 @@ def get_proxy(value: object) -> Proxy:
             return PRESETS[value]
         except KeyError:
             raise ProxyConfigurationError(
-                f"there is no preset {value!r}; use one of "
-                f"{', '.join(sorted(PRESETS))}"
+                f"there is no preset {value!r}; use one of {', '.join(sorted(PRESETS))}"
             ) from None
     if isinstance(value, Mapping):
         return _from_mapping(value)

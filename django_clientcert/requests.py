@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.contrib.auth.models import AnonymousUser
@@ -63,7 +62,7 @@ class RequestState:
             self.presented.anything
             and check_gates(self.presented, host=self.host) is not None
         )
-        self._certificate: Decision | None = None
+        self._proof: Decision | None = None
         self._decision: Decision | None = None
 
     @property
@@ -71,9 +70,14 @@ class RequestState:
         """The certificate that was proven, without a query."""
         if self._decision is not None:
             return self._decision.certificate
-        if self._certificate is None:
-            self._certificate = prove(self.presented, host=self.host)
-        return self._certificate.certificate
+        if self._proof is None:
+            self._proof = prove(self.presented, host=self.host)
+        return self._proof.certificate
+
+    @property
+    def must_be_reported(self) -> bool:
+        """Whether a gate refused a certificate: that is told even if nobody asks."""
+        return self.refused_at_gate and self.presented.has_certificate
 
     @property
     def is_decided(self) -> bool:
@@ -107,9 +111,7 @@ class RequestState:
             self._decision = decision
             signal, arguments = self._report(decision)
             if signal is not None:
-                _log_failures(
-                    await signal.asend_robust(sender=type(self), **arguments)
-                )
+                _log_failures(await signal.asend_robust(sender=type(self), **arguments))
         return self._decision
 
     def _report(self, decision: Decision) -> tuple[Any, dict[str, Any]]:
@@ -154,17 +156,22 @@ def _state(request: HttpRequest) -> RequestState:
     return state
 
 
-@lru_cache(maxsize=32)
+# WSGIRequest, ASGIRequest and what a project puts in their place
+_REQUEST_CLASSES: dict[type[HttpRequest], type[HttpRequest]] = {}
+
+
 def _request_class(original: type[HttpRequest]) -> type[HttpRequest]:
     """Return *original* with the properties above.
 
     Properties of the class, because a lazy object that wraps None is not None.
     """
-    return type(
-        original.__name__,
-        (ClientCertRequest, original),
-        {"__module__": original.__module__, "__doc__": original.__doc__},
-    )
+    if original not in _REQUEST_CLASSES:
+        _REQUEST_CLASSES[original] = type(
+            original.__name__,
+            (ClientCertRequest, original),
+            {"__module__": original.__module__, "__doc__": original.__doc__},
+        )
+    return _REQUEST_CLASSES[original]
 
 
 def attach(request: HttpRequest, decider: Decider) -> RequestState:
@@ -175,13 +182,10 @@ def attach(request: HttpRequest, decider: Decider) -> RequestState:
     """
     state = RequestState(request, decider)
     request.__dict__[_STATE] = state
-    if state.refused_at_gate:
-        strip_headers(request, state.presented.proxy)
     if not isinstance(request, ClientCertRequest):
         request.__class__ = _request_class(type(request))
-    if state.refused_at_gate and state.presented.has_certificate:
-        # No query: the gate says it all. Report it even if nobody asks.
-        state.decide()
+    if state.refused_at_gate:
+        strip_headers(request, state.presented.proxy)
     elif state.presented.has_certificate:
         _attach_user(request, state)
     return state
@@ -206,4 +210,4 @@ def _attach_user(request: HttpRequest, state: RequestState) -> None:
         return previous if previous_auser is None else await previous_auser()
 
     request.user = SimpleLazyObject(user)  # type: ignore[assignment]
-    request.auser = auser  # type: ignore[assignment,method-assign]
+    request.auser = auser  # type: ignore[assignment]

@@ -12,6 +12,7 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -337,9 +338,7 @@ def _end_entity_policy(profile: Profile) -> ExtensionPolicy:
     policy = ExtensionPolicy.webpki_defaults_ee()
     if not profile.requires_subject_alternative_name:
         policy = policy.may_be_present(x509.SubjectAlternativeName, _ANY, None)
-        policy = policy.may_be_present(
-            x509.AuthorityKeyIdentifier, _NOT_CRITICAL, None
-        )
+        policy = policy.may_be_present(x509.AuthorityKeyIdentifier, _NOT_CRITICAL, None)
     # An override replaces the built-in rule, which is for servers.
     policy = policy.may_be_present(x509.ExtendedKeyUsage, _ANY, None)
     return policy.may_be_present(x509.KeyUsage, _ANY, None)
@@ -424,10 +423,10 @@ def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-_Ext = x509.ExtensionType
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
-def _value(extensions: x509.Extensions, kind: type[_Ext]) -> _Ext | None:
+def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
     for extension in extensions:
         if isinstance(extension.value, kind):
             return extension.value

@@ -1,0 +1,97 @@
+"""Sphinx's configuration: MyST and furo, and no warning goes unseen.
+
+Nothing is fetched while building: references to Python, Django and cryptography
+stay plain text, so the result is the same with and without a network.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from docutils import nodes
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+# autodoc imports the models.
+settings.configure(
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django_clientcert",
+    ],
+    DATABASES={},
+    USE_TZ=True,
+)
+django.setup()
+
+project = "django-clientcert"
+author = "django-clientcert contributors"
+project_copyright = "2026, django-clientcert contributors"
+release = importlib.import_module("django_clientcert").__version__
+version = release
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+root_doc = "index"
+language = "en"
+
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist", "attrs_inline"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = "django-clientcert"
+html_static_path = ["_static"]
+html_show_sphinx = False
+# "$ " belongs to the prompt; what follows it is copied.
+copybutton_prompt_text = "$ "
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+nitpicky = True
+# Not built here: the standard library's, Django's and cryptography's pages.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(django|cryptography|enum|datetime)\..*"),
+    (r"py:(exc|class)", r"(Exception|ValueError|AttributeError)"),
+    (r"py:exc", r"(PermissionDenied|ImproperlyConfigured|ValidationError)"),
+]
+
+
+def resolve_short_name(
+    app: Sphinx, env: Any, node: Any, contnode: nodes.Node
+) -> nodes.Node | None:
+    """Return the link for a ``Raises:`` entry, which names a class without module."""
+    if node.get("refdomain") != "py" or "." in node.get("reftarget", "."):
+        return None
+    domain = env.get_domain("py")
+    matches = [
+        name for name in domain.objects if name.endswith(f".{node['reftarget']}")
+    ]
+    if len(matches) != 1:
+        return None
+    reference: nodes.Node | None = domain.resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], matches[0], node, contnode
+    )
+    return reference
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the above."""
+    app.connect("missing-reference", resolve_short_name)
