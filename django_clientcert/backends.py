@@ -29,18 +29,16 @@ class ClientCertBackend(ModelBackend):
 
     def decide(self, request: HttpRequest) -> Decision:
         """Return the decision on the certificate that *request* presents."""
+        presented, host = _read(request)
         return evaluate(
-            read_request(request),
-            host=get_host(request),
-            can_authenticate=self.user_can_authenticate,
+            presented, host=host, can_authenticate=self.user_can_authenticate
         )
 
     async def adecide(self, request: HttpRequest) -> Decision:
         """See decide()."""
+        presented, host = _read(request)
         return await aevaluate(
-            read_request(request),
-            host=get_host(request),
-            can_authenticate=self.user_can_authenticate,
+            presented, host=host, can_authenticate=self.user_can_authenticate
         )
 
     def authenticate(  # type: ignore[override]
@@ -94,6 +92,14 @@ def find_backend() -> ClientCertBackend:
         "Put 'django_clientcert.backends.ClientCertBackend' into "
         "AUTHENTICATION_BACKENDS."
     )
+
+
+def _read(request: HttpRequest) -> tuple[Presented, str]:
+    """Return what *request* presents, and its host; the middleware read it before."""
+    state = get_state(request)
+    if state is not None:
+        return state.presented, state.host
+    return read_request(request), get_host(request)
 
 
 def _vouched(certificate: ClientCertificate) -> Presented:

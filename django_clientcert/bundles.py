@@ -28,13 +28,11 @@ from .exceptions import BundleError, CertificateParseError, PrivateKeyFoundError
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
 MAX_CERTIFICATES = 2000
 
-_BLOCK = re.compile(
-    rb"-----BEGIN ([A-Z0-9 ]{1,64})-----(.*?)-----END \1-----", re.DOTALL
-)
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _CERTIFICATE_LABELS = frozenset(
     {b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"}
 )
-_BARE_BASE64 = re.compile(rb"[A-Za-z0-9+/\s]{40,}={0,2}\s*")
+_BARE_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}")
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,64}PRIVATE KEY", re.IGNORECASE)
 
 _PRIVATE_KEY_MESSAGE = (
@@ -49,9 +47,10 @@ def holds_private_key(data: bytes | str) -> bool:
     octets = data.encode("utf-8", "replace") if isinstance(data, str) else data
     if _PRIVATE_KEY.search(octets):
         return True
-    if _BARE_BASE64.fullmatch(octets):  # a PEM body without its labels
+    bare = b"".join(octets.split())
+    if _BARE_BASE64.fullmatch(bare):  # a PEM body without its labels
         try:
-            octets = base64.b64decode(b"".join(octets.split()), validate=True)
+            octets = base64.b64decode(bare, validate=True)
         except binascii.Error:
             return False
     if octets[:1] != b"\x30":
@@ -138,13 +137,7 @@ def to_pem(certificates: Sequence[ClientCertificate]) -> str:
 def _from_pem(octets: bytes) -> list[bytes]:
     found: list[bytes] = []
     others = []
-    matches = list(_BLOCK.finditer(octets))
-    if octets.count(b"-----BEGIN ") != len(matches):
-        raise BundleError(
-            "A PEM block is cut off: there are more BEGIN lines than whole blocks."
-        )
-    for number, match in enumerate(matches, 1):
-        label, body = match.groups()
+    for number, (label, body) in enumerate(_split_pem(octets), 1):
         try:
             decoded = base64.b64decode(b"".join(body.split()), validate=True)
         except binascii.Error as error:
@@ -163,6 +156,24 @@ def _from_pem(octets: bytes) -> list[bytes]:
             f"There is no certificate in it, only: {', '.join(sorted(set(others)))}."
         )
     return found
+
+
+def _split_pem(octets: bytes) -> list[tuple[bytes, bytes]]:
+    """Return label and body of every PEM block, in time linear in the size."""
+    blocks = []
+    position = 0
+    while begin := _BEGIN.search(octets, position):
+        end = b"-----END " + begin[1] + b"-----"
+        stop = octets.find(end, begin.end())
+        if stop < 0:
+            break
+        blocks.append((begin[1], octets[begin.end() : stop]))
+        position = stop + len(end)
+    if octets.count(b"-----BEGIN ") != len(blocks):
+        raise BundleError(
+            "A PEM block is cut off: there are more BEGIN lines than whole blocks."
+        )
+    return blocks
 
 
 def _first_element(octets: bytes) -> bytes:

@@ -34,6 +34,7 @@ from .exceptions import (
     Refusal,
 )
 from .identities import Identities, Identity, find_identities
+from .lookup import afind_mappings, find_mappings
 from .models import CertificateMapping
 from .names import DistinguishedName, Order, parse_name
 from .presented import Presented
@@ -576,7 +577,7 @@ def evaluate(
     keys = run.prepare() if run.prove() else ()
     if keys:
         try:
-            rows = list(CertificateMapping.objects.matching(keys))
+            rows = find_mappings(keys)
         except DatabaseError as error:
             _database_failed(run, error)
         else:
@@ -596,7 +597,7 @@ async def aevaluate(
     keys = run.prepare() if run.prove() else ()
     if keys:
         try:
-            rows = [row async for row in CertificateMapping.objects.matching(keys)]
+            rows = await afind_mappings(keys)
         except DatabaseError as error:
             _database_failed(run, error)
         else:

@@ -212,7 +212,7 @@ def parse_identity(kind: Kind, text: str, *, order: Order | None = None) -> Iden
         NameSyntaxError: the text is not that, with what to type instead.
         NameNotMatchableError: a name that must never match.
     """
-    text = text.strip()
+    text = text.strip(" \t\r\n")
     if kind.is_pin:
         digest = parse_sha256(text, kind)
         return Identity(kind, digest, digest.hex())

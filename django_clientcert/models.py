@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -17,13 +18,15 @@ from django.utils.translation import gettext_lazy as _
 from .bundles import Trust, read_certificates, sort_bundle
 from .certificates import ClientCertificate
 from .escaping import visible
-from .exceptions import BundleError, ClientCertError
+from .exceptions import BundleError, CertificateParseError, ClientCertError
 from .identities import Identity, Kind, parse_identity
 from .names import Order
 from .validators import normalise_hosts, validate_no_private_key
 from .verification import PROFILES, PathValidator
 
 KEY_BYTES = 32
+# How much of a certificate’s subject is kept to be searched
+MAX_SUBJECT = 1000
 
 
 class KeyField(models.BinaryField):  # type: ignore[type-arg]
@@ -140,7 +143,11 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
 
         One query over the index of ``key``, however many mappings there are.
         """
-        return self.filter(key__in=list(keys)).select_related("user", "authority")
+        return (
+            self.filter(key__in=list(keys))
+            .select_related("user", "authority")
+            .order_by()
+        )
 
     def fingerprint_prefix(self, digits: str) -> CertificateMappingQuerySet:
         """Return the pins whose hex value begins with *digits*, by index range."""
@@ -241,6 +248,14 @@ class CertificateMapping(models.Model):
         validators=[validate_no_private_key],
     )
     certificate = models.BinaryField(_("certificate"), null=True, editable=False)
+    # Read out of the certificate when it is saved: for lists, searches and filters,
+    # never to decide on a request.
+    certificate_subject = models.TextField(
+        _("certificate’s subject"), blank=True, editable=False
+    )
+    certificate_not_after = models.DateTimeField(
+        _("certificate valid until"), null=True, blank=True, editable=False
+    )
     note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     last_used_at = models.DateTimeField(
@@ -347,8 +362,31 @@ class CertificateMapping(models.Model):
         if update_fields is None or {"kind", "value"} & set(update_fields):
             self.normalise()
             if update_fields is not None:
-                kwargs["update_fields"] = {*update_fields, "value", "key"}
+                update_fields = {*update_fields, "value", "key"}
+        if "certificate" in (
+            update_fields or {"certificate"} - self.get_deferred_fields()
+        ):
+            self._describe_certificate()
+            if update_fields is not None:
+                update_fields = {
+                    *update_fields,
+                    "certificate_subject",
+                    "certificate_not_after",
+                }
+        if update_fields is not None:
+            kwargs["update_fields"] = update_fields
         super().save(**kwargs)
+
+    def _describe_certificate(self) -> None:
+        """Set what lists show of the certificate, as far as it can be read."""
+        self.certificate_subject, self.certificate_not_after = "", None
+        certificate = self.client_certificate()
+        if certificate is None:
+            return
+        with suppress(CertificateParseError):
+            self.certificate_subject = certificate.subject.rfc4514()[:MAX_SUBJECT]
+        with suppress(CertificateParseError):
+            self.certificate_not_after = certificate.not_after
 
     @property
     def is_pin(self) -> bool:

@@ -331,7 +331,8 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
         NameSyntaxError: not a name, an attribute type that is unknown or means
             different things to different programs, or a text with two readings.
     """
-    text = text.strip()
+    # A no-break space at the end belongs to the value.
+    text = text.strip(" \t\r\n")
     if _FORBIDDEN.search(text):
         raise NameSyntaxError("The name holds a line break or control character.")
     openssl, text = _strip_prefix(text)

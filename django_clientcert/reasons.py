@@ -132,7 +132,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         ),
     ),
     Reason.INVALID_PATH: Explanation(
-        _("The path to the authority exists and breaks a rule of path validation."),
+        _("The path to the authority breaks a rule of path validation."),
         _(
             "Read which rule the step names: usually a CA certificate has to be "
             "renewed or replaced in the authority."

@@ -12,11 +12,11 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
     Criticality,
@@ -28,7 +28,12 @@ from cryptography.x509.verification import (
 )
 
 from . import attribute_types
-from .certificates import ANY_EXTENDED_KEY_USAGE, CLIENT_AUTH, ClientCertificate
+from .certificates import (
+    ANY_EXTENDED_KEY_USAGE,
+    CLIENT_AUTH,
+    NAME_CONSTRAINTS,
+    ClientCertificate,
+)
 from .exceptions import (
     BundleError,
     CertificateParseError,
@@ -142,17 +147,17 @@ def check_end_entity(
 class Path:
     """A validated certification path, the leaf first and the anchor last."""
 
-    certificates: tuple[x509.Certificate, ...]
+    certificates: tuple[ClientCertificate, ...]
     not_before: dt.datetime
     not_after: dt.datetime
 
     @classmethod
-    def of(cls, certificates: Sequence[x509.Certificate]) -> Path:
+    def of(cls, certificates: Sequence[ClientCertificate]) -> Path:
         """Return the path with the time in which every part of it is valid."""
         return cls(
             tuple(certificates),
-            max(one.not_valid_before_utc for one in certificates),
-            min(one.not_valid_after_utc for one in certificates),
+            max(one.not_before for one in certificates),
+            min(one.not_after for one in certificates),
         )
 
     def covers(self, at: dt.datetime) -> bool:
@@ -187,13 +192,9 @@ class PathValidator:
             raise BundleError("There is no trust anchor.")
         self.profile = profile
         self.purpose = purpose
-        self._anchors = frozenset(one.x509 for one in anchors)
-        self._by_subject: dict[bytes, list[x509.Certificate]] = {}
-        for one in intermediates:
-            self._by_subject.setdefault(one.subject_der, []).append(one.x509)
-        self._cas_by_subject: dict[bytes, list[x509.Certificate]] = {}
-        for one in (*anchors, *intermediates):
-            self._cas_by_subject.setdefault(one.subject_der, []).append(one.x509)
+        self._anchors = frozenset(anchors)
+        self._by_subject = _index(intermediates)
+        self._cas_by_subject = _index((*anchors, *intermediates))
         self._builder = (
             PolicyBuilder()
             .store(Store([one.x509 for one in anchors]))
@@ -239,8 +240,7 @@ class PathValidator:
         at: dt.datetime,
         presented: Sequence[ClientCertificate],
     ) -> Path:
-        leaf = certificate.x509
-        if leaf in self._anchors:
+        if certificate in self._anchors:
             # The verifier would take it without its issuer; a CA's rule is for
             # what the CA issued.
             raise PathError(
@@ -248,10 +248,15 @@ class PathValidator:
             )
         # The verifier's time is frozen when it is built: one for each call.
         verifier = self._builder.time(at).build_client_verifier()
-        candidates = [one.x509 for one in presented[:MAX_PRESENTED]]
-        candidates += _reachable(certificate.issuer_der, self._by_subject)
+        candidates = [
+            one.x509
+            for one in (
+                *presented[:MAX_PRESENTED],
+                *_reachable(certificate.issuer_der, self._by_subject),
+            )
+        ]
         try:
-            chain = verifier.verify(leaf, candidates).chain
+            verified = verifier.verify(certificate.x509, candidates).chain
         except VerificationError as error:
             raise PathError(_reason_for(str(error)), str(error)) from error
         except (
@@ -262,7 +267,14 @@ class PathValidator:
             x509.DuplicateExtension,
         ) as error:
             raise CertificateParseError(str(error)) from error
-        _check_subject_constraints(certificate, chain)
+        chain = [
+            certificate,
+            *(
+                ClientCertificate(one.public_bytes(Encoding.DER))
+                for one in verified[1:]
+            ),
+        ]
+        _check_subject_constraints(chain)
         return Path.of(chain)
 
     def find_issuer(self, certificate: ClientCertificate, at: dt.datetime) -> Path:
@@ -281,14 +293,14 @@ class PathValidator:
         check_validity(certificate, at)
         check_end_entity(certificate, self.profile, self.purpose)
         budget = iter(range(MAX_CANDIDATES))
-        chain = self._climb([certificate.x509], at, budget)
+        chain = self._climb([certificate], at, budget)
         if chain is None:
             raise PathError(
                 Reason.UNTRUSTED_ISSUER,
                 "no certificate of the authority signed it; is an intermediate "
                 "missing in the bundle?",
             )
-        _check_subject_constraints(certificate, chain)
+        _check_subject_constraints(chain)
         path = Path.of(chain)
         if not path.covers(at):
             raise PathError(
@@ -298,14 +310,14 @@ class PathValidator:
         return path
 
     def _climb(
-        self, chain: list[x509.Certificate], at: dt.datetime, budget: Iterator[int]
-    ) -> list[x509.Certificate] | None:
+        self, chain: list[ClientCertificate], at: dt.datetime, budget: Iterator[int]
+    ) -> list[ClientCertificate] | None:
         """Return *chain* continued to an anchor; a path valid at *at* is preferred."""
         if len(chain) > MAX_INTERMEDIATES + 1:
             return None
         fallback = None
         lower = chain[-1]
-        for issuer in self._cas_by_subject.get(lower.issuer.public_bytes(), ()):
+        for issuer in self._cas_by_subject.get(lower.issuer_der, ()):
             if next(budget, None) is None:
                 break
             is_anchor = issuer in self._anchors
@@ -377,15 +389,26 @@ def _ca_policy(profile: Profile, purpose: str) -> ExtensionPolicy:
     )
 
 
+def _index(
+    certificates: Iterable[ClientCertificate],
+) -> dict[bytes, list[ClientCertificate]]:
+    """Return certificates by the DER of their subject, each known to be readable."""
+    index: dict[bytes, list[ClientCertificate]] = {}
+    for one in certificates:
+        one.x509  # noqa: B018 - loads it, or says what is wrong
+        index.setdefault(one.subject_der, []).append(one)
+    return index
+
+
 def _reachable(
-    issuer: bytes, by_subject: dict[bytes, list[x509.Certificate]]
-) -> list[x509.Certificate]:
+    issuer: bytes, by_subject: dict[bytes, list[ClientCertificate]]
+) -> list[ClientCertificate]:
     """Return the intermediates that names lead to, at most 64.
 
     The verifier scans what it is given once for each level, so a bundle of
     thousands is narrowed by name first.
     """
-    found: list[x509.Certificate] = []
+    found: list[ClientCertificate] = []
     todo, seen = [issuer], set()
     while todo and len(found) < MAX_CANDIDATES:
         name = todo.pop()
@@ -394,48 +417,30 @@ def _reachable(
         seen.add(name)
         for one in by_subject.get(name, ()):
             found.append(one)
-            todo.append(one.issuer.public_bytes())
+            todo.append(one.issuer_der)
     return found[:MAX_CANDIDATES]
 
 
-def _may_issue(certificate: x509.Certificate, *, is_anchor: bool) -> bool:
+def _may_issue(certificate: ClientCertificate, *, is_anchor: bool) -> bool:
     """Tell whether a certificate is a CA's; an anchor of version 1 says nothing."""
-    if certificate.version is x509.Version.v1:
+    if certificate.x509.version is x509.Version.v1:
         return is_anchor
     try:
-        extensions = certificate.extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        usage = certificate.key_usage
+        return certificate.is_ca and (usage is None or "keyCertSign" in usage)
+    except CertificateParseError:
         return False
-    constraints = _value(extensions, x509.BasicConstraints)
-    usage = _value(extensions, x509.KeyUsage)
-    return (
-        constraints is not None
-        and constraints.ca
-        and (usage is None or usage.key_cert_sign)
-    )
 
 
-def _signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _signed_by(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
     try:
-        certificate.verify_directly_issued_by(issuer)
+        certificate.x509.verify_directly_issued_by(issuer.x509)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return True
 
 
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
-
-
-def _value(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
-    for extension in extensions:
-        if isinstance(extension.value, kind):
-            return extension.value
-    return None
-
-
-def _check_subject_constraints(
-    certificate: ClientCertificate, chain: Sequence[x509.Certificate]
-) -> None:
+def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:
     """Apply name constraints to subjects, as RFC 5280 (4.2.1.10) asks.
 
     The verifier looks at alternative names only and passes over a directoryName
@@ -443,29 +448,47 @@ def _check_subject_constraints(
     anybody in the subject.
 
     Raises:
-        PathError: a name outside the constraints.
+        PathError: a name outside the constraints, or constraints that cannot be
+            read.
     """
     for depth, ca in enumerate(chain[1:], 1):
-        constraints = _value(ca.extensions, x509.NameConstraints)
+        constraints = _name_constraints(ca)
         if constraints is None:
             continue
         permitted = list(constraints.permitted_subtrees or ())
         excluded = list(constraints.excluded_subtrees or ())
         for below in chain[:depth]:
-            if below is not chain[0] and below.subject == below.issuer:
+            if below is not chain[0] and below.is_self_issued:
                 continue  # 6.1.3 (b): a self-issued CA certificate
             _check_directory_names(below.subject, permitted, excluded)
-        _check_subject_text(certificate, [*permitted, *excluded])
+        _check_subject_text(chain[0], [*permitted, *excluded])
+
+
+def _name_constraints(ca: ClientCertificate) -> x509.NameConstraints | None:
+    """Return the name constraints of a CA; what else it holds may be broken."""
+    if NAME_CONSTRAINTS not in ca.extensions:
+        return None
+    try:
+        return ca.x509.extensions.get_extension_for_class(x509.NameConstraints).value
+    except (
+        ValueError,
+        TypeError,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
+        raise PathError(
+            Reason.INVALID_PATH, f"the name constraints of a CA: {error}"
+        ) from error
 
 
 def _check_directory_names(
-    subject: x509.Name,
+    subject: DistinguishedName,
     permitted: Iterable[x509.GeneralName],
     excluded: Iterable[x509.GeneralName],
 ) -> None:
     allowed = [one.value for one in permitted if isinstance(one, x509.DirectoryName)]
     refused = [one.value for one in excluded if isinstance(one, x509.DirectoryName)]
-    if not subject.rdns or not (allowed or refused):
+    if not subject or not (allowed or refused):
         return
     try:
         inside = not allowed or any(_is_within(subject, base) for base in allowed)
@@ -480,14 +503,14 @@ def _check_directory_names(
         )
 
 
-def _is_within(name: x509.Name, base: x509.Name) -> bool:
+def _is_within(name: DistinguishedName, base: x509.Name) -> bool:
     """Tell whether *name* begins with *base*, compared in canonical form."""
     parts, start = (
         [
             frozenset((one.oid, one.comparable(fold=True)) for one in rdn)
-            for rdn in DistinguishedName.from_der(each.public_bytes()).rdns
+            for rdn in each.rdns
         ]
-        for each in (name, base)
+        for each in (name, DistinguishedName.from_der(base.public_bytes()))
     )
     return parts[: len(start)] == start
 

@@ -44,6 +44,8 @@ class Migration(migrations.Migration):
                 ('valid_until', models.DateTimeField(blank=True, null=True, verbose_name='valid until')),
                 ('hosts', models.TextField(blank=True, help_text='Host names this mapping is good for, one a line; “.example.com” covers every host below. Empty: all.', validators=[django_clientcert.validators.validate_no_private_key], verbose_name='hosts')),
                 ('certificate', models.BinaryField(null=True, verbose_name='certificate')),
+                ('certificate_subject', models.TextField(blank=True, editable=False, verbose_name='certificate’s subject')),
+                ('certificate_not_after', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='certificate valid until')),
                 ('note', models.TextField(blank=True, validators=[django_clientcert.validators.validate_no_private_key], verbose_name='note')),
                 ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
                 ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last used at')),

