@@ -11,14 +11,11 @@ import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    load_der_private_key,
-    pkcs7,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from . import der
 from .certificates import ClientCertificate
@@ -32,8 +29,32 @@ _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _CERTIFICATE_LABELS = frozenset(
     {b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"}
 )
-_BARE_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}")
-_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,64}PRIVATE KEY", re.IGNORECASE)
+
+# A length in DER; 80 is BER's "until further notice", which PKCS#12 files have.
+_LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)"
+# How a private key begins. The beginning is enough: half a key is no less secret.
+_DER_PRIVATE_KEY = re.compile(
+    rb"\x30"
+    + _LENGTH
+    + rb"(?:\x02\x01[\x00\x01](?:\x30"  # PKCS#8 (RFC 5958)
+    + _LENGTH
+    + rb"\x06|\x02|\x04)"  # PKCS#1 (RFC 8017), SEC 1 (RFC 5915)
+    rb"|\x02\x01\x03\x30"  # PKCS#12 (RFC 7292)
+    # encrypted PKCS#8: the algorithm is one of PKCS#5 or PKCS#12
+    rb"|\x30" + _LENGTH + rb"\x06.\x2a\x86\x48\x86\xf7\x0d\x01[\x05\x0c])",
+    re.DOTALL,
+)
+_PRIVATE_KEY_TEXT = re.compile(
+    rb"-----\s*(?:BEGIN|END) [A-Z0-9 ]{0,64}PRIVATE KEY"
+    rb"|Proc-Type:\s*4,\s*ENCRYPTED"
+    rb"|openssh-key-v1\x00|b3BlbnNzaC1rZXktdjE"
+    rb"|PuTTY-User-Key-File-",
+    re.IGNORECASE,
+)
+# Where base64 of a SEQUENCE may begin: octet 30 is "M" and something from A to P.
+_BASE64_SEQUENCE = re.compile(rb"(?<![A-Za-z0-9+/_-])M[A-P]")
+_MAX_BASE64_RUNS = 10_000
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/_-].*", re.DOTALL)
 
 _PRIVATE_KEY_MESSAGE = (
     "This holds a private key. A private key never leaves its owner: nothing was "
@@ -43,19 +64,26 @@ _PRIVATE_KEY_MESSAGE = (
 
 
 def holds_private_key(data: bytes | str) -> bool:
-    """Tell whether *data* is, or has in it, a private key in any usual form."""
+    """Tell whether *data* is, or has in it, a private key in any usual form.
+
+    PEM, OpenSSH and PuTTY by their labels, DER and PKCS#12 by how they begin, and
+    the base64 of these two wherever it stands in a text.
+    """
     octets = data.encode("utf-8", "replace") if isinstance(data, str) else data
-    if _PRIVATE_KEY.search(octets):
+    if _PRIVATE_KEY_TEXT.search(octets) or _DER_PRIVATE_KEY.match(octets.lstrip()):
         return True
-    bare = b"".join(octets.split())
-    if _BARE_BASE64.fullmatch(bare):  # a PEM body without its labels
-        try:
-            octets = base64.b64decode(bare, validate=True)
-        except binascii.Error:
-            return False
-    if octets[:1] != b"\x30":
-        return False
-    return _is_der_private_key(octets) or _is_pkcs12(octets)
+    starts = islice(_BASE64_SEQUENCE.finditer(octets), _MAX_BASE64_RUNS)
+    return any(
+        _DER_PRIVATE_KEY.match(_decode_start(octets[run.start() : run.start() + 96]))
+        for run in starts
+    )
+
+
+def _decode_start(text: bytes) -> bytes:
+    """Return the octets that *text* begins with, in base64 or base64url."""
+    digits = _NOT_BASE64.sub(b"", b"".join(text.split()), count=1)
+    digits = digits.replace(b"-", b"+").replace(b"_", b"/")
+    return base64.b64decode(digits[: len(digits) // 4 * 4])
 
 
 def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
@@ -202,26 +230,6 @@ def _from_pkcs7(octets: bytes) -> list[bytes]:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BundleError(f"The PKCS#7 file cannot be read: {error}.") from error
     return [one.public_bytes(Encoding.DER) for one in loaded]
-
-
-def _is_der_private_key(octets: bytes) -> bool:
-    try:
-        load_der_private_key(octets, password=None)
-    except TypeError:  # it is one, and encrypted
-        return True
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def _is_pkcs12(octets: bytes) -> bool:
-    try:
-        version = der.children(octets)[0]
-    except (der.DerError, IndexError):
-        return False
-    # PFX ::= SEQUENCE { version INTEGER (3), … } (RFC 7292, 4); no certificate or
-    # PKCS#7 starts with an integer.
-    return version.tag == der.INTEGER and version.content == b"\x03"
 
 
 @dataclass(frozen=True)

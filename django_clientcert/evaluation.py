@@ -274,7 +274,9 @@ def _check_purpose(certificate: ClientCertificate) -> str:
 
 
 def _is_name(given: str, name: DistinguishedName) -> bool:
-    if given == name.openssl_rfc2253():
+    # A server takes the space off the end of a header (RFC 9110, 5.5), also the one
+    # that a backslash escapes. No name ends with a lone backslash otherwise.
+    if given.rstrip(" ") == name.openssl_rfc2253().rstrip(" "):
         return True
     # nginx escapes everything but ASCII; another spelling of the same values is
     # as good, and order and structure still count.

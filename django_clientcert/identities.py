@@ -212,14 +212,13 @@ def parse_identity(kind: Kind, text: str, *, order: Order | None = None) -> Iden
         NameSyntaxError: the text is not that, with what to type instead.
         NameNotMatchableError: a name that must never match.
     """
-    text = text.strip(" \t\r\n")
     if kind.is_pin:
         digest = parse_sha256(text, kind)
         return Identity(kind, digest, digest.hex())
     if kind is Kind.SUBJECT:
         return subject_identity(parse_name(text, order=order))
     if kind is Kind.ISSUER_SERIAL:
-        serial, _, issuer = text.partition(" ")
+        serial, _, issuer = text.lstrip(" \t\r\n").partition(" ")
         digits = serial.replace(":", "").lower()
         if not re.fullmatch(r"-?[0-9a-f]{1,128}", digits) or not issuer.strip():
             raise NameSyntaxError(
@@ -227,7 +226,7 @@ def parse_identity(kind: Kind, text: str, *, order: Order | None = None) -> Iden
                 "distinguished name: “1ead85 CN=Issuing CA,O=Example”."
             )
         return _issuer_serial(parse_name(issuer, order=order), int(digits, 16))
-    return san_identity(kind, text)
+    return san_identity(kind, text.strip(" \t\r\n"))
 
 
 _HEX_WITH_MARKS = re.compile(r"[0-9A-Fa-f]{2}(?:[: ]?[0-9A-Fa-f]{2})*")

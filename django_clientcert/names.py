@@ -235,17 +235,23 @@ def _rfc4514_attribute(attribute: Attribute) -> str:
     shown = []
     last = len(attribute.text) - 1
     for index, character in enumerate(attribute.text):
-        if (
-            character in ',+"\\<>;'
-            or (character == " " and index in (0, last))
-            or (character == "#" and index == 0)
-        ):
+        if character in ',+"\\<>;' or (character == "#" and index == 0):
             shown.append("\\" + character)
-        elif character != " " and visible(character) != character:
+        elif _is_hidden(character, at_end=index in (0, last)):
             shown.append("".join(f"\\{octet:02x}" for octet in _utf8_or_raw(character)))
         else:
             shown.append(character)
     return f"{name}={''.join(shown)}"
+
+
+def _is_hidden(character: str, *, at_end: bool) -> bool:
+    """Tell whether a character cannot be seen, or would be lost in a form field.
+
+    Whoever strips a text strips the spaces at its ends, Unicode's among them.
+    """
+    if character == " ":
+        return at_end
+    return character.isspace() or visible(character) != character
 
 
 def _utf8_or_raw(character: str) -> bytes:
@@ -298,6 +304,7 @@ def _openssl_attribute(attribute: Attribute) -> str:
 
 # --- what an administrator pastes -----------------------------------------------
 
+_BLANKS = " \t\r\n"
 _PREFIX = re.compile(r"\A(?:subject|issuer)\s*[=:]\s*", re.IGNORECASE)
 _SPACED_EQUALS = re.compile(r"\A[A-Za-z0-9.]+ = ")
 _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
@@ -331,8 +338,7 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
         NameSyntaxError: not a name, an attribute type that is unknown or means
             different things to different programs, or a text with two readings.
     """
-    # A no-break space at the end belongs to the value.
-    text = text.strip(" \t\r\n")
+    text = _strip(text)
     if _FORBIDDEN.search(text):
         raise NameSyntaxError("The name holds a line break or control character.")
     openssl, text = _strip_prefix(text)
@@ -348,6 +354,18 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
     if order is Order.MOST_SPECIFIC_FIRST:
         rdns.reverse()
     return DistinguishedName(tuple(rdns))
+
+
+def _strip(text: str) -> str:
+    """Return *text* without what surrounds it; an escaped space is part of it.
+
+    So is every other space of Unicode: it belongs to a value.
+    """
+    start = text.lstrip(_BLANKS)
+    stripped = start.rstrip(_BLANKS)
+    backslashes = len(stripped) - len(stripped.rstrip("\\"))
+    escaped = backslashes % 2 == 1 and start[len(stripped) :][:1] == " "
+    return stripped + " " if escaped else stripped
 
 
 def _strip_prefix(text: str) -> tuple[bool, str]:

@@ -31,7 +31,8 @@ def read_input(name: str, limit: int = MAX_BUNDLE_BYTES) -> bytes:
         # Not repeated: it could be a key.
         raise CommandError(
             "This is the text of a file, not its name. Write “-” and send the text "
-            "to standard input."
+            "to standard input. If it was a private key, the shell may have kept it "
+            "in its history."
         )
     try:
         if name == STDIN:

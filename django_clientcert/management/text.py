@@ -44,6 +44,17 @@ def show_moment(at: dt.datetime) -> str:
     ) + " UTC"
 
 
+def show_validity(certificate: ClientCertificate) -> str:
+    """Return from when until when *certificate* is valid."""
+    try:
+        return (
+            f"valid from {show_moment(certificate.not_before)} until "
+            f"{show_moment(certificate.not_after)}"
+        )
+    except CertificateParseError:
+        return "its dates cannot be read"
+
+
 def list_some(names: Iterable[str]) -> str:
     """Return the first of *names* with commas, and how many there are besides."""
     names = list(names)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import Count
 from django.utils import timezone
 
@@ -20,10 +20,15 @@ from django_clientcert.management.files import (
 from django_clientcert.management.text import (
     describe_certificate,
     one_line,
-    show_moment,
+    show_validity,
 )
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.verification import PROFILES
+
+try:
+    from django_clientcert.admission import problems
+except ImportError:
+    def problems(*a, **k): return ()
 
 if TYPE_CHECKING:
     from django_clientcert.certificates import ClientCertificate
@@ -44,8 +49,8 @@ def add_parser(subparsers: Any) -> None:
         "add",
         help="store the certificates of an authority",
         description=(
-            "Store the certificates of an authority: the ca.crt of the proxy, roots "
-            "and intermediates in\none file. Says of each what stands in the way of "
+            "Store the certificates of an authority: the ca.crt of the proxy, roots\n"
+            "and intermediates in one file. Says of each what stands in the way of\n"
             "its use."
         ),
         epilog=(
@@ -58,7 +63,7 @@ def add_parser(subparsers: Any) -> None:
     add.add_argument(
         "bundle",
         metavar="BUNDLE",
-        help="PEM, DER or PKCS#7; “-” reads standard input",
+        help="PEM, DER or PKCS#7; - reads standard input",
     )
     add.add_argument("--name", required=True, help="what to call the authority")
     add.add_argument(
@@ -93,7 +98,7 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
     """
     refuse_private_keys(name=options["name"])
     certificates = read_certificate_file(options["bundle"])
-    with transaction.atomic():
+    with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()
         if existing is not None and not options["replace"]:
             raise CommandError(
@@ -186,8 +191,8 @@ def _certificate_lines(authority: CertificateAuthority) -> list[str]:
         is_anchor = certificate in anchors
         lines.append(
             f"  {number}. {one_line(str(certificate.subject)) or '(no name)'}, "
-            f"{'anchor' if is_anchor else 'intermediate'}, valid until "
-            f"{show_moment(certificate.not_after)}"
+            f"{'anchor' if is_anchor else 'intermediate'}, "
+            f"{show_validity(certificate)}"
         )
         lines += [
             f"     {problem}"

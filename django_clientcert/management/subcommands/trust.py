@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import CommandError
-from django.db import transaction
+from django.db import router, transaction
 
 from django_clientcert.bundles import choose_end_entity
 from django_clientcert.certificates import ClientCertificate
@@ -34,7 +33,12 @@ from django_clientcert.management.lookups import (
     find_user,
     why_not_issued,
 )
-from django_clientcert.management.text import list_some, show_moment, show_value
+from django_clientcert.management.text import (
+    list_some,
+    show_moment,
+    show_validity,
+    show_value,
+)
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.presented import Presented
 from django_clientcert.reasons import explain
@@ -51,8 +55,8 @@ def add_parser(subparsers: Any) -> None:
         "trust",
         help="map a certificate to a user",
         description=(
-            "Map a certificate to a user. A fingerprint or public key is enough by "
-            "itself; for every\nother kind, an authority has to answer for the name: "
+            "Map a certificate to a user. A fingerprint or public key is enough by\n"
+            "itself; for every other kind, an authority has to answer for the name:\n"
             "the one that issued the certificate."
         ),
         epilog=(
@@ -68,7 +72,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="PEM, DER or PKCS#7; a chain is fine; “-” reads standard input",
+        help="PEM, DER or PKCS#7; a chain is fine; - reads standard input",
     )
     parser.add_argument(
         "--user",
@@ -86,7 +90,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--value",
         metavar="VALUE",
-        help="which name, where the certificate has several of a san_… kind",
+        help="which name, where the certificate has several of a san_ kind",
     )
     parser.add_argument(
         "--authority",
@@ -100,7 +104,7 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         dest="hosts",
         metavar="HOST",
-        help="good for this host name only; may be repeated; “.example.com” covers "
+        help="good for this host name only; may be repeated; .example.com covers "
         "every host below",
     )
     parser.add_argument("--note", default="", metavar="TEXT", help="a note to keep")
@@ -126,6 +130,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
         value=options["value"],
         authority=options["authority"],
         note=options["note"],
+        host=" ".join(options["hosts"]),
     )
     certificate = _read_certificate(options["file"])
     user = find_user(options["user"])
@@ -143,18 +148,15 @@ def run(command: Command, options: dict[str, Any]) -> None:
         valid_until=None if until is None else until.at,
         certificate=certificate.der,
     )
-    with transaction.atomic(using=mapping._state.db):
+    with transaction.atomic(using=router.db_for_write(CertificateMapping)):
         existing = _find_existing(mapping)
         if existing is None:
             _save(mapping)
     if existing is None:
-        command.say(
-            f"Mapped: this certificate is now {visible(user.get_username())}."
-        )
+        command.say(f"Mapped to {visible(user.get_username())}.")
     else:
         command.say(
-            f"Nothing to do: this certificate is {visible(user.get_username())} "
-            "already."
+            f"Nothing to do: mapped to {visible(user.get_username())} already."
         )
         _warn_about_differences(command, existing, mapping, options)
     _print_mapping(command, existing or mapping, certificate)
@@ -299,11 +301,7 @@ def _print_mapping(
             if mapping.valid_until is None
             else show_moment(mapping.valid_until),
         ),
-        (
-            "certificate",
-            f"valid from {show_moment(certificate.not_before)} until "
-            f"{show_moment(certificate.not_after)}",
-        ),
+        ("certificate", show_validity(certificate)),
     ]
     for name, value in lines:
         command.say(f"  {name:<12} {value}")

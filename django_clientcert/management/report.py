@@ -1,0 +1,259 @@
+"""What an evaluation came to, as data and as text for an operator."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import DatabaseError
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
+from django_clientcert.evaluation import GATES, NOT_REACHED, REFUSED, STEPS, Decision
+from django_clientcert.identities import find_identities
+from django_clientcert.models import CertificateMapping
+from django_clientcert.reasons import explain
+
+from .text import describe_certificate, one_line, show_moment, show_value
+
+NOT_LOOKED_AT = "not_looked_at"
+
+_GATE_NAMES = frozenset(name for name, _ in GATES)
+
+Report = dict[str, Any]
+
+
+def make_report(
+    decision: Decision,
+    certificate: ClientCertificate | None,
+    *,
+    at: dt.datetime,
+    host: str,
+    assumptions: Sequence[str],
+    from_request: bool,
+    verdict_given: bool,
+) -> Report:
+    """Return *decision* as JSON-ready data, with these stable keys.
+
+    - ``at`` (ISO 8601, UTC), ``host``, ``assumptions``: a list of sentences
+    - ``accepted``; ``reason``, ``meaning``, ``remedy``: null where accepted;
+      ``detail``
+    - ``user``: the name, ``mapping``: null unless accepted
+    - ``certificate``: as ``describe_certificate()`` has it, null where it cannot be
+      decoded
+    - ``steps``: each with ``name``, ``outcome`` (``passed``, ``refused``,
+      ``not_reached``, ``not_looked_at``), ``reason`` (null unless refused), ``detail``
+    - ``identities``: each with ``kind``, ``value`` and ``mappings``, null where the
+      database cannot be read
+    - ``problems``: why further identities could not be had
+
+    A mapping has ``id``, ``user``, ``kind``, ``value``, ``authority`` (null for
+    none), ``state``, ``valid_from``, ``valid_until``, ``hosts``.
+    """
+    reason = decision.reason
+    explanation = None if reason is None else explain(reason)
+    skipped = set() if from_request else set(_GATE_NAMES)
+    if not from_request and not verdict_given:
+        skipped.add("verdict")
+    identities, problems = _describe_identities(certificate)
+    return {
+        "at": at.isoformat(),
+        "host": visible(host),
+        "assumptions": list(assumptions),
+        "accepted": decision.accepted,
+        "reason": None if reason is None else reason.value,
+        "meaning": None if explanation is None else str(explanation.meaning),
+        "remedy": None if explanation is None else str(explanation.remedy),
+        "detail": one_line(decision.detail),
+        "user": None if decision.user is None else _username(decision.user),
+        "mapping": (
+            _describe_mapping(decision.mapping)
+            if decision.accepted and decision.mapping is not None
+            else None
+        ),
+        "certificate": None if certificate is None else describe_certificate(certificate),
+        "steps": list(_describe_steps(decision, skipped)),
+        "identities": identities,
+        "problems": problems,
+    }
+
+
+def _describe_steps(decision: Decision, skipped: set[str]) -> Iterator[Report]:
+    """Return every step in the order in which they are taken."""
+    taken = {step.name: step for step in decision.steps}
+    for name in STEPS:
+        step = taken[name]
+        refused = step.outcome == REFUSED
+        yield {
+            "name": name,
+            "outcome": (
+                NOT_LOOKED_AT
+                if step.outcome == NOT_REACHED and name in skipped
+                else step.outcome
+            ),
+            "reason": str(decision.reason) if refused else None,
+            "detail": one_line(step.detail),
+        }
+
+
+def _describe_identities(
+    certificate: ClientCertificate | None,
+) -> tuple[list[Report], list[str]]:
+    """Return every identity with the mappings that there are for it."""
+    if certificate is None:
+        return [], []
+    identities = find_identities(certificate)
+    rows: dict[tuple[str, bytes], list[Report]] | None = {}
+    try:
+        for row in CertificateMapping.objects.matching(
+            [one.key for one in identities.found]
+        ).order_by("pk"):
+            rows.setdefault((row.kind, bytes(row.key)), []).append(
+                _describe_mapping(row)
+            )
+    except DatabaseError:
+        rows = None  # the evaluation says so: trust_unavailable
+    return (
+        [
+            {
+                "kind": one.kind.value,
+                "value": show_value(one.kind.value, one.value),
+                "mappings": (
+                    None if rows is None else rows.get((one.kind.value, one.key), [])
+                ),
+            }
+            for one in identities.found
+        ],
+        [one_line(problem) for problem in identities.problems],
+    )
+
+
+def _describe_mapping(mapping: CertificateMapping) -> Report:
+    return {
+        "id": mapping.pk,
+        "user": _username(mapping.user),
+        "kind": mapping.kind,
+        "value": show_value(mapping.kind, mapping.value),
+        "authority": None if mapping.authority is None else str(mapping.authority),
+        "state": mapping.state,
+        "valid_from": _iso(mapping.valid_from),
+        "valid_until": _iso(mapping.valid_until),
+        "hosts": mapping.hosts.split(),
+    }
+
+
+def _username(user: Any) -> str:
+    return visible(str(user.get_username()))
+
+
+def _iso(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+# --- as text ---------------------------------------------------------------------
+
+
+def verdict_of(report: Report) -> str:
+    """Return the outcome in one line."""
+    if report["accepted"]:
+        mapping = report["mapping"]
+        return (
+            f"would be accepted as {report['user']} through mapping {mapping['id']} "
+            f"({mapping['kind']})"
+        )
+    return f"would be refused: {report['reason']}"
+
+
+def write_text(report: Report) -> Iterator[str]:
+    """Return the lines of *report* for an operator."""
+    yield f"At {_from_iso(report['at'])}"
+    for assumption in report["assumptions"]:
+        yield f"  {assumption}"
+    yield from _certificate_lines(report["certificate"])
+    yield from _step_lines(report)
+    yield from _identity_lines(report)
+    yield ""
+    yield f"Verdict: {verdict_of(report)}"
+    if report["reason"] == "no_certificate":  # no step has said so
+        yield from _reason_lines(report, indent="  ")
+
+
+def _certificate_lines(certificate: Report | None) -> Iterator[str]:
+    yield ""
+    if certificate is None:
+        yield "Certificate: none that can be read"
+        return
+    yield "Certificate"
+    for label, key in (
+        ("subject", "subject"),
+        ("issuer", "issuer"),
+        ("serial number", "serial_number"),
+        ("valid from", "not_before"),
+        ("valid until", "not_after"),
+        ("fingerprint", "fingerprint"),
+        ("public key", "public_key"),
+    ):
+        value = certificate[key]
+        if value is None:
+            value = "cannot be read"
+        elif key.startswith("not_"):
+            value = _from_iso(value)
+        yield f"  {label:<14} {value or '(empty)'}"
+    for problem in certificate["problems"]:
+        yield f"  problem        {problem}"
+
+
+def _step_lines(report: Report) -> Iterator[str]:
+    yield ""
+    yield "Steps"
+    for step in report["steps"]:
+        outcome = step["outcome"].replace("_", " ")
+        if step["outcome"] == REFUSED:
+            outcome = outcome.upper()
+        details = [one for one in (step["reason"], step["detail"]) if one]
+        yield f"  {step['name']:<10} {outcome:<14} {': '.join(details)}".rstrip()
+        if step["outcome"] == REFUSED:
+            yield from _reason_lines(report, indent="    ")
+
+
+def _reason_lines(report: Report, *, indent: str) -> Iterator[str]:
+    yield f"{indent}It means: {report['meaning']}"
+    yield f"{indent}To change it: {report['remedy']}"
+
+
+def _identity_lines(report: Report) -> Iterator[str]:
+    if report["certificate"] is None:
+        return
+    yield ""
+    yield "Identities, and the mappings that there are for each"
+    for one in report["identities"]:
+        yield f"  {one['kind']:<14} {one['value']}"
+        if one["mappings"] is None:
+            yield "    the mappings cannot be read"
+            continue
+        for mapping in one["mappings"]:
+            yield f"    {_mapping_line(mapping)}"
+        if not one["mappings"]:
+            yield "    no mapping"
+    for problem in report["problems"]:
+        yield f"  cannot be used: {problem}"
+
+
+def _mapping_line(mapping: Report) -> str:
+    parts = [f"mapping {mapping['id']}: {mapping['user']}", mapping["state"]]
+    if mapping["authority"] is not None:
+        parts.append(f"answered for by the authority {mapping['authority']}")
+    elif mapping["kind"] not in ("fingerprint", "public_key"):
+        parts.append("NO AUTHORITY answers for it, so it never matches")
+    if mapping["valid_from"] is not None:
+        parts.append(f"from {_from_iso(mapping['valid_from'])}")
+    if mapping["valid_until"] is not None:
+        parts.append(f"until {_from_iso(mapping['valid_until'])}")
+    if mapping["hosts"]:
+        parts.append(f"for {', '.join(mapping['hosts'])}")
+    return ", ".join(parts)
+
+
+def _from_iso(text: str) -> str:
+    return show_moment(dt.datetime.fromisoformat(text))

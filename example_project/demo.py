@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Start the example project behind a real nginx: ``python3 example_project/demo.py``.
+
+Needs a Python (3.10 or newer) and a package index, nothing else. The first start
+makes a virtual environment, certificates and a database, all below ``.demo/``; the
+next one takes seconds. It prints requests to paste and the address of the admin,
+and Ctrl-C stops it. ``--check`` sends those requests itself and stops.
+"""
+
+# The syntax is old on purpose: see bootstrap_environment.py.
+import argparse
+import os
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+FOLDER = ".demo"
+DEFAULT_PORT = 8443
+
+
+def parse_arguments():
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description="A Django project with client certificates behind a real nginx "
+        "that forwards them as ingress-nginx does.",
+        epilog="Everything is kept in %s; delete it when you have seen enough."
+        % os.path.join(ROOT, FOLDER),
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="send the printed requests, show each status, and stop; the exit status "
+        "is 1 if one is not as expected",
+    )
+    parser.add_argument(
+        "--port",
+        type=port_number,
+        metavar="N",
+        help="the port for HTTPS (default: %d; with --check a free one); plain HTTP is "
+        "on the next" % DEFAULT_PORT,
+    )
+    parser.add_argument(
+        "--verify-client",
+        choices=["on", "optional", "optional_no_ca"],
+        default="optional",
+        help="what nginx does with client certificates, in the words of the annotation "
+        "auth-tls-verify-client (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--reset",
+        action="store_true",
+        help="make certificates, passwords and the database anew",
+    )
+    arguments = parser.parse_args()
+    if arguments.port is None:
+        arguments.port = 0 if arguments.check else DEFAULT_PORT
+    return arguments
+
+
+def port_number(text):
+    """Return *text* as a port that has a next one; 0 stands for free ones."""
+    number = int(text)
+    if not 0 <= number <= 65534:
+        raise ValueError(text)
+    return number
+
+
+def main():
+    """Prepare an environment, and run the demonstration in it."""
+    arguments = parse_arguments()
+    if os.name == "nt":
+        sys.exit("The demonstration needs Linux or macOS; on Windows use WSL.")
+    # There are private keys in it.
+    os.umask(0o077)
+    folder = os.path.join(ROOT, FOLDER)
+    if not os.path.isdir(folder):
+        os.mkdir(folder)
+    os.chmod(folder, 0o700)
+
+    # The two folders from which is imported, whatever the caller set
+    sys.path[:0] = [ROOT, HERE]
+    import bootstrap_environment
+
+    bootstrap_environment.ensure(os.path.join(FOLDER, "environments"), "demo", sys.argv)
+
+    from pathlib import Path
+
+    from example_project.demonstration import run
+
+    return run(arguments, Path(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""The demonstration itself: prepare, start, tell, check or wait, stop.
+
+Everything lies in one folder. What was made once is used again; ``--reset`` makes
+it anew.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from . import pki
+from .application import PROJECT, Application, ApplicationError
+from .nginx import Nginx, NginxError, PortBusy, find_program, listen
+
+if TYPE_CHECKING:
+    from .showcase import Place
+
+# Kept by --reset: it holds nothing of the demonstration, and takes a minute.
+ENVIRONMENTS = "environments"
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """A signal asks to stop."""
+
+
+def run(arguments: Namespace, folder: Path) -> int:
+    """Run the demonstration in *folder*; return the exit status of the program."""
+    for number in _SIGNALS:
+        signal.signal(number, _raise_stopped)
+    try:
+        with _locked(folder):
+            return _run(arguments, folder)
+    except Stopped:
+        print("\nStopped.")
+        return 0
+    except (NginxError, ApplicationError) as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+
+
+def _run(arguments: Namespace, folder: Path) -> int:
+    program = find_program()
+    _require_free_ports(arguments.port)
+    if arguments.reset:
+        reset(folder)
+    passwords = prepare(folder)
+    environment = {
+        "EXAMPLE_DATA_FOLDER": str(folder),
+        # Refusals show their reason, and the admin its style.
+        "DJANGO_DEBUG": "true",
+        "CLIENTCERT_PROXY_VERIFIES": str(arguments.verify_client != "optional_no_ca"),
+    }
+    os.environ.update(environment)
+    _prepare_database(folder, passwords["admin"])
+
+    with ExitStack() as stack:
+        log = folder / "application.log" if arguments.check else None
+        application = stack.enter_context(Application(environment, log))
+        nginx = stack.enter_context(
+            Nginx(
+                folder / "nginx",
+                upstream=application.address,
+                certificate=_read(folder / "pki" / f"{pki.SERVER}.crt"),
+                key=_read(folder / "pki" / f"{pki.SERVER}.key"),
+                ca=_read(folder / "pki" / f"{pki.CA}.crt"),
+                verify_client=arguments.verify_client,
+                port=arguments.port,
+                plain_port=arguments.port and arguments.port + 1,
+                program=program,
+            )
+        )
+        from .showcase import Place
+
+        place = Place(nginx.url, nginx.plain_url, _short(folder / "pki"))
+        print(f"A Django project behind {program},")
+        print(f"with auth-tls-verify-client: {arguments.verify_client}\n")
+        if arguments.check:
+            return check(arguments.verify_client, place)
+        tell(arguments.verify_client, place, folder, passwords)
+        wait(application, nginx)
+
+
+def reset(folder: Path) -> None:
+    """Delete what the demonstration keeps, but for the virtual environments."""
+    for path in folder.iterdir():
+        if path.name in (ENVIRONMENTS, _LOCK):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def prepare(folder: Path) -> dict[str, str]:
+    """Make the certificates and passwords that *folder* lacks; return the latter."""
+    if not pki.is_usable(folder / "pki", dt.datetime.now(dt.timezone.utc)):
+        # The database speaks of the certificates: both, or none.
+        reset(folder)
+    passwords = {
+        name: _keep_secret(folder / f"{name}.txt", length)
+        for name, length in (
+            ("secret-key", 50),
+            ("admin-password", 12),
+            ("p12-password", 12),
+        )
+    }
+    if not (folder / "pki").exists():
+        print("making certificates", file=sys.stderr)
+        pki.create_pki(folder / "pki", passwords["p12-password"])
+    return {"admin": passwords["admin-password"], "p12": passwords["p12-password"]}
+
+
+def _prepare_database(folder: Path, admin_password: str) -> None:
+    """Migrate the database and put in who is who."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "example.settings"
+    import django
+
+    django.setup()
+    from .seed import prepare_database
+
+    prepare_database(folder / "pki", admin_password)
+
+
+def tell(
+    verify_client: str, place: Place, folder: Path, passwords: dict[str, str]
+) -> None:
+    """Print what a visitor can do."""
+    from .seed import ADMIN, LEAVER_USER, PERSON_USER
+    from .showcase import list_requests, shell_line
+
+    manage = f"{_short(Path(sys.executable))} {_short(PROJECT / 'manage.py')}"
+    print("Requests to paste, each with the status that it must print last:\n")
+    for request in list_requests(verify_client):
+        print(f"{request.status}  {request.title}")
+        print(f"  {shell_line(request, place)}\n")
+    print(
+        f"""\
+In a browser: {place.url}/ (it warns of the server's certificate; go on).
+The admin is at {place.url}/admin/:
+  user      {ADMIN}
+  password  {passwords["admin"]}
+Or enter it as {PERSON_USER} with a certificate and no password. Import
+  file      {_short(folder / "pki" / f"{pki.PERSON}.p12")}
+  password  {passwords["p12"]}
+  Firefox: Settings, Privacy & Security, View Certificates, Your Certificates, Import
+  Chrome: Settings, Privacy and security, Security, Manage certificates, Your
+  certificates, Import; on macOS and Windows open the file instead
+and choose it when the browser asks. Afterwards remove it there again.
+
+Why a certificate is refused, step by step:
+  {manage} clientcert explain {place.folder / f"{pki.STRANGER}.crt"}
+Disable {LEAVER_USER}'s mapping in the admin: the next request is answered with 403.
+
+Ctrl-C stops everything.""",
+        flush=True,
+    )
+
+
+def check(verify_client: str, place: Place) -> int:
+    """Send every request that is printed; return 0 if nothing surprised."""
+    from .showcase import find_surprise, list_requests, send, shell_line
+
+    surprises = 0
+    for request in list_requests(verify_client):
+        surprise = find_surprise(request, send(request, place))
+        status = "SURPRISE" if surprise else "as expected"
+        print(f"{request.status}  {status:<12} {request.title}")
+        if surprise:
+            surprises += 1
+            print(f"     {surprise}\n     {shell_line(request, place)}")
+        sys.stdout.flush()
+    if surprises:
+        print(
+            f"\n{surprises} surprised. If you changed users, mappings or authorities "
+            "in the demonstration: --reset begins anew."
+        )
+        return 1
+    print("\nAll as expected.")
+    return 0
+
+
+def wait(application: Application, nginx: Nginx) -> NoReturn:
+    """Return only by an exception: a signal, or the end of a child.
+
+    Raises:
+        Stopped: a signal asks to stop.
+        ApplicationError: gunicorn has ended.
+        NginxError: nginx has ended.
+    """
+    while True:
+        time.sleep(0.2)
+        if not application.is_running:
+            raise ApplicationError("gunicorn has ended: see above.")
+        if nginx.pid is None:
+            raise NginxError(f"nginx has ended:\n{nginx.error_log}")
+
+
+# --- small things --------------------------------------------------------------------
+
+_LOCK = "lock"
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold *folder*, so that no second demonstration uses it at the same time."""
+    with (folder / _LOCK).open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise NginxError(
+                f"The demonstration is running already (process {lock.read()}). "
+                "Stop it with Ctrl-C first."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _require_free_ports(port: int) -> None:
+    for one in (port, port + 1) if port else ():
+        try:
+            listen(one).close()
+        except PortBusy as error:
+            raise PortBusy(
+                f"{error}\nChoose two others: --port N takes N for HTTPS and N + 1 for "
+                "plain HTTP; --port 0 finds free ones."
+            ) from error
+
+
+def _keep_secret(path: Path, length: int) -> str:
+    """Return the text of *path*; make it at random where there is none."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(length), encoding="ascii")
+    return _read(path)
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="ascii")
+
+
+def _short(path: Path) -> Path:
+    """Return *path* relative to the working directory, if it lies below."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _raise_stopped(number: int, frame: FrameType | None) -> NoReturn:
+    # Another Ctrl-C would only disturb the stopping.
+    for one in _SIGNALS:
+        signal.signal(one, signal.SIG_IGN)
+    raise Stopped

@@ -1,0 +1,146 @@
+"""Settings of the example project: what the README says, and what any site needs.
+
+What differs from one place to another comes from the environment; the table in
+``docs/howto/kubernetes.md`` names every variable. Without any, this is the
+demonstration that ``demo.py`` has prepared in the folder ``.demo``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def read_list(name: str, default: str) -> list[str]:
+    """Return the environment variable *name*, a list with commas between."""
+    value = os.environ.get(name, default)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def read_boolean(name: str, *, default: bool) -> bool:
+    """Return the environment variable *name*, ``true`` or ``false``.
+
+    Raises:
+        ImproperlyConfigured: it is neither; a switch is not thrown by a typing error.
+    """
+    value = os.environ.get(name, str(default)).lower()
+    if value not in ("true", "false"):
+        raise ImproperlyConfigured(f"{name} is true or false, not {value!r}.")
+    return value == "true"
+
+
+def read_secret_key() -> str:
+    """Return the key that signs sessions, from the environment or the demonstration.
+
+    Raises:
+        ImproperlyConfigured: there is none.
+    """
+    if key := os.environ.get("DJANGO_SECRET_KEY"):
+        return key
+    try:
+        return (DATA_FOLDER / "secret-key.txt").read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise ImproperlyConfigured(
+            "Set DJANGO_SECRET_KEY, or start example_project/demo.py once."
+        ) from None
+
+
+DATA_FOLDER = Path(os.environ.get("EXAMPLE_DATA_FOLDER", PROJECT.parent / ".demo"))
+SECRET_KEY = read_secret_key()
+DEBUG = read_boolean("DJANGO_DEBUG", default=False)
+ALLOWED_HOSTS = read_list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_clientcert",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_clientcert.middleware.ClientCertMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+AUTHENTICATION_BACKENDS = [
+    "django_clientcert.backends.ClientCertBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+
+# --- client certificates -------------------------------------------------------------
+
+CLIENTCERT_PROXY = "ingress-nginx"
+# Whose socket may speak for a client: nginx on this machine, or the network of the
+# pods in which the ingress controller runs.
+CLIENTCERT_TRUSTED_PROXIES = read_list("CLIENTCERT_TRUSTED_PROXIES", "127.0.0.1")
+if "CLIENTCERT_HOSTS" in os.environ:
+    CLIENTCERT_HOSTS = read_list("CLIENTCERT_HOSTS", "")
+# False with "optional_no_ca", where nginx forwards certificates that it could not
+# verify; this side then does all of it.
+CLIENTCERT_PROXY_VERIFIES = read_boolean("CLIENTCERT_PROXY_VERIFIES", default=True)
+
+# nginx sets this header on every request, so no client can.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- everything else -----------------------------------------------------------------
+
+ROOT_URLCONF = "example.urls"
+WSGI_APPLICATION = "example.wsgi.application"
+ASGI_APPLICATION = "example.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": DATA_FOLDER / "db.sqlite3",
+        # Readers and the one writer do not wait for each other.
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL;",
+        },
+    }
+}
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_FOLDER / "static"
+
+SESSION_COOKIE_SECURE = True
+CSRF_COOKIE_SECURE = True
+# ingress-nginx itself redirects to HTTPS and sends Strict-Transport-Security.
+SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008"]
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    # Every 403 and 404; the reason is in the package's own line.
+    "loggers": {"django.request": {"level": "ERROR"}},
+}

@@ -1,0 +1,259 @@
+"""The requests that the demonstration prints, and what must come of each.
+
+Each is data: rendered as a line for a shell, and sent by ``demo.py --check``,
+either with that very line or, where there is no curl, by Python.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shlex
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from . import pki, seed
+
+_TIMEOUT = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, and the answer to expect.
+
+    *identity* names the certificate that the client presents, and *headers* a file
+    with header lines it sends besides. *user* is who the answer must speak of;
+    *says* is a text that must be in it.
+    """
+
+    title: str
+    path: str
+    status: int
+    identity: str | None = None
+    headers: str | None = None
+    plain: bool = False
+    user: str | None = None
+    says: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; *failure* instead, where nothing did."""
+
+    status: int = 0
+    body: str = ""
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the requests go, and where the certificates lie."""
+
+    url: str
+    plain_url: str
+    folder: Path
+
+
+def list_requests(verify_client: str) -> Iterator[Request]:
+    """Yield the requests, with what nginx and Django say in this mode.
+
+    Under ``on`` nobody comes without a certificate; under ``optional`` Django gets
+    requests without one, and under ``optional_no_ca`` also those whose CA nginx
+    does not know.
+    """
+    on = verify_client == "on"
+    no_certificate = (
+        {"status": 400, "says": "No required SSL certificate was sent"}
+        if on
+        else {"status": 403, "says": "no_certificate"}
+    )
+    unverified = {"status": 400, "says": "The SSL certificate error"}
+
+    yield Request(
+        "A service, known by the fingerprint of its certificate",
+        "/whoami/",
+        200,
+        identity=pki.SERVICE,
+        user=seed.SERVICE_USER,
+    )
+    yield Request(
+        "A person, known by the e-mail address that the CA put in",
+        "/ledger/",
+        200,
+        identity=pki.PERSON,
+        user=seed.PERSON_USER,
+    )
+    yield Request(
+        "Somebody who will leave; until the mapping goes, all is well",
+        "/ledger/",
+        200,
+        identity=pki.LEAVER,
+        user=seed.LEAVER_USER,
+    )
+    yield Request(
+        "The same for an asynchronous view",
+        "/ledger/async/",
+        200,
+        identity=pki.SERVICE,
+        user=seed.SERVICE_USER,
+    )
+    if not on:
+        yield Request("The public page, without a certificate", "/", 200)
+    yield Request("No certificate", "/ledger/", **no_certificate)
+    yield Request(
+        "A good certificate of the CA that nobody has mapped",
+        "/ledger/",
+        403,
+        identity=pki.STRANGER,
+        says="unmapped",
+    )
+    yield Request(
+        "An expired certificate: nginx refuses it",
+        "/ledger/",
+        identity=pki.EXPIRED,
+        **unverified,
+    )
+    if verify_client == "optional_no_ca":
+        yield Request(
+            "The person's name from another CA: nginx lets it through, Django not",
+            "/ledger/",
+            403,
+            identity=pki.IMPOSTOR,
+            says="untrusted_issuer",
+        )
+    else:
+        yield Request(
+            "The person's name from another CA: nginx refuses it",
+            "/ledger/",
+            identity=pki.IMPOSTOR,
+            **unverified,
+        )
+    yield Request(
+        "The service's headers, written by a client without a certificate",
+        "/ledger/",
+        headers=pki.STOLEN_HEADERS,
+        **no_certificate,
+    )
+    yield Request(
+        "The same, spelt with underscores",
+        "/ledger/",
+        headers=pki.MISSPELT_HEADERS,
+        **no_certificate,
+    )
+    yield Request(
+        "The person with the service's headers: still the person",
+        "/whoami/",
+        200,
+        identity=pki.PERSON,
+        headers=pki.STOLEN_HEADERS,
+        user=seed.PERSON_USER,
+    )
+    yield Request(
+        "The service's headers over plain HTTP",
+        "/ledger/",
+        403,
+        headers=pki.STOLEN_HEADERS,
+        plain=True,
+        says="no_certificate",
+    )
+
+
+def curl(request: Request, place: Place) -> list[str]:
+    """Return the command that sends *request* and prints the status last."""
+    command = ["curl", "-sS", "-w", r"\n%{http_code}\n"]
+    if any(os.environ.get(name) for name in ("https_proxy", "http_proxy", "ALL_PROXY")):
+        command += ["--noproxy", "localhost"]
+    if not request.plain:
+        command += ["--cacert", str(place.folder / f"{pki.CA}.crt")]
+    if request.identity is not None:
+        command += ["--cert", str(place.folder / f"{request.identity}.crt")]
+        command += ["--key", str(place.folder / f"{request.identity}.key")]
+    if request.headers is not None:
+        command += ["-H", f"@{place.folder / request.headers}"]
+    return [*command, _address(request, place)]
+
+
+def shell_line(request: Request, place: Place) -> str:
+    """Return the same command, ready to paste."""
+    return shlex.join(curl(request, place))
+
+
+def send(request: Request, place: Place) -> Answer:
+    """Send *request*: with curl, or else with Python."""
+    if shutil.which("curl") is None:
+        return send_with_python(request, place)
+    try:
+        result = subprocess.run(
+            curl(request, place),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Answer(failure=f"no answer within {_TIMEOUT} seconds")
+    if result.returncode:
+        return Answer(failure=result.stderr.decode("utf-8", "replace").strip())
+    body, _, status = result.stdout.decode("utf-8", "replace").strip().rpartition("\n")
+    return Answer(int(status), body)
+
+
+def send_with_python(request: Request, place: Place) -> Answer:
+    """Send *request* without any program but this one."""
+    address = urlsplit(_address(request, place))
+    connection: http.client.HTTPConnection
+    if request.plain:
+        connection = http.client.HTTPConnection(address.netloc, timeout=_TIMEOUT)
+    else:
+        context = ssl.create_default_context(cafile=place.folder / f"{pki.CA}.crt")
+        if request.identity is not None:
+            context.load_cert_chain(
+                place.folder / f"{request.identity}.crt",
+                place.folder / f"{request.identity}.key",
+            )
+        connection = http.client.HTTPSConnection(
+            address.netloc, timeout=_TIMEOUT, context=context
+        )
+    headers = {}
+    if request.headers is not None:
+        lines = (place.folder / request.headers).read_text(encoding="ascii")
+        headers = dict(line.split(": ", 1) for line in lines.splitlines())
+    try:
+        connection.request("GET", address.path, headers=headers)
+        response = connection.getresponse()
+        return Answer(response.status, response.read().decode("utf-8", "replace"))
+    except (OSError, http.client.HTTPException) as error:
+        return Answer(failure=f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
+
+
+def find_surprise(request: Request, answer: Answer) -> str:
+    """Return what is not as expected about *answer*, or an empty string."""
+    if answer.failure:
+        return answer.failure
+    if answer.status != request.status:
+        return f"status {answer.status}, not {request.status}"
+    if request.user is not None and _user_in(answer.body) != request.user:
+        return f"{_user_in(answer.body)!r}, not {request.user!r}"
+    if request.says not in answer.body:
+        return f"the answer does not say {request.says!r}"
+    return ""
+
+
+def _address(request: Request, place: Place) -> str:
+    return (place.plain_url if request.plain else place.url) + request.path
+
+
+def _user_in(body: str) -> object:
+    try:
+        data = json.loads(body)
+    except ValueError:
+        return None
+    return data.get("user") if isinstance(data, dict) else None

@@ -1,0 +1,1 @@
+"""Requests of real TLS clients through a real nginx to real application servers."""
