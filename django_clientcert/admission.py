@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
+import cryptography
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
@@ -65,9 +66,38 @@ _SIGNATURES = frozenset(
         Signatures.ECDSA_WITH_SHA256,
         Signatures.ECDSA_WITH_SHA384,
         Signatures.ECDSA_WITH_SHA512,
-        Signatures.ML_DSA_44,
-        Signatures.ML_DSA_65,
-        Signatures.ML_DSA_87,
+    }
+)
+_ML_DSA_SIGNATURES = frozenset(
+    {Signatures.ML_DSA_44, Signatures.ML_DSA_65, Signatures.ML_DSA_87}
+)
+# The verifier of cryptography 49 knows the keys and refuses them.
+_VERIFIES_ML_DSA = int(cryptography.__version__.partition(".")[0]) >= 50
+if _VERIFIES_ML_DSA:
+    _SIGNATURES |= _ML_DSA_SIGNATURES
+# What the verifier refuses, while the signature itself can be checked; SHA-1 and
+# older are not among them.
+_CHECKABLE = (
+    _SIGNATURES
+    | _ML_DSA_SIGNATURES
+    | {
+        Signatures.RSA_WITH_SHA224,
+        Signatures.RSA_WITH_SHA3_224,
+        Signatures.RSA_WITH_SHA3_256,
+        Signatures.RSA_WITH_SHA3_384,
+        Signatures.RSA_WITH_SHA3_512,
+        Signatures.RSASSA_PSS,
+        Signatures.ECDSA_WITH_SHA224,
+        Signatures.ECDSA_WITH_SHA3_224,
+        Signatures.ECDSA_WITH_SHA3_256,
+        Signatures.ECDSA_WITH_SHA3_384,
+        Signatures.ECDSA_WITH_SHA3_512,
+        Signatures.DSA_WITH_SHA224,
+        Signatures.DSA_WITH_SHA256,
+        Signatures.DSA_WITH_SHA384,
+        Signatures.DSA_WITH_SHA512,
+        Signatures.ED25519,
+        Signatures.ED448,
     }
 )
 # RSASSA-PSS with SHA-256, -384 or -512, the same hash in MGF1, and a salt as long
@@ -138,15 +168,13 @@ def problems(
     works where the proxy verifies it (see ``PathValidator.find_issuer``).
     """
     try:
-        return tuple(
-            [
-                *_authority_problems(certificate, profile, is_anchor=is_anchor),
-                *_validity_problems(certificate, at),
-                *_form_problems(certificate),
-                *_key_problems(certificate),
-                *([] if is_anchor else _signature_problems(certificate)),
-                *_extension_problems(certificate),
-            ]
+        return (
+            *_authority_problems(certificate, profile, is_anchor=is_anchor),
+            *_validity_problems(certificate, at),
+            *_form_problems(certificate),
+            *_key_problems(certificate),
+            *(() if is_anchor else _signature_problems(certificate)),
+            *_extension_problems(certificate),
         )
     except CertificateParseError as error:
         return (f"It cannot be read ({visible(error.detail)}): {_NOT_AT_ALL}.",)
@@ -157,8 +185,11 @@ def issuer_problem(
 ) -> str | None:
     """Return why no path leads from an intermediate to an anchor of its *bundle*.
 
-    None where another certificate of *bundle* signed it.
+    None where another certificate of *bundle* signed it, or where the signature
+    cannot be checked at all (then ``problems()`` says so).
     """
+    if certificate.x509.signature_algorithm_oid not in _CHECKABLE:
+        return None
     others = [one for one in bundle if one != certificate]
     named = [one for one in others if one.subject_der == certificate.issuer_der]
     if any(_signed(certificate, one) for one in named):
@@ -208,7 +239,9 @@ def _authority_problems(
             )
 
 
-def _validity_problems(certificate: ClientCertificate, at: dt.datetime) -> Iterator[str]:
+def _validity_problems(
+    certificate: ClientCertificate, at: dt.datetime
+) -> Iterator[str]:
     if at > certificate.not_after:
         yield f"It expired on {certificate.not_after:%Y-%m-%d}: {_NOT_AT_ALL}."
     elif at < certificate.not_before:
@@ -254,7 +287,7 @@ def _unusable_key(certificate: ClientCertificate, key: object) -> str | None:
     if isinstance(
         key, (mldsa.MLDSA44PublicKey, mldsa.MLDSA65PublicKey, mldsa.MLDSA87PublicKey)
     ):
-        return None
+        return None if _VERIFIES_ML_DSA else "ML-DSA"
     return type(key).__name__.removesuffix("PublicKey")
 
 
@@ -265,10 +298,13 @@ def _signature_problems(certificate: ClientCertificate) -> Iterator[str]:
         return
     if der.children(certificate.der)[1].encoded in _PSS_SIGNATURES:
         return
-    # The name is the library's only public source of one.
+    # The name is the library's only source of one.
     name = getattr(algorithm, "_name", "")
     shown = name if name and name != "Unknown OID" else algorithm.dotted_string
-    yield f"It is signed with {shown}, which is not accepted here; {_BY_PROXY}."
+    if algorithm in _CHECKABLE:
+        yield f"It is signed with {shown}, which is not accepted here; {_BY_PROXY}."
+    else:
+        yield f"It is signed with {shown}, which cannot be checked: {_NOT_AT_ALL}."
 
 
 def _extension_problems(certificate: ClientCertificate) -> Iterator[str]:
@@ -288,9 +324,7 @@ def _extension_problems(certificate: ClientCertificate) -> Iterator[str]:
         if oid in _NEVER_CRITICAL:
             yield f"Its {_NEVER_CRITICAL[oid]} is marked critical; {_BY_PROXY}."
         elif oid not in _UNDERSTOOD:
-            yield (
-                f"Its critical extension {oid} is not understood here; {_BY_PROXY}."
-            )
+            yield (f"Its critical extension {oid} is not understood here; {_BY_PROXY}.")
     if _has_critical_directory_constraint(certificate, extensions):
         yield (
             "Its critical name constraints speak of directory names, which cannot be "

@@ -308,7 +308,8 @@ _BLANKS = " \t\r\n"
 _PREFIX = re.compile(r"\A(?:subject|issuer)\s*[=:]\s*", re.IGNORECASE)
 _SPACED_EQUALS = re.compile(r"\A[A-Za-z0-9.]+ = ")
 _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
-_ATTRIBUTE_INSIDE = re.compile(r"(?:\A|[^A-Za-z0-9.])([A-Za-z][A-Za-z0-9]*|[\d.]+) ?=")
+_DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+_ATTRIBUTE_INSIDE = re.compile(r"(?:\A|[^A-Za-z0-9.])([A-Za-z][A-Za-z0-9]*|[0-9.]+) ?=")
 
 # How general a part is; used only to see which way a text runs.
 _RANK = {
@@ -410,7 +411,7 @@ def _attribute_type(name: str) -> str:
         )
     if lowered in attribute_types.ALIASES:
         return attribute_types.ALIASES[lowered]
-    if re.fullmatch(r"\d+(?:\.\d+)+", lowered):
+    if _DOTTED.fullmatch(lowered):
         try:
             return der.object_identifier(der.encode_object_identifier(lowered)[2:])
         except der.DerError:
@@ -445,7 +446,12 @@ def _parse_oneline(text: str) -> list[Rdn]:
             )
         oid = _attribute_type(name)
         for match in _ATTRIBUTE_INSIDE.finditer(raw):
-            if match[1].lower() in attribute_types.ALIASES or match[1].lower() == "sn":
+            inside = match[1].lower()
+            if (
+                inside in attribute_types.ALIASES
+                or inside in attribute_types.AMBIGUOUS_NAMES
+                or _DOTTED.fullmatch(inside)
+            ):
                 raise NameSyntaxError(
                     f"“{visible(raw, 40)}” could hide another attribute in this "
                     "form. Use RFC 4514 or upload the certificate."
@@ -471,21 +477,33 @@ def _split_oneline(text: str) -> list[str]:
 
 
 def _unescape_oneline(raw: str) -> bytes:
+    """Return the octets of a value; OpenSSL leaves a backslash in it as it is.
+
+    So only what it does write is read: ``\\xHH`` for an octet that is not printable
+    ASCII, and the slash and the plus sign that newer ones escape.
+    """
     octets, index = b"", 0
     while index < len(raw):
+        escaped = raw[index + 1 : index + 2]
+        pair = raw[index + 2 : index + 4]
         if raw[index] != "\\":
             octets += raw[index].encode("utf-8", "surrogatepass")
             index += 1
-        elif raw[index + 1 : index + 2] == "x" and _HEX_PAIR.fullmatch(
-            raw[index + 2 : index + 4]
+        elif (
+            escaped == "x"
+            and _HEX_PAIR.fullmatch(pair)
+            and not 0x20 <= int(pair, 16) <= 0x7E
         ):
-            octets += bytes.fromhex(raw[index + 2 : index + 4])
+            octets += bytes.fromhex(pair)
             index += 4
-        elif raw[index + 1 : index + 2] in ("\\", "/", "+"):
-            octets += raw[index + 1].encode()
+        elif escaped in ("/", "+"):
+            octets += escaped.encode()
             index += 2
         else:
-            raise NameSyntaxError("A backslash escapes nothing in this form.")
+            raise NameSyntaxError(
+                "A backslash makes this form ambiguous: use RFC 4514 or upload the "
+                "certificate."
+            )
     return octets
 
 

@@ -71,10 +71,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.HEADER_TOO_LARGE: Explanation(
         _("The header is longer than what is read."),
-        _(
-            "If such a long certificate is genuine, raise "
-            "CLIENTCERT_MAX_HEADER_BYTES."
-        ),
+        _("If such a long certificate is genuine, raise CLIENTCERT_MAX_HEADER_BYTES."),
     ),
     Reason.MALFORMED_HEADER: Explanation(
         _("The header’s value is not written in the encoding that was declared."),
@@ -102,7 +99,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _("The proxy’s headers speak of another certificate than the one forwarded."),
         _(
             "Let the proxy overwrite the certificate’s header too (ingress-nginx: "
-            "auth-tls-pass-certificate-to-upstream: \"true\"); until then a client "
+            'auth-tls-pass-certificate-to-upstream: "true"); until then a client '
             "can send somebody else’s certificate."
         ),
     ),

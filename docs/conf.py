@@ -7,6 +7,7 @@ stay plain text, so the result is the same with and without a network.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,6 @@ version = release
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
 source_suffix = {".md": "markdown"}
@@ -62,8 +62,6 @@ copybutton_prompt_text = "$ "
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-napoleon_google_docstring = True
-napoleon_numpy_docstring = False
 
 nitpicky = True
 # Not built here: the standard library's, Django's and cryptography's pages.
@@ -72,6 +70,38 @@ nitpick_ignore_regex = [
     (r"py:(exc|class)", r"(Exception|ValueError|AttributeError)"),
     (r"py:exc", r"(PermissionDenied|ImproperlyConfigured|ValidationError)"),
 ]
+
+
+_SECTION = re.compile(r"(Raises|Returns)(?: \(.*\))?:$")
+_RAISED = re.compile(r"    (\w+(?:, \w+)*): (.*)$")
+
+
+def convert_sections(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]
+) -> None:
+    """Turn ``Raises:`` and ``Returns:`` into the fields that Sphinx knows.
+
+    The extension napoleon would do that too, and takes the first line of a
+    property, "SHA-256 of the DER: 64 digits", for a type with a description.
+    """
+    converted: list[str] = []
+    section = ""
+    for line in lines:
+        found = _SECTION.match(line)
+        if found:
+            section = found[1]
+            converted.append("")
+        elif section and line and not line.startswith(" "):
+            section = ""
+            converted += ["", line]
+        elif section == "Returns" and line:
+            converted.append(f":returns: {line.strip()}")
+            section = "rest"
+        elif section == "Raises" and (raised := _RAISED.match(line)):
+            converted += [f":raises {one}: {raised[2]}" for one in raised[1].split(", ")]
+        else:
+            converted.append(line)
+    lines[:] = converted
 
 
 def resolve_short_name(
@@ -94,4 +124,5 @@ def resolve_short_name(
 
 def setup(app: Sphinx) -> None:
     """Connect the above."""
+    app.connect("autodoc-process-docstring", convert_sections)
     app.connect("missing-reference", resolve_short_name)

@@ -10,6 +10,7 @@ import datetime as dt
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -34,6 +35,10 @@ ENVIRONMENTS = "environments"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class DemonstrationError(Exception):
+    """The demonstration cannot start, or cannot go on; the message says why."""
+
+
 class Stopped(BaseException):
     """A signal asks to stop."""
 
@@ -48,8 +53,8 @@ def run(arguments: Namespace, folder: Path) -> int:
     except Stopped:
         print("\nStopped.")
         return 0
-    except (NginxError, ApplicationError) as error:
-        print(f"{error}", file=sys.stderr)
+    except (DemonstrationError, NginxError, ApplicationError) as error:
+        print(error, file=sys.stderr)
         return 1
 
 
@@ -143,7 +148,8 @@ def tell(
     from .seed import ADMIN, LEAVER_USER, PERSON_USER
     from .showcase import list_requests, shell_line
 
-    manage = f"{_short(Path(sys.executable))} {_short(PROJECT / 'manage.py')}"
+    explain = [_short(Path(sys.executable)), _short(PROJECT / "manage.py")]
+    explain += ["clientcert", "explain", place.folder / f"{pki.STRANGER}.crt"]
     print("Requests to paste, each with the status that it must print last:\n")
     for request in list_requests(verify_client):
         print(f"{request.status}  {request.title}")
@@ -163,7 +169,7 @@ Or enter it as {PERSON_USER} with a certificate and no password. Import
 and choose it when the browser asks. Afterwards remove it there again.
 
 Why a certificate is refused, step by step:
-  {manage} clientcert explain {place.folder / f"{pki.STRANGER}.crt"}
+  {shlex.join(map(str, explain))}
 Disable {LEAVER_USER}'s mapping in the admin: the next request is answered with 403.
 
 Ctrl-C stops everything.""",
@@ -199,15 +205,14 @@ def wait(application: Application, nginx: Nginx) -> NoReturn:
 
     Raises:
         Stopped: a signal asks to stop.
-        ApplicationError: gunicorn has ended.
-        NginxError: nginx has ended.
+        DemonstrationError: gunicorn or nginx has ended.
     """
     while True:
         time.sleep(0.2)
         if not application.is_running:
-            raise ApplicationError("gunicorn has ended: see above.")
+            raise DemonstrationError("gunicorn has ended: see above.")
         if nginx.pid is None:
-            raise NginxError(f"nginx has ended:\n{nginx.error_log}")
+            raise DemonstrationError(f"nginx has ended; see {_short(nginx.folder)}.")
 
 
 # --- small things --------------------------------------------------------------------
@@ -223,7 +228,7 @@ def _locked(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
-            raise NginxError(
+            raise DemonstrationError(
                 f"The demonstration is running already (process {lock.read()}). "
                 "Stop it with Ctrl-C first."
             ) from None

@@ -10,7 +10,7 @@ threads = 4
 # A header line of at most 8190 bytes is gunicorn's own limit; percent-encoding makes
 # a certificate with a long list of names, or a post-quantum key, longer than that.
 # This is CLIENTCERT_MAX_HEADER_BYTES and room for the header's name.
-limit_request_field_size = 16384 + 64
+limit_request_field_size = 16640
 
 # A second spelling with underscores never reaches Django. The default; never change it.
 header_map = "drop"

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -132,7 +132,7 @@ class Nginx:
     and *pass_certificate* are the ``auth-tls-*`` annotations, and like them without
     effect where there is no *ca*; unlike there, *pass_certificate* is on by
     default. *underscores_in_headers* is ``enable-underscores-in-headers`` of the
-    controller.
+    controller, and *set_headers* the ConfigMap that its ``proxy-set-headers`` names.
 
     A *port* or *plain_port* of 0 takes a free one. *program* is the nginx to start;
     None looks for one.
@@ -154,6 +154,7 @@ class Nginx:
         pass_certificate: bool = True,
         http2: bool = True,
         underscores_in_headers: bool = False,
+        set_headers: Mapping[str, str] | None = None,
         port: int = 0,
         plain_port: int = 0,
         program: Program | None = None,
@@ -173,6 +174,7 @@ class Nginx:
         self.pass_certificate = pass_certificate
         self.http2 = http2
         self.underscores_in_headers = underscores_in_headers
+        self.set_headers = dict(set_headers or {})
         self.program = program
         self.port = port
         self.plain_port = plain_port
@@ -335,6 +337,13 @@ class Nginx:
             "http2": "\n        http2 on;" if http2 and has_directive else "",
             "client_authentication": _indent(8, self._server_directives()),
             "client_headers": _indent(12, self._location_directives()),
+            "set_headers": _indent(
+                12,
+                (
+                    f"proxy_set_header {name} {_quote(value)};"
+                    for name, value in self.set_headers.items()
+                ),
+            ),
             "upstream": f"http://{self.upstream}"
             + (":" if self.upstream.startswith("unix:") else ""),
         }
@@ -355,8 +364,7 @@ class Nginx:
         if self.error_page is not None:
             yield f"error_page 495 496 = {self.error_page};"
         if self.match_cn is not None:
-            pattern = self.match_cn.replace("\\", "\\\\").replace('"', '\\"')
-            yield f'if ( $ssl_client_s_dn !~ "{pattern}" ) {{'
+            yield f"if ( $ssl_client_s_dn !~ {_quote(self.match_cn)} ) {{"
             yield '    return 403 "client certificate unauthorized";'
             yield "}"
 
@@ -369,6 +377,12 @@ class Nginx:
         yield "proxy_set_header ssl-client-verify      $ssl_client_verify;"
         yield "proxy_set_header ssl-client-subject-dn  $ssl_client_s_dn;"
         yield "proxy_set_header ssl-client-issuer-dn   $ssl_client_i_dn;"
+
+
+def _quote(text: str) -> str:
+    """Return *text* as nginx reads it, but for variables: they are put in."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _indent(width: int, lines: Iterable[str]) -> str:
@@ -445,6 +459,7 @@ http {
             proxy_set_header X-Scheme               $pass_access_scheme;
             proxy_set_header X-Original-Forwarded-For $http_x_forwarded_for;
             proxy_set_header Proxy                  "";
+@set_headers@
 
             proxy_connect_timeout                   5s;
             proxy_send_timeout                      60s;

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import os
+
+from django.core.exceptions import ImproperlyConfigured
+
 SECRET_KEY = "not a secret: tests only"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1", ".example.com"]
 ROOT_URLCONF = "tests.urls"
 USE_TZ = True
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+
+# In memory, unless the environment names a server; ``python -m
+# tests.with_database`` starts one and sets these variables.
+_ENGINES = {
+    "sqlite": "django.db.backends.sqlite3",
+    "postgresql": "django.db.backends.postgresql",
+    "mariadb": "django.db.backends.mysql",
+}
+_database = os.environ.get("CLIENTCERT_TEST_DATABASE", "sqlite")
+if _database not in _ENGINES:
+    raise ImproperlyConfigured(
+        f"CLIENTCERT_TEST_DATABASE is {_database!r}: use one of {', '.join(_ENGINES)}."
+    )
+DATABASES = {"default": {"ENGINE": _ENGINES[_database], "NAME": ":memory:"}}
+if _database != "sqlite":
+    for _part in ("HOST", "PORT", "USER", "PASSWORD", "NAME"):
+        DATABASES["default"][_part] = os.environ.get(
+            f"CLIENTCERT_TEST_DATABASE_{_part}", ""
+        )
+
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STATIC_URL = "static/"
 

@@ -72,9 +72,8 @@ def moment(text: str) -> Moment:
     """
     try:
         value = parse_datetime(text)
-        if value is None:
-            day = parse_date(text)
-            value = day and dt.datetime.combine(day, dt.time())
+        if value is None and (day := parse_date(text)) is not None:
+            value = dt.datetime.combine(day, dt.time())
         if value is not None:
             naive = value.tzinfo is None
             zone = dt.timezone.utc

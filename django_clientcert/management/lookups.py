@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
 from django_clientcert.exceptions import BundleError, Reason, Refusal
+from django_clientcert.identities import Kind
 from django_clientcert.models import CertificateAuthority
 
 from .text import list_some, one_line
@@ -38,6 +39,27 @@ def find_user(name: str) -> Any:
         raise CommandError(
             f"There is more than one user whose {field} is “{visible(name, 80)}”."
         ) from error
+
+
+def choose_authority(
+    certificate: ClientCertificate, kind: Kind, name: str | None
+) -> CertificateAuthority | None:
+    """Return the authority that has to answer for *certificate*: *name*, or who did.
+
+    None for a pin without *name*: it needs none.
+
+    Raises:
+        CommandError: there is none, it is another's certificate, or it is not clear.
+    """
+    if name is None:
+        return None if kind.is_pin else find_issuing_authority(certificate)
+    authority = find_authority(name)
+    why = why_not_issued(authority, certificate)
+    if why is not None and why.reason is Reason.UNTRUSTED_ISSUER:
+        raise CommandError(
+            f"“{authority}” did not issue this certificate ({why.detail})."
+        )
+    return authority
 
 
 def find_authority(name: str) -> CertificateAuthority:

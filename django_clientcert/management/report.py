@@ -15,7 +15,7 @@ from django_clientcert.identities import find_identities
 from django_clientcert.models import CertificateMapping
 from django_clientcert.reasons import explain
 
-from .text import describe_certificate, one_line, show_moment, show_value
+from .text import describe_certificate, one_line, show_iso, show_value
 
 NOT_LOOKED_AT = "not_looked_at"
 
@@ -72,7 +72,9 @@ def make_report(
             if decision.accepted and decision.mapping is not None
             else None
         ),
-        "certificate": None if certificate is None else describe_certificate(certificate),
+        "certificate": None
+        if certificate is None
+        else describe_certificate(certificate),
         "steps": list(_describe_steps(decision, skipped)),
         "identities": identities,
         "problems": problems,
@@ -104,29 +106,31 @@ def _describe_identities(
     if certificate is None:
         return [], []
     identities = find_identities(certificate)
-    rows: dict[tuple[str, bytes], list[Report]] | None = {}
+    rows = _find_rows([one.key for one in identities.found])
+    described = [
+        {
+            "kind": one.kind.value,
+            "value": show_value(one.kind.value, one.value),
+            "mappings": None
+            if rows is None
+            else rows.get((one.kind.value, one.key), []),
+        }
+        for one in identities.found
+    ]
+    return described, [one_line(problem) for problem in identities.problems]
+
+
+def _find_rows(keys: Sequence[bytes]) -> dict[tuple[str, bytes], list[Report]] | None:
+    """Return the mappings by kind and key; None where they cannot be read."""
+    found: dict[tuple[str, bytes], list[Report]] = {}
     try:
-        for row in CertificateMapping.objects.matching(
-            [one.key for one in identities.found]
-        ).order_by("pk"):
-            rows.setdefault((row.kind, bytes(row.key)), []).append(
+        for row in CertificateMapping.objects.matching(keys).order_by("pk"):
+            found.setdefault((row.kind, bytes(row.key)), []).append(
                 _describe_mapping(row)
             )
     except DatabaseError:
-        rows = None  # the evaluation says so: trust_unavailable
-    return (
-        [
-            {
-                "kind": one.kind.value,
-                "value": show_value(one.kind.value, one.value),
-                "mappings": (
-                    None if rows is None else rows.get((one.kind.value, one.key), [])
-                ),
-            }
-            for one in identities.found
-        ],
-        [one_line(problem) for problem in identities.problems],
-    )
+        return None  # the evaluation says so: trust_unavailable
+    return found
 
 
 def _describe_mapping(mapping: CertificateMapping) -> Report:
@@ -167,7 +171,7 @@ def verdict_of(report: Report) -> str:
 
 def write_text(report: Report) -> Iterator[str]:
     """Return the lines of *report* for an operator."""
-    yield f"At {_from_iso(report['at'])}"
+    yield f"At {show_iso(report['at'])}"
     for assumption in report["assumptions"]:
         yield f"  {assumption}"
     yield from _certificate_lines(report["certificate"])
@@ -195,10 +199,10 @@ def _certificate_lines(certificate: Report | None) -> Iterator[str]:
         ("public key", "public_key"),
     ):
         value = certificate[key]
-        if value is None:
-            value = "cannot be read"
-        elif key.startswith("not_"):
-            value = _from_iso(value)
+        if key.startswith("not_"):
+            value = show_iso(value)
+        elif value is None:
+            value = "(cannot be read)"
         yield f"  {label:<14} {value or '(empty)'}"
     for problem in certificate["problems"]:
         yield f"  problem        {problem}"
@@ -247,13 +251,9 @@ def _mapping_line(mapping: Report) -> str:
     elif mapping["kind"] not in ("fingerprint", "public_key"):
         parts.append("NO AUTHORITY answers for it, so it never matches")
     if mapping["valid_from"] is not None:
-        parts.append(f"from {_from_iso(mapping['valid_from'])}")
+        parts.append(f"from {show_iso(mapping['valid_from'])}")
     if mapping["valid_until"] is not None:
-        parts.append(f"until {_from_iso(mapping['valid_until'])}")
+        parts.append(f"until {show_iso(mapping['valid_until'])}")
     if mapping["hosts"]:
         parts.append(f"for {', '.join(mapping['hosts'])}")
     return ", ".join(parts)
-
-
-def _from_iso(text: str) -> str:
-    return show_moment(dt.datetime.fromisoformat(text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django_clientcert.certificates import ClientCertificate
@@ -39,20 +39,25 @@ def show_value(kind: str, value: str) -> str:
 def show_moment(at: dt.datetime) -> str:
     """Return *at* in UTC, to the second."""
     # Not strftime: it leaves out the zeros in front of a year before 1000.
-    return at.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat(
-        " ", "seconds"
-    ) + " UTC"
+    return (
+        at.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat(" ", "seconds")
+        + " UTC"
+    )
 
 
-def show_validity(certificate: ClientCertificate) -> str:
-    """Return from when until when *certificate* is valid."""
-    try:
-        return (
-            f"valid from {show_moment(certificate.not_before)} until "
-            f"{show_moment(certificate.not_after)}"
-        )
-    except CertificateParseError:
-        return "its dates cannot be read"
+def show_iso(text: str | None) -> str:
+    """Return a moment of ``describe_certificate()`` as ``show_moment()`` would."""
+    if text is None:
+        return "(cannot be read)"
+    return show_moment(dt.datetime.fromisoformat(text))
+
+
+def show_validity(facts: Mapping[str, Any]) -> str:
+    """Return from when until when, out of what ``describe_certificate()`` found."""
+    return (
+        f"valid from {show_iso(facts['not_before'])} until "
+        f"{show_iso(facts['not_after'])}"
+    )
 
 
 def list_some(names: Iterable[str]) -> str:

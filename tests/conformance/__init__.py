@@ -1,0 +1,1 @@
+"""Path-validation cases that were not written here: ``python -m tests.conformance``."""

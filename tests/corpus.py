@@ -1,0 +1,313 @@
+"""Decode headers captured from real proxies: ``python -m tests.corpus FILE…``.
+
+Each file has the captures of one program; each case says what the proxy passed on
+and which certificate, if any, it spoke of. Every case goes through the project's
+own way: a request is made of it, once as ASGI and once as WSGI hand requests over,
+``presented`` reads it and ``evaluation.prove`` decides, once for a proxy that
+verifies and once for one that does not. Every mismatch is printed, then
+``N passed, N failed``; the exit status is 1 where anything failed.
+
+A case passes where the expected certificate comes out, or none where none is
+expected; where the verdict is the expected word; where a verdict other than success
+is refused from a proxy that verifies; and where the proxy's DN headers agree with
+the certificate. What the proxy did not forward is skipped.
+
+Another program is a row in ``SOURCES``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import django
+
+PEER = "10.1.2.3"
+SETTINGS = {
+    "CLIENTCERT_TRUSTED_PROXIES": [PEER],
+    # The default would refuse captures of very large certificates, which are here
+    # to be decoded; it has tests of its own.
+    "CLIENTCERT_MAX_HEADER_BYTES": 256 * 1024,
+}
+
+if __name__ == "__main__":
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    django.setup()
+
+from django.core.handlers.asgi import ASGIRequest  # noqa: E402
+from django.core.handlers.wsgi import WSGIRequest  # noqa: E402
+from django.http import HttpRequest  # noqa: E402
+from django.test import override_settings  # noqa: E402
+from django.test.client import FakePayload  # noqa: E402
+
+from django_clientcert.encodings import DECODERS  # noqa: E402
+from django_clientcert.evaluation import Decision, prove  # noqa: E402
+from django_clientcert.presented import get_host, read_request  # noqa: E402
+from django_clientcert.proxies import INGRESS_NGINX, NGINX, Proxy  # noqa: E402
+
+Case = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How to recognise the captures of one configuration, and how to read them.
+
+    *note* is searched in the case's ``config_note``; *names* are headers or environ
+    keys, lower case, any of which is enough too.
+    """
+
+    program: str
+    proxy: Proxy
+    note: str = ""
+    names: frozenset[str] = frozenset()
+
+    def fits(self, case: Case) -> bool:
+        """Tell whether *case* is one of this configuration."""
+        if not re.fullmatch(self.program, str(case.get("program"))):
+            return False
+        seen = {name.lower() for name in (*case["headers"], *case.get("environ", ()))}
+        noted = self.note and re.search(self.note, case["config_note"])
+        return bool(noted or self.names & seen)
+
+
+# A variable that a header of one's own, or a parameter, is set to decides about the
+# encoding; it stands in the note.
+_OWN_NAMES = replace(
+    NGINX,
+    name="nginx, names of one's own",
+    certificate="x-ssl-cert",
+    verdict="x-ssl-verify",
+    subject_dn="x-ssl-dn",
+    issuer_dn="x-ssl-issuer-dn",
+)
+_NO_VERDICT = replace(_OWN_NAMES, verdict=None, verifies=False)
+_PARAMETERS = Proxy(
+    name="nginx, parameters",
+    certificate="SSL_CLIENT_CERT",
+    encoding="pem",
+    verdict="SSL_CLIENT_VERIFY",
+    subject_dn="SSL_CLIENT_S_DN",
+    issuer_dn="SSL_CLIENT_I_DN",
+    source="environ",
+)
+_NGINX = r"nginx"
+_NGINX_PARAMETERS = r"nginx\+.*"
+_OWN = frozenset({"x-ssl-cert"})
+_RAW, _ESCAPED = r"\$ssl_client_raw_cert\b", r"\$ssl_client_escaped_cert\b"
+_FOLDED = r"\$ssl_client_cert\b"
+
+# The first that fits is taken.
+SOURCES = (
+    Source(_NGINX, replace(_NO_VERDICT, encoding="pem"), note=rf"{_RAW} in a header"),
+    Source(_NGINX, replace(_OWN_NAMES, encoding="folded_pem"), note=_FOLDED),
+    Source(_NGINX, _OWN_NAMES, note=rf"^(?!ingress).*{_ESCAPED}"),
+    Source(
+        _NGINX,
+        INGRESS_NGINX,
+        note=r"^ingress-nginx\b|^verify on\b|^optional(_no_ca)?\b",
+        # "x-real-ip": its template's, also where there is nothing about a client
+        names=frozenset({*INGRESS_NGINX.names, "x-real-ip"}),
+    ),
+    Source(_NGINX_PARAMETERS, replace(_PARAMETERS, encoding="pem"), note=_RAW),
+    Source(
+        _NGINX_PARAMETERS, replace(_PARAMETERS, encoding="escaped_pem"), note=_ESCAPED
+    ),
+)
+
+
+def find_source(case: Case) -> Source | None:
+    """Return how to read *case*, or None where nothing fits."""
+    return next((source for source in SOURCES if source.fits(case)), None)
+
+
+def find_mismatches(case: Case) -> list[str]:
+    """Return what is wrong with *case*, one sentence each; nothing where it passes."""
+    source = find_source(case)
+    program = case.get("program")
+    if source is None:
+        known = any(re.fullmatch(one.program, str(program)) for one in SOURCES)
+        what = "unknown kind of case for" if known else "no preset yet for"
+        return [f"{what} program {program!r}"]
+    try:
+        return list(_compare(case, source.proxy))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure
+        return [f"{type(error).__name__}: {error}"]
+
+
+def _compare(case: Case, proxy: Proxy) -> Iterator[str]:
+    expected = case["expected"]
+    for interface, request, strict in _requests(case, proxy):
+        for verifies in (True, False):
+            label = f"{interface}, the proxy {'verifies' if verifies else 'does not'}"
+            with override_settings(
+                **SETTINGS,
+                CLIENTCERT_PROXY=proxy,
+                CLIENTCERT_PROXY_VERIFIES=verifies,
+            ):
+                presented = read_request(request)
+                decision = prove(presented, host=get_host(request))
+            succeeded = proxy.verdict is None or presented.verdict == proxy.success
+            wanted = expected["sha256"] if succeeded or not verifies else None
+            yield from _check(decision, wanted, label, strict=strict)
+            if not strict:
+                continue
+            # Where the proxy spoke of nothing, a verdict is the client's own.
+            spoken = expected["sha256"] is not None or expected["verify"] is not None
+            if (
+                proxy.verdict is not None
+                and spoken
+                and presented.verdict != expected["verify"]
+            ):
+                yield (
+                    f"{label}: the verdict is {presented.verdict!r}, "
+                    f"not {expected['verify']!r}"
+                )
+            if decision.certificate is not None:
+                yield from _check_chain(proxy, presented.value, expected["chain"])
+
+
+def _check(
+    decision: Decision, wanted: str | None, label: str, *, strict: bool
+) -> Iterator[str]:
+    found = decision.certificate.fingerprint if decision.certificate else None
+    # A lax server may spoil a good header; it must never make another one of it.
+    if found == wanted or (not strict and found is None):
+        return
+    if found is None:
+        yield f"{label}: refused, {decision.reason}: {decision.detail}"
+    else:
+        yield f"{label}: {found} came out, not {wanted}"
+
+
+def _check_chain(
+    proxy: Proxy, value: str | None, expected: Sequence[str]
+) -> Iterator[str]:
+    chain = [
+        hashlib.sha256(one).hexdigest()
+        for one in DECODERS[proxy.encoding](value or "")[1:]
+    ]
+    if chain != list(expected):
+        yield f"the chain is {chain}, not {list(expected)}"
+
+
+def _requests(case: Case, proxy: Proxy) -> Iterator[tuple[str, HttpRequest, bool]]:
+    """Return the requests that *case* becomes: interface, request, and whether the
+    server keeps apart what differs by an underscore only."""
+    lines = [(name, value) for name, value in case.get("raw_headers") or ()]
+    lines = lines or list(case["headers"].items())
+    environ = case.get("environ", {})
+    if proxy.is_header:
+        yield "ASGI", _asgi_request(lines), True
+        yield "WSGI", _wsgi_request(lines, environ, folding=False), True
+        yield "WSGI, folding", _wsgi_request(lines, environ, folding=True), False
+    else:
+        yield "WSGI", _wsgi_request(lines, environ, folding=True), True
+
+
+def _asgi_request(lines: Sequence[tuple[str, str]]) -> HttpRequest:
+    return ASGIRequest(
+        {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/",
+            "query_string": b"",
+            "scheme": "https",
+            "client": (PEER, 1234),
+            "server": ("testserver", 443),
+            "headers": [
+                (name.lower().encode("latin-1"), value.encode("latin-1"))
+                for name, value in [("host", "testserver"), *lines]
+            ],
+        },
+        FakePayload(b""),
+    )
+
+
+def _wsgi_request(
+    lines: Sequence[tuple[str, str]], environ: Mapping[str, str], *, folding: bool
+) -> HttpRequest:
+    """Return the request as WSGI servers hand it over.
+
+    With *folding* as the lax ones do: an underscore is as good as a hyphen, and
+    values of the same name are joined.
+    """
+    meta: dict[str, Any] = {}
+    for name, value in lines:
+        if "_" in name and not folding:
+            continue
+        key = "HTTP_" + name.upper().replace("-", "_")
+        meta[key] = f"{meta[key]},{value}" if key in meta else value
+    return WSGIRequest(
+        {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": "/",
+            "SERVER_NAME": "testserver",
+            "SERVER_PORT": "443",
+            "HTTP_HOST": "testserver",
+            **meta,
+            **environ,
+            "REMOTE_ADDR": PEER,
+            "wsgi.url_scheme": "https",
+            "wsgi.input": FakePayload(b""),
+        }
+    )
+
+
+@dataclass
+class Result:
+    """What came of the cases of one or more files."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.passed} passed, {self.failed} failed"
+        return text + (f", {self.skipped} skipped" if self.skipped else "")
+
+
+def run(files: Sequence[str | Path]) -> Result:
+    """Run every case of *files*, print the mismatches and return the counts."""
+    result = Result()
+    for file in files:
+        cases = json.loads(Path(file).read_text("utf-8"))["cases"]
+        if not cases:
+            print(f"{file}: no case in it")
+            result.failed += 1
+        for number, case in enumerate(cases):
+            if case["forwarded"] is False:
+                result.skipped += 1
+                continue
+            mismatches = find_mismatches(case)
+            for mismatch in mismatches:
+                print(
+                    f"{Path(file).name}, case {number} "
+                    f"({case['cert_name']}; {case['config_note']}): {mismatch}"
+                )
+            if mismatches:
+                result.failed += 1
+            else:
+                result.passed += 1
+    return result
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the files named on the command line; return the exit status."""
+    if not arguments:
+        print(f"usage: python -m tests.corpus FILE…\n\n{__doc__}", file=sys.stderr)
+        return 2
+    result = run(arguments)
+    print(result)
+    return 1 if result.failed or not result.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
