@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "django_clientcert"
 
 # Of use in a work tree only.
-_NOT_DISTRIBUTED = {".gitattributes", ".gitignore", ".readthedocs.yaml"}
+_NOT_DISTRIBUTED = {".gitignore", ".readthedocs.yaml"}
 
 # What the README tells a user to add to a new project.
 _SETTINGS = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-SECRET_KEY = "not a secret: benchmarks only"  # noqa: S105
+SECRET_KEY = "not a secret: benchmarks only"
 ALLOWED_HOSTS = ["testserver"]
 ROOT_URLCONF = "benchmarks.urls"
 USE_TZ = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import cryptography
 from cryptography import x509
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa,
 from cryptography.x509.oid import SignatureAlgorithmOID as Signatures
 
 from . import der
-from .bundles import is_self_signed
+from .bundles import is_self_signed, sort_bundle
 from .certificates import (
     ANY_EXTENDED_KEY_USAGE,
     BASIC_CONSTRAINTS,
@@ -140,6 +141,31 @@ def check_bundle(certificates: Sequence[ClientCertificate]) -> None:
     raise BundleError(
         f"Only CA certificates belong here; take out the end-entity ones: {listed}."
     )
+
+
+@dataclass(frozen=True)
+class Admission:
+    """One certificate of a bundle: its role, and why it may be of no use."""
+
+    certificate: ClientCertificate
+    is_anchor: bool
+    problems: tuple[str, ...]
+
+
+def examine(
+    certificates: Sequence[ClientCertificate], *, at: dt.datetime, profile: Profile
+) -> tuple[Admission, ...]:
+    """Return what is to be said of each certificate of a bundle, in order."""
+    anchors = frozenset(sort_bundle(certificates).anchors)
+    examined = []
+    for one in certificates:
+        is_anchor = one in anchors
+        found = problems(one, is_anchor=is_anchor, at=at, profile=profile)
+        lost = None if is_anchor else issuer_problem(one, certificates)
+        examined.append(
+            Admission(one, is_anchor, found if lost is None else (*found, lost))
+        )
+    return tuple(examined)
 
 
 def _claims_to_be_ca(certificate: ClientCertificate) -> bool:

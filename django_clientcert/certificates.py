@@ -46,6 +46,8 @@ _DNS_NAME = 0x82
 _DIRECTORY_NAME = 0xA4
 _URI = 0x86
 _IP_ADDRESS = 0x87
+# The value of an otherName is in [0] EXPLICIT
+_EXPLICIT = 0xA0
 
 # The names of the key usage bits, in the order of the bit string (4.2.1.3)
 KEY_USAGE_BITS = (
@@ -350,7 +352,7 @@ class ClientCertificate:
         return _guarded(lambda: read(value), f"extension {oid}")
 
 
-def _read_general_names(value: bytes) -> SubjectAlternativeNames:
+def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
     kinds: dict[str, list[str]] = {
         "emails": [],
         "dns": [],
@@ -360,7 +362,7 @@ def _read_general_names(value: bytes) -> SubjectAlternativeNames:
         "others": [],
     }
     ia5 = {_RFC822_NAME: "emails", _DNS_NAME: "dns", _URI: "uris"}
-    for name in asn1.children(value):
+    for name in asn1.children(encoded):
         if name.tag in ia5:
             kinds[ia5[name.tag]].append(name.content.decode("ascii"))
         elif name.tag == _IP_ADDRESS:
@@ -370,13 +372,14 @@ def _read_general_names(value: bytes) -> SubjectAlternativeNames:
             oid = asn1.object_identifier(
                 asn1.only(type_id.encoded, asn1.OBJECT_IDENTIFIER).content
             )
+            value = asn1.only(wrapped.encoded, _EXPLICIT).content
             if oid == UPN:
-                text, end = asn1.read(wrapped.content)
-                if end != len(wrapped.content):
+                text, end = asn1.read(value)
+                if end != len(value):
                     raise asn1.DerError("bytes after a user principal name")
                 kinds["upns"].append(asn1.text(text))
             else:
-                kinds["others"].append(f"otherName {oid}=#{wrapped.content.hex()}")
+                kinds["others"].append(f"otherName {oid}=#{value.hex()}")
         elif name.tag == _DIRECTORY_NAME:
             kinds["others"].append(
                 f"directoryName {DistinguishedName.from_der(name.content)}"

@@ -27,7 +27,7 @@ from django.utils.module_loading import import_string
 
 from .backends import ClientCertBackend
 from .conf import NAMES, Network, conf
-from .escaping import visible
+from .escaping import visible_once
 from .exceptions import ClientCertError
 from .identities import Kind
 from .models import CertificateAuthority, CertificateMapping
@@ -75,6 +75,8 @@ MIDDLEWARE = "django_clientcert.middleware.ClientCertMiddleware"
 BACKEND = "django_clientcert.backends.ClientCertBackend"
 
 MAX_LISTED = 10
+
+_PREFIX = "CLIENTCERT_"
 
 # Wider than a whole private network, such as 10.0.0.0/8 or fd00::/8
 _WIDE = {4: 8, 6: 8}
@@ -215,9 +217,7 @@ def check_trusted_proxies_are_not_everybody(
 def check_settings_are_known(app_configs: Any, **kwargs: Any) -> Messages:
     """Is every CLIENTCERT_ setting one that exists?"""
     unknown = [
-        name
-        for name in dir(settings)
-        if name.startswith("CLIENTCERT_") and name not in NAMES
+        name for name in dir(settings) if name.startswith(_PREFIX) and name not in NAMES
     ]
     return [
         Error(
@@ -230,9 +230,10 @@ def check_settings_are_known(app_configs: Any, **kwargs: Any) -> Messages:
 
 
 def _suggest(name: str) -> str:
-    close = difflib.get_close_matches(name, NAMES, n=1)
-    if close:
-        return f"Did you mean {close[0]}? Otherwise remove it."
+    # Without the prefix, which would make any two of them alike
+    known = {one.removeprefix(_PREFIX): one for one in NAMES}
+    for close in difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1):
+        return f"Did you mean {known[close]}? Otherwise remove it."
     return f"Remove it. There are: {', '.join(sorted(NAMES))}."
 
 
@@ -359,7 +360,7 @@ def check_authorities_are_usable(
             try:
                 authority.validator()
             except ClientCertError as error:
-                broken.append(f"{_label(authority)}: {visible(str(error))}")
+                broken.append(f"{_label(authority)}: {visible_once(str(error))}")
         if not broken:
             return []
         return [

@@ -42,7 +42,7 @@ class Settings:
         value = getattr(settings, "CLIENTCERT_TRUSTED_PROXIES", None)
         if value is None:
             return NOBODY
-        if isinstance(value, str) or not all(isinstance(one, str) for one in value):
+        if not _is_list_of_texts(value):
             raise ImproperlyConfigured(
                 "CLIENTCERT_TRUSTED_PROXIES is a list of networks, such as "
                 '["10.42.0.0/16"].'
@@ -63,11 +63,7 @@ class Settings:
         value = getattr(settings, "CLIENTCERT_HOSTS", None)
         if value is None:
             return None
-        if (
-            isinstance(value, str)
-            or not value
-            or not all(isinstance(one, str) and one for one in value)
-        ):
+        if not value or not _is_list_of_texts(value) or not all(value):
             raise ImproperlyConfigured(
                 "CLIENTCERT_HOSTS is a list of host names; leave it out for all."
             )
@@ -82,18 +78,19 @@ class Settings:
         value = getattr(settings, "CLIENTCERT_PROXY_SECRET", None)
         if value is None:
             return None
-        try:
-            header, secrets = value
-        except (TypeError, ValueError):
-            header, secrets = "", ()
+        header, secrets = (
+            value
+            if isinstance(value, (list, tuple)) and len(value) == 2
+            else ("", ())
+        )
         if isinstance(secrets, str):
             secrets = (secrets,)
         if (
             not isinstance(header, str)
             or not header
-            or not isinstance(secrets, (list, tuple))
+            or not _is_list_of_texts(secrets)
             or not 1 <= len(secrets) <= 2
-            or not all(isinstance(one, str) and one for one in secrets)
+            or not all(secrets)
         ):
             raise ImproperlyConfigured(
                 "CLIENTCERT_PROXY_SECRET is a header name and one or two secrets, "
@@ -170,6 +167,12 @@ def _trusted_proxies(values: tuple[str, ...]) -> TrustedProxies:
                 f"CLIENTCERT_TRUSTED_PROXIES: {error}."
             ) from error
     return TrustedProxies(tuple(networks), unix=UNIX in values)
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset)) and all(
+        isinstance(one, str) for one in value
+    )
 
 
 def _boolean(name: str, value: Any) -> bool:

@@ -26,3 +26,14 @@ def visible(text: str, limit: int = 256) -> str:
     if len(text) > limit:
         shown.append("…")
     return "".join(shown)
+
+
+def visible_once(text: str, limit: int = 256) -> str:
+    """Return *text*, which may have been escaped already, safe to show.
+
+    A distinguished name is (see ``DistinguishedName.rfc4514``), and escaping it
+    once more would double its backslashes.
+    """
+    if not text.isprintable():
+        return visible(text, limit)
+    return text if len(text) <= limit else text[:limit] + "…"

@@ -90,7 +90,7 @@ def _gate_peer(presented: Presented, host: str) -> str:
     if not _is_trusted(presented.peer, trusted):
         raise Refusal(
             Reason.UNTRUSTED_PEER,
-            f"{visible(repr(presented.peer), 80)} is not in CLIENTCERT_TRUSTED_PROXIES",
+            f"{_quote(presented.peer)} is not in CLIENTCERT_TRUSTED_PROXIES",
         )
     return presented.peer or "Unix socket"
 
@@ -174,6 +174,11 @@ def check_gates(presented: Presented, *, host: str) -> Refusal | None:
     return None
 
 
+def _quote(text: str | None) -> str:
+    """Return untrusted *text* for an operator; a missing one is nothing."""
+    return "nothing" if text is None else f"“{visible(text, 80)}”"
+
+
 def _is_trusted(peer: str | None, trusted: TrustedProxies) -> bool:
     # Servers that listen on a Unix socket have no address to report.
     if not peer:
@@ -210,7 +215,7 @@ def _verdict(presented: Presented) -> str:
         return f"{visible(verdict, 80)}; the path is validated here"
     raise Refusal(
         Reason.PROXY_VERDICT,
-        f"the proxy says {visible(repr(verdict), 80)}, not {proxy.success}",
+        f"the proxy says {_quote(verdict)}, not {proxy.success}",
     )
 
 
@@ -341,9 +346,9 @@ class _Run:
         for name, gate in GATES if presented.from_request else ():
             if not self.step(name, partial(gate, presented, self.host)):
                 return False
-        if presented.from_request or presented.verdict is not None:
-            if not self.step("verdict", lambda: _verdict(presented)):
-                return False
+        has_verdict = presented.from_request or presented.verdict is not None
+        if has_verdict and not self.step("verdict", lambda: _verdict(presented)):
+            return False
         read: list[ClientCertificate] = []
 
         def decode() -> str:

@@ -89,3 +89,11 @@ class BundleError(ClientCertError, ValueError):
 
 class PrivateKeyFoundError(BundleError):
     """An uploaded file or text holds a private key."""
+
+
+class RevocationListError(ClientCertError, ValueError):
+    """A revocation list is refused; ``code`` is stable, the text says what to do."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

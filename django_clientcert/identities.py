@@ -16,7 +16,7 @@ from enum import Enum
 from functools import lru_cache
 
 from .certificates import ClientCertificate
-from .escaping import visible
+from .escaping import visible, visible_once
 from .exceptions import (
     CertificateParseError,
     NameNotMatchableError,
@@ -75,6 +75,17 @@ class Identity:
     kind: Kind
     key: bytes  # 32 bytes
     value: str  # canonical text, safe to show
+
+
+def show_value(kind: Kind, value: str, limit: int = 256) -> str:
+    """Return the *value* of an identity of *kind* safe to show, in one line.
+
+    Distinguished names are escaped already, in a way that can be typed back;
+    alternative names are as they came.
+    """
+    if kind in (Kind.SUBJECT, Kind.ISSUER_SERIAL):
+        return visible_once(value, limit)
+    return visible(value, limit)
 
 
 @dataclass(frozen=True)

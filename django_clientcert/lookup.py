@@ -21,7 +21,9 @@ from .models import KEY_BYTES, CertificateMapping
 
 # What no decision needs; loaded when somebody asks for it
 _DEFERRED = {
-    "": frozenset({"certificate", "note"}),
+    "": frozenset(
+        {"certificate", "certificate_subject", "certificate_not_after", "note"}
+    ),
     "authority": frozenset({"note"}),
     "user": frozenset(),
 }
@@ -128,6 +130,5 @@ def _build(
         )
     mapping: CertificateMapping = built[""]
     for relation in ("user", "authority"):
-        field = CertificateMapping._meta.get_field(relation)
-        field.set_cached_value(mapping, built[relation])
+        setattr(mapping, relation, built[relation])
     return mapping

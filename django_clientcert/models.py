@@ -15,6 +15,7 @@ from django.http.request import validate_host
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .admission import check_bundle
 from .bundles import Trust, read_certificates, sort_bundle
 from .certificates import ClientCertificate
 from .escaping import visible
@@ -96,10 +97,10 @@ class CertificateAuthority(models.Model):
         return visible(self.name)
 
     def clean(self) -> None:
-        """Refuse a bundle that cannot be read or holds no CA certificate."""
+        """Refuse a bundle that cannot be read or holds what is no CA's certificate."""
         super().clean()
         try:
-            self.trust()
+            check_bundle(self.certificates())
             self.validator()
         except ClientCertError as error:
             raise ValidationError({"bundle": str(error)}, code="bundle") from error
@@ -273,6 +274,31 @@ class CertificateMapping(models.Model):
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {visible(self.value, 80)}"
 
+    def save(self, **kwargs: Any) -> None:
+        """Save, with the key that belongs to the value.
+
+        Raises:
+            ValidationError: the value is not of the mapping's kind.
+        """
+        update_fields = kwargs.get("update_fields")
+        if update_fields is None or {"kind", "value"} & set(update_fields):
+            self.normalise()
+            if update_fields is not None:
+                update_fields = {*update_fields, "value", "key"}
+        if "certificate" in (
+            update_fields or {"certificate"} - self.get_deferred_fields()
+        ):
+            self._describe_certificate()
+            if update_fields is not None:
+                update_fields = {
+                    *update_fields,
+                    "certificate_subject",
+                    "certificate_not_after",
+                }
+        if update_fields is not None:
+            kwargs["update_fields"] = update_fields
+        super().save(**kwargs)
+
     def clean(self) -> None:
         """Bring the value into canonical form and refuse what could never work.
 
@@ -308,6 +334,17 @@ class CertificateMapping(models.Model):
                 code="retiring",
             )
         self._refuse_duplicate()
+
+    def _describe_certificate(self) -> None:
+        """Set what lists show of the certificate, as far as it can be read."""
+        self.certificate_subject, self.certificate_not_after = "", None
+        certificate = self.client_certificate()
+        if certificate is None:
+            return
+        with suppress(CertificateParseError):
+            self.certificate_subject = certificate.subject.rfc4514()[:MAX_SUBJECT]
+        with suppress(CertificateParseError):
+            self.certificate_not_after = certificate.not_after
 
     def normalise(self) -> None:
         """Set ``value``, ``key`` and ``hosts`` to their canonical form.
@@ -351,42 +388,6 @@ class CertificateMapping(models.Model):
                 )
             }
         )
-
-    def save(self, **kwargs: Any) -> None:
-        """Save, with the key that belongs to the value.
-
-        Raises:
-            ValidationError: the value is not of the mapping's kind.
-        """
-        update_fields = kwargs.get("update_fields")
-        if update_fields is None or {"kind", "value"} & set(update_fields):
-            self.normalise()
-            if update_fields is not None:
-                update_fields = {*update_fields, "value", "key"}
-        if "certificate" in (
-            update_fields or {"certificate"} - self.get_deferred_fields()
-        ):
-            self._describe_certificate()
-            if update_fields is not None:
-                update_fields = {
-                    *update_fields,
-                    "certificate_subject",
-                    "certificate_not_after",
-                }
-        if update_fields is not None:
-            kwargs["update_fields"] = update_fields
-        super().save(**kwargs)
-
-    def _describe_certificate(self) -> None:
-        """Set what lists show of the certificate, as far as it can be read."""
-        self.certificate_subject, self.certificate_not_after = "", None
-        certificate = self.client_certificate()
-        if certificate is None:
-            return
-        with suppress(CertificateParseError):
-            self.certificate_subject = certificate.subject.rfc4514()[:MAX_SUBJECT]
-        with suppress(CertificateParseError):
-            self.certificate_not_after = certificate.not_after
 
     @property
     def is_pin(self) -> bool:

@@ -90,9 +90,11 @@ INGRESS_NGINX = Proxy(
     names_required=True,
     traps=(
         "Without the auth-tls-secret annotation, all four headers of a client pass.",
-        "Without auth-tls-pass-certificate-to-upstream, a client's own "
-        "ssl-client-cert passes beside a genuine SUCCESS; the two DN headers "
-        "uncover it.",
+        (
+            "Without auth-tls-pass-certificate-to-upstream, a client's own "
+            "ssl-client-cert passes beside a genuine SUCCESS; the two DN headers "
+            "uncover it."
+        ),
         "With enable-underscores-in-headers, other spellings pass.",
     ),
     reference="ingress-nginx 1.15.1, rootfs/etc/nginx/template/nginx.tmpl",
@@ -106,8 +108,10 @@ NGINX = Proxy(
     subject_dn="x-ssl-client-s-dn",
     issuer_dn="x-ssl-client-i-dn",
     traps=(
-        "proxy_set_header overwrites only the names it sets, in the location in "
-        "which it stands.",
+        (
+            "proxy_set_header overwrites only the names it sets, in the location in "
+            "which it stands."
+        ),
         "underscores_in_headers on lets other spellings pass.",
     ),
     reference="https://nginx.org/en/docs/http/ngx_http_ssl_module.html#variables",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
@@ -143,6 +144,16 @@ def check_end_entity(
         raise PathError(Reason.INVALID_PATH, f"a key on the curve {key.curve.name}")
 
 
+def may_sign_lists(certificate: ClientCertificate) -> bool:
+    """Tell whether keyUsage lets *certificate* sign revocation lists (4.2.1.3).
+
+    Raises:
+        CertificateParseError: the extensions cannot be read.
+    """
+    usage = certificate.key_usage
+    return usage is None or "cRLSign" in usage
+
+
 @dataclass(frozen=True)
 class Path:
     """A validated certification path, the leaf first and the anchor last."""
@@ -195,14 +206,17 @@ class PathValidator:
         self._anchors = frozenset(anchors)
         self._by_subject = _index(intermediates)
         self._cas_by_subject = _index((*anchors, *intermediates))
-        self._builder = (
+        builder = (
             PolicyBuilder()
             .store(Store([one.x509 for one in anchors]))
             .max_chain_depth(max_intermediates)
-            .extension_policies(
-                ca_policy=_ca_policy(profile, purpose),
-                ee_policy=_end_entity_policy(profile),
-            )
+        )
+        ca_policy = _ca_policy(profile, purpose)
+        self._builder = builder.extension_policies(
+            ca_policy=ca_policy, ee_policy=_end_entity_policy(profile)
+        )
+        self._issuer_builder = builder.extension_policies(
+            ca_policy=ca_policy, ee_policy=ExtensionPolicy.permit_all()
         )
         self._remembered: dict[bytes, Path] = {}
         self._lock = Lock()
@@ -246,8 +260,17 @@ class PathValidator:
             raise PathError(
                 Reason.UNTRUSTED_ISSUER, "the certificate is itself an anchor"
             )
+        return self._verify(self._builder, certificate, at, presented)
+
+    def _verify(
+        self,
+        builder: PolicyBuilder,
+        certificate: ClientCertificate,
+        at: dt.datetime,
+        presented: Sequence[ClientCertificate] = (),
+    ) -> Path:
         # The verifier's time is frozen when it is built: one for each call.
-        verifier = self._builder.time(at).build_client_verifier()
+        verifier = builder.time(at).build_client_verifier()
         candidates = [
             one.x509
             for one in (
@@ -307,6 +330,34 @@ class PathValidator:
                 Reason.INVALID_PATH, "a CA’s certificate is not valid at this time"
             )
         self._remember(certificate, path, b"issuer")
+        return path
+
+    def signer_paths(
+        self, subject: bytes, public_key: bytes, at: dt.datetime
+    ) -> tuple[Path, ...]:
+        """Return the paths of whoever may sign revocation lists with a key.
+
+        Of the bundle's certificates of *subject* (a Name, DER) and *public_key*
+        (SHA-256), one for each that may sign lists and leads to an anchor: a CA
+        may sign them with another key than its certificates (RFC 5280, 6.3.3 (f)).
+        """
+        paths = []
+        for one in self._cas_by_subject.get(subject, ()):
+            with suppress(Refusal):
+                if one.public_key_bytes == public_key and may_sign_lists(one):
+                    paths.append(self._signer_path(one, at))
+        return tuple(paths)
+
+    def _signer_path(self, certificate: ClientCertificate, at: dt.datetime) -> Path:
+        check_validity(certificate, at)
+        if certificate in self._anchors:
+            return Path.of([certificate])
+        prefix = b"signer"
+        remembered = self._remembered.get(prefix + certificate.fingerprint_bytes)
+        if remembered is not None and remembered.covers(at):
+            return remembered
+        path = self._verify(self._issuer_builder, certificate, at)
+        self._remember(certificate, path, prefix)
         return path
 
     def _climb(

@@ -98,7 +98,9 @@ def convert_sections(
             converted.append(f":returns: {line.strip()}")
             section = "rest"
         elif section == "Raises" and (raised := _RAISED.match(line)):
-            converted += [f":raises {one}: {raised[2]}" for one in raised[1].split(", ")]
+            converted += [
+                f":raises {one}: {raised[2]}" for one in raised[1].split(", ")
+            ]
         else:
             converted.append(line)
     lines[:] = converted

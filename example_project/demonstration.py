@@ -148,8 +148,8 @@ def tell(
     from .seed import ADMIN, LEAVER_USER, PERSON_USER
     from .showcase import list_requests, shell_line
 
-    explain = [_short(Path(sys.executable)), _short(PROJECT / "manage.py")]
-    explain += ["clientcert", "explain", place.folder / f"{pki.STRANGER}.crt"]
+    explain = [str(_short(Path(sys.executable))), str(_short(PROJECT / "manage.py"))]
+    explain += ["clientcert", "explain", str(place.folder / f"{pki.STRANGER}.crt")]
     print("Requests to paste, each with the status that it must print last:\n")
     for request in list_requests(verify_client):
         print(f"{request.status}  {request.title}")
@@ -169,7 +169,7 @@ Or enter it as {PERSON_USER} with a certificate and no password. Import
 and choose it when the browser asks. Afterwards remove it there again.
 
 Why a certificate is refused, step by step:
-  {shlex.join(map(str, explain))}
+  {shlex.join(explain)}
 Disable {LEAVER_USER}'s mapping in the admin: the next request is answered with 403.
 
 Ctrl-C stops everything.""",

@@ -68,12 +68,10 @@ def list_requests(verify_client: str) -> Iterator[Request]:
     does not know.
     """
     on = verify_client == "on"
-    no_certificate = (
-        {"status": 400, "says": "No required SSL certificate was sent"}
-        if on
-        else {"status": 403, "says": "no_certificate"}
+    without, says_without = (
+        (400, "No required SSL certificate was sent") if on else (403, "no_certificate")
     )
-    unverified = {"status": 400, "says": "The SSL certificate error"}
+    says_unverified = "The SSL certificate error"
 
     yield Request(
         "A service, known by the fingerprint of its certificate",
@@ -105,7 +103,7 @@ def list_requests(verify_client: str) -> Iterator[Request]:
     )
     if not on:
         yield Request("The public page, without a certificate", "/", 200)
-    yield Request("No certificate", "/ledger/", **no_certificate)
+    yield Request("No certificate", "/ledger/", without, says=says_without)
     yield Request(
         "A good certificate of the CA that nobody has mapped",
         "/ledger/",
@@ -116,8 +114,9 @@ def list_requests(verify_client: str) -> Iterator[Request]:
     yield Request(
         "An expired certificate: nginx refuses it",
         "/ledger/",
+        400,
         identity=pki.EXPIRED,
-        **unverified,
+        says=says_unverified,
     )
     if verify_client == "optional_no_ca":
         yield Request(
@@ -131,20 +130,23 @@ def list_requests(verify_client: str) -> Iterator[Request]:
         yield Request(
             "The person's name from another CA: nginx refuses it",
             "/ledger/",
+            400,
             identity=pki.IMPOSTOR,
-            **unverified,
+            says=says_unverified,
         )
     yield Request(
         "The service's headers, written by a client without a certificate",
         "/ledger/",
+        without,
         headers=pki.STOLEN_HEADERS,
-        **no_certificate,
+        says=says_without,
     )
     yield Request(
         "The same, spelt with underscores",
         "/ledger/",
+        without,
         headers=pki.MISSPELT_HEADERS,
-        **no_certificate,
+        says=says_without,
     )
     yield Request(
         "The person with the service's headers: still the person",

@@ -28,6 +28,7 @@ from django_clientcert.testing import (
     CLIENT_AUTH,
     SERVER_AUTH,
     ThrowawayCA,
+    make_key,
     make_name,
     self_signed,
 )
@@ -67,7 +68,7 @@ def sign(
     signer: Any,
     extensions: Extensions,
     *,
-    algorithm: hashes.HashAlgorithm | None = None,
+    algorithm: Any = None,
     salt: int | None = None,
     not_before: dt.datetime = NOW - DAY,
     not_after: dt.datetime = NOW + 90 * DAY,
@@ -147,7 +148,7 @@ def leaf(issuer: x509.Name, key: Any) -> ClientCertificate:
         (key_usage(digital_signature=True), True),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), False),
     ]
-    return sign(make_name("alice"), issuer, write.make_key(), key, extensions)
+    return sign(make_name("alice"), issuer, make_key(), key, extensions)
 
 
 def works(step: Callable[..., object], certificate: ClientCertificate) -> bool:
@@ -246,7 +247,7 @@ def test_signatures(kind: str, rsa_root: tuple[Any, ClientCertificate]) -> None:
     signer, parent = rsa_root
     algorithm, salt, good = SIGNATURES[kind]
     name = make_name("CA")
-    key = write.make_key()
+    key = make_key()
     below = sign(
         name,
         parent.x509.subject,
@@ -406,7 +407,7 @@ def test_extensions(
 ) -> None:
     """Every extension that stops the verifier is named, and no other."""
     change, private, strict = EXTENSIONS[kind]
-    key = write.make_key()
+    key = make_key()
     name = make_name("CA")
     signer, parent = (key, None) if position == "anchor" else rsa_root
     issuer = name if parent is None else parent.x509.subject
@@ -431,7 +432,7 @@ def test_dates(
     rsa_root: tuple[Any, ClientCertificate],
 ) -> None:
     """A CA outside its validity is of no use, whoever verifies."""
-    key = write.make_key()
+    key = make_key()
     name = make_name("CA")
     signer, parent = (key, None) if position == "anchor" else rsa_root
     ca = sign(
@@ -496,7 +497,7 @@ RAW: dict[str, tuple[dict[str, Any], str, str]] = {
 def test_odd_certificates(kind: str, position: str) -> None:
     """Forms that no honest CA makes are named, not stumbled over."""
     arguments, of_anchor, of_intermediate = RAW[kind]
-    key = write.make_key()
+    key = make_key()
     root = ThrowawayCA.create("Root")
     subject = arguments.get("subject", write.common_name("CA"))
     arguments = {"extensions": write.CA_EXTENSIONS, **arguments, "subject": subject}
@@ -641,8 +642,8 @@ def test_issuer_problem() -> None:
     assert "Its issuer, CN=Root, is not in the bundle" in missing
     assert "with another key" in (issuer_problem(below, [below, *of(twin)]) or "")
     assert "spelt differently" in (issuer_problem(below, of(shouting)) or "")
-    unnamed = ThrowawayCA.create(subject=x509.Name([])).issue_ca()
-    assert "is not in the bundle" in (issuer_problem(*of(unnamed), of(root)) or "")
+    (unnamed,) = of(ThrowawayCA.create(subject=x509.Name([])).issue_ca())
+    assert "is not in the bundle" in (issuer_problem(unnamed, of(root)) or "")
 
 
 def test_strict_and_private_are_the_profiles() -> None:

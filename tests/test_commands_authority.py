@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ def test_list_text(authority: CertificateAuthority) -> None:
 
 
 def test_list_json(
-    authority: CertificateAuthority, alice: object, ca: ThrowawayCA
+    authority: CertificateAuthority, alice: Any, ca: ThrowawayCA
 ) -> None:
     """One object with stable keys."""
     CertificateMapping.objects.create(

@@ -15,9 +15,9 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from django_clientcert.bundles import MAX_BUNDLE_BYTES
+from django_clientcert.certificates import ClientCertificate
 from django_clientcert.management import files
 from django_clientcert.management.arguments import last_moment, moment
-from django_clientcert.management.subcommands import authority as authority_subcommand
 from django_clientcert.management.text import (
     describe_certificate,
     encodable,
@@ -27,7 +27,7 @@ from django_clientcert.management.text import (
     show_moment,
     show_value,
 )
-from django_clientcert.certificates import ClientCertificate
+from django_clientcert.models import CertificateAuthority
 from django_clientcert.testing import IssuedCertificate, encode_escaped_pem
 
 from .commands import clientcert
@@ -54,8 +54,9 @@ def shell(*arguments: str) -> int:
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=" ".join)
-def test_help_at_every_level(level: list[str], capsys: Any) -> None:
+def test_help_at_every_level(level: list[str], capsys: Any, monkeypatch: Any) -> None:
     """Each level says what it is for, with a summary of every argument."""
+    monkeypatch.setenv("COLUMNS", "80")
     assert shell(*level, "--help") == 0
     printed = capsys.readouterr().out
     assert "usage: manage.py clientcert" in printed
@@ -128,13 +129,10 @@ def test_works_where_system_checks_fail(settings: Any, db: None) -> None:
 def test_missing_tables_are_said_in_words(monkeypatch: Any, db: None) -> None:
     """Before ``migrate``, there is a sentence instead of a traceback."""
 
-    def fail(*args: object) -> None:
+    def fail(**kwargs: object) -> None:
         raise OperationalError("no such table: x\n")
 
-    monkeypatch.setattr(authority_subcommand, "_describe", fail)
-    monkeypatch.setattr(
-        authority_subcommand.CertificateAuthority.objects, "annotate", fail
-    )
+    monkeypatch.setattr(CertificateAuthority.objects, "annotate", fail)
     outcome = clientcert("authority", "list")
     assert outcome.status == 1
     assert "no such table: x. Did you run “manage.py migrate”?" in outcome.error

@@ -26,7 +26,7 @@ def test_defaults(settings: Any) -> None:
     assert conf.CLIENTCERT_PROXY_SECRET is None
     assert conf.CLIENTCERT_REQUIRE_SECURE is True
     assert conf.CLIENTCERT_MAX_HEADER_BYTES == 16384
-    assert conf.CLIENTCERT_LAST_USED_INTERVAL == dt.timedelta(minutes=15)
+    assert dt.timedelta(minutes=15) == conf.CLIENTCERT_LAST_USED_INTERVAL
     assert conf.CLIENTCERT_INBOX_SIZE == 1000
 
 
@@ -86,6 +86,9 @@ BAD = [
     ("CLIENTCERT_PROXY_SECRET", ""),
     ("CLIENTCERT_PROXY_SECRET", "secret"),
     ("CLIENTCERT_PROXY_SECRET", 7),
+    ("CLIENTCERT_PROXY_SECRET", "ab"),
+    ("CLIENTCERT_TRUSTED_PROXIES", 10),
+    ("CLIENTCERT_HOSTS", 10),
     ("CLIENTCERT_PROXY_SECRET", ("", "s")),
     ("CLIENTCERT_PROXY_SECRET", ("X-S", "")),
     ("CLIENTCERT_PROXY_SECRET", ("X-S", [])),

@@ -342,7 +342,7 @@ def test_authenticate_takes_a_certificate(
         assert async_to_sync(aauthenticate)(request, client_cert=known) == alice
         assert async_to_sync(aauthenticate)(request, client_cert=stranger) is None
         assert async_to_sync(backend.aauthenticate)(request, client_cert=None) is None
-    assert authenticate(None, username="alice", password="x") is None  # noqa: S106
+    assert authenticate(None, username="alice", password="x") is None
 
 
 def test_authenticate_keeps_to_the_decision_on_the_request(

@@ -407,7 +407,7 @@ def test_a_gate_is_logged_though_nobody_looks(
 def test_n29_a_log_line_stays_one_line(
     ask: Any, ca: Any, alice: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Line breaks, escapes and bidi controls out of a certificate are shown, not obeyed."""
+    """Line breaks, escapes and bidi controls are shown, not obeyed."""
     evil = ca.issue("a\nb\x1b[31m\u202ec", emails=["x\ny@example.com"])
     with caplog.at_level(logging.DEBUG):
         response = ask("/open/", evil.der)

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
 from django_clientcert.evaluation import GATES, NOT_REACHED, REFUSED, STEPS, Decision
-from django_clientcert.identities import find_identities
+from django_clientcert.identities import Identity, find_identities
 from django_clientcert.models import CertificateMapping
 from django_clientcert.reasons import explain
 
@@ -106,28 +106,32 @@ def _describe_identities(
     if certificate is None:
         return [], []
     identities = find_identities(certificate)
-    rows = _find_rows([one.key for one in identities.found])
+    rows = _find_rows(identities.found)
     described = [
         {
             "kind": one.kind.value,
             "value": show_value(one.kind.value, one.value),
-            "mappings": None
-            if rows is None
-            else rows.get((one.kind.value, one.key), []),
+            "mappings": None if rows is None else rows[one.kind.value, one.key],
         }
         for one in identities.found
     ]
     return described, [one_line(problem) for problem in identities.problems]
 
 
-def _find_rows(keys: Sequence[bytes]) -> dict[tuple[str, bytes], list[Report]] | None:
+def _find_rows(
+    identities: Sequence[Identity],
+) -> dict[tuple[str, bytes], list[Report]] | None:
     """Return the mappings by kind and key; None where they cannot be read."""
-    found: dict[tuple[str, bytes], list[Report]] = {}
+    found: dict[tuple[str, bytes], list[Report]] = {
+        (one.kind.value, one.key): [] for one in identities
+    }
     try:
-        for row in CertificateMapping.objects.matching(keys).order_by("pk"):
-            found.setdefault((row.kind, bytes(row.key)), []).append(
-                _describe_mapping(row)
-            )
+        rows = CertificateMapping.objects.matching([one.key for one in identities])
+        for row in rows.order_by("pk"):
+            # A key that was looked up for another kind does not match.
+            same = found.get((row.kind, bytes(row.key)))
+            if same is not None:
+                same.append(_describe_mapping(row))
     except DatabaseError:
         return None  # the evaluation says so: trust_unavailable
     return found

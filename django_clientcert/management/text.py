@@ -6,11 +6,13 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from django_clientcert import identities
 from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible
+from django_clientcert.escaping import visible_once
 from django_clientcert.exceptions import CertificateParseError
 
 MAX_LISTED = 10
+MAX_CHARACTERS = 4096
 
 
 def encodable(text: str, stream: object) -> str:
@@ -20,20 +22,13 @@ def encodable(text: str, stream: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return *text*, meant to be escaped already, as it is, or escaped.
-
-    Escaping twice would double the backslashes of what is already safe.
-    """
-    return text if text.isprintable() else visible(text, 1000)
+    """Return *text*, which is usually escaped already, so that it stays on its line."""
+    return visible_once(text, MAX_CHARACTERS)
 
 
 def show_value(kind: str, value: str) -> str:
-    """Return the value of an identity as it may be shown.
-
-    Distinguished names are escaped already, in a way that can be typed back
-    (``DistinguishedName.rfc4514``); alternative names are as they came.
-    """
-    return visible(value, 1000) if kind.startswith("san_") else one_line(value)
+    """Return the value of an identity as it may be shown."""
+    return identities.show_value(identities.Kind(kind), value, MAX_CHARACTERS)
 
 
 def show_moment(at: dt.datetime) -> str:

@@ -11,13 +11,12 @@ from django.db import router, transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from django_clientcert.admission import check_bundle, issuer_problem, problems
+from django_clientcert.admission import issuer_problem, problems
 from django_clientcert.bundles import sort_bundle, to_pem
-from django_clientcert.exceptions import BundleError, ClientCertError
+from django_clientcert.exceptions import ClientCertError
 from django_clientcert.management.files import (
     read_certificate_file,
     refuse_private_keys,
-    show_name,
 )
 from django_clientcert.management.text import (
     describe_certificate,
@@ -94,10 +93,6 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
     """
     refuse_private_keys(name=options["name"])
     certificates = read_certificate_file(options["bundle"])
-    try:
-        check_bundle(certificates)
-    except BundleError as error:
-        raise CommandError(f"{show_name(options['bundle'])}: {error}") from error
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()
         if existing is not None and not options["replace"]:
@@ -112,7 +107,7 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
         try:
             authority.full_clean()
         except ValidationError as error:
-            raise CommandError(one_line(" ".join(error.messages))) from error
+            raise CommandError(" ".join(map(one_line, error.messages))) from error
         authority.save()
     command.say(
         f"{'Added' if existing is None else 'Replaced'}: authority “{authority}”, "

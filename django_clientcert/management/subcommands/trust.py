@@ -61,8 +61,7 @@ def add_parser(subparsers: Any) -> None:
             "  manage.py clientcert trust - --user partner --kind public_key < p.crt\n"
             "  manage.py clientcert trust alice.crt --user alice --kind san_email\n"
             "\n"
-            "Exit status: 0 mapped, or mapped to that user already; 1 refused; 2 wrong "
-            "usage."
+            "Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage."
         ),
     )
     parser.add_argument(

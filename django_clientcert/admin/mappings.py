@@ -1,0 +1,471 @@
+"""The screens of the mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db import router, transaction
+from django.db.models import Field, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible, visible_once
+from django_clientcert.exceptions import ClientCertError
+from django_clientcert.forms import CertificateMappingForm
+from django_clientcert.forms.entries import spell_out
+from django_clientcert.identities import Kind, show_value
+from django_clientcert.models import CertificateMapping
+from django_clientcert.names import Order, parse_name
+
+from . import facts, remarks
+from .guarded import Fieldsets, GuardedAdmin, is_possible_key
+from .permissions import why_not_map
+from .search import fingerprint_digits
+from .times import (
+    LastUsedFilter,
+    ValidityFilter,
+    mapping_validity,
+    validity_status,
+)
+
+_SHOWN_DIGITS = 16
+_SHOWN_NAME = 60
+
+_CERTIFICATE_FIELDS = (
+    "subject",
+    "issuer",
+    "serial_number",
+    "certificate_validity",
+    "public_key",
+    "key_usage",
+    "extended_key_usage",
+    "alternative_names",
+    "policies",
+    "sha256_fingerprint",
+    "public_key_fingerprint",
+    "sha1_fingerprint",
+    "problems",
+)
+_READ_ONLY = (
+    *_CERTIFICATE_FIELDS,
+    "created_at",
+    "last_used",
+    "no_certificate",
+    "shown_value",
+    "understood",
+    "validity",
+)
+
+
+@admin.register(CertificateMapping)
+class CertificateMappingAdmin(GuardedAdmin):
+    """Who a certificate is."""
+
+    form = CertificateMappingForm
+    list_display = (
+        "shown_user",
+        "kind",
+        "list_value",
+        "authority",
+        "validity",
+        "state",
+        "last_used",
+    )
+    list_select_related = ("user", "authority")
+    list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
+    show_full_result_count = False
+    search_help_text = _(
+        "User, subject or value; or a fingerprint or its first digits, with or without "
+        "colons."
+    )
+    raw_id_fields = ("user",)
+    readonly_fields = _READ_ONLY
+    actions = ("enable", "disable")
+    prefilled_fields = ("user", "kind", "value", "authority", "note")
+
+    # --- who may do what
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: CertificateMapping | None = None
+    ) -> bool:
+        """Tell whether the mapping's user is one whose mappings may be changed."""
+        return super().has_change_permission(request, obj) and _may_map(request, obj)
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: CertificateMapping | None = None
+    ) -> bool:
+        """Tell whether the mapping may go: a disabled one keeps others out."""
+        return super().has_delete_permission(request, obj) and _may_map(request, obj)
+
+    # --- the form
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: CertificateMapping | None = None,
+        change: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the form, which knows who is at the keyboard."""
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        # A class of its own for each call: see modelform_factory.
+        form.refuse_user = staticmethod(partial(why_not_map, request.user))
+        return form
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return the user, where the admin of the users can be searched."""
+        model = get_user_model()
+        if not self.admin_site.is_registered(model):
+            return ()
+        users = self.admin_site.get_model_admin(model)
+        searchable = users.get_search_fields(request)
+        return ("user",) if searchable and users.has_view_permission(request) else ()
+
+    def formfield_for_foreignkey(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> Any:
+        """Return the field; that of the user survives an impossible key."""
+        if db_field.name == "user" and "user" in self.get_autocomplete_fields(request):
+            kwargs["widget"] = _UserSelect(
+                db_field, self.admin_site, using=kwargs.get("using")
+            )
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def get_fieldsets(
+        self, request: HttpRequest, obj: CertificateMapping | None = None
+    ) -> Fieldsets:
+        """Return the groups of fields, with what is known of the certificate."""
+        if obj is None:
+            return [
+                (_("Identity"), {"fields": ("user", "note")}),
+                (
+                    _("Certificate"),
+                    {
+                        "fields": ("pasted", "upload", "kind", "value", "order"),
+                        "description": _(
+                            "Paste or upload the certificate, or type what it can be "
+                            "recognised by. A private key is refused."
+                        ),
+                    },
+                ),
+                (_("Matching"), {"fields": ("authority", "hosts")}),
+                (_("Validity"), {"fields": ("state", "valid_from", "valid_until")}),
+            ]
+        may_change = self.has_change_permission(request, obj)
+        value = ("value", "order") if may_change else ("shown_value",)
+        certificate = (
+            ("no_certificate",) if obj.certificate is None else _CERTIFICATE_FIELDS
+        )
+        fieldsets: Fieldsets = [
+            (
+                _("Identity"),
+                {"fields": ("user", "note", "created_at", "last_used")},
+            ),
+            (
+                _("Matching"),
+                {"fields": ("kind", *value, "understood", "authority", "hosts")},
+            ),
+            (
+                _("Validity"),
+                {"fields": ("state", "valid_from", "valid_until", "validity")},
+            ),
+            (_("Certificate"), {"fields": certificate}),
+        ]
+        if may_change:
+            fieldsets.append(
+                (
+                    _("Another certificate"),
+                    {"fields": ("pasted", "upload"), "classes": ("collapse",)},
+                )
+            )
+        return fieldsets
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: CertificateMapping,
+        form: CertificateMappingForm,
+        change: bool,
+    ) -> None:
+        """Save, and say what was done unasked and what may keep it from working."""
+        super().save_model(request, obj, form, change)
+        for remark in form.remarks:
+            self.message_user(request, remark, messages.INFO)
+        if form.certificate is not None:
+            for remark in remarks.on_certificate(
+                form.certificate, Kind(obj.kind), obj.authority
+            ):
+                self.message_user(request, remark, messages.WARNING)
+
+    # --- the list
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Return the user's name and address, the value and the subject."""
+        model = get_user_model()
+        names = [model.USERNAME_FIELD]
+        if hasattr(model, "get_email_field_name"):
+            names.append(model.get_email_field_name())
+        searched = []
+        for name in dict.fromkeys(names):
+            try:
+                field = model._meta.get_field(name)
+            except FieldDoesNotExist:
+                continue
+            if isinstance(field, Field) and not field.is_relation:
+                searched.append(f"user__{name}")
+        return (*searched, "value", "certificate_subject")
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[CertificateMapping],
+        search_term: str,
+    ) -> tuple[QuerySet[CertificateMapping], bool]:
+        """Return the pins that begin with a fingerprint; or search the texts."""
+        digits = fingerprint_digits(search_term)
+        if digits is not None:
+            found = queryset & CertificateMapping.objects.fingerprint_prefix(digits)
+            if found.exists():
+                return found, False
+        return super().get_search_results(request, queryset, search_term)
+
+    @admin.display(description=_("user"), ordering="user")
+    def shown_user(self, obj: CertificateMapping) -> str:
+        """Return the user."""
+        return visible(str(obj.user), _SHOWN_NAME)
+
+    @admin.display(description=_("value"), ordering="value")
+    def list_value(self, obj: CertificateMapping) -> str:
+        """Return the value, shortened, and the subject of the certificate."""
+        if not obj.is_pin:
+            return self.shown_value(obj, _SHOWN_NAME)
+        digits = visible(obj.value[:_SHOWN_DIGITS]) + "…"
+        if not obj.certificate_subject:
+            return format_html("<code>{}</code>", digits)
+        return format_html(
+            '<code>{}</code><br><span class="quiet">{}</span>',
+            digits,
+            visible_once(obj.certificate_subject, _SHOWN_NAME),
+        )
+
+    @admin.display(description=_("validity"), ordering="certificate_not_after")
+    def validity(self, obj: CertificateMapping) -> str:
+        """Return whether the mapping and its certificate are valid."""
+        return validity_status(*mapping_validity(obj), timezone.now())
+
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def last_used(self, obj: CertificateMapping) -> Any:
+        """Return when the mapping last let somebody in."""
+        return obj.last_used_at or gettext("never")
+
+    # --- one mapping
+
+    @admin.display(description=_("value"))
+    def shown_value(self, obj: CertificateMapping, limit: int = facts.MAX_NAME) -> str:
+        """Return the value, safe to show."""
+        if obj.is_pin:
+            return facts.pairs(visible(obj.value, 64))
+        return show_value(Kind(obj.kind), obj.value, limit)
+
+    @admin.display(description=_("read as"))
+    def understood(self, obj: CertificateMapping) -> str:
+        """Return the parts of a name from the general to the specific."""
+        if obj.kind not in (Kind.SUBJECT.value, Kind.ISSUER_SERIAL.value):
+            return self.shown_value(obj)
+        name = obj.value
+        if obj.kind == Kind.ISSUER_SERIAL.value:
+            name = name.partition(" ")[2]
+        try:
+            return spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
+        except ClientCertError as error:
+            return visible_once(str(error))
+
+    @admin.display(description=_("certificate"))
+    def no_certificate(self, obj: CertificateMapping) -> str:
+        """Return that there is nothing to show."""
+        return gettext(
+            "None is stored: this mapping was made from a typed value. Upload the "
+            "certificate below to see what is in it."
+        )
+
+    @admin.display(description=_("subject"))
+    def subject(self, obj: CertificateMapping) -> str:
+        """Return the subject."""
+        return _fact(obj, facts.subject)
+
+    @admin.display(description=_("issuer"))
+    def issuer(self, obj: CertificateMapping) -> str:
+        """Return the issuer."""
+        return _fact(obj, facts.issuer)
+
+    @admin.display(description=_("serial number"))
+    def serial_number(self, obj: CertificateMapping) -> str:
+        """Return the serial number."""
+        return _fact(obj, facts.serial_number)
+
+    @admin.display(description=_("valid"))
+    def certificate_validity(self, obj: CertificateMapping) -> str:
+        """Return the validity period."""
+        return _fact(obj, partial(facts.validity, now=timezone.now()))
+
+    @admin.display(description=_("public key"))
+    def public_key(self, obj: CertificateMapping) -> str:
+        """Return algorithm and size of the key."""
+        return _fact(obj, facts.key)
+
+    @admin.display(description=_("key usage"))
+    def key_usage(self, obj: CertificateMapping) -> str:
+        """Return the key usage."""
+        return _fact(obj, facts.usage)
+
+    @admin.display(description=_("extended key usage"))
+    def extended_key_usage(self, obj: CertificateMapping) -> str:
+        """Return the extended key usage."""
+        return _fact(obj, facts.extended_usage)
+
+    @admin.display(description=_("alternative names"))
+    def alternative_names(self, obj: CertificateMapping) -> str:
+        """Return the subject alternative names."""
+        return _fact(obj, facts.alternative_names)
+
+    @admin.display(description=_("policies"))
+    def policies(self, obj: CertificateMapping) -> str:
+        """Return the certificate policies."""
+        return _fact(obj, facts.policies)
+
+    @admin.display(description=_("SHA-256 fingerprint"))
+    def sha256_fingerprint(self, obj: CertificateMapping) -> str:
+        """Return the fingerprint."""
+        return _fact(obj, facts.fingerprint)
+
+    @admin.display(description=_("SHA-256 of the public key"))
+    def public_key_fingerprint(self, obj: CertificateMapping) -> str:
+        """Return the digest of the public key."""
+        return _fact(obj, facts.public_key_fingerprint)
+
+    @admin.display(description=_("SHA-1 fingerprint"))
+    def sha1_fingerprint(self, obj: CertificateMapping) -> str:
+        """Return the SHA-1, to compare by eye with what other tools print."""
+        return _fact(obj, facts.sha1_fingerprint)
+
+    @admin.display(description=_("cannot be used"))
+    def problems(self, obj: CertificateMapping) -> str:
+        """Return which identities the certificate does not have, and why."""
+        return _fact(obj, facts.problems)
+
+    # --- actions
+
+    @admin.action(
+        permissions=["change"], description=_("Enable selected %(verbose_name_plural)s")
+    )
+    def enable(
+        self, request: HttpRequest, queryset: QuerySet[CertificateMapping]
+    ) -> None:
+        """Let the disabled ones among the mappings count again."""
+        changed = self._set_state(
+            request, queryset, {"disabled"}, CertificateMapping.State.ACTIVE
+        )
+        if changed:
+            text = ngettext(
+                "%(count)d mapping was enabled.",
+                "%(count)d mappings were enabled.",
+                changed,
+            )
+            self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+
+    @admin.action(
+        permissions=["change"],
+        description=_("Disable selected %(verbose_name_plural)s"),
+    )
+    def disable(
+        self, request: HttpRequest, queryset: QuerySet[CertificateMapping]
+    ) -> None:
+        """Let the mappings refuse whoever they match."""
+        changed = self._set_state(
+            request,
+            queryset,
+            {"active", "retiring"},
+            CertificateMapping.State.DISABLED,
+        )
+        if changed:
+            text = ngettext(
+                "%(count)d mapping was disabled.",
+                "%(count)d mappings were disabled.",
+                changed,
+            )
+            self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+
+    def _set_state(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[CertificateMapping],
+        before: set[str],
+        after: CertificateMapping.State,
+    ) -> int:
+        """Set the state of those mappings that may be changed; return how many.
+
+        Says how many were left alone. Each change is in the history of its mapping.
+        """
+        changed, same, refused = 0, 0, 0
+        with transaction.atomic(using=router.db_for_write(CertificateMapping)):
+            rows = queryset.select_related("user").defer("certificate", "note")
+            for mapping in rows.iterator(chunk_size=500):
+                if not self.has_change_permission(request, mapping):
+                    refused += 1
+                elif mapping.state not in before:
+                    same += 1
+                else:
+                    mapping.state = after
+                    mapping.save(update_fields=["state"])
+                    self.log_change(
+                        request, mapping, [{"changed": {"fields": [str(_("state"))]}}]
+                    )
+                    changed += 1
+        if same:
+            text = ngettext(
+                "%(count)d mapping was so already.",
+                "%(count)d mappings were so already.",
+                same,
+            )
+            self.message_user(request, text % {"count": same}, messages.INFO)
+        if refused:
+            text = ngettext(
+                "%(count)d mapping was left alone: you may not change it.",
+                "%(count)d mappings were left alone: you may not change them.",
+                refused,
+            )
+            self.message_user(request, text % {"count": refused}, messages.WARNING)
+        return changed
+
+
+class _UserSelect(AutocompleteSelect):
+    """The autocomplete widget, which fails on a key that cannot be one."""
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """Return the selected user."""
+        possible = [one for one in value if is_possible_key(self.field, one)]
+        return super().optgroups(name, possible, attr)
+
+
+def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:
+    if obj is None or obj.user_id is None:
+        return True
+    return why_not_map(request.user, obj.user) is None
+
+
+def _fact(obj: CertificateMapping, show: Callable[[ClientCertificate], str]) -> str:
+    """Return one fact about the stored certificate."""
+    certificate = obj.client_certificate()
+    if certificate is None:
+        return gettext("none")
+    return facts.read(lambda: show(certificate))

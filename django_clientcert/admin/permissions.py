@@ -1,0 +1,68 @@
+"""Who may map a certificate to whom: a mapping is a way to log in as that user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_permission_codename, get_user_model
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.models import CertificateAuthority
+
+
+def why_not_map(actor: Any, user: Any) -> ValidationError | None:
+    """Return why *actor* may not map a certificate to *user*, or None.
+
+    The same holds for changing, enabling and deleting a mapping: a disabled one
+    stands in the way of others. A user model without ``is_superuser`` or
+    ``is_staff`` has no such users.
+    """
+    if getattr(actor, "is_superuser", False):
+        return None
+    if getattr(user, "is_superuser", False):
+        return ValidationError(
+            _("Only a superuser may map a certificate to a superuser."),
+            code="superuser",
+        )
+    if user.pk == actor.pk or not getattr(user, "is_staff", False):
+        return None
+    if actor.has_perm(_change_users()):
+        return None
+    return ValidationError(
+        _(
+            "To map a certificate to another member of the staff, you need the "
+            "permission to change users."
+        ),
+        code="staff",
+    )
+
+
+def may_change_authority(actor: Any, authority: CertificateAuthority) -> bool:
+    """Tell whether *actor* may say which CAs answer for *authority*'s mappings.
+
+    Whoever puts another CA into it can make certificates for each of these users.
+    """
+    if getattr(actor, "is_superuser", False):
+        return True
+    users: Any = get_user_model()._base_manager.filter(
+        certificate_mappings__authority=authority
+    )
+    if _has_column("is_superuser") and _has_column("is_staff"):
+        users = users.filter(Q(is_superuser=True) | Q(is_staff=True))
+    return all(why_not_map(actor, user) is None for user in users.distinct().iterator())
+
+
+def _change_users() -> str:
+    options = get_user_model()._meta
+    return f"{options.app_label}.{get_permission_codename('change', options)}"
+
+
+def _has_column(name: str) -> bool:
+    """Tell whether the database can be asked; it may be a property."""
+    try:
+        get_user_model()._meta.get_field(name)
+    except FieldDoesNotExist:
+        return False
+    return True

@@ -1,0 +1,161 @@
+"""When a certificate or mapping is valid, in words; and the filters for it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.exceptions import CertificateParseError
+from django_clientcert.models import CertificateMapping
+
+if TYPE_CHECKING:
+    Rows = QuerySet[CertificateMapping]
+
+SOON = dt.timedelta(days=30)
+LONG_UNUSED = dt.timedelta(days=90)
+
+# RFC 5280, 4.1.2.5: "no well-defined expiration date"
+NO_END = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.timezone.utc)
+
+
+def moment(at: dt.datetime) -> str:
+    """Return *at* in UTC, to the second: what every other tool prints."""
+    # Neither strftime, which shortens years before 1000, nor another time zone,
+    # in which the year 9999 may not end.
+    naive = at.astimezone(dt.timezone.utc).replace(tzinfo=None)
+    return naive.isoformat(" ", "seconds") + " UTC"
+
+
+def relative(at: dt.datetime, now: dt.datetime) -> str:
+    """Return how far *at* is from *now*: “in 13 days”, “3 hours ago”."""
+    count, unit = _largest_unit(abs(at - now))
+    if at > now:
+        texts = {
+            "year": ngettext("in %(count)d year", "in %(count)d years", count),
+            "day": ngettext("in %(count)d day", "in %(count)d days", count),
+            "hour": ngettext("in %(count)d hour", "in %(count)d hours", count),
+            "minute": ngettext("in %(count)d minute", "in %(count)d minutes", count),
+        }
+    else:
+        texts = {
+            "year": ngettext("%(count)d year ago", "%(count)d years ago", count),
+            "day": ngettext("%(count)d day ago", "%(count)d days ago", count),
+            "hour": ngettext("%(count)d hour ago", "%(count)d hours ago", count),
+            "minute": ngettext("%(count)d minute ago", "%(count)d minutes ago", count),
+        }
+    return texts[unit] % {"count": count}
+
+
+def _largest_unit(distance: dt.timedelta) -> tuple[int, str]:
+    if distance.days >= 2 * 365:
+        return distance.days // 365, "year"
+    if distance.days >= 2:
+        return distance.days, "day"
+    minutes = int(distance.total_seconds()) // 60
+    return (minutes // 60, "hour") if minutes >= 120 else (minutes, "minute")
+
+
+def validity_status(
+    begin: dt.datetime | None, end: dt.datetime | None, now: dt.datetime
+) -> str:
+    """Return in a few words whether *now* is between *begin* and *end*."""
+    if end is not None and now > end:
+        return gettext("expired")
+    if begin is not None and now < begin:
+        return gettext("not yet valid")
+    if end is None:
+        return gettext("unknown")
+    if end - now < SOON:
+        return gettext("expires %(when)s") % {"when": relative(end, now)}
+    return gettext("valid")
+
+
+def mapping_validity(
+    mapping: CertificateMapping,
+) -> tuple[dt.datetime | None, dt.datetime | None]:
+    """Return from when until when a mapping lets in the certificate it stores.
+
+    What is not stored, cannot be read or is not limited is None.
+    """
+    begins, ends = [mapping.valid_from], [mapping.valid_until]
+    certificate = mapping.client_certificate()
+    if certificate is not None:
+        try:
+            begins.append(certificate.not_before)
+            ends.append(certificate.not_after)
+        except CertificateParseError:
+            # The page of the mapping says so.
+            certificate = None
+    return (
+        max((one for one in begins if one is not None), default=None),
+        min((one for one in ends if one is not None), default=None),
+    )
+
+
+class ValidityFilter(admin.SimpleListFilter):
+    """Mappings by when they, or the certificates they store, expire."""
+
+    title = _("validity")
+    parameter_name = "validity"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, Any]]:
+        """Return the choices."""
+        return [
+            ("valid", _("valid")),
+            ("soon", _("expires within 30 days")),
+            ("expired", _("expired")),
+            ("unknown", _("unknown")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Return the mappings of the chosen validity."""
+        now = timezone.now()
+        expired = Q(certificate_not_after__lt=now) | Q(valid_until__lt=now)
+        soon = Q(certificate_not_after__lt=now + SOON) | Q(valid_until__lt=now + SOON)
+        unknown = Q(certificate_not_after=None, valid_until=None)
+        if self.value() == "expired":
+            return queryset.filter(expired)
+        if self.value() == "soon":
+            return queryset.filter(soon).exclude(expired)
+        if self.value() == "valid":
+            return queryset.exclude(expired).exclude(unknown)
+        if self.value() == "unknown":
+            return queryset.filter(unknown)
+        return queryset
+
+
+class LastUsedFilter(admin.SimpleListFilter):
+    """Mappings by when they last let somebody in."""
+
+    title = _("last used")
+    parameter_name = "used"
+
+    def lookups(
+        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
+    ) -> list[tuple[str, Any]]:
+        """Return the choices."""
+        return [
+            ("recently", _("in the last 90 days")),
+            ("before", _("longer ago")),
+            ("never", _("never")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
+        """Return the mappings used when it was chosen."""
+        limit = timezone.now() - LONG_UNUSED
+        if self.value() == "recently":
+            return queryset.filter(last_used_at__gte=limit)
+        if self.value() == "before":
+            return queryset.filter(last_used_at__lt=limit)
+        if self.value() == "never":
+            return queryset.filter(last_used_at=None)
+        return queryset

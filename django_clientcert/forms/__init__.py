@@ -1,0 +1,8 @@
+"""The forms of the admin: what is typed, pasted or uploaded, made into rows."""
+
+from __future__ import annotations
+
+from .authorities import CertificateAuthorityForm
+from .mappings import CertificateMappingForm
+
+__all__ = ["CertificateAuthorityForm", "CertificateMappingForm"]

@@ -1,0 +1,1 @@
+"""A user model as projects have them: UUID primary key, multi-table inheritance."""

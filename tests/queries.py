@@ -1,0 +1,118 @@
+"""What is sent to the database, and how the database goes about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+
+@dataclass
+class Query:
+    """A statement and its parameters, as they are handed to the driver.
+
+    ``connection.queries`` has them in one text, in which the drivers write bytes
+    down each in its own way, and MariaDB's not so that it could be executed again.
+    """
+
+    sql: str
+    parameters: list[Any]
+
+    @classmethod
+    def made(cls, sql: str, parameters: Any) -> Query:
+        """Return a query whose binary parameters are bytes, whatever the driver's."""
+        return cls(sql, [_as_bytes(each) for each in parameters or ()])
+
+    def plan(self) -> list[Access]:
+        """Return how the database would answer it."""
+        return _EXPLAIN[connection.vendor](self.sql, self.parameters)
+
+
+@dataclass(frozen=True)
+class Access:
+    """One access to one table: by an index, or to all rows."""
+
+    table: str
+    index: str | None
+
+
+@contextmanager
+def captured() -> Iterator[list[Query]]:
+    """Collect the statements that are executed."""
+    queries: list[Query] = []
+
+    def collect(
+        execute: Any, sql: str, parameters: Any, many: bool, context: Any
+    ) -> Any:
+        queries.append(Query.made(sql, parameters))
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(collect):
+        yield queries
+
+
+def _as_bytes(parameter: Any) -> Any:
+    """Return the bytes of SQLite's memoryview and of psycopg's Binary."""
+    parameter = getattr(parameter, "obj", parameter)
+    return bytes(parameter) if isinstance(parameter, memoryview) else parameter
+
+
+def _execute(sql: str, parameters: list[Any]) -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _explain_sqlite(sql: str, parameters: list[Any]) -> list[Access]:
+    accesses = []
+    for row in _execute(f"EXPLAIN QUERY PLAN {sql}", parameters):
+        # "SEARCH table USING [COVERING] INDEX name (…)", "… USING INTEGER PRIMARY
+        # KEY (…)", "SCAN table"
+        words = row["detail"].split()
+        if words[0] not in {"SEARCH", "SCAN"}:
+            continue
+        index = None
+        if words[0] == "SEARCH":
+            index = "PRIMARY" if "PRIMARY" in words else words[words.index("INDEX") + 1]
+        accesses.append(Access(words[1], index))
+    return accesses
+
+
+def _explain_postgresql(sql: str, parameters: list[Any]) -> list[Access]:
+    (row,) = _execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
+    (plan,) = row["QUERY PLAN"] if isinstance(row["QUERY PLAN"], list) else json.loads(
+        row["QUERY PLAN"]
+    )
+    return list(_walk(plan["Plan"], None))
+
+
+def _walk(node: dict[str, Any], table: str | None) -> Iterator[Access]:
+    """Yield the accesses of a plan: of a bitmap, its index scans."""
+    table = node.get("Relation Name", table)
+    if "Index Name" in node:
+        assert table is not None
+        yield Access(table, node["Index Name"])
+    elif node["Node Type"] == "Seq Scan":
+        yield Access(node["Relation Name"], None)
+    for child in node.get("Plans", ()):
+        yield from _walk(child, table)
+
+
+def _explain_mariadb(sql: str, parameters: list[Any]) -> list[Access]:
+    return [
+        # "index" is all of the index, from one end to the other
+        Access(row["table"], None if row["type"] == "index" else row["key"])
+        for row in _execute(f"EXPLAIN {sql}", parameters)
+    ]
+
+
+_EXPLAIN = {
+    "sqlite": _explain_sqlite,
+    "postgresql": _explain_postgresql,
+    "mysql": _explain_mariadb,
+}

@@ -1,0 +1,690 @@
+"""The documentation says what is there, and what it tells to type works.
+
+Names are compared both ways: what is missing from the reference fails, and so does
+what is in the reference and nowhere else. Code is compiled, configurations go
+through a real nginx, and the README's project and the whole tutorial are built and
+run as they stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.core.management import load_command_class
+from django.test import Client
+from django.urls import path
+
+from django_clientcert import signals
+from django_clientcert.checks import IDS
+from django_clientcert.conf import NAMES, conf
+from django_clientcert.encodings import DECODERS
+from django_clientcert.evaluation import STEPS
+from django_clientcert.exceptions import Reason
+from django_clientcert.identities import Kind, parse_sha256
+from django_clientcert.models import CertificateMapping
+from django_clientcert.proxies import _FIELDS, PRESETS
+from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
+from tests.plugins.required_programs import find_program
+from tests.test_rooms import ROOMS
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+README = ROOT / "README.md"
+
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(page for page in DOCS.rglob("*.md") if "_build" not in page.parts),
+    ]
+)
+
+# What ingress-nginx reads (internal/ingress/annotations/authtls/main.go)
+ANNOTATIONS = {
+    "auth-tls-secret",
+    "auth-tls-verify-client",
+    "auth-tls-verify-depth",
+    "auth-tls-error-page",
+    "auth-tls-pass-certificate-to-upstream",
+    "auth-tls-match-cn",
+}
+
+# Environment variables, and no settings
+NO_SETTINGS = {"CLIENTCERT_REQUIRE_PROGRAMS"}
+
+
+def read(name: str) -> str:
+    """Return a page below ``docs/reference``."""
+    return (DOCS / "reference" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def find_blocks(text: str, language: str) -> list[str]:
+    """Return the code blocks of one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def find_terms(text: str) -> list[str]:
+    """Return what stands in code style in the terms of definition lists."""
+    lines = re.findall(r"^(`.*)\n: ", text, re.MULTILINE)
+    return [term for line in lines for term in re.findall(r"`([^`]+)`", line)]
+
+
+def find_sections(text: str) -> dict[str, str]:
+    """Return the sections with a heading in code style, by that heading."""
+    parts = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)[1:]
+    return {
+        heading.strip("`"): body
+        for heading, body in zip(parts[::2], parts[1::2], strict=True)
+        if heading.startswith("`")
+    }
+
+
+def find_table(text: str, corner: str) -> list[list[str]]:
+    """Return the rows of the table whose first cell is *corner*, the head first."""
+    rows: list[list[str]] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if rows or (line.startswith("|") and cells[0].strip("| ") == corner):
+            if not line.startswith("|"):
+                break
+            rows.append([cell.strip("| ") for cell in cells])
+    return [row for row in rows if set(row[0]) != {"-"} and "---" not in row[0]]
+
+
+# --- the reference -----------------------------------------------------------------
+
+
+def test_every_setting_is_in_the_reference_and_no_other() -> None:
+    """A section and a row of the table for each."""
+    text = read("settings")
+    sections = [name for name in find_sections(text) if name.startswith("CLIENTCERT_")]
+    rows = find_table(text, "Setting")[1:]
+    assert sorted(sections) == sorted(NAMES)
+    assert [re.findall(r"CLIENTCERT_\w+", row[0])[0] for row in rows] == sections
+
+
+def test_the_defaults_in_the_reference_are_the_real_ones(settings: Any) -> None:
+    """What the table says is what a project gets that sets nothing."""
+    for name in NAMES:
+        if hasattr(settings, name):
+            delattr(settings, name)
+    told = {
+        re.findall(r"CLIENTCERT_\w+", row[0])[0]: row[1].strip("`")
+        for row in find_table(read("settings"), "Setting")[1:]
+    }
+    assert told["CLIENTCERT_PROXY"] == f'"{conf.CLIENTCERT_PROXY.name}"'
+    assert told["CLIENTCERT_REQUIRE_SECURE"] == str(conf.CLIENTCERT_REQUIRE_SECURE)
+    assert told["CLIENTCERT_MAX_HEADER_BYTES"] == str(conf.CLIENTCERT_MAX_HEADER_BYTES)
+    assert told["CLIENTCERT_INBOX_SIZE"] == str(conf.CLIENTCERT_INBOX_SIZE)
+    interval = conf.CLIENTCERT_LAST_USED_INTERVAL
+    assert interval is not None
+    assert told["CLIENTCERT_LAST_USED_INTERVAL"] == f"{interval.seconds // 60} minutes"
+    assert not conf.CLIENTCERT_TRUSTED_PROXIES
+    assert conf.CLIENTCERT_HOSTS is None
+    assert conf.CLIENTCERT_PROXY_SECRET is None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_page_names_a_setting_or_annotation_that_does_not_exist(page: Path) -> None:
+    """A misspelt name would be copied."""
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"\bCLIENTCERT_[A-Z_]*[A-Z]\b", text))
+    assert named <= {*NAMES, *NO_SETTINGS}
+    assert set(re.findall(r"\bauth-tls-[a-z-]*[a-z]", text)) <= ANNOTATIONS
+
+
+def test_every_reason_is_in_the_reference_and_no_other() -> None:
+    """One entry for each word."""
+    assert sorted(find_terms(read("reasons"))) == sorted(str(one) for one in Reason)
+
+
+def test_every_check_is_in_the_reference_and_no_other() -> None:
+    """One entry for each id."""
+    assert sorted(find_terms(read("checks"))) == sorted(IDS.values())
+
+
+def list_subcommands(
+    parser: argparse.ArgumentParser, words: str = "clientcert"
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield each subcommand's words, its options, and its arguments in capitals."""
+    options, arguments = [], []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, below in action.choices.items():
+                yield from list_subcommands(below, f"{words} {name}")
+            return
+        if action.help == argparse.SUPPRESS or action.dest == "help":
+            continue
+        if action.option_strings:
+            options.append(max(action.option_strings, key=len))
+        else:
+            arguments.append(str(action.metavar))
+    yield words, options, arguments
+
+
+def test_every_subcommand_and_option_is_in_the_reference_and_no_other() -> None:
+    """A section for each subcommand, and an entry for each of its options."""
+    command = load_command_class("django_clientcert", "clientcert")
+    parser = command.create_parser("manage.py", "clientcert")
+    sections = find_sections(read("commands"))
+    there = {}
+    for words, options, arguments in list_subcommands(parser):
+        heading = next(one for one in sections if f"{one} ".startswith(f"{words} "))
+        told = [one.split(" ")[0] for one in find_terms(sections[heading])]
+        in_heading = heading.removeprefix(words).split()
+        assert sorted(set(told) - set(arguments)) == sorted(options), words
+        assert set(arguments) == {*in_heading, *(set(told) & set(arguments))}, words
+        there[heading] = words
+    assert sorted(there) == sorted(sections)
+
+
+def test_every_preset_is_in_the_reference_as_it_is() -> None:
+    """A column for each, with every name in it."""
+    head, *rows = find_table(read("presets"), "")
+    assert [one.strip("`") for one in head[1:]] == list(PRESETS)
+    told = {row[0]: row[1:] for row in rows}
+    for column, proxy in enumerate(PRESETS.values()):
+        required = "required" if proxy.names_required else "where sent"
+        assert told["Certificate"][column] == f"`{proxy.certificate}`"
+        assert told["Encoding"][column] == f"`{proxy.encoding}`"
+        assert told["Verdict"][column] == f"`{proxy.verdict}`"
+        assert told["Success, exactly"][column] == f"`{proxy.success}`"
+        assert told["Not verified, begins with"][column] == f"`{proxy.failure}`"
+        assert told["Subject, compared"][column] == f"`{proxy.subject_dn}`, {required}"
+        assert told["Issuer, compared"][column] == f"`{proxy.issuer_dn}`, {required}"
+        assert told["Proxy validates the path"][column] == (
+            "yes" if proxy.verifies else "no"
+        )
+
+
+def test_the_traps_of_every_preset_are_in_the_reference() -> None:
+    """In the words of the preset."""
+    text = " ".join(read("presets").replace("`", "").split())
+    for proxy in PRESETS.values():
+        for trap in proxy.traps:
+            assert trap in text
+
+
+def test_the_keys_and_encodings_of_a_custom_proxy_are_in_the_reference() -> None:
+    """All of them, and no others."""
+    text = read("presets")
+    keys = [
+        key
+        for row in find_table(text, "Key")[1:]
+        for key in re.findall(r"`(\w+)`", row[0])
+    ]
+    assert sorted(keys) == sorted({*_FIELDS, "preset"})
+    encodings = text[text.index("### Encodings") :]
+    assert sorted(find_terms(encodings)) == sorted(DECODERS)
+
+
+def test_the_kinds_are_in_the_reference_the_best_first() -> None:
+    """With whether they need an authority."""
+    rows = find_table(read("models"), "Kind")[1:]
+    assert [(row[0].strip("`"), row[2] == "not needed") for row in rows] == [
+        (kind.value, kind.is_pin) for kind in Kind
+    ]
+
+
+def test_every_field_of_a_mapping_is_in_the_reference() -> None:
+    """And no other."""
+    told = [
+        name
+        for row in find_table(read("models"), "Field")[1:]
+        for name in re.findall(r"`(\w+)`", row[0])
+    ]
+    fields = {field.name for field in CertificateMapping._meta.concrete_fields}
+    assert sorted(told) == sorted(fields - {"id"})
+
+
+def test_the_signals_and_steps_are_in_the_reference() -> None:
+    """By name, and the steps in their order."""
+    assert [one for one in find_terms(read("signals")) if "client_cert" in one] == [
+        name for name in vars(signals) if name.startswith("client_cert_")
+    ]
+    listed = re.search(r"same order:(.*?); each has", read("requests"), re.DOTALL)
+    assert listed is not None
+    assert tuple(re.findall(r"`(\w+)`", listed[1])) == STEPS
+
+
+def test_contributors_are_told_the_rooms_that_the_imports_are_held_to() -> None:
+    """In the order of the rows, room by room."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told = [
+        (int(row[0]), frozenset(re.findall(r"`(\w+)`", part)))
+        for row in find_table(text, "Room")[1:]
+        for part in row[1].split("; ")
+    ]
+    assert told == list(ROOMS)
+
+
+def test_a_refusal_is_logged_as_the_reference_says(
+    ask: Any, alice: Any, alice_cert: IssuedCertificate, caplog: Any
+) -> None:
+    """So that an alert can be written from the documentation."""
+    (line,) = (
+        row[1].strip("`")
+        for row in find_table(read("signals"), "Level")[1:]
+        if "refused:" in row[1]
+    )
+    ask("/open/", alice_cert.der)
+    assert re.fullmatch(line.replace("…", ".+"), caplog.messages[-1])
+
+
+# --- what can be compiled ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_python_in_the_documentation_compiles(page: Path) -> None:
+    """Every block, on the oldest Python that is supported."""
+    for block in find_blocks(page.read_text(encoding="utf-8"), "python"):
+        ast.parse(block, feature_version=(3, 10))
+
+
+def list_settings_examples() -> Iterator[Any]:
+    """Return every assignment to a setting of this package, in any page."""
+    for page in PAGES:
+        for block in find_blocks(page.read_text(encoding="utf-8"), "python"):
+            for node in ast.parse(block).body:
+                if isinstance(node, ast.Assign):
+                    (name,) = (ast.unparse(one) for one in node.targets)
+                    if name in NAMES:
+                        source = ast.unparse(node.value)
+                        identifier = f"{page.relative_to(ROOT)}-{name}"
+                        yield pytest.param(name, source, id=identifier)
+
+
+@pytest.mark.parametrize(("name", "source"), list(list_settings_examples()))
+def test_every_example_of_a_setting_can_be_used(
+    name: str, source: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands."""
+    monkeypatch.setenv("PROXY_SECRET", "of the proxy")
+    value = eval(source, {"os": os})  # noqa: S307 - our own documentation
+    setattr(settings, name, value)
+    getattr(conf, name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    """From the README and its neighbours, as a forge shows them."""
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_in_a_table_of_contents() -> None:
+    """Nothing is written that cannot be found."""
+    listed = {DOCS / "index.md"}
+    for page in DOCS.rglob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for block in re.findall(r"^```\{toctree\}\n(.*?)^```", text, re.M | re.S):
+            names = [one for one in block.splitlines() if one and one[0] != ":"]
+            listed |= {page.parent / f"{name}.md" for name in names}
+    pages = {page for page in PAGES if DOCS in page.parents}
+    assert pages <= listed
+    assert [page for page in listed if not page.exists()] == []
+
+
+def test_the_two_commands_of_the_readme_are_there() -> None:
+    """And the option that it names."""
+    section = README.read_text(encoding="utf-8")
+    section = section[section.index("## Two commands") : section.index("## Quick")]
+    commands = [block.strip() for block in find_blocks(section, "sh")]
+    assert commands == ["python3 example_project/demo.py", "python3 runtests.py"]
+    for command in commands:
+        assert (ROOT / command.removeprefix("python3 ")).is_file()
+    usage = subprocess.run(
+        [sys.executable, ROOT / "example_project/demo.py", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--check" in usage.stdout
+
+
+# --- what can be run ------------------------------------------------------------------
+
+
+def make_environment(folder: Path) -> dict[str, str]:
+    """Return the environment of somebody who reads: ``python3`` and nginx on PATH."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name, program in (
+        ("python3", sys.executable),
+        ("nginx", find_program("nginx")),
+    ):
+        if program is not None:
+            (programs / name).write_text(f'#!/bin/sh\nexec "{program}" "$@"\n')
+            (programs / name).chmod(0o755)
+    return {
+        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "NO_PROXY": "*",
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def run(script: str, folder: Path, environment: dict[str, str]) -> str:
+    """Run lines of shell; return what they print. The first failure ends them."""
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, f"{script}\n{result.stdout}"
+    return result.stdout
+
+
+@contextmanager
+def run_server(
+    script: str, folder: Path, environment: dict[str, str], port: int, log: Path
+) -> Iterator[None]:
+    """Run lines of shell that do not end, until *port* answers and to the end."""
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {script.strip()}"],
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # runserver has a child of its own, which has to go with it.
+            start_new_session=True,
+        )
+    try:
+        until = time.monotonic() + 30
+        while not answers(port):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody listens on *port*."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def find_free_ports(count: int) -> list[int]:
+    """Return ports on which nobody listens."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def write_named_block(block: str, folder: Path) -> None:
+    """Put a block into the file that its first line names; add to one that is there."""
+    first, _, _ = block.partition("\n")
+    file = folder / first.removeprefix("# ")
+    with file.open("a" if file.name == "settings.py" else "w") as output:
+        output.write(f"\n{block}")
+
+
+URLS = """
+from django.contrib import admin
+from django.urls import path
+
+from . import views
+
+urlpatterns = [path("admin/", admin.site.urls), path("ledger/", views.ledger)]
+"""
+
+
+@pytest.fixture
+def readme_project(tmp_path: Path, ca: ThrowawayCA) -> tuple[Path, dict[str, str]]:
+    """A project that follows the README, and what stands in its Python blocks."""
+    environment = make_environment(tmp_path)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    run("python3 -m django startproject project .", folder, environment)
+    for block in find_blocks(README.read_text(encoding="utf-8"), "python"):
+        write_named_block(block, folder / "project")
+    (folder / "project" / "urls.py").write_text(URLS)
+    (folder / "alice.pem").write_text(ca.issue("alice").pem)
+    return folder, environment
+
+
+@pytest.mark.needs_program("bash")
+def test_the_project_of_the_readme_works(
+    readme_project: tuple[Path, dict[str, str]],
+) -> None:
+    """Settings, view and commands as they stand, and a request of the proxy."""
+    folder, environment = readme_project
+    (install, *_, commands) = find_blocks(README.read_text(encoding="utf-8"), "sh")[2:]
+    assert "pip install" in install
+    # The README says that alice is there already.
+    users = "from django.contrib.auth.models import User; User.objects"
+    make_alice = f"python3 manage.py shell -c \"{users}.create_user('alice')\""
+    commands = commands.replace(
+        "python3 manage.py clientcert",
+        f"{make_alice}\npython3 manage.py clientcert",
+    )
+    # A new project has no mail server, no hosts and the key that Django made up.
+    commands = commands.replace("check --deploy", "check --deploy --tag security")
+    assert "Mapped to alice" in run(commands, folder, environment)
+
+    ask = """
+from pathlib import Path
+from django.test import Client
+from django_clientcert.bundles import read_certificates
+from django_clientcert.testing import proxy_meta
+
+(certificate,) = read_certificates(Path("alice.pem").read_bytes())
+good = {**proxy_meta(certificate.der, peer="10.42.7.1"), "HTTP_HOST": "localhost"}
+client = Client()
+print(client.get("/ledger/", **good).content)
+good.pop("wsgi.url_scheme")
+print(client.get("/ledger/", **good).status_code)
+print(client.get("/ledger/", HTTP_X_FORWARDED_PROTO="https", **good).content)
+print(client.get("/ledger/", HTTP_X_FORWARDED_PROTO="https",
+                 **{**good, "REMOTE_ADDR": "203.0.113.9"}).status_code)
+"""
+    (folder / "ask.py").write_text(ask)
+    lines = run(
+        "python3 manage.py shell -v 0 < ask.py 2>/dev/null", folder, environment
+    ).splitlines()
+    assert [line[:18] for line in lines] == [
+        'b\'{"user": "alice"',
+        "403",
+        'b\'{"user": "alice"',
+        "403",
+    ]
+
+
+@pytest.mark.needs_program("bash")
+def test_the_tests_of_the_how_to_pass_in_the_project_of_the_readme(
+    readme_project: tuple[Path, dict[str, str]],
+) -> None:
+    """What a reader copies from one page works with what they took from the other."""
+    folder, environment = readme_project
+    page = (DOCS / "howto" / "testing.md").read_text(encoding="utf-8")
+    (block,) = (
+        one for one in find_blocks(page, "python") if one.startswith("# tests.py")
+    )
+    write_named_block(block, folder)
+    output = run("python3 manage.py test", folder, environment)
+    assert f"Ran {block.count('def test_')} tests" in output
+    assert "OK" in output
+
+
+@pytest.mark.django_db
+def test_the_login_of_the_how_to_makes_a_session(
+    settings: Any, alice: Any, mapping: Any, alice_cert: IssuedCertificate
+) -> None:
+    """With a certificate that is mapped, and with no other; sync and async."""
+    page = (DOCS / "howto" / "login-session.md").read_text(encoding="utf-8")
+    (block,) = (
+        one for one in find_blocks(page, "python") if one.startswith("# views.py")
+    )
+    views: dict[str, Any] = {"__name__": "views"}
+    exec(compile(block, "login-session.md", "exec"), views)  # noqa: S102
+    urls = ModuleType("urls")
+    urls.urlpatterns = [  # type: ignore[attr-defined]
+        path("login/", views["login_with_certificate"]),
+        path("alogin/", views["alogin_with_certificate"]),
+        path("", views["login_with_certificate"], name="home"),
+    ]
+    settings.ROOT_URLCONF = urls
+    settings.CLIENTCERT_TRUSTED_PROXIES = ["127.0.0.1"]
+    headers = proxy_headers(alice_cert.der)
+
+    for address in ("/login/", "/alogin/"):
+        client = Client()
+        assert client.post(address, secure=True).status_code == 403
+        assert client.get(address, secure=True, headers=headers).status_code == 405
+        assert "_auth_user_id" not in client.session
+        answer = client.post(address, secure=True, headers=headers)
+        assert answer.status_code == 302
+        assert client.session["_auth_user_id"] == str(alice.pk)
+
+
+@pytest.mark.needs_program("bash", "openssl")
+def test_the_openssl_lines_print_what_can_be_pasted(
+    tmp_path: Path, alice_cert: IssuedCertificate
+) -> None:
+    """The fingerprint as it stands, and the length of the header."""
+    (tmp_path / "alice.pem").write_text(alice_cert.pem)
+    environment = make_environment(tmp_path)
+    lines = {
+        line
+        for page in PAGES
+        for block in find_blocks(page.read_text(encoding="utf-8"), "sh")
+        for line in block.splitlines()
+        if line.startswith("openssl x509 -in alice.pem")
+    }
+    printed = {line: run(line, tmp_path, environment) for line in lines}
+    (fingerprint,) = (text for line, text in printed.items() if "-fingerprint" in line)
+    (length,) = (text for line, text in printed.items() if "urllib" in line)
+    assert parse_sha256(fingerprint).hex() == alice_cert.fingerprint
+    assert int(length) == len(proxy_headers(alice_cert.der)["ssl-client-cert"])
+
+
+def wrap_for_nginx(block: str) -> str:
+    """Return a whole configuration around a block of directives."""
+    if "server {" not in block:
+        block = f"server {{ listen 127.0.0.1:1 ssl;\n{block}\n}}"
+    return f"pid nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{block}\n}}\n"
+
+
+def list_nginx_blocks() -> Iterator[Any]:
+    """Return every block of nginx's directives that is not a whole file."""
+    for page in PAGES:
+        blocks = find_blocks(page.read_text(encoding="utf-8"), "nginx")
+        for number, block in enumerate(blocks):
+            if not block.startswith("# nginx.conf"):
+                yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{number}")
+
+
+@pytest.mark.needs_program("nginx")
+@pytest.mark.parametrize("block", list(list_nginx_blocks()))
+def test_nginx_takes_the_directives(
+    block: str, tmp_path: Path, ca: ThrowawayCA
+) -> None:
+    """Every block, with files of our own in place of those it names."""
+    server = ca.issue("localhost", dns=["localhost"])
+    for name, text in (
+        ("server.pem", server.pem),
+        ("server.key", server.key_pem),
+        ("clients-ca.pem", ca.pem),
+        ("client-certificate.conf", ""),
+        ("uwsgi_params", ""),
+    ):
+        (tmp_path / name).write_text(text)
+    config = wrap_for_nginx(re.sub(r"/etc/nginx/(?:tls/)?", f"{tmp_path}/", block))
+    if "ssl_certificate " not in config:
+        config = config.replace(
+            "access_log off;",
+            "access_log off; ssl_certificate server.pem; ssl_certificate_key "
+            "server.key;",
+        )
+    config = re.sub(r"listen (80|443)\b", r"listen 127.0.0.1:1\1", config)
+    (tmp_path / "nginx.conf").write_text(config)
+    program = find_program("nginx")
+    assert program is not None
+    temporary = "".join(
+        f"{kind}_temp_path {tmp_path}/{kind};"
+        for kind in ("proxy", "fastcgi", "uwsgi", "scgi", "client_body")
+    )
+    (tmp_path / "nginx.conf").write_text(
+        config.replace("access_log off;", f"access_log off;{temporary}")
+    )
+    result = subprocess.run(
+        [program, "-t", "-e", "stderr", "-p", tmp_path, "-c", tmp_path / "nginx.conf"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def find_steps(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the blocks of a page in order, and the comments that begin with "run:"."""
+    pattern = r"^```(\w+)\n(.*?)^```$|^<!-- run: (.*?) -->$"
+    for match in re.finditer(pattern, text, re.MULTILINE | re.DOTALL):
+        yield (match[1], match[2]) if match[1] else ("sh", match[3])
+
+
+def expect(told: str, printed: str) -> None:
+    """Fail unless every line of *told* is in *printed*; "…" stands for anything."""
+    flat = " ".join(printed.split())
+    for line in told.splitlines():
+        parts = " ".join(line.split()).split("…")
+        pattern = ".*".join(re.escape(part) for part in parts)
+        assert re.search(pattern, flat), f"{line}\n{printed}"
+
+
+@pytest.mark.needs_program("bash", "curl", "nginx", "openssl")
+def test_the_tutorial_works_as_it_stands(tmp_path: Path) -> None:
+    """Every file, command and answer, with other ports only."""
+    text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    tls_port, http_port = find_free_ports(2)
+    text = text.replace("8443", str(tls_port)).replace("8000", str(http_port))
+    environment = make_environment(tmp_path)
+    folder = tmp_path / "bank"
+    folder.mkdir()
+    printed, checked = "", 0
+    log = tmp_path / "django.log"
+    with ExitStack() as stack:
+        for language, block in find_steps(text):
+            if language in ("python", "nginx"):
+                write_named_block(block, folder)
+            elif language == "text":
+                logged = log.read_text() if log.exists() else ""
+                expect(block, f"{printed}\n{logged}")
+                checked += 1
+            elif "runserver" in block:
+                server = run_server(block, folder, environment, http_port, log)
+                stack.enter_context(server)
+            elif block.startswith("nginx "):
+                nginx_log = tmp_path / "nginx.log"
+                server = run_server(block, folder, environment, tls_port, nginx_log)
+                stack.enter_context(server)
+            elif "pip install" not in block and "demo.py" not in block:
+                printed = run(block, folder, environment)
+    assert checked == len(find_blocks(text, "text"))
