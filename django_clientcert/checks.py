@@ -428,8 +428,8 @@ def check_users_are_active(
                 f"Mappings of inactive users that are not disabled, in the database "
                 f"“{alias}”: {count}. They come into force again with the user.",
                 hint=(
-                    "Disable or delete them in the admin: filter the certificate "
-                    "mappings by inactive users."
+                    "Disable or delete them in the admin: search the certificate "
+                    "mappings for the user’s name."
                 ),
                 id=IDS["inactive_users"],
             )

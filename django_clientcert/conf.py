@@ -79,9 +79,7 @@ class Settings:
         if value is None:
             return None
         header, secrets = (
-            value
-            if isinstance(value, (list, tuple)) and len(value) == 2
-            else ("", ())
+            value if isinstance(value, (list, tuple)) and len(value) == 2 else ("", ())
         )
         if isinstance(secrets, str):
             secrets = (secrets,)

@@ -8,7 +8,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -130,11 +130,13 @@ def finish(response: HttpResponseBase, state: RequestState) -> HttpResponseBase:
     """Tell caches that the response depends on the certificate (RFC 9440, 2.4).
 
     Every header that is read counts: a cache that looked at the certificate's
-    alone would answer a request whose other headers give it away as stolen.
+    alone would answer a request whose other headers give it away as stolen. A
+    cache in or before the proxy never sees these headers, so what was made with a
+    look at a certificate is private besides.
     """
     proxy = state.presented.proxy
     if proxy.is_header:
         patch_vary_headers(response, proxy.names)
-    elif state.presented.has_certificate:
+    if state.was_looked_at and state.presented.has_certificate:
         patch_cache_control(response, private=True)
     return response

@@ -20,7 +20,7 @@ from .bundles import Trust, read_certificates, sort_bundle
 from .certificates import ClientCertificate
 from .escaping import visible
 from .exceptions import BundleError, CertificateParseError, ClientCertError
-from .identities import Identity, Kind, parse_identity
+from .identities import Identity, Kind, parse_identity, show_value
 from .names import Order
 from .validators import normalise_hosts, validate_no_private_key
 from .verification import PROFILES, PathValidator
@@ -272,7 +272,11 @@ class CertificateMapping(models.Model):
         indexes = (models.Index(fields=["key"], name="clientcert_mapping_key"),)
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {visible(self.value, 80)}"
+        try:
+            value = show_value(Kind(self.kind), self.value, 16 if self.is_pin else 80)
+        except ValueError:
+            value = visible(self.value, 80)
+        return f"{self.get_kind_display()}: {value}"
 
     def save(self, **kwargs: Any) -> None:
         """Save, with the key that belongs to the value.

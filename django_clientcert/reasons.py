@@ -141,10 +141,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.REVOCATION_UNKNOWN: Explanation(
         _("Nobody can say whether the certificate was revoked."),
-        _("Import the current revocation list of its authority."),
+        _("Give its authority a current revocation list, or another policy."),
     ),
     Reason.UNMAPPED: Explanation(
-        _("The certificate is genuine, and nobody has said whose it is."),
+        _("The client holds the key of this certificate; nobody has said whose it is."),
         _("Map it to a user: manage.py clientcert trust FILE --user NAME."),
     ),
     Reason.MAPPING_DISABLED: Explanation(

@@ -80,6 +80,11 @@ class RequestState:
         return self.refused_at_gate and self.presented.has_certificate
 
     @property
+    def was_looked_at(self) -> bool:
+        """Whether anybody has asked for the certificate or the decision."""
+        return self._decision is not None or self._proof is not None
+
+    @property
     def is_decided(self) -> bool:
         """Whether anybody has asked for the decision."""
         return self._decision is not None

@@ -91,4 +91,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        # While the environment is made; later demonstration.py has its own way.
+        sys.exit("\nStopped.")

@@ -121,7 +121,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         except ClientCertError:
             return gettext("unknown")
         status = validity_status(None, end, now)
-        return format_html("{:%Y-%m-%d}: {}", end, status)
+        return f"{end:%Y-%m-%d}: {status}"
 
     @admin.display(description=_("mappings"), ordering="number_of_mappings")
     def mapping_count(self, obj: CertificateAuthority) -> int:
@@ -131,7 +131,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
 
     # --- one authority
 
-    @admin.display(description=_("certificates"))
+    @admin.display(description=_("in the bundle"))
     def shown_certificates(self, obj: CertificateAuthority) -> str:
         """Return each certificate with its role and what the verifier does with it."""
         try:
@@ -177,7 +177,7 @@ def _describe(one: Admission) -> SafeString:
     except CertificateParseError:
         title = certificate.short_fingerprint
     return format_html(
-        "<strong>{}</strong><br>{}",
+        "<p><strong>{}</strong><br>{}</p>",
         title,
         format_html_join(SafeString("<br>"), "{}: {}", rows),
     )

@@ -21,7 +21,7 @@ from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.identities import find_identities
 from django_clientcert.names import DistinguishedName
 
-from .times import NO_END, moment, relative, validity_status
+from .times import NO_END, moment, relative
 
 MAX_LISTED = 20
 # Long enough for every honest name
@@ -74,13 +74,16 @@ def validity(certificate: ClientCertificate, now: dt.datetime) -> str:
     begin, end = certificate.not_before, certificate.not_after
     if end == NO_END:
         return _("since %(begin)s, without an end") % {"begin": moment(begin)}
-    status = validity_status(begin, end, now)
-    at = begin if now < begin else end
-    return _("%(begin)s to %(end)s: %(status)s, %(when)s") % {
+    if now > end:
+        status = _("expired %(when)s") % {"when": relative(end, now)}
+    elif now < begin:
+        status = _("begins %(when)s") % {"when": relative(begin, now)}
+    else:
+        status = _("ends %(when)s") % {"when": relative(end, now)}
+    return _("%(begin)s to %(end)s, %(status)s") % {
         "begin": moment(begin),
         "end": moment(end),
         "status": status,
-        "when": relative(at, now),
     }
 
 
@@ -148,7 +151,7 @@ def sha1_fingerprint(certificate: ClientCertificate) -> str:
 def problems(certificate: ClientCertificate) -> str:
     """Return what keeps an identity of the certificate from being used."""
     found = find_identities(certificate).problems
-    return lines(visible_once(one, 500) for one in found) if found else _("none")
+    return lines(visible_once(one, 500) for one in found)
 
 
 def pairs(digits: str) -> SafeString:
@@ -162,6 +165,12 @@ def pairs(digits: str) -> SafeString:
             ((upper[start : start + 2],) for start in range(0, len(upper), 2)),
         ),
     )
+
+
+def breakable(name: str) -> SafeString:
+    """Return a *name* that a narrow column may break behind each comma."""
+    parts = name.split(",")
+    return format_html_join(SafeString(",<wbr>"), "{}", ((part,) for part in parts))
 
 
 def lines(texts: Iterable[str]) -> SafeString:

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 else:
     BaseAdmin = admin.ModelAdmin
 
-
-# The groups of fields on a page, with their titles
-Fieldsets = Any
+# The groups of fields on a page: title and options of each
+Fieldsets = list[tuple[Any, Any]]
 
 
 class GuardedAdmin(BaseAdmin):
@@ -65,13 +64,11 @@ class GuardedAdmin(BaseAdmin):
         field = self.opts.get_field(name)
         return not isinstance(field, ForeignKey) or is_possible_key(field, value)
 
-    def lookup_allowed(
-        self, lookup: str, value: Any, request: HttpRequest | None = None
-    ) -> bool:
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Refuse a NUL in a filter, which PostgreSQL does not take, with 400."""
         if "\0" in str(value):
             return False
-        allowed: bool = super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]
+        allowed: bool = super().lookup_allowed(lookup, value, request)
         return allowed
 
 
@@ -88,7 +85,7 @@ def hide_from_reports(request: HttpRequest) -> None:
     """Let reports of errors leave out what was posted, under ``DEBUG`` too."""
     base = type(get_default_exception_reporter_filter())
     hiding = type("Hiding" + base.__name__, (base,), {"is_active": _always})
-    request.exception_reporter_filter = hiding()  # type: ignore[attr-defined]
+    request.exception_reporter_filter = hiding()
 
 
 def _always(self: object, request: HttpRequest | None) -> bool:

@@ -23,7 +23,7 @@ from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.forms import CertificateMappingForm
 from django_clientcert.forms.entries import spell_out
-from django_clientcert.identities import Kind, show_value
+from django_clientcert.identities import Kind, find_identities, show_value
 from django_clientcert.models import CertificateMapping
 from django_clientcert.names import Order, parse_name
 
@@ -35,9 +35,12 @@ from .times import (
     LastUsedFilter,
     ValidityFilter,
     mapping_validity,
+    moment,
+    relative,
     validity_status,
 )
 
+_NAME_KINDS = frozenset({Kind.SUBJECT.value, Kind.ISSUER_SERIAL.value})
 _SHOWN_DIGITS = 16
 _SHOWN_NAME = 60
 
@@ -54,11 +57,11 @@ _CERTIFICATE_FIELDS = (
     "sha256_fingerprint",
     "public_key_fingerprint",
     "sha1_fingerprint",
-    "problems",
 )
 _READ_ONLY = (
     *_CERTIFICATE_FIELDS,
-    "created_at",
+    "problems",
+    "created",
     "last_used",
     "no_certificate",
     "shown_value",
@@ -76,10 +79,10 @@ class CertificateMappingAdmin(GuardedAdmin):
         "shown_user",
         "kind",
         "list_value",
-        "authority",
+        "shown_authority",
         "validity",
         "state",
-        "last_used",
+        "list_last_used",
     )
     list_select_related = ("user", "authority")
     list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
@@ -162,29 +165,30 @@ class CertificateMappingAdmin(GuardedAdmin):
                 (_("Validity"), {"fields": ("state", "valid_from", "valid_until")}),
             ]
         may_change = self.has_change_permission(request, obj)
-        value = ("value", "order") if may_change else ("shown_value",)
-        certificate = (
-            ("no_certificate",) if obj.certificate is None else _CERTIFICATE_FIELDS
-        )
+        value: tuple[str, ...] = ("value", "order") if may_change else ("shown_value",)
+        if obj.kind in _NAME_KINDS:
+            value += ("understood",)
         fieldsets: Fieldsets = [
             (
                 _("Identity"),
-                {"fields": ("user", "note", "created_at", "last_used")},
+                {"fields": ("user", "note", "created", "last_used")},
             ),
             (
                 _("Matching"),
-                {"fields": ("kind", *value, "understood", "authority", "hosts")},
+                {"fields": ("kind", *value, "authority", "hosts")},
             ),
             (
                 _("Validity"),
                 {"fields": ("state", "valid_from", "valid_until", "validity")},
             ),
-            (_("Certificate"), {"fields": certificate}),
+            (_("Certificate"), {"fields": _certificate_fields(obj)}),
         ]
         if may_change:
             fieldsets.append(
                 (
-                    _("Another certificate"),
+                    _("Store a certificate")
+                    if obj.certificate is None
+                    else _("Replace the certificate"),
                     {"fields": ("pasted", "upload"), "classes": ("collapse",)},
                 )
             )
@@ -248,14 +252,14 @@ class CertificateMappingAdmin(GuardedAdmin):
     def list_value(self, obj: CertificateMapping) -> str:
         """Return the value, shortened, and the subject of the certificate."""
         if not obj.is_pin:
-            return self.shown_value(obj, _SHOWN_NAME)
+            return facts.breakable(self.shown_value(obj, _SHOWN_NAME))
         digits = visible(obj.value[:_SHOWN_DIGITS]) + "…"
         if not obj.certificate_subject:
             return format_html("<code>{}</code>", digits)
         return format_html(
             '<code>{}</code><br><span class="quiet">{}</span>',
             digits,
-            visible_once(obj.certificate_subject, _SHOWN_NAME),
+            facts.breakable(visible_once(obj.certificate_subject, _SHOWN_NAME)),
         )
 
     @admin.display(description=_("validity"), ordering="certificate_not_after")
@@ -264,11 +268,32 @@ class CertificateMappingAdmin(GuardedAdmin):
         return validity_status(*mapping_validity(obj), timezone.now())
 
     @admin.display(description=_("last used"), ordering="last_used_at")
-    def last_used(self, obj: CertificateMapping) -> Any:
-        """Return when the mapping last let somebody in."""
-        return obj.last_used_at or gettext("never")
+    def list_last_used(self, obj: CertificateMapping) -> str:
+        """Return how long ago the mapping last let somebody in."""
+        if obj.last_used_at is None:
+            return gettext("never")
+        return relative(obj.last_used_at, timezone.now())
+
+    @admin.display(description=_("authority"), ordering="authority")
+    def shown_authority(self, obj: CertificateMapping) -> str:
+        """Return the authority."""
+        # As the plain field it would not be broken into lines.
+        return "" if obj.authority is None else str(obj.authority)
 
     # --- one mapping
+
+    @admin.display(description=_("last used"))
+    def last_used(self, obj: CertificateMapping) -> str:
+        """Return when the mapping last let somebody in."""
+        if obj.last_used_at is None:
+            return gettext("never")
+        ago = relative(obj.last_used_at, timezone.now())
+        return f"{moment(obj.last_used_at)}, {ago}"
+
+    @admin.display(description=_("created"))
+    def created(self, obj: CertificateMapping) -> str:
+        """Return when the mapping was made."""
+        return moment(obj.created_at)
 
     @admin.display(description=_("value"))
     def shown_value(self, obj: CertificateMapping, limit: int = facts.MAX_NAME) -> str:
@@ -280,8 +305,6 @@ class CertificateMappingAdmin(GuardedAdmin):
     @admin.display(description=_("read as"))
     def understood(self, obj: CertificateMapping) -> str:
         """Return the parts of a name from the general to the specific."""
-        if obj.kind not in (Kind.SUBJECT.value, Kind.ISSUER_SERIAL.value):
-            return self.shown_value(obj)
         name = obj.value
         if obj.kind == Kind.ISSUER_SERIAL.value:
             name = name.partition(" ")[2]
@@ -358,7 +381,7 @@ class CertificateMappingAdmin(GuardedAdmin):
         """Return the SHA-1, to compare by eye with what other tools print."""
         return _fact(obj, facts.sha1_fingerprint)
 
-    @admin.display(description=_("cannot be used"))
+    @admin.display(description=_("unusable"))
     def problems(self, obj: CertificateMapping) -> str:
         """Return which identities the certificate does not have, and why."""
         return _fact(obj, facts.problems)
@@ -461,6 +484,16 @@ def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:
     if obj is None or obj.user_id is None:
         return True
     return why_not_map(request.user, obj.user) is None
+
+
+def _certificate_fields(obj: CertificateMapping) -> tuple[str, ...]:
+    """Return the facts that there are about the stored certificate."""
+    certificate = obj.client_certificate()
+    if certificate is None:
+        return ("no_certificate",)
+    if find_identities(certificate).problems:
+        return (*_CERTIFICATE_FIELDS, "problems")
+    return _CERTIFICATE_FIELDS
 
 
 def _fact(obj: CertificateMapping, show: Callable[[ClientCertificate], str]) -> str:

@@ -199,7 +199,9 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
         stored: str = self.instance.value
         if given is None and is_stored and same_kind:
             return stored
-        if text.strip() and not is_stored:
+        # What was typed without a certificate has to be what an upload has.
+        was_typed = same_kind and self.instance.certificate is None
+        if text.strip() and (not is_stored or (given is not None and was_typed)):
             return self._typed_value(kind, text, given)
         if self.certificate is None:
             raise ValidationError(
@@ -215,7 +217,12 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             for one in offered_identities(kind, self.certificate):
                 if one.value == stored:
                     return stored
-        return find_identity(kind, self.certificate).value
+        value = find_identity(kind, self.certificate).value
+        if is_stored and same_kind and value != stored:
+            self.remarks.append(
+                gettext("The value is now that of the new certificate.")
+            )
+        return value
 
     def _is_stored(self, text: str) -> bool:
         """Tell whether *text* is the value as it came out of the database."""
