@@ -59,6 +59,12 @@ _MIN_RSA_BITS = 2048
 # RFC 5280, 4.1.2.2 allows 20 octets; the verifier counts one more for the sign.
 _MAX_SERIAL_BITS = 167
 
+_ML_DSA_SIGNATURES = frozenset(
+    {Signatures.ML_DSA_44, Signatures.ML_DSA_65, Signatures.ML_DSA_87}
+)
+# The verifier of cryptography 49 knows the keys and refuses them.
+_VERIFIES_ML_DSA = int(cryptography.__version__.partition(".")[0]) >= 50
+
 _SIGNATURES = frozenset(
     {
         Signatures.RSA_WITH_SHA256,
@@ -67,15 +73,9 @@ _SIGNATURES = frozenset(
         Signatures.ECDSA_WITH_SHA256,
         Signatures.ECDSA_WITH_SHA384,
         Signatures.ECDSA_WITH_SHA512,
+        *(_ML_DSA_SIGNATURES if _VERIFIES_ML_DSA else ()),
     }
 )
-_ML_DSA_SIGNATURES = frozenset(
-    {Signatures.ML_DSA_44, Signatures.ML_DSA_65, Signatures.ML_DSA_87}
-)
-# The verifier of cryptography 49 knows the keys and refuses them.
-_VERIFIES_ML_DSA = int(cryptography.__version__.partition(".")[0]) >= 50
-if _VERIFIES_ML_DSA:
-    _SIGNATURES |= _ML_DSA_SIGNATURES
 # What the verifier refuses, while the signature itself can be checked; SHA-1 and
 # older are not among them.
 _CHECKABLE = (

@@ -227,7 +227,12 @@ def _from_der(octets: bytes) -> list[bytes]:
 def _from_pkcs7(octets: bytes) -> list[bytes]:
     try:
         loaded = pkcs7.load_der_pkcs7_certificates(octets)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        # BER, where warnings are errors
+        Warning,
+    ) as error:
         raise BundleError(f"The PKCS#7 file cannot be read: {error}.") from error
     return [one.public_bytes(Encoding.DER) for one in loaded]
 

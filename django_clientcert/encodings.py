@@ -10,7 +10,6 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Callable
-from urllib.parse import unquote_to_bytes
 
 from . import der
 from .exceptions import HeaderDecodeError, Reason
@@ -40,7 +39,7 @@ def decode_escaped_pem(value: str) -> tuple[bytes, ...]:
     if _NOT_ESCAPED.search(value):
         raise HeaderDecodeError("a character that percent-encoding does not leave")
     try:
-        text = unquote_to_bytes(value).decode("ascii")
+        text = _unquote(value).decode("ascii")
     except UnicodeDecodeError:
         raise HeaderDecodeError("not ASCII behind the percent-encoding") from None
     return decode_pem(text)
@@ -84,6 +83,15 @@ DECODERS: dict[str, Decoder] = {
     "folded_pem": decode_folded_pem,
     "pem": decode_pem,
 }
+
+
+def _unquote(value: str) -> bytes:
+    """Return what a *value* whose escapes are all whole stands for.
+
+    Quoted-printable (RFC 2045, 6.7) is the same with another mark, and its decoder
+    is written in C: several times faster, and it makes no list of the pieces.
+    """
+    return binascii.a2b_qp(value.replace("=", "%3D").replace("%", "="))
 
 
 def _refuse_comma(value: str) -> None:

@@ -121,6 +121,7 @@ PRESETS = {proxy.name: proxy for proxy in (INGRESS_NGINX, NGINX)}
 
 _FIELDS = frozenset(one.name for one in fields(Proxy)) - {"name"}
 _OPTIONAL_NAMES = ("subject_dn", "issuer_dn")
+_NAMES = ("certificate", "verdict", *_OPTIONAL_NAMES)
 
 
 def get_proxy(value: object) -> Proxy:
@@ -149,7 +150,7 @@ def get_proxy(value: object) -> Proxy:
 
 
 def _from_mapping(value: Mapping[str, Any]) -> Proxy:
-    unknown = sorted(set(value) - _FIELDS - {"preset"})
+    unknown = sorted(set(value) - _FIELDS - {"preset"}, key=str)
     if unknown:
         raise ProxyConfigurationError(
             f"unknown key {unknown[0]!r}; known are preset, "
@@ -157,16 +158,15 @@ def _from_mapping(value: Mapping[str, Any]) -> Proxy:
         )
     preset = get_proxy(value.get("preset", NGINX.name))
     changes = {key: each for key, each in value.items() if key != "preset"}
-    for key in ("certificate", "verdict", *_OPTIONAL_NAMES):
-        name = changes.get(key)
-        if isinstance(name, str) and changes.get("source", preset.source) == "header":
-            changes[key] = name.lower()
     return _checked(replace(preset, name="custom", **changes))
 
 
 def _checked(proxy: Proxy) -> Proxy:
-    """Return *proxy* if it can be read safely; nothing is switched off by ""."""
-    if proxy.encoding not in DECODERS:
+    """Return *proxy*, its headers in lower case, if it can be read safely.
+
+    Nothing is switched off by "".
+    """
+    if not isinstance(proxy.encoding, str) or proxy.encoding not in DECODERS:
         raise ProxyConfigurationError(
             f"there is no encoding {proxy.encoding!r}; use one of "
             f"{', '.join(sorted(DECODERS))}"
@@ -174,9 +174,10 @@ def _checked(proxy: Proxy) -> Proxy:
     if proxy.source not in ("header", "environ"):
         raise ProxyConfigurationError('source is "header" or "environ"')
     pattern = _HEADER_NAME if proxy.is_header else _ENVIRON_KEY
-    for key in ("certificate", "verdict", *_OPTIONAL_NAMES):
+    optional = _OPTIONAL_NAMES if proxy.verifies else ("verdict", *_OPTIONAL_NAMES)
+    for key in _NAMES:
         name = getattr(proxy, key)
-        if name is None and (key in _OPTIONAL_NAMES or not proxy.verifies):
+        if name is None and key in optional:
             continue
         if not isinstance(name, str) or not pattern.match(name):
             raise ProxyConfigurationError(
@@ -189,6 +190,15 @@ def _checked(proxy: Proxy) -> Proxy:
             raise ProxyConfigurationError(
                 f"{key!r} is {name!r}: keys with HTTP_ come from the client"
             )
+    if proxy.is_header:
+        # As they stand on the wire: header lines are compared with them.
+        proxy = replace(
+            proxy,
+            certificate=proxy.certificate.lower(),
+            verdict=proxy.verdict and proxy.verdict.lower(),
+            subject_dn=proxy.subject_dn and proxy.subject_dn.lower(),
+            issuer_dn=proxy.issuer_dn and proxy.issuer_dn.lower(),
+        )
     if len(set(proxy.names)) != len(proxy.names):
         raise ProxyConfigurationError("two keys name the same header")
     for key in ("verifies", "names_required"):

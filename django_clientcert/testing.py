@@ -234,6 +234,62 @@ class ThrowawayCA(IssuedCertificate):
             builder.sign(self.key, _hash_for(self.key)), private, self._chain()
         )
 
+    def crl(
+        self,
+        revoked: Iterable[IssuedCertificate | int]
+        | Mapping[int, x509.ReasonFlags | None] = (),
+        *,
+        number: int | None = 1,
+        base_number: int | None = None,
+        this_update: dt.datetime | None = None,
+        next_update: dt.datetime | None = None,
+        distribution_point: x509.IssuingDistributionPoint | None = None,
+        signer: IssuedCertificate | None = None,
+        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    ) -> bytes:
+        """Return a revocation list of this CA, DER.
+
+        *revoked* are certificates, serial numbers, or serial numbers with their
+        reasons. With *base_number* it is a delta list. *signer* signs in this CA's
+        name with its own key. It begins an hour ago and lasts a week.
+        """
+        now = dt.datetime.now(dt.timezone.utc)
+        begin = this_update or now - dt.timedelta(hours=1)
+        key = (signer or self).key
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(begin)
+            .next_update(next_update or begin + 7 * _ONE_DAY)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
+                critical=False,
+            )
+        )
+        if number is not None:
+            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+        if base_number is not None:
+            builder = builder.add_extension(
+                x509.DeltaCRLIndicator(base_number), critical=True
+            )
+        if distribution_point is not None:
+            builder = builder.add_extension(distribution_point, critical=True)
+        for value, critical in extensions:
+            builder = builder.add_extension(value, critical)
+        reasons = revoked if isinstance(revoked, Mapping) else {}
+        for one in revoked:
+            serial = one if isinstance(one, int) else one.certificate.serial_number
+            entry = (
+                x509.RevokedCertificateBuilder()
+                .serial_number(serial)
+                .revocation_date(begin)
+            )
+            reason = reasons.get(serial)
+            if reason is not None:
+                entry = entry.add_extension(x509.CRLReason(reason), critical=False)
+            builder = builder.add_revoked_certificate(entry.build())
+        return builder.sign(key, _hash_for(key)).public_bytes(Encoding.DER)
+
     def _chain(self) -> tuple[x509.Certificate, ...]:
         """Return this CA and those above it, without the root."""
         is_root = self.certificate.subject == self.certificate.issuer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import hypothesis
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
@@ -18,6 +19,12 @@ from django_clientcert.testing import (
     headers_to_meta,
     proxy_headers,
 )
+
+# Shared machines are slow at times; what must be fast is tested for just that.
+hypothesis.settings.register_profile(
+    "shared machine", hypothesis.settings(), deadline=None
+)
+hypothesis.settings.load_profile("shared machine")
 
 PROXY = "10.1.2.3"
 

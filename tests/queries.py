@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
+from django.db.models import Model
 
 
 @dataclass
@@ -55,6 +56,23 @@ def captured() -> Iterator[list[Query]]:
         yield queries
 
 
+@contextmanager
+def dropped(*models: type[Model]) -> Iterator[None]:
+    """Take the tables of *models* away, as before ``migrate``.
+
+    Only outside of a transaction: MariaDB ends it at each change of a table.
+    """
+    with connection.schema_editor() as editor:
+        for model in models:
+            editor.delete_model(model)
+    try:
+        yield
+    finally:
+        with connection.schema_editor() as editor:
+            for model in reversed(models):
+                editor.create_model(model)
+
+
 def _as_bytes(parameter: Any) -> Any:
     """Return the bytes of SQLite's memoryview and of psycopg's Binary."""
     parameter = getattr(parameter, "obj", parameter)
@@ -85,8 +103,10 @@ def _explain_sqlite(sql: str, parameters: list[Any]) -> list[Access]:
 
 def _explain_postgresql(sql: str, parameters: list[Any]) -> list[Access]:
     (row,) = _execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
-    (plan,) = row["QUERY PLAN"] if isinstance(row["QUERY PLAN"], list) else json.loads(
+    (plan,) = (
         row["QUERY PLAN"]
+        if isinstance(row["QUERY PLAN"], list)
+        else json.loads(row["QUERY PLAN"])
     )
     return list(_walk(plan["Plan"], None))
 

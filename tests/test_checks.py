@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import (
     AuthenticationMiddleware,
@@ -26,7 +27,7 @@ from django.core.checks.registry import registry
 from django.core.exceptions import FieldDoesNotExist
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 
 from django_clientcert import checks
 from django_clientcert.backends import ClientCertBackend
@@ -35,6 +36,8 @@ from django_clientcert.conf import NAMES, conf
 from django_clientcert.middleware import ClientCertMiddleware
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import ThrowawayCA
+
+from .queries import dropped
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 MIDDLEWARE = "django_clientcert.middleware.ClientCertMiddleware"
@@ -455,7 +458,10 @@ class Router:
         return f"replica-{id(model)}"
 
 
-@pytest.mark.parametrize("app", ["django_clientcert", "auth"])
+USERS = settings.AUTH_USER_MODEL.partition(".")[0]
+
+
+@pytest.mark.parametrize("app", ["django_clientcert", USERS])
 def test_e010_router(app: str, settings: Any) -> None:
     """One query brings mapping, authority and user together, or it cannot."""
     settings.DATABASE_ROUTERS = [Router(app)]
@@ -603,15 +609,14 @@ def test_databases_without_the_tables_are_left_alone(
         assert check(None, databases=["default"]) == []
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("check", DATABASE_CHECKS)
-def test_missing_tables_are_no_issue(check: Any, db: None) -> None:
+def test_missing_tables_are_no_issue(check: Any) -> None:
     """``migrate`` runs the checks before it makes the tables."""
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE django_clientcert_certificatemapping")
-        cursor.execute("DROP TABLE django_clientcert_certificateauthority")
-    assert check(None, databases=["default"]) == []
-    # The transaction is as good as before.
-    assert get_user_model().objects.count() == 0
+    with dropped(CertificateMapping, CertificateAuthority), transaction.atomic():
+        assert check(None, databases=["default"]) == []
+        # The transaction is as good as before.
+        assert get_user_model().objects.count() == 0
 
 
 def test_database_that_is_down_is_no_issue(monkeypatch: Any, db: None) -> None:

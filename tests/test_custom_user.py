@@ -12,16 +12,15 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[1]
-# What reads users: the query, the views, the commands
+# What reads users: the query, the views, the commands, the checks, the admin
 FILES = [
+    "tests/test_admin_mappings.py",
+    "tests/test_checks.py",
+    "tests/test_commands_trust.py",
     "tests/test_databases.py",
     "tests/test_flow.py",
-    "tests/test_matching.py",
     "tests/test_models.py",
     "tests/test_requests.py",
-    *sorted(
-        str(file.relative_to(ROOT)) for file in ROOT.glob("tests/test_commands_*.py")
-    ),
 ]
 
 pytestmark = pytest.mark.skipif(

@@ -31,6 +31,7 @@ from django_clientcert.identities import (
     public_key_identity,
     san_identities,
     san_identity,
+    show_value,
     subject_identity,
 )
 from django_clientcert.names import Order, parse_name
@@ -151,6 +152,22 @@ def test_a_certificate_without_subject(ca: ThrowawayCA) -> None:
     assert Kind.SUBJECT not in by_kind(certificate)
     with pytest.raises(NameNotMatchableError, match="empty"):
         identity_of_kind(Kind.SUBJECT, certificate)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        (Kind.SUBJECT, r"CN=a\,b", r"CN=a\,b"),
+        (Kind.ISSUER_SERIAL, r"01 CN=a\,b", r"01 CN=a\,b"),
+        (Kind.SUBJECT, "CN=a\nb", r"CN=a\u{a}b"),
+        (Kind.SAN_URI, "x:\u200b\\", r"x:\u{200b}\\"),
+        (Kind.FINGERPRINT, "00ff", "00ff"),
+    ],
+)
+def test_n29_values_are_shown_in_one_line(kind: Kind, value: str, shown: str) -> None:
+    """N29: names are escaped once, everything else here."""
+    assert show_value(kind, value) == shown
+    assert show_value(Kind.SAN_UPN, "a" * 20, 4) == "aaaa…"
 
 
 # --- pins -------------------------------------------------------------------------

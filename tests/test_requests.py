@@ -95,10 +95,10 @@ def decoded() -> Any:
     return lambda: _decode.cache_info().misses
 
 
-def test_nothing_is_trusted_longer_than_a_request(
+def test_n58_nothing_is_trusted_longer_than_a_request(
     ask: Any, alice: Any, alice_cert: Any, mapping: CertificateMapping
 ) -> None:
-    """N58: disabling, deleting, deactivating bites on the next request."""
+    """Disabling, deleting, deactivating bites on the next request."""
     assert ask("/ledger/", alice_cert.der).status_code == 200
     CertificateMapping.objects.update(state="disabled")
     assert ask("/ledger/", alice_cert.der).status_code == 403
@@ -129,8 +129,8 @@ def test_an_accepted_certificate_wins_over_the_session(
     assert ask("/ledger/", mallory_cert.der).status_code == 403
 
 
-def test_vary_names_every_header_that_is_read(ask: Any, alice_cert: Any) -> None:
-    """N63: a cache must keep clients apart, and by all of the headers."""
+def test_n63_vary_names_every_header_that_is_read(ask: Any, alice_cert: Any) -> None:
+    """A cache must keep clients apart, and by all of the headers."""
     for response in (ask("/untouched/"), ask("/untouched/", alice_cert.der)):
         vary = {one.strip().lower() for one in response["Vary"].split(",")}
         assert vary >= {

@@ -20,7 +20,7 @@ ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
     (1, frozenset({"certificates"})),
     (1, frozenset({"identities", "bundles"})),
     (2, frozenset({"verification", "proxies", "signals", "reasons", "rules"})),
-    (2, frozenset({"conf", "validators", "admission"})),
+    (2, frozenset({"conf", "validators", "admission", "revocation"})),
     (3, frozenset({"presented", "models"})),
     (3, frozenset({"lookup"})),
     (4, frozenset({"evaluation"})),
@@ -39,6 +39,7 @@ OUTSIDE = "testing"
 WITHOUT_DJANGO = {name for room, row in ROOMS if room < 2 for name in row} | {
     "verification",
     "admission",
+    "revocation",
 }
 # What opens files, sockets or processes, or reads the clock of its own accord
 WITH_EFFECTS = frozenset(

@@ -763,6 +763,9 @@ ACME = x509.DirectoryName(make_name(None, country="FR", organization="ACME"))
         (make_name("alice", country="DE", organization="ACME"), False),
         (make_name("alice", organization="ACME"), False),
         (make_name("C=FR,O=ACME"), False),
+        (x509.Name([*make_name("a"), *list(ACME.value)[::-1]]), False),
+        (x509.Name([*list(ACME.value)[::-1], *make_name("a")]), False),
+        (x509.Name([*make_name("a"), *ACME.value]), False),
         (make_name("alice"), False),
         (make_name(None), True),
     ],
@@ -1106,6 +1109,53 @@ def test_a_path_says_when_it_is_valid(ca: ThrowawayCA) -> None:
     assert not path.covers(NOW + DAY + SECOND)
 
 
+# --- who may sign revocation lists ------------------------------------------------
+
+
+def test_signers_of_revocation_lists(ca: ThrowawayCA) -> None:
+    """The CA itself, and one of its name and another key that leads to it."""
+    name = ca.certificate.subject
+    signer = ca.issue_ca(subject=name)
+    built = validator([ca], [signer])
+    root, other = read(ca), read(signer)
+
+    def found(one: ClientCertificate, at: dt.datetime = NOW) -> list[int]:
+        paths = built.signer_paths(one.subject_der, one.public_key_bytes, at)
+        return [len(path.certificates) for path in paths]
+
+    assert found(root) == [1]
+    assert found(other) == [2]
+    assert found(other) == [2]
+    assert list(built._remembered) == [b"signer" + other.fingerprint_bytes]
+    assert found(other, NOW + 999 * DAY) == []
+    assert built.signer_paths(root.subject_der, b"another key", NOW) == ()
+    assert built.signer_paths(b"another name", root.public_key_bytes, NOW) == ()
+
+
+def test_who_may_not_sign_revocation_lists(ca: ThrowawayCA) -> None:
+    """keyUsage says so, or cannot be read, or nothing leads to the anchor."""
+    usages = {
+        "certificates only": bytes.fromhex("03020204"),
+        "unreadable": b"\5\0",
+    }
+    for value in usages.values():
+        one = w.certificate(
+            ca, extensions=[w.CA_EXTENSIONS[0], extension(w.KEY_USAGE, value)]
+        )
+        built = validator([ca], [one])
+        certificate = read(one)
+        assert (
+            built.signer_paths(
+                certificate.subject_der, certificate.public_key_bytes, NOW
+            )
+            == ()
+        )
+    stranger = read(ThrowawayCA.create("Stranger"))
+    built = validator([ca], [stranger])
+    key = stranger.public_key_bytes
+    assert built.signer_paths(stranger.subject_der, key, NOW) == ()
+
+
 # --- the verifier's own words -----------------------------------------------------
 
 
@@ -1189,7 +1239,7 @@ def path(ca: ThrowawayCA) -> list[bytes]:
 @given(st.data())
 @settings(
     max_examples=600,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow],
 )
 def test_damage_raises_nothing_else(path: list[bytes], data: st.DataObject) -> None:
     """Changed bytes in any certificate: a path or a refusal."""

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admission import Admission, examine
 from django_clientcert.escaping import visible, visible_once
-from django_clientcert.exceptions import CertificateParseError, ClientCertError
+from django_clientcert.exceptions import ClientCertError
 from django_clientcert.forms import CertificateAuthorityForm
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.verification import PROFILES
@@ -21,7 +21,7 @@ from django_clientcert.verification import PROFILES
 from . import facts, remarks
 from .guarded import Fieldsets, GuardedAdmin
 from .permissions import may_change_authority
-from .times import validity_status
+from .times import moment, validity_status
 
 MAX_SHOWN = 100
 
@@ -33,7 +33,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
     form = CertificateAuthorityForm
     list_display = ("shown_name", "certificate_count", "first_expiry", "mapping_count")
     search_fields = ("name", "note")
-    readonly_fields = ("shown_certificates", "mapping_count", "created_at")
+    readonly_fields = ("shown_certificates", "mapping_count", "created")
     prefilled_fields = ("name", "profile", "note")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CertificateAuthority]:
@@ -70,14 +70,14 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         fieldsets: Fieldsets = [
             (
                 None,
-                {"fields": ("name", "profile", "note", "mapping_count", "created_at")},
+                {"fields": ("name", "profile", "note", "mapping_count", "created")},
             ),
             (_("Certificates"), {"fields": ("shown_certificates",)}),
         ]
         if self.has_change_permission(request, obj):
             fieldsets.append(
                 (
-                    _("Other certificates"),
+                    _("Replace the certificates"),
                     {"fields": ("bundle", "upload"), "classes": ("collapse",)},
                 )
             )
@@ -131,6 +131,11 @@ class CertificateAuthorityAdmin(GuardedAdmin):
 
     # --- one authority
 
+    @admin.display(description=_("created"))
+    def created(self, obj: CertificateAuthority) -> str:
+        """Return when the authority was made."""
+        return moment(obj.created_at)
+
     @admin.display(description=_("in the bundle"))
     def shown_certificates(self, obj: CertificateAuthority) -> str:
         """Return each certificate with its role and what the verifier does with it."""
@@ -172,12 +177,8 @@ def _describe(one: Admission) -> SafeString:
             else gettext("paths through it are verified here"),
         ),
     ]
-    try:
-        title: str = facts.subject(certificate)
-    except CertificateParseError:
-        title = certificate.short_fingerprint
     return format_html(
         "<p><strong>{}</strong><br>{}</p>",
-        title,
+        facts.read(lambda: facts.subject(certificate)),
         format_html_join(SafeString("<br>"), "{}: {}", rows),
     )

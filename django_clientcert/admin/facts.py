@@ -26,6 +26,7 @@ from .times import NO_END, moment, relative
 MAX_LISTED = 20
 # Long enough for every honest name
 MAX_NAME = 1000
+_MAX_DIGITS = 128
 
 USAGES = {
     "1.3.6.1.5.5.7.3.1": "serverAuth",
@@ -66,7 +67,8 @@ def serial_number(certificate: ClientCertificate) -> str:
     """Return the serial number as hex pairs."""
     digits = certificate.serial_number_hex
     sign, digits = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
-    return format_html("{}{}", sign, pairs(digits[:128]))
+    rest = "…" if digits[_MAX_DIGITS:] else ""
+    return format_html("{}{}", pairs(digits[:_MAX_DIGITS], sign), rest)
 
 
 def validity(certificate: ClientCertificate, now: dt.datetime) -> str:
@@ -154,11 +156,12 @@ def problems(certificate: ClientCertificate) -> str:
     return lines(visible_once(one, 500) for one in found)
 
 
-def pairs(digits: str) -> SafeString:
+def pairs(digits: str, sign: str = "") -> SafeString:
     """Return hex *digits* as pairs with colons, where a narrow page may break."""
     upper = digits.upper()
     return format_html(
-        "<code>{}</code>",
+        "<code>{}{}</code>",
+        sign,
         format_html_join(
             SafeString(":<wbr>"),
             "{}",

@@ -24,7 +24,7 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.forms import CertificateMappingForm
 from django_clientcert.forms.entries import spell_out
 from django_clientcert.identities import Kind, find_identities, show_value
-from django_clientcert.models import CertificateMapping
+from django_clientcert.models import CertificateMapping, CertificateMappingQuerySet
 from django_clientcert.names import Order, parse_name
 
 from . import facts, remarks
@@ -42,7 +42,7 @@ from .times import (
 
 _NAME_KINDS = frozenset({Kind.SUBJECT.value, Kind.ISSUER_SERIAL.value})
 _SHOWN_DIGITS = 16
-_SHOWN_NAME = 60
+_SHOWN_NAME = 50
 
 _CERTIFICATE_FIELDS = (
     "subject",
@@ -79,7 +79,6 @@ class CertificateMappingAdmin(GuardedAdmin):
         "shown_user",
         "kind",
         "list_value",
-        "shown_authority",
         "validity",
         "state",
         "list_last_used",
@@ -87,6 +86,7 @@ class CertificateMappingAdmin(GuardedAdmin):
     list_select_related = ("user", "authority")
     list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
     show_full_result_count = False
+    search_fields = ("value", "certificate_subject")
     search_help_text = _(
         "User, subject or value; or a fingerprint or its first digits, with or without "
         "colons."
@@ -227,18 +227,18 @@ class CertificateMappingAdmin(GuardedAdmin):
                 continue
             if isinstance(field, Field) and not field.is_relation:
                 searched.append(f"user__{name}")
-        return (*searched, "value", "certificate_subject")
+        return (*searched, *self.search_fields)
 
     def get_search_results(
         self,
         request: HttpRequest,
-        queryset: QuerySet[CertificateMapping],
+        queryset: CertificateMappingQuerySet,  # type: ignore[override]
         search_term: str,
     ) -> tuple[QuerySet[CertificateMapping], bool]:
         """Return the pins that begin with a fingerprint; or search the texts."""
         digits = fingerprint_digits(search_term)
         if digits is not None:
-            found = queryset & CertificateMapping.objects.fingerprint_prefix(digits)
+            found = queryset.fingerprint_prefix(digits)
             if found.exists():
                 return found, False
         return super().get_search_results(request, queryset, search_term)
@@ -250,16 +250,25 @@ class CertificateMappingAdmin(GuardedAdmin):
 
     @admin.display(description=_("value"), ordering="value")
     def list_value(self, obj: CertificateMapping) -> str:
-        """Return the value, shortened, and the subject of the certificate."""
-        if not obj.is_pin:
-            return facts.breakable(self.shown_value(obj, _SHOWN_NAME))
-        digits = visible(obj.value[:_SHOWN_DIGITS]) + "…"
-        if not obj.certificate_subject:
-            return format_html("<code>{}</code>", digits)
+        """Return the value, shortened; whose certificate, and which CA's, it is."""
+        if obj.is_pin:
+            value = format_html("<code>{}…</code>", visible(obj.value[:_SHOWN_DIGITS]))
+        else:
+            value = facts.breakable(self.shown_value(obj, _SHOWN_NAME))
+        below: list[str] = []
+        if obj.is_pin and obj.certificate_subject:
+            below.append(
+                facts.breakable(visible_once(obj.certificate_subject, _SHOWN_NAME))
+            )
+        if obj.authority is not None:
+            # A column of its own would push the last ones out of sight.
+            below.append(
+                gettext("issued by %(authority)s") % {"authority": obj.authority}
+            )
+        if not below:
+            return value
         return format_html(
-            '<code>{}</code><br><span class="quiet">{}</span>',
-            digits,
-            facts.breakable(visible_once(obj.certificate_subject, _SHOWN_NAME)),
+            '{}<br><span class="quiet">{}</span>', value, facts.lines(below)
         )
 
     @admin.display(description=_("validity"), ordering="certificate_not_after")
@@ -273,12 +282,6 @@ class CertificateMappingAdmin(GuardedAdmin):
         if obj.last_used_at is None:
             return gettext("never")
         return relative(obj.last_used_at, timezone.now())
-
-    @admin.display(description=_("authority"), ordering="authority")
-    def shown_authority(self, obj: CertificateMapping) -> str:
-        """Return the authority."""
-        # As the plain field it would not be broken into lines.
-        return "" if obj.authority is None else str(obj.authority)
 
     # --- one mapping
 
@@ -300,7 +303,10 @@ class CertificateMappingAdmin(GuardedAdmin):
         """Return the value, safe to show."""
         if obj.is_pin:
             return facts.pairs(visible(obj.value, 64))
-        return show_value(Kind(obj.kind), obj.value, limit)
+        try:
+            return show_value(Kind(obj.kind), obj.value, limit)
+        except ValueError:  # a kind that this version does not know
+            return visible(obj.value, limit)
 
     @admin.display(description=_("read as"))
     def understood(self, obj: CertificateMapping) -> str:
@@ -398,13 +404,12 @@ class CertificateMappingAdmin(GuardedAdmin):
         changed = self._set_state(
             request, queryset, {"disabled"}, CertificateMapping.State.ACTIVE
         )
-        if changed:
-            text = ngettext(
-                "%(count)d mapping was enabled.",
-                "%(count)d mappings were enabled.",
-                changed,
-            )
-            self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+        text = ngettext(
+            "%(count)d mapping was enabled.",
+            "%(count)d mappings were enabled.",
+            changed,
+        )
+        self._say(request, messages.SUCCESS, changed, text)
 
     @admin.action(
         permissions=["change"],
@@ -420,13 +425,12 @@ class CertificateMappingAdmin(GuardedAdmin):
             {"active", "retiring"},
             CertificateMapping.State.DISABLED,
         )
-        if changed:
-            text = ngettext(
-                "%(count)d mapping was disabled.",
-                "%(count)d mappings were disabled.",
-                changed,
-            )
-            self.message_user(request, text % {"count": changed}, messages.SUCCESS)
+        text = ngettext(
+            "%(count)d mapping was disabled.",
+            "%(count)d mappings were disabled.",
+            changed,
+        )
+        self._say(request, messages.SUCCESS, changed, text)
 
     def _set_state(
         self,
@@ -451,24 +455,26 @@ class CertificateMappingAdmin(GuardedAdmin):
                     mapping.state = after
                     mapping.save(update_fields=["state"])
                     self.log_change(
-                        request, mapping, [{"changed": {"fields": [str(_("state"))]}}]
+                        request, mapping, [{"changed": {"fields": ["State"]}}]
                     )
                     changed += 1
-        if same:
-            text = ngettext(
-                "%(count)d mapping was so already.",
-                "%(count)d mappings were so already.",
-                same,
-            )
-            self.message_user(request, text % {"count": same}, messages.INFO)
-        if refused:
-            text = ngettext(
-                "%(count)d mapping was left alone: you may not change it.",
-                "%(count)d mappings were left alone: you may not change them.",
-                refused,
-            )
-            self.message_user(request, text % {"count": refused}, messages.WARNING)
+        text = ngettext(
+            "%(count)d mapping had this state already.",
+            "%(count)d mappings had this state already.",
+            same,
+        )
+        self._say(request, messages.INFO, same, text)
+        text = ngettext(
+            "%(count)d mapping was left alone: you may not change it.",
+            "%(count)d mappings were left alone: you may not change them.",
+            refused,
+        )
+        self._say(request, messages.WARNING, refused, text)
         return changed
+
+    def _say(self, request: HttpRequest, level: int, count: int, text: str) -> None:
+        if count:
+            self.message_user(request, text % {"count": count}, level)
 
 
 class _UserSelect(AutocompleteSelect):

@@ -12,7 +12,6 @@ from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
 from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import (
-    CertificateParseError,
     ClientCertError,
     Reason,
     Refusal,
@@ -62,10 +61,7 @@ def on_authority(authority: CertificateAuthority) -> list[str]:
         profile=PROFILES[authority.profile],
     )
     for one in examined:
-        try:
-            name = visible_once(str(one.certificate.subject), 100)
-        except CertificateParseError:
-            name = one.certificate.short_fingerprint
+        name = visible_once(str(one.certificate.subject), 100)
         said += [f"{name}: {problem}" for problem in one.problems]
     return said[:MAX_REMARKS]
 

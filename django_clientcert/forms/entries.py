@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -151,15 +152,10 @@ def all_readings(kind: Kind, text: str, order: Order | None) -> list[Identity]:
     """
     _refuse_other_digest(kind, text)
     readings = []
-    failure: ClientCertError | None = None
     for each in [order] if order is not None else [None, *Order]:
-        try:
+        with suppress(ClientCertError):
             readings.append(parse_identity(kind, text, order=each))
-        except ClientCertError as error:
-            failure = failure or error
-    if not readings and failure is not None:
-        raise ValidationError(visible_error(failure), code="value") from failure
-    return readings
+    return readings or [parse_entry(kind, text, order)]
 
 
 def spell_out(name: DistinguishedName) -> str:

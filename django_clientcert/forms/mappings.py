@@ -254,8 +254,9 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             if given is not None:
                 raise
             offered = []
-        for one in readings:
-            if one in offered:
+        keys = {one.key for one in readings}
+        for one in offered:
+            if one.key in keys:
                 return one.value
         if given is not None:
             listed = "; ".join(show_value(kind, one.value, 100) for one in offered[:5])

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.management.base import CommandError
+from django.db import DataError
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
@@ -31,7 +32,13 @@ def find_user(name: str) -> Any:
         if hasattr(manager, "get_by_natural_key"):
             return manager.get_by_natural_key(name)
         return manager.get(**{field: name})
-    except (ObjectDoesNotExist, ValueError, TypeError, ValidationError) as error:
+    except (
+        DataError,  # PostgreSQL has no text with a NUL in it
+        ObjectDoesNotExist,
+        TypeError,
+        ValidationError,
+        ValueError,
+    ) as error:
         raise CommandError(
             f"There is no user whose {field} is “{visible(name, 80)}”."
         ) from error
@@ -70,7 +77,7 @@ def find_authority(name: str) -> CertificateAuthority:
     """
     try:
         return CertificateAuthority.objects.get(name=name)
-    except (CertificateAuthority.DoesNotExist, ValueError) as error:
+    except (CertificateAuthority.DoesNotExist, DataError, ValueError) as error:
         names = [str(one) for one in CertificateAuthority.objects.only("name")]
         raise CommandError(
             f"There is no authority “{visible(name, 80)}”. "

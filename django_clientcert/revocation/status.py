@@ -14,21 +14,18 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
-from .certificates import ClientCertificate
-from .escaping import visible_once
-from .exceptions import Reason, Refusal
-from .revocation_lists import (
-    ALL_REASONS,
-    LEEWAY,
-    MAX_AGE,
-    Entry,
-    ListInfo,
-    RevocationReason,
-    SignerPaths,
-    show_reasons,
-)
-from .verification import Path
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.exceptions import Reason, Refusal
+from django_clientcert.verification import Path
+
+from .lists import LEEWAY, MAX_AGE, ListInfo
+from .problems import show_minute, show_subject
+from .reasons import ALL_REASONS, RevocationReason, show_reasons
+from .scopes import Scope
+from .signers import SignerPaths
+from .structure import Entry
 
 # Fingerprint of the list and serial number: what that list says of it
 Hits = Mapping[tuple[str, int], Entry]
@@ -108,80 +105,98 @@ def status(
     Raises:
         CertificateParseError: what has to be read of a certificate cannot be.
     """
-    keys = {**(other_keys or {}), issuer.public_key_bytes: True}
     name = hashlib.sha256(issuer.subject_der).digest()
-    shown = visible_once(str(issuer.subject), 120)
     named = [one for one in lists if one.issuer_name == name]
-    own = [one for one in named if one.issuer_key == issuer.public_key_bytes]
-    others = [
-        one
-        for one in named
-        if one.issuer_key in keys
-        and one.issuer_key != issuer.public_key_bytes
-        and not one.own_key_only
-    ]
+    return _status(certificate, issuer, named, hits, at, max_age, other_keys or {})
+
+
+def _status(
+    certificate: ClientCertificate,
+    issuer: ClientCertificate,
+    named: Sequence[ListInfo],
+    hits: Hits,
+    at: dt.datetime,
+    max_age: dt.timedelta,
+    other_keys: Mapping[bytes, bool],
+) -> Status:
+    """See status(); *named* are the lists of the issuer's name."""
+    own_key = issuer.public_key_bytes
     judged = [
         _judge(group, certificate, hits, at, max_age)
-        for group in _groups([*own, *others])
+        for group in _groups(
+            one
+            for one in named
+            if one.issuer_key == own_key
+            or (one.issuer_key in other_keys and not one.own_key_only)
+        )
     ]
     for one in judged:
         if one.entry is not None:
-            return _revoked(one, shown)
+            return _revoked(one.entry, one.source, issuer)
     # A CA that signs lists with each of its keys for that key's certificates
     # looks like one that has changed its key. So where the issuer's own key has
     # signed a list that speaks of the certificate, another's silence says nothing.
     in_scope = [one for one in judged if one.reasons is not None]
-    with_own_key = [one for one in in_scope if one.key == issuer.public_key_bytes]
-    relevant = with_own_key or [one for one in in_scope if keys[one.key]]
-    covered = frozenset[RevocationReason]().union(
-        *(one.reasons or () for one in relevant if not one.problem)
-    )
+    with_own_key = [one for one in in_scope if one.key == own_key]
+    relevant = with_own_key or [one for one in in_scope if other_keys[one.key]]
+    speaking = [one for one in relevant if not one.problem]
+    covered: frozenset[RevocationReason] = frozenset()
+    for one in speaking:
+        covered |= one.reasons or frozenset()
     if covered >= ALL_REASONS:
-        fresh_until = min(
-            one.fresh_until for one in relevant if not one.problem and one.reasons
-        )
+        fresh_until = min([one.fresh_until for one in speaking])
         return Status(
             Outcome.GOOD,
-            f"not on the lists of {shown}, which count until "
-            f"{fresh_until:%Y-%m-%d %H:%M} UTC",
+            f"not listed; that counts until {show_minute(fresh_until)}",
             fresh_until=fresh_until,
         )
+    shown = show_subject(issuer)
     if not named:
         why = f"no revocation list of {shown} is loaded"
     elif not judged:
         why = f"the lists of {shown} that are loaded are signed with another key"
-    elif not relevant and in_scope:
-        why = f"who signed the lists of {shown} is not known to be good"
-    elif not relevant:
+    elif not in_scope:
+        scopes = dict.fromkeys(str(one.scope) for one in judged)
         why = (
             f"the lists of {shown} that are loaded do not speak of this certificate "
-            f"({'; '.join(_scopes(judged))})"
+            f"({'; '.join(scopes)})"
         )
-    elif problems := list(
-        dict.fromkeys(one.problem for one in relevant if one.problem)
-    ):
-        why = f"of {shown}: {'; '.join(problems)}"
+    elif not relevant:
+        why = f"the lists of {shown} are signed by somebody who may be revoked"
+    elif len(speaking) < len(relevant):
+        problems = dict.fromkeys(one.problem for one in relevant if one.problem)
+        why = f"{'; '.join(problems)} (lists of {shown})"
     else:
         why = f"the lists of {shown} only cover {show_reasons(covered)}"
     return Status(Outcome.UNKNOWN, why)
 
 
-@dataclass(frozen=True)
-class _Judgement:
+def _revoked(entry: Entry, source: ListInfo, issuer: ClientCertificate) -> Status:
+    since = "" if entry.revoked_at is None else f" since {entry.revoked_at:%Y-%m-%d}"
+    reason = "" if entry.reason is None else f" ({entry.reason.rfc_name})"
+    return Status(
+        Outcome.REVOKED,
+        f"revoked{since}{reason}, says {source.label()} of {show_subject(issuer)}",
+        reason=entry.reason,
+        revoked_at=entry.revoked_at,
+    )
+
+
+class _Judgement(NamedTuple):
     """What the lists of one key and scope say together."""
 
     key: bytes
-    scope: str
+    scope: Scope
     # None: the certificate is not in the scope
     reasons: frozenset[RevocationReason] | None
     # Why its silence says nothing; empty where it does
     problem: str
     fresh_until: dt.datetime
     entry: Entry | None
-    label: str
+    source: ListInfo
 
 
-def _groups(lists: Sequence[ListInfo]) -> list[list[ListInfo]]:
+def _groups(lists: Iterable[ListInfo]) -> list[list[ListInfo]]:
     """Return the lists that build on each other: of one key and one scope."""
     groups: dict[tuple[bytes, bytes], list[ListInfo]] = {}
     for one in lists:
@@ -198,105 +213,108 @@ def _judge(
 ) -> _Judgement:
     """Combine the newest complete list with the delta lists behind it (5.2.4)."""
     serial = certificate.serial_number
-    complete = max(
-        (one for one in group if not one.is_delta),
-        key=lambda one: (one.this_update, one.number or 0),
-        default=None,
-    )
-    deltas = sorted(
-        (one for one in group if one.is_delta and not _is_overtaken(one, complete)),
-        key=lambda one: (one.number or 0, one.this_update),
-    )
-    newest = complete or deltas[-1]
+    complete, deltas = _sort(group)
+    chain = _chain(complete, deltas, at, max_age) if deltas else []
+    last = chain[-1] if chain else complete or deltas[-1]
     entry = None if complete is None else hits.get((complete.fingerprint, serial))
-    label = newest.label()
-    fresh_until = newest.expires(max_age)
+    source = complete
     for delta in deltas:
-        builds_on = _builds_on(delta, complete)
-        expires = delta.expires(max_age)
-        fresh = builds_on and _begins(delta) <= at <= expires
         said = hits.get((delta.fingerprint, serial))
         if said is None:
-            pass
-        elif said.reason is not RevocationReason.REMOVE_FROM_CRL:
-            entry, label = said, delta.label()
+            continue
+        if said.reason is not RevocationReason.REMOVE_FROM_CRL:
+            entry, source = said, delta
         elif (
-            fresh
+            delta in chain
             and entry is not None
             and entry.reason is RevocationReason.CERTIFICATE_HOLD
         ):
             # The only way out of a list, and only of a hold (5.3.1)
             entry = None
-        if fresh:
-            newest = delta
-            fresh_until = max(fresh_until, expires)
+    fresh_until = max((complete or last).expires(max_age), last.expires(max_age))
     return _Judgement(
-        key=newest.issuer_key,
-        scope=str(newest.scope),
-        reasons=newest.scope.reasons_for(certificate),
-        problem=_problem(complete, newest, fresh_until, at),
+        key=last.issuer_key,
+        scope=last.scope,
+        reasons=last.scope.reasons_for(certificate),
+        problem=_problem(complete, last, deltas, fresh_until, at),
         fresh_until=fresh_until,
         entry=entry,
-        label=label,
+        source=source or last,
     )
 
 
-def _is_overtaken(delta: ListInfo, complete: ListInfo | None) -> bool:
-    """Tell whether a complete list already says all that *delta* does."""
-    return (
-        complete is not None
-        and complete.number is not None
-        and (delta.number or 0) < complete.number
-    )
+def _sort(group: Sequence[ListInfo]) -> tuple[ListInfo | None, list[ListInfo]]:
+    """Return the newest complete list, and the delta lists that are not older."""
+    complete = None
+    for one in group:
+        if one.base_number is None and (
+            complete is None
+            or (one.this_update, one.number or 0)
+            > (complete.this_update, complete.number or 0)
+        ):
+            complete = one
+    least = 0 if complete is None else complete.number or 0
+    deltas = [
+        one
+        for one in group
+        if one.base_number is not None and (one.number or 0) >= least
+    ]
+    if len(deltas) > 1:
+        deltas.sort(key=lambda one: (one.number or 0, one.this_update))
+    return complete, deltas
 
 
-def _builds_on(delta: ListInfo, complete: ListInfo | None) -> bool:
-    """Tell whether *delta* continues *complete* without a gap (6.3.3 (c))."""
-    return (
-        complete is not None
-        and complete.number is not None
-        and (delta.base_number or 0) <= complete.number < (delta.number or 0)
-    )
+def _chain(
+    complete: ListInfo | None,
+    deltas: Sequence[ListInfo],
+    at: dt.datetime,
+    max_age: dt.timedelta,
+) -> list[ListInfo]:
+    """Return the delta lists that continue *complete* without a gap (6.3.3 (c)).
+
+    The last one is not stale; those before it may be, it has taken them over.
+    """
+    chain: list[ListInfo] = []
+    reached = None if complete is None else complete.number
+    if reached is None:
+        return chain
+    for delta in deltas:
+        if (delta.base_number or 0) <= reached < (delta.number or 0):
+            chain.append(delta)
+            reached = delta.number or 0
+    while chain and not _is_fresh(chain[-1], at, max_age):
+        chain.pop()
+    return chain
 
 
-def _begins(one: ListInfo) -> dt.datetime:
-    return one.this_update - LEEWAY
+def _is_fresh(one: ListInfo, at: dt.datetime, max_age: dt.timedelta) -> bool:
+    return one.this_update <= at + LEEWAY and at <= one.expires(max_age)
 
 
 def _problem(
     complete: ListInfo | None,
-    newest: ListInfo,
+    last: ListInfo,
+    deltas: Sequence[ListInfo],
     fresh_until: dt.datetime,
     at: dt.datetime,
 ) -> str:
-    """Return why the silence of lists says nothing, or an empty text."""
+    """Return why the silence of the lists says nothing, or an empty text."""
     if complete is None:
         return (
-            f"the {newest.label()} is loaded without the complete list that it "
-            f"builds on (number {newest.base_number} or later)"
+            f"{last.label()} is loaded without the complete list that it builds on "
+            f"(number {last.base_number} or later)"
         )
-    if at < _begins(newest):
-        return f"the {newest.label()} begins on {newest.this_update:%Y-%m-%d %H:%M} UTC"
-    if at > fresh_until:
-        return f"the {newest.label()} is stale since {fresh_until:%Y-%m-%d %H:%M} UTC"
-    return ""
-
-
-def _revoked(judgement: _Judgement, issuer: str) -> Status:
-    entry = judgement.entry
-    assert entry is not None  # noqa: S101 - for the type checker
-    since = "" if entry.revoked_at is None else f" since {entry.revoked_at:%Y-%m-%d}"
-    reason = "" if entry.reason is None else f" ({entry.reason.rfc_name})"
-    return Status(
-        Outcome.REVOKED,
-        f"revoked{since}{reason} by the {judgement.label} of {issuer}",
-        reason=entry.reason,
-        revoked_at=entry.revoked_at,
-    )
-
-
-def _scopes(judged: Sequence[_Judgement]) -> list[str]:
-    return list(dict.fromkeys(one.scope for one in judged))
+    if last.this_update > at + LEEWAY:
+        return f"{last.label()} begins on {show_minute(last.this_update)}"
+    if at <= fresh_until:
+        return ""
+    problem = f"{last.label()} is stale since {show_minute(fresh_until)}"
+    gap = next((one for one in deltas if (one.number or 0) > (last.number or 0)), None)
+    if gap is not None and _is_fresh(gap, at, dt.timedelta(0)):
+        problem += (
+            f", and {gap.label()} builds on number {gap.base_number}, which is missing"
+        )
+    return problem
 
 
 # --- the whole path --------------------------------------------------------------
@@ -333,7 +351,10 @@ def check_path(
     ):
         for certificate, one in zip(path.certificates, found, strict=False):
             if one.outcome is outcome and not check.passes(one):
-                raise Refusal(reason, f"{_show(certificate)}: {one.detail}")
+                raise Refusal(
+                    reason,
+                    f"{show_subject(certificate)}: {one.detail}",
+                )
     return found
 
 
@@ -388,18 +409,22 @@ class _PathCheck:
         *trail* are the keys of the signers that the check came along.
         """
         anchor = path.certificates[-1]
-        return tuple(
-            status(
-                certificate,
-                issuer,
-                self.lists_of(issuer),
-                self.hits,
-                at=self.at,
-                max_age=self.max_age,
-                other_keys=self.other_keys(issuer, anchor, trail),
+        found = []
+        for certificate, issuer in _links(path):
+            named = self.lists_of(issuer)
+            other_keys = self.other_keys(issuer, named, anchor, trail)
+            found.append(
+                _status(
+                    certificate,
+                    issuer,
+                    named,
+                    self.hits,
+                    self.at,
+                    self.max_age,
+                    other_keys,
+                )
             )
-            for certificate, issuer in _links(path)
-        )
+        return tuple(found)
 
     def lists_of(self, issuer: ClientCertificate) -> list[ListInfo]:
         """Return the lists of an issuer's name, whatever key signed them."""
@@ -408,34 +433,44 @@ class _PathCheck:
     def other_keys(
         self,
         issuer: ClientCertificate,
+        named: Sequence[ListInfo],
         anchor: ClientCertificate,
         trail: frozenset[bytes],
     ) -> dict[bytes, bool]:
         """Return the other keys that sign for *issuer*, and whether to rely on them."""
         found: dict[bytes, bool] = {}
-        for key, path in self.signer_paths(issuer, trail):
+        for key, path in self.signer_paths(issuer, named, trail):
             if _same_key(path.certificates[-1], anchor):
                 reliable = all(map(self.passes, self.statuses(path, trail | {key})))
                 found[key] = found.get(key, False) or reliable
         return found
 
     def signer_paths(
-        self, issuer: ClientCertificate, trail: frozenset[bytes]
+        self,
+        issuer: ClientCertificate,
+        named: Sequence[ListInfo],
+        trail: frozenset[bytes],
     ) -> Iterator[tuple[bytes, Path]]:
         """Yield the other keys with lists in the issuer's name, with their paths."""
         if self.signers is None or len(trail) >= MAX_SIGNER_DEPTH:
             return
-        keys = {one.issuer_key for one in self.lists_of(issuer) if not one.own_key_only}
-        for key in sorted(keys - trail - {issuer.public_key_bytes}):
+        own_key = issuer.public_key_bytes
+        keys = {
+            one.issuer_key
+            for one in named
+            if one.issuer_key != own_key and not one.own_key_only
+        }
+        for key in sorted(keys - trail):
             for path in self.signers.signer_paths(issuer.subject_der, key, self.at):
                 yield key, path
 
     def lookups(self, path: Path, trail: frozenset[bytes]) -> Iterator[tuple[str, int]]:
         """Yield what ``statuses()`` may ask for."""
         for certificate, issuer in _links(path):
-            for one in self.lists_of(issuer):
+            named = self.lists_of(issuer)
+            for one in named:
                 yield one.fingerprint, certificate.serial_number
-            for key, other in self.signer_paths(issuer, trail):
+            for key, other in self.signer_paths(issuer, named, trail):
                 yield from self.lookups(other, trail | {key})
 
 
@@ -450,8 +485,3 @@ def _same_key(one: ClientCertificate, other: ClientCertificate) -> bool:
         one.subject_der == other.subject_der
         and one.public_key_bytes == other.public_key_bytes
     )
-
-
-def _show(certificate: ClientCertificate) -> str:
-    subject = visible_once(str(certificate.subject), 120)
-    return subject or f"serial number {certificate.serial_number_hex}"

@@ -1,0 +1,90 @@
+"""The files that lists come in: DER, or PEM with any number of them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from .problems import refuse
+
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
+_LABELS = frozenset({b"X509 CRL", b"CRL"})
+_WHITE_SPACE = b" \t\r\n\f\v"
+# PEM of a large list is decoded in pieces: a copy of it less in memory.
+_PIECE = 1 << 20
+
+
+def split_lists(data: bytes) -> tuple[bytes, ...]:
+    """Return the DER of each list in a file: one in DER, or any number in PEM.
+
+    Raises:
+        RevocationListError: ``not_a_list`` or ``truncated``.
+    """
+    if data[:1] == b"\x30":
+        return (data,)
+    start = data[:256].lstrip(_WHITE_SPACE)
+    if b"-----BEGIN " not in data:
+        if start[:1] in (b"<", b"{"):
+            refuse(
+                "not_a_list",
+                "This is a web page or an error message, not a revocation list. "
+                "Check the address that it was fetched from.",
+            )
+        refuse(
+            "not_a_list",
+            "This is neither DER nor PEM (“-----BEGIN X509 CRL-----”), so it is no "
+            "revocation list.",
+        )
+    lists, others = [], set()
+    position = 0
+    while begin := _BEGIN.search(data, position):
+        end = b"-----END " + begin[1] + b"-----"
+        stop = data.find(end, begin.end())
+        if stop < 0:
+            refuse(
+                "truncated", "The file is cut off: an END line is missing. Get it anew."
+            )
+        position = stop + len(end)
+        if begin[1] in _LABELS:
+            lists.append(_from_base64(data, begin.end(), stop))
+        else:
+            others.add(begin[1].decode("ascii"))
+    if not lists:
+        refuse(
+            "not_a_list",
+            "There is no revocation list in it, only: "
+            f"{', '.join(sorted(others)) or 'a broken BEGIN line'}.",
+        )
+    return tuple(lists)
+
+
+def read_single(data: bytes) -> bytes:
+    """Return the DER of the only list in a file.
+
+    Raises:
+        RevocationListError: as ``split_lists()``, or ``several_lists``.
+    """
+    lists = split_lists(data)
+    if len(lists) > 1:
+        refuse(
+            "several_lists",
+            f"There are {len(lists)} revocation lists in it. Import them one by one.",
+        )
+    return lists[0]
+
+
+def _from_base64(data: bytes, start: int, stop: int) -> bytes:
+    """Return what stands in base64 between two offsets, decoded piece by piece."""
+    decoded, rest = [], b""
+    try:
+        for position in range(start, stop, _PIECE):
+            piece = data[position : min(position + _PIECE, stop)]
+            text = rest + piece.translate(None, _WHITE_SPACE)
+            whole = len(text) - len(text) % 4
+            decoded.append(base64.b64decode(text[:whole], validate=True))
+            rest = text[whole:]
+        decoded.append(base64.b64decode(rest, validate=True))
+    except binascii.Error:
+        refuse("not_a_list", "What stands in the PEM block is not base64.")
+    return b"".join(decoded)
