@@ -74,8 +74,9 @@ def dropped(*models: type[Model]) -> Iterator[None]:
 
 
 def _as_bytes(parameter: Any) -> Any:
-    """Return the bytes of SQLite's memoryview and of psycopg's Binary."""
-    parameter = getattr(parameter, "obj", parameter)
+    """Return the bytes of SQLite's memoryview, of psycopg's and psycopg2's Binary."""
+    for attribute in ("obj", "adapted"):
+        parameter = getattr(parameter, attribute, parameter)
     return bytes(parameter) if isinstance(parameter, memoryview) else parameter
 
 

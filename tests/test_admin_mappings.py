@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
@@ -47,6 +48,7 @@ from .admin_pages import (
     warnings_after,
 )
 from .private_keys import TEXTS, UPLOADS, secrets_of
+from .test_custom_user import run
 
 pytestmark = pytest.mark.django_db
 
@@ -1175,6 +1177,19 @@ def test_action_leaves_alone_what_is_not_allowed(
     assert (mine.state, theirs.state) == ("disabled", "active")
 
 
+@pytest.mark.parametrize("action", ["enable", "disable", "delete_selected"])
+@pytest.mark.parametrize("key", ["abc", "a\0b", "9" * 40, "-1", "1", ""])
+def test_action_on_impossible_rows(
+    as_root: Client, alice: Any, action: str, key: str
+) -> None:
+    """A crafted key is 400 at worst, where Django itself would fail."""
+    mapping = pin(alice)
+    response = as_root.post(
+        page(LIST), {"action": action, "_selected_action": [key, mapping.pk]}
+    )
+    assert response.status_code in (200, 302, 400)
+
+
 def test_actions_are_offered_to_those_who_may_change(
     as_root: Client, as_viewer: Client, alice: Any
 ) -> None:
@@ -1192,3 +1207,16 @@ def test_authority_widget_leads_to_its_page(
     """Of the selected authority, in the same admin."""
     content = as_root.get(page(ADD)).content.decode()
     assert page(f"{AUTHORITY}_add") in content
+
+
+@pytest.mark.skipif(
+    settings.AUTH_USER_MODEL != "auth.User", reason="these are the other settings"
+)
+def test_with_a_user_model_of_ones_own() -> None:
+    """Its primary key is a UUID, and it is not in the admin."""
+    chosen = "n65 or add_by or user or search or viewer or impossible or actions"
+    done = run(
+        *("pytest", "-p", "no:cacheprovider", "-q", "-k", chosen),
+        *("tests/test_admin_mappings.py", "tests/test_admin_authorities.py"),
+    )
+    assert done.returncode == 0, done.stdout

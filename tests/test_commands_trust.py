@@ -62,7 +62,7 @@ def test_fingerprint_is_the_default(
     assert mapping.user == alice
     assert (mapping.kind, mapping.value) == ("fingerprint", alice_cert.fingerprint)
     assert mapping.authority is None
-    assert mapping.certificate == alice_cert.der
+    assert bytes(mapping.certificate or b"") == alice_cert.der
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
     not_after = alice_cert.certificate.not_valid_after_utc
     assert lines[0] == "Mapped to alice."

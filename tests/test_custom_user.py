@@ -12,9 +12,9 @@ import pytest
 from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[1]
-# What reads users: the query, the views, the commands, the checks, the admin
+# What reads users: the query, the views, the commands, the checks; the tests of
+# the admin choose for themselves
 FILES = [
-    "tests/test_admin_mappings.py",
     "tests/test_checks.py",
     "tests/test_commands_trust.py",
     "tests/test_databases.py",

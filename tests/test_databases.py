@@ -329,10 +329,11 @@ def test_what_is_deferred_is_loaded_on_demand(
 def test_what_was_found_can_be_saved(every_kind: list[CertificateMapping]) -> None:
     """A column that was not loaded keeps what is in it."""
     full = next(each for each in every_kind if each.authority is not None)
+    full.refresh_from_db()
+    before = field_values(full)
     (found,) = [each for each in find_mappings([full.key]) if each.pk == full.pk]
     found.state = "disabled"
     found.save()
-    before = field_values(full)
     full.refresh_from_db()
     assert field_values(full) == {**before, "state": "disabled"}
 

@@ -210,8 +210,9 @@ def test_n52_without_next_update(ca: ThrowawayCA, alice: IssuedCertificate) -> N
 def test_before_the_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """A list says nothing of a time before it begins, but what it lists is revoked."""
     lists = read(ca, ca.crl([8], this_update=NOW))
-    assert ask(alice, ca, lists, at=NOW - HOUR / 15).outcome is GOOD
-    found = ask(alice, ca, lists, at=NOW - HOUR)
+    minutes = dt.timedelta(minutes=5)
+    assert ask(alice, ca, lists, at=NOW - minutes).outcome is GOOD
+    found = ask(alice, ca, lists, at=NOW - minutes - dt.timedelta(seconds=1))
     assert found.outcome is UNKNOWN
     assert f"begins on {NOW:%Y-%m-%d %H:%M} UTC" in found.detail
     revoking = read(ca, ca.crl([7], this_update=NOW))
@@ -516,8 +517,13 @@ def test_a_delta_list_refreshes(ca: ThrowawayCA, alice: IssuedCertificate) -> No
     found = ask(alice, ca, lists)
     assert found.outcome is GOOD
     assert found.fresh_until == NOW - HOUR + 7 * DAY
-    assert ask(ca.issue("bob", serial=8), ca, lists).outcome is REVOKED
-    assert ask(alice, ca, lists, at=NOW + 8 * DAY).outcome is UNKNOWN
+    bob = ask(ca.issue("bob", serial=8), ca, lists)
+    assert bob.outcome is REVOKED
+    assert "says list number 5 of" in bob.detail
+    last = found.fresh_until
+    assert ask(alice, ca, lists, at=last).outcome is GOOD
+    after = last + dt.timedelta(seconds=1)
+    assert ask(alice, ca, lists, at=after).outcome is UNKNOWN
 
 
 def test_a_gap(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
@@ -528,6 +534,8 @@ def test_a_gap(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     assert found.outcome is UNKNOWN
     assert "list number 5 is stale since" in found.detail
     assert "delta list number 9 builds on number 6, which is missing" in found.detail
+    later = ask(alice, ca, lists, at=NOW + 8 * DAY)
+    assert "missing" not in later.detail
     # It still revokes; and where the complete list is fresh, that is enough.
     lists = read(ca, old, delta(ca, 9, 6, [7]))
     assert ask(alice, ca, lists).outcome is REVOKED
@@ -565,6 +573,9 @@ def test_a_delta_list_that_is_overtaken(
     assert ask(alice, ca, lists).outcome is GOOD
     # Of the same number both speak of the same moment, so one of them is wrong.
     lists = read(ca, delta(ca, 7, 5, {7: HOLD}, age=2 * DAY), complete(ca, 7))
+    assert ask(alice, ca, lists).outcome is REVOKED
+    lifting = delta(ca, 7, 5, {7: R.remove_from_crl})
+    lists = read(ca, complete(ca, 7, {7: HOLD}), lifting)
     assert ask(alice, ca, lists).outcome is REVOKED
 
 
@@ -832,10 +843,11 @@ def test_a_signer_of_whom_nothing_is_known(
     assert [one.outcome for one in pki.check("if_loaded")] == [GOOD, UNKNOWN]
 
 
-def test_a_signer_of_another_pki() -> None:
+@pytest.mark.parametrize("name", ["Root", "Other Root"])
+def test_a_signer_of_another_pki(name: str) -> None:
     """A CA of the same name below another anchor signs for its own only."""
     pki = Pki()
-    other_root = ThrowawayCA.create("Other Root")
+    other_root = ThrowawayCA.create(name)
     other = other_root.issue_ca("Sub")
     pki.validator = PathValidator(
         [of(pki.root), of(other_root)], [of(pki.sub), of(other)]

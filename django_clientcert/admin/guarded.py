@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
-from django.db.models import ForeignKey
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ValidationError
+from django.db.models import Field, ForeignKey
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.debug import get_default_exception_reporter_filter
@@ -48,6 +49,20 @@ class GuardedAdmin(BaseAdmin):
         )
         return response
 
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list or run an action; on rows that can exist.
+
+        Raises:
+            BadRequest: Django itself would fail on such a key.
+        """
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            if not is_possible_key(self.opts.pk, key):
+                raise BadRequest("This is no key of a row.")
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
+
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the address of the add page may fill in, if it is sound."""
         initial = super().get_changeform_initial_data(request)
@@ -62,7 +77,9 @@ class GuardedAdmin(BaseAdmin):
         if not isinstance(value, str) or "\0" in value or holds_private_key(value):
             return False
         field = self.opts.get_field(name)
-        return not isinstance(field, ForeignKey) or is_possible_key(field, value)
+        if not isinstance(field, ForeignKey):
+            return True
+        return is_possible_key(field.target_field, value)
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
         """Refuse a NUL in a filter, which PostgreSQL does not take, with 400."""
@@ -72,10 +89,10 @@ class GuardedAdmin(BaseAdmin):
         return allowed
 
 
-def is_possible_key(field: ForeignKey[Any, Any], value: Any) -> bool:
-    """Tell whether *value* could be a key of what *field* points to."""
+def is_possible_key(field: Field[Any, Any], value: Any) -> bool:
+    """Tell whether *value* could be one of *field*, a primary key."""
     try:
-        field.target_field.clean(value, None)
+        field.clean(value, None)
     except ValidationError:
         return False
     return True

@@ -482,7 +482,8 @@ class _UserSelect(AutocompleteSelect):
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         """Return the selected user."""
-        possible = [one for one in value if is_possible_key(self.field, one)]
+        key = self.field.target_field
+        possible = [one for one in value if is_possible_key(key, one)]
         return super().optgroups(name, possible, attr)
 
 

@@ -14,6 +14,7 @@ from .reasons import ALL_REASONS, RevocationReason
 from .scopes import Scope
 from .signers import SignerPaths
 from .status import (
+    Hits,
     Outcome,
     RevocationPolicy,
     Status,
@@ -30,6 +31,7 @@ __all__ = [
     "MAX_AGE",
     "MAX_LIST_BYTES",
     "Entry",
+    "Hits",
     "ListInfo",
     "Outcome",
     "ParsedList",
