@@ -166,7 +166,8 @@ def _checked(proxy: Proxy) -> Proxy:
 
     Nothing is switched off by "".
     """
-    if not isinstance(proxy.encoding, str) or proxy.encoding not in DECODERS:
+    encoding: object = proxy.encoding  # a custom one may be anything
+    if not isinstance(encoding, str) or encoding not in DECODERS:
         raise ProxyConfigurationError(
             f"there is no encoding {proxy.encoding!r}; use one of "
             f"{', '.join(sorted(DECODERS))}"

@@ -122,16 +122,16 @@ def test_what_the_verifier_cannot_use_is_admitted_with_a_warning(
     bundle = ed25519.pem + orphan.pem + old.pem
     assert warnings_after(add(as_root, bundle=bundle)) == [
         (
-            "CN=Ed: Ed25519 CAs cannot be verified here; paths through it work only where "
-            "the proxy verifies them."
+            "CN=Ed: Ed25519 CAs cannot be verified here; paths through it work only "
+            "where the proxy verifies them."
         ),
         (
             "CN=Orphan: Its issuer, CN=Gone, is not in the bundle: no path can pass "
             "through it."
         ),
         (
-            f"CN=Old: It expired on {NOW - dt.timedelta(hours=1):%Y-%m-%d}: no path can "
-            "pass through it."
+            f"CN=Old: It expired on {NOW - dt.timedelta(hours=1):%Y-%m-%d}: no path "
+            "can pass through it."
         ),
     ]
     assert CertificateAuthority.objects.get().bundle == bundle

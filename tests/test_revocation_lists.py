@@ -351,6 +351,8 @@ def test_cut_off(ca: ThrowawayCA) -> None:
 def test_too_large(ca: ThrowawayCA) -> None:
     """The size is looked at before anything else."""
     assert "1 MiB" in refused("too_large", bytes(1 << 20) + b"1", ca, max_bytes=1 << 20)
+    data = ca.crl()
+    assert read(data, ca, max_bytes=len(data))
 
 
 BROKEN: dict[str, dict[str, Any]] = {
@@ -888,6 +890,9 @@ def test_numbers(ca: ThrowawayCA) -> None:
         "no_number", ca.crl(number=None), ca, require_number=True
     )
     assert "delta list" in refused("no_number", ca.crl(number=None, base_number=1), ca)
+    for number in (0, 2**160 - 1):
+        assert read(crl(ca, extensions=[c.number(number)]), ca).info.number == number
+    assert read(ca.crl(number=5, base_number=5), ca).info.base_number == 5
     info = read(ca.crl(number=6, base_number=5), ca).info
     assert info.is_delta
     assert info.base_number == 5
@@ -917,6 +922,8 @@ def test_rollback_by_date(ca: ThrowawayCA) -> None:
         loaded = [read(at_day(ca, 2, number=numbers[0]), ca).info]
         older = at_day(ca, 3, number=numbers[1])
         refused("rollback_date", older, ca, previous=loaded)
+        same_moment = at_day(ca, 2, number=numbers[1], revoked=[5])
+        assert read(same_moment, ca, previous=loaded)
 
 
 def test_the_same_list_again(ca: ThrowawayCA) -> None:
@@ -955,6 +962,7 @@ def test_what_a_list_replaces(ca: ThrowawayCA) -> None:
     # One that leads up to the new one's beginning is still needed.
     assert info(8, 5).replaces(info(7, 5))
     assert info(8, 5).replaces(info(7, 6))
+    assert info(8, 5).replaces(info(8, 5))
     assert not info(9, 7).replaces(info(7, 5))
     users = x509.IssuingDistributionPoint(None, None, True, False, None, False, False)
     assert not seven.replaces(read(ca.crl(distribution_point=users), ca).info)

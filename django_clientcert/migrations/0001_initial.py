@@ -9,7 +9,6 @@ import django_clientcert.validators
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,46 +17,213 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='CertificateAuthority',
+            name="CertificateAuthority",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True, verbose_name='name')),
-                ('bundle', models.TextField(help_text='One or more certificates, PEM, one behind the other: the ca.crt of the proxy. Self-signed ones are the trust anchors, the others may stand between them and a client.', validators=[django_clientcert.validators.validate_no_private_key], verbose_name='certificates')),
-                ('profile', models.CharField(choices=[('private', 'private PKI'), ('strict', 'strict (as for public web servers)')], default='private', help_text='Private: what company CAs issue. Strict: certificates must state their key usage, extended key usage and a subject alternative name.', max_length=16, verbose_name='profile')),
-                ('note', models.TextField(blank=True, validators=[django_clientcert.validators.validate_no_private_key], verbose_name='note')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(max_length=100, unique=True, verbose_name="name"),
+                ),
+                (
+                    "bundle",
+                    models.TextField(
+                        help_text="One or more certificates, PEM, one behind the other: the ca.crt of the proxy. Self-signed ones are the trust anchors, the others may stand between them and a client.",
+                        validators=[
+                            django_clientcert.validators.validate_no_private_key
+                        ],
+                        verbose_name="certificates",
+                    ),
+                ),
+                (
+                    "profile",
+                    models.CharField(
+                        choices=[
+                            ("private", "private PKI"),
+                            ("strict", "strict (as for public web servers)"),
+                        ],
+                        default="private",
+                        help_text="Private: what company CAs issue. Strict: certificates must state their key usage, extended key usage and a subject alternative name.",
+                        max_length=16,
+                        verbose_name="profile",
+                    ),
+                ),
+                (
+                    "note",
+                    models.TextField(
+                        blank=True,
+                        validators=[
+                            django_clientcert.validators.validate_no_private_key
+                        ],
+                        verbose_name="note",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(auto_now_add=True, verbose_name="created at"),
+                ),
             ],
             options={
-                'verbose_name': 'certificate authority',
-                'verbose_name_plural': 'certificate authorities',
-                'ordering': ('name',),
+                "verbose_name": "certificate authority",
+                "verbose_name_plural": "certificate authorities",
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='CertificateMapping',
+            name="CertificateMapping",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('fingerprint', 'fingerprint (SHA-256)'), ('public_key', 'public key (SHA-256)'), ('issuer_serial', 'issuer and serial number'), ('subject', 'subject'), ('san_email', 'e-mail address (SAN)'), ('san_dns', 'DNS name (SAN)'), ('san_uri', 'URI (SAN)'), ('san_upn', 'user principal name (SAN)')], default='fingerprint', max_length=16, verbose_name='kind')),
-                ('value', models.TextField(help_text='What the certificate must have, in canonical spelling.', validators=[django_clientcert.validators.validate_no_private_key], verbose_name='value')),
-                ('key', django_clientcert.models.KeyField(verbose_name='key')),
-                ('state', models.CharField(choices=[('active', 'active'), ('retiring', 'retiring'), ('disabled', 'disabled')], default='active', max_length=16, verbose_name='state')),
-                ('valid_from', models.DateTimeField(blank=True, null=True, verbose_name='valid from')),
-                ('valid_until', models.DateTimeField(blank=True, null=True, verbose_name='valid until')),
-                ('hosts', models.TextField(blank=True, help_text='Host names this mapping is good for, one a line; “.example.com” covers every host below. Empty: all.', validators=[django_clientcert.validators.validate_no_private_key], verbose_name='hosts')),
-                ('certificate', models.BinaryField(null=True, verbose_name='certificate')),
-                ('certificate_subject', models.TextField(blank=True, editable=False, verbose_name='certificate’s subject')),
-                ('certificate_not_after', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='certificate valid until')),
-                ('note', models.TextField(blank=True, validators=[django_clientcert.validators.validate_no_private_key], verbose_name='note')),
-                ('created_at', models.DateTimeField(auto_now_add=True, verbose_name='created at')),
-                ('last_used_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='last used at')),
-                ('authority', models.ForeignKey(blank=True, help_text='The CA that must have issued the certificate. Required unless the mapping is a fingerprint or public key.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='mappings', to='django_clientcert.certificateauthority', verbose_name='authority')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='certificate_mappings', to=settings.AUTH_USER_MODEL, verbose_name='user')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("fingerprint", "fingerprint (SHA-256)"),
+                            ("public_key", "public key (SHA-256)"),
+                            ("issuer_serial", "issuer and serial number"),
+                            ("subject", "subject"),
+                            ("san_email", "e-mail address (SAN)"),
+                            ("san_dns", "DNS name (SAN)"),
+                            ("san_uri", "URI (SAN)"),
+                            ("san_upn", "user principal name (SAN)"),
+                        ],
+                        default="fingerprint",
+                        max_length=16,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "value",
+                    models.TextField(
+                        help_text="What the certificate must have, in canonical spelling.",
+                        validators=[
+                            django_clientcert.validators.validate_no_private_key
+                        ],
+                        verbose_name="value",
+                    ),
+                ),
+                ("key", django_clientcert.models.KeyField(verbose_name="key")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("active", "active"),
+                            ("retiring", "retiring"),
+                            ("disabled", "disabled"),
+                        ],
+                        default="active",
+                        max_length=16,
+                        verbose_name="state",
+                    ),
+                ),
+                (
+                    "valid_from",
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="valid from"
+                    ),
+                ),
+                (
+                    "valid_until",
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="valid until"
+                    ),
+                ),
+                (
+                    "hosts",
+                    models.TextField(
+                        blank=True,
+                        help_text="Host names this mapping is good for, one a line; “.example.com” covers every host below. Empty: all.",
+                        validators=[
+                            django_clientcert.validators.validate_no_private_key
+                        ],
+                        verbose_name="hosts",
+                    ),
+                ),
+                (
+                    "certificate",
+                    models.BinaryField(null=True, verbose_name="certificate"),
+                ),
+                (
+                    "certificate_subject",
+                    models.TextField(
+                        blank=True, editable=False, verbose_name="certificate’s subject"
+                    ),
+                ),
+                (
+                    "certificate_not_after",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        verbose_name="certificate valid until",
+                    ),
+                ),
+                (
+                    "note",
+                    models.TextField(
+                        blank=True,
+                        validators=[
+                            django_clientcert.validators.validate_no_private_key
+                        ],
+                        verbose_name="note",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(auto_now_add=True, verbose_name="created at"),
+                ),
+                (
+                    "last_used_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        verbose_name="last used at",
+                    ),
+                ),
+                (
+                    "authority",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="The CA that must have issued the certificate. Required unless the mapping is a fingerprint or public key.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="mappings",
+                        to="django_clientcert.certificateauthority",
+                        verbose_name="authority",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="certificate_mappings",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'certificate mapping',
-                'verbose_name_plural': 'certificate mappings',
-                'ordering': ('-pk',),
-                'indexes': [models.Index(fields=['key'], name='clientcert_mapping_key')],
+                "verbose_name": "certificate mapping",
+                "verbose_name_plural": "certificate mappings",
+                "ordering": ("-pk",),
+                "indexes": [
+                    models.Index(fields=["key"], name="clientcert_mapping_key")
+                ],
             },
         ),
     ]
