@@ -253,7 +253,7 @@ def _authority_problems(
         yield f"Its keyUsage does not allow to sign certificates: {_NOT_AT_ALL}."
     usages = certificate.extended_key_usage
     if usages is not None and not {CLIENT_AUTH, ANY_EXTENDED_KEY_USAGE} & set(usages):
-        yield f"Its extendedKeyUsage leaves out clientAuth; {_BY_PROXY}."
+        yield f"Its extendedKeyUsage leaves out clientAuth: {_NOT_AT_ALL}."
     if profile.requires_ca_key_usage:
         if usage is None:
             yield f"The strict profile wants a keyUsage, which it lacks; {_BY_PROXY}."

@@ -49,6 +49,20 @@ _IP_ADDRESS = 0x87
 # The value of an otherName is in [0] EXPLICIT
 _EXPLICIT = 0xA0
 
+# Algorithms of the keys that TLS 1.2 and 1.3 clients sign with
+SIGNING_KEYS = frozenset(
+    {
+        "1.2.840.113549.1.1.1",  # RSA
+        "1.2.840.113549.1.1.10",  # RSA-PSS
+        "1.2.840.10045.2.1",  # elliptic curve
+        "1.3.101.112",  # Ed25519
+        "1.3.101.113",  # Ed448
+        "2.16.840.1.101.3.4.3.17",  # ML-DSA-44
+        "2.16.840.1.101.3.4.3.18",  # ML-DSA-65
+        "2.16.840.1.101.3.4.3.19",  # ML-DSA-87
+    }
+)
+
 # The names of the key usage bits, in the order of the bit string (4.2.1.3)
 KEY_USAGE_BITS = (
     "digitalSignature",
@@ -223,8 +237,20 @@ class ClientCertificate:
 
     @cached_property
     def public_key(self) -> CertificatePublicKeyTypes:
-        """The public key as ``cryptography`` has it."""
-        return _guarded(lambda: self.x509.public_key(), "public key")
+        """The public key as ``cryptography`` has it.
+
+        Only of algorithms that a TLS client signs with: to load another may cost
+        seconds (the parameters of Diffie-Hellman are tested for primality).
+        """
+
+        def load() -> CertificatePublicKeyTypes:
+            algorithm = asn1.children(self.public_key_der)[0]
+            oid = asn1.object_identifier(asn1.children(algorithm.encoded)[0].content)
+            if oid not in SIGNING_KEYS:
+                raise asn1.DerError(f"no key to sign with in TLS ({oid})")
+            return self.x509.public_key()
+
+        return _guarded(load, "public key")
 
     @cached_property
     def not_before(self) -> dt.datetime:
@@ -279,6 +305,20 @@ class ClientCertificate:
             )
 
         return bool(self._extension(BASIC_CONSTRAINTS, read))
+
+    @cached_property
+    def path_length(self) -> int | None:
+        """How many CAs may stand below this one; None where nothing is said."""
+
+        def read(value: bytes) -> int | None:
+            parts = asn1.children(value)
+            return (
+                asn1.integer(parts[1].content)
+                if len(parts) > 1 and parts[1].tag == asn1.INTEGER
+                else None
+            )
+
+        return self._extension(BASIC_CONSTRAINTS, read)
 
     @cached_property
     def key_usage(self) -> frozenset[str] | None:

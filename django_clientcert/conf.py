@@ -182,7 +182,7 @@ def _boolean(name: str, value: Any) -> bool:
 def _positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ImproperlyConfigured(f"{name} is a positive whole number, not {value!r}.")
-    return value
+    return int(value)
 
 
 conf = Settings()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from .decorators import client_cert_required
 
 
@@ -17,9 +19,22 @@ class ClientCertRequiredMixin:
 
     client_cert_authority: str | Iterable[str] | None = None
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a class in which the mixin stands behind the view and does nothing.
+
+        Raises:
+            ImproperlyConfigured: another class's ``as_view`` comes first.
+        """
+        super().__init_subclass__(**kwargs)
+        first = next(one for one in cls.__mro__[1:] if "as_view" in vars(one))
+        if "as_view" not in vars(cls) and first is not ClientCertRequiredMixin:
+            raise ImproperlyConfigured(
+                f"Put ClientCertRequiredMixin first among the bases of {cls.__name__}."
+            )
+
     @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
+    def as_view(cls, *args: Any, **initkwargs: Any) -> Any:
         """Return the view, sync or async as its handlers are, behind the check."""
-        view = super().as_view(**initkwargs)  # type: ignore[misc]
+        view = super().as_view(*args, **initkwargs)  # type: ignore[misc]
         authority = initkwargs.get("client_cert_authority", cls.client_cert_authority)
         return client_cert_required(authority=authority)(view)

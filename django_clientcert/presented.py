@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from .conf import conf
-from .proxies import ABSENT, Proxy
+from .proxies import ABSENT, Proxy, meta_key
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,20 @@ def read_request(request: HttpRequest) -> Presented:
 
     secret = conf.CLIENTCERT_PROXY_SECRET
     scope_headers = _scope_headers(request)
+    keys = {proxy.meta_key(name) for name in proxy.names}
+    peer = meta.get("REMOTE_ADDR")
     return Presented(
         proxy=proxy,
         value=value(proxy.certificate),
         verdict=value(proxy.verdict),
         subject_dn=value(proxy.subject_dn),
         issuer_dn=value(proxy.issuer_dn),
-        peer=meta.get("REMOTE_ADDR"),
+        peer=peer if isinstance(peer, str) else None,
         secure=request.is_secure(),
         secret=meta.get(secret[0]) if secret else None,
         ambiguity=_find_ambiguity(proxy, scope_headers),
-        anything=any(proxy.meta_key(name) in meta for name in proxy.names)
-        or any(_canonical(name) in _wire_names(proxy) for name, _ in scope_headers),
+        anything=any(key in meta for key in keys)
+        or any(_meta_key(name) in keys for name, _ in scope_headers),
     )
 
 
@@ -94,11 +96,11 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
     request.__dict__.pop("headers", None)
     scope = getattr(request, "scope", None)
     if scope is not None and proxy.is_header:
-        wire_names = _wire_names(proxy)
+        keys = {meta_key(name) for name in proxy.names}
         kept = [
             (name, value)
             for name, value in scope.get("headers", ())
-            if _canonical(name) not in wire_names
+            if _meta_key(name) not in keys
         ]
         request.scope = {**scope, "headers": kept}  # type: ignore[attr-defined]
 
@@ -109,12 +111,12 @@ def _scope_headers(request: HttpRequest) -> Iterable[tuple[bytes, bytes]]:
     return scope.get("headers", ()) if scope is not None else ()
 
 
-def _canonical(name: bytes) -> bytes:
-    return name.lower().replace(b"_", b"-")
+def _meta_key(name: bytes) -> str:
+    """Return the key that a header line gets in ``request.META``.
 
-
-def _wire_names(proxy: Proxy) -> frozenset[bytes]:
-    return frozenset(name.encode("ascii", "replace") for name in proxy.names)
+    By Django's own rule: Unicode's upper case makes "SS" of a sharp s.
+    """
+    return meta_key(name.decode("latin-1"))
 
 
 def _find_ambiguity(proxy: Proxy, lines: Iterable[tuple[bytes, bytes]]) -> str:
@@ -126,15 +128,15 @@ def _find_ambiguity(proxy: Proxy, lines: Iterable[tuple[bytes, bytes]]) -> str:
     """
     if not proxy.is_header:
         return ""
-    wire_names = _wire_names(proxy)
+    headers = {meta_key(name): name for name in proxy.names}
     seen = set()
     for name, _ in lines:
-        canonical = _canonical(name)
-        if canonical not in wire_names:
+        header = headers.get(_meta_key(name))
+        if header is None:
             continue
-        if b"_" in name:
-            return f"the header {canonical.decode('ascii')} is spelt with an underscore"
-        if canonical in seen:
-            return f"the header {canonical.decode('ascii')} is there twice"
-        seen.add(canonical)
+        if name.lower() != header.encode("ascii"):
+            return f"the header {header} is spelt in another way, as with an underscore"
+        if header in seen:
+            return f"the header {header} is there twice"
+        seen.add(header)
     return ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_clientcert")
 
 _STATE = "_client_cert_state"
+_CACHE = "_client_cert_cache"
 
 
 class Decider(Protocol):
@@ -48,6 +49,24 @@ class ClientCertRequest(HttpRequest):
     async def aclient_cert_decision(self) -> Decision:
         """See client_cert_decision."""
         return await _state(self).adecide()
+
+    @property
+    def _cache_update_cache(self) -> bool:
+        """Django's word on whether its cache may keep the response.
+
+        ``@cache_page`` keeps it before the middleware can say what it depends on,
+        so a response that was made with a look at a certificate is never kept.
+        """
+        wanted = self.__dict__.get(_CACHE)
+        if wanted is None:
+            raise AttributeError("_cache_update_cache")
+        state = _state(self)
+        looked = state.was_looked_at and state.presented.has_certificate
+        return bool(wanted) and not looked
+
+    @_cache_update_cache.setter
+    def _cache_update_cache(self, wanted: bool) -> None:
+        self.__dict__[_CACHE] = wanted
 
 
 class RequestState:
@@ -152,8 +171,15 @@ def _log_failures(results: list[tuple[Any, Any]]) -> None:
 
 
 def get_state(request: HttpRequest | None) -> RequestState | None:
-    """Return what ``attach()`` left on *request*, or None."""
-    return None if request is None else request.__dict__.get(_STATE)
+    """Return what ``attach()`` left on *request*, or None.
+
+    Frameworks such as Django REST framework wrap a request in ``_request``.
+    """
+    if request is None:
+        return None
+    inner: HttpRequest = request.__dict__.get("_request", request)
+    state: RequestState | None = inner.__dict__.get(_STATE)
+    return state
 
 
 def _state(request: HttpRequest) -> RequestState:

