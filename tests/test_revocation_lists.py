@@ -191,6 +191,12 @@ def test_dates_of_either_type(ca: ThrowawayCA) -> None:
     assert years == [1950, 2049]
 
 
+def test_a_list_for_one_moment(ca: ThrowawayCA) -> None:
+    """Both dates may be the same, and both ends count."""
+    moment = w.time(NOW - DAY)
+    assert read(crl(ca, this_update=moment, next_update=moment), ca)
+
+
 def test_entries(ca: ThrowawayCA) -> None:
     """Serial number, reason, date and invalidity date; what is absent is None."""
     since = dt.datetime(2025, 12, 24, tzinfo=UTC)
@@ -370,6 +376,8 @@ BROKEN: dict[str, dict[str, Any]] = {
     "thisUpdate with letters": {"this_update": tlv(0x17, b"26010203040xZ")},
     "thisUpdate of no date": {"this_update": tlv(0x17, b"260230030405Z")},
     "thisUpdate with fractions": {"this_update": tlv(0x18, b"20260102030405.5Z")},
+    "thisUpdate with a short year": {"this_update": tlv(0x18, b"260102030405Z")},
+    "thisUpdate with a long year": {"this_update": tlv(0x17, b"20260102030405Z")},
     "nextUpdate before": {"next_update": tlv(0x17, b"200101000000Z")},
     "a field too many": {"inside": b"\x05\x00"},
     "extensions of version 1": {"version": b"", "extensions": [c.number(1)]},

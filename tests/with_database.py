@@ -34,6 +34,7 @@ from tests.plugins.required_programs import find_program
 SERVER_FAILED, NOT_EXECUTABLE, NOT_FOUND = 125, 126, 127
 START_TIMEOUT = 120
 STOP_TIMEOUT = 60
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 ACCOUNT = "clientcert"
 DATABASE = "clientcert"
@@ -216,20 +217,39 @@ def running(kind: type[Server]) -> Iterator[Server]:
         kind.find(program)
     account = _account(kind)
     folder = Path(tempfile.mkdtemp(prefix=f"clientcert-{kind.name}-"))
+    process: subprocess.Popen[bytes] | None = None
     try:
         if account:
             shutil.chown(folder, account, account)
         server = kind(folder)
         _run(server.initialise(), account)
-        process = _start(server, account)
-        try:
-            _wait(server, process)
-            _run(server.create(), "")
-            yield server
-        finally:
-            _stop(server, process)
+        with _undisturbed():
+            process = _start(server, account)
+        _wait(server, process)
+        _run(server.create(), "")
+        yield server
     finally:
-        shutil.rmtree(folder)
+        with _undisturbed():
+            if process is not None:
+                _stop(server, process)
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let signals wait: until a process that begins is known, or has ended."""
+    waiting: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: waiting.append(number))
+        for number in SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in waiting[:1]:
+        signal.raise_signal(number)
 
 
 def _account(kind: type[Server]) -> str:
@@ -315,17 +335,19 @@ def _stop(server: Server, process: subprocess.Popen[bytes]) -> None:
 
 def _call(command: Sequence[str], environment: dict[str, str]) -> int:
     """Return the exit status of *command*, as a shell would give it."""
+    process: subprocess.Popen[bytes] | None = None
     try:
-        process = subprocess.Popen(command, env={**os.environ, **environment})
+        with _undisturbed():
+            process = subprocess.Popen(command, env={**os.environ, **environment})
+        status = process.wait()
     except OSError as error:
         _say(f"{command[0]}: {error.strerror}")
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
-    try:
-        status = process.wait()
     except BaseException:
         # At Ctrl-C it had the signal already, and is given the time to end.
-        process.terminate()
-        process.wait()
+        if process is not None:
+            process.terminate()
+            process.wait()
         raise
     return status if status >= 0 else 128 - status
 
