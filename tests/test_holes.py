@@ -209,3 +209,39 @@ def test_the_mixin_behind_the_view_is_refused() -> None:
             return super().as_view(*args, **initkwargs)
 
     assert _Own.as_view()
+
+
+def test_django_sees_whether_it_was_asked_to_cache(rf: Any) -> None:
+    """The cache middleware asks with hasattr()."""
+    request = rf.get("/")
+    attach(request, find_backend())
+    assert not hasattr(request, "_cache_update_cache")
+    request._cache_update_cache = True
+    assert request._cache_update_cache is True
+
+
+def test_constraints_that_cannot_be_read_count_as_limits(ca: ThrowawayCA) -> None:
+    """Then the whole path is validated, which refuses them."""
+    from django_clientcert.certificates import NAME_CONSTRAINTS
+    from django_clientcert.verification import _limits_alternative_names
+
+    from . import der_writer as w
+
+    broken = w.certificate(
+        ca, extensions=[*w.CA_EXTENSIONS, w.extension(NAME_CONSTRAINTS, b"\x30\x01")]
+    )
+    assert _limits_alternative_names(ClientCertificate(broken))
+
+
+def test_a_setting_that_raises_something_else_is_reported(settings: Any) -> None:
+    """The check never raises, and does not repeat the value."""
+    from django_clientcert.checks import check_settings_are_usable
+
+    class Broken(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            raise RuntimeError("secret")
+
+    settings.CLIENTCERT_TRUSTED_PROXIES = Broken(["x"])
+    (message,) = check_settings_are_usable(None)
+    assert "RuntimeError" in message.msg
+    assert "secret" not in message.msg

@@ -202,3 +202,13 @@ def test_the_key_column_is_small_everywhere() -> None:
     assert field.deconstruct()[3] == {}
     assert field.from_db_value(None, None, connection) is None
     assert field.from_db_value(memoryview(b"x"), None, connection) == b"x"
+
+
+def test_what_is_shown_of_a_certificate_follows_it(alice: Any, alice_cert: Any) -> None:
+    """Also where only the certificate is saved."""
+    mapping = CertificateMapping.objects.create(user=alice, value="ab" * 32)
+    mapping.certificate = alice_cert.der
+    mapping.save(update_fields=["certificate"])
+    mapping.refresh_from_db()
+    assert mapping.certificate_subject == "CN=alice"
+    assert mapping.certificate_not_after is not None

@@ -505,3 +505,13 @@ def test_sync_access_after_await_needs_no_query(
         return request.user.username, request.client_cert.fingerprint
 
     assert async_to_sync(view)() == ("alice", alice_cert.fingerprint)
+
+
+def test_the_backend_decides_without_the_middleware(
+    rf: Any, alice: Any, alice_cert: Any, mapping: Any
+) -> None:
+    """It reads the request itself then."""
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    backend = ClientCertBackend()
+    assert backend.decide(request).user == alice
+    assert async_to_sync(backend.adecide)(request).user == alice
