@@ -31,14 +31,20 @@ class ClientCertBackend(ModelBackend):
         """Return the decision on the certificate that *request* presents."""
         presented, host = _read(request)
         return evaluate(
-            presented, host=host, can_authenticate=self.user_can_authenticate
+            presented,
+            host=host,
+            can_authenticate=self.user_can_authenticate,
+            create_users=True,
         )
 
     async def adecide(self, request: HttpRequest) -> Decision:
         """See decide()."""
         presented, host = _read(request)
         return await aevaluate(
-            presented, host=host, can_authenticate=self.user_can_authenticate
+            presented,
+            host=host,
+            can_authenticate=self.user_can_authenticate,
+            create_users=True,
         )
 
     def authenticate(  # type: ignore[override]
@@ -60,6 +66,7 @@ class ClientCertBackend(ModelBackend):
             _vouched(client_cert),
             host=_host_of(request),
             can_authenticate=self.user_can_authenticate,
+            create_users=True,
         ).user
 
     async def aauthenticate(  # type: ignore[override]
@@ -75,6 +82,7 @@ class ClientCertBackend(ModelBackend):
             _vouched(client_cert),
             host=_host_of(request),
             can_authenticate=self.user_can_authenticate,
+            create_users=True,
         )
         return decision.user
 

@@ -69,6 +69,7 @@ EXAMPLES = {
     "CLIENTCERT_MAX_HEADER_BYTES": "16384",
     "CLIENTCERT_LAST_USED_INTERVAL": "900",
     "CLIENTCERT_INBOX_SIZE": "1000",
+    "CLIENTCERT_SEEN_SIZE": "10000",
 }
 
 MIDDLEWARE = "django_clientcert.middleware.ClientCertMiddleware"

@@ -127,12 +127,14 @@ class Settings:
         return dt.timedelta(seconds=seconds)
 
     @property
+    def CLIENTCERT_SEEN_SIZE(self) -> int:
+        """How many certificates that were let in are kept. Default: 10000; 0: none."""
+        return _size("CLIENTCERT_SEEN_SIZE", 10000)
+
+    @property
     def CLIENTCERT_INBOX_SIZE(self) -> int:
         """How many unknown certificates are kept. Default: 1000; 0 turns it off."""
-        value = getattr(settings, "CLIENTCERT_INBOX_SIZE", 1000)
-        if value == 0 and not isinstance(value, bool):
-            return 0
-        return _positive("CLIENTCERT_INBOX_SIZE", value)
+        return _size("CLIENTCERT_INBOX_SIZE", 1000)
 
 
 NAMES = tuple(name for name in vars(Settings) if name.startswith("CLIENTCERT_"))
@@ -183,6 +185,13 @@ def _positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ImproperlyConfigured(f"{name} is a positive whole number, not {value!r}.")
     return int(value)
+
+
+def _size(name: str, default: int) -> int:
+    value = getattr(settings, name, default)
+    if value == 0 and not isinstance(value, bool):
+        return 0
+    return _positive(name, value)
 
 
 conf = Settings()

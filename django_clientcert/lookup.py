@@ -1,34 +1,113 @@
 """The one query of a request, with its SQL compiled once for each connection.
 
-Compiling the join costs Django's ORM several times what the database needs to
-answer it. What is executed is the SQL of ``CertificateMapping.objects.matching()``,
-through Django's own cursor, so that routers, ``assertNumQueries`` and every
-instrumentation see it. Instances are new for each request.
+Compiling the joins costs Django's ORM several times what the database needs to
+answer them. What is executed goes through Django's own cursor, so that routers,
+``assertNumQueries`` and every instrumentation see it. Instances are new for each
+request.
+
+The parts are put together with UNION ALL, each found by an index of its own: the
+mappings with one of the certificate's keys; the authorities that have its issuer's
+name; the revocations of its public key or serial number; the entries of lists with
+its serial number; and when it was seen before. A row has the columns of a mapping
+with its user and authority, most of them NULL in the other parts, and a few more.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
-from django.db import connections
+from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Model
+from django.db.models import F, Model, QuerySet, Value
+from django.db.models.functions import Cast
 
-from .models import KEY_BYTES, CertificateMapping
+from .models import (
+    KEY_BYTES,
+    AuthorityCertificate,
+    CertificateAuthority,
+    CertificateMapping,
+    KeyField,
+    Revocation,
+    RevokedSerial,
+    SeenCertificate,
+)
 
 # What no decision needs; loaded when somebody asks for it
 _DEFERRED = {
     "": frozenset(
-        {"certificate", "certificate_subject", "certificate_not_after", "note"}
+        {
+            "certificate",
+            "certificate_subject",
+            "certificate_not_after",
+            "certificate_subject_key",
+            "note",
+        }
     ),
-    "authority": frozenset({"note"}),
+    "authority": frozenset({"note", "list_urls"}),
     "user": frozenset(),
 }
 
 _Converter = Callable[[Any, Any, BaseDatabaseWrapper], Any]
+
+# Which part of the query a row comes from
+_MAPPING, _AUTHORITY, _REVOCATION, _ENTRY, _SEEN = range(5)
+
+# The columns that a row has besides. In the part of the mappings they mean nothing,
+# but the database takes the types from there.
+_EXTRA: dict[str, Any] = {
+    "part": Value(_MAPPING),
+    "number": Value("", models.TextField()),
+    "first": Value(b"", KeyField()),
+    "second": Value(b"", KeyField()),
+    "third": Value(b"", KeyField()),
+    "code": Value(0),
+    # A constant would be text for MariaDB
+    "moment": F("created_at"),
+}
+
+
+@dataclass(frozen=True)
+class LookupKeys:
+    """What a certificate is looked up with; each at most 32 bytes."""
+
+    identities: Sequence[bytes]
+    issuer_name: bytes
+    public_key: bytes
+    serial: bytes
+    fingerprint: bytes
+
+
+class RevocationHit(NamedTuple):
+    """A revocation of the certificate's public key, or of its serial number."""
+
+    number: str
+    public_key: bytes | None
+    issuer_key: bytes | None
+    serial: bytes | None
+
+
+class EntryHit(NamedTuple):
+    """What a list says of the certificate's serial number."""
+
+    list_number: str
+    reason: int | None
+    revoked_at: dt.datetime | None
+
+
+@dataclass
+class Found:
+    """All that a decision rests on."""
+
+    mappings: list[CertificateMapping] = field(default_factory=list)
+    # Those with a CA of the issuer's name
+    authorities: list[CertificateAuthority] = field(default_factory=list)
+    revocations: list[RevocationHit] = field(default_factory=list)
+    entries: list[EntryHit] = field(default_factory=list)
+    last_seen_at: dt.datetime | None = None
 
 
 class _Part(NamedTuple):
@@ -45,37 +124,51 @@ class _Plan(NamedTuple):
     """A compiled query for a number of keys."""
 
     sql: str
-    converters: dict[int, tuple[list[_Converter], Any]]
+    # Constants, and in the places of keys their position in the list of keys
+    parameters: list[Any]
+    converters: list[tuple[int, list[_Converter], Any]]
     parts: list[_Part]
+    # Where the further columns begin
+    extra: int
 
 
 _plans: WeakKeyDictionary[BaseDatabaseWrapper, dict[int, _Plan]] = WeakKeyDictionary()
 
 
-def find_mappings(keys: Sequence[bytes]) -> list[CertificateMapping]:
-    """Return the mappings with one of *keys*, with user and authority: one query."""
+class _Key(int):
+    """The position of a key among the parameters."""
+
+
+def look_up(keys: LookupKeys) -> Found:
+    """Return all that there is on a certificate: one query."""
     queryset = CertificateMapping.objects.all()
     connection = connections[queryset.db]
     plans = _plans.setdefault(connection, {})
-    size = _round_up(len(keys))
+    size = _round_up(len(keys.identities))
     plan = plans.get(size)
     if plan is None:
         plan = plans[size] = _compile(connection, size)
-    field = CertificateMapping._meta.get_field("key")
     # The last key fills up the places: looking it up again changes nothing.
-    filled = [*keys, *[keys[-1]] * (size - len(keys))]
+    surplus = size - len(keys.identities)
+    given = [
+        keys.issuer_name,
+        keys.public_key,
+        keys.serial,
+        keys.fingerprint,
+        *keys.identities,
+        *[keys.identities[-1]] * surplus,
+    ]
+    key_field = CertificateMapping._meta.get_field("key")
+    prepared = [
+        key_field.get_db_prep_value(key, connection, prepared=False) for key in given
+    ]
     parameters = [
-        field.get_db_prep_value(key, connection, prepared=False) for key in filled
+        prepared[one] if isinstance(one, _Key) else one for one in plan.parameters
     ]
     with connection.cursor() as cursor:
         cursor.execute(plan.sql, parameters)
         rows = cursor.fetchall()
-    return [_build(connection, plan, row) for row in rows]
-
-
-async def afind_mappings(keys: Sequence[bytes]) -> list[CertificateMapping]:
-    """See find_mappings()."""
-    return await sync_to_async(find_mappings)(keys)
+    return _collect(connection, plan, rows)
 
 
 def _round_up(count: int) -> int:
@@ -83,7 +176,82 @@ def _round_up(count: int) -> int:
     return 1 << max(2, (count - 1).bit_length())
 
 
+# --- compiling -------------------------------------------------------------------
+
+# Keys that stand for those of a request while the query is compiled
+_PLACEHOLDER = b"\x00placeholder"
+
+
+def _placeholder(position: int) -> bytes:
+    return _PLACEHOLDER + position.to_bytes(KEY_BYTES - len(_PLACEHOLDER), "big")
+
+
 def _compile(connection: BaseDatabaseWrapper, size: int) -> _Plan:
+    issuer_name, public_key, serial, fingerprint = map(_placeholder, range(4))
+    identities = [_placeholder(4 + number) for number in range(size)]
+    parts, columns = _columns()
+    using = connection.alias
+    mappings = (
+        CertificateMapping.objects.using(using)
+        .matching(identities)
+        .annotate(**_EXTRA)
+        .values_list(*columns, *_EXTRA)
+    )
+    authorities = _select(
+        AuthorityCertificate._base_manager.using(using).filter(subject_key=issuer_name),
+        columns,
+        # The authority's own columns, under the names that they have in a mapping
+        {one: one for one in columns if one.startswith("authority__")},
+        {"part": Value(_AUTHORITY)},
+    )
+    revocations = _select(
+        Revocation.objects.using(using).matching([public_key], [serial]),
+        columns,
+        {},
+        {
+            "part": Value(_REVOCATION),
+            "number": _as_text("pk"),
+            "first": F("public_key"),
+            "second": F("issuer_key"),
+            "third": F("serial"),
+        },
+    )
+    entries = _select(
+        RevokedSerial._base_manager.using(using).filter(serial=serial),
+        columns,
+        {},
+        {
+            "part": Value(_ENTRY),
+            "number": _as_text("list_id"),
+            "code": F("reason"),
+            "moment": F("revoked_at"),
+        },
+    )
+    seen = _select(
+        SeenCertificate._base_manager.using(using).filter(fingerprint=fingerprint),
+        columns,
+        {},
+        {"part": Value(_SEEN), "moment": F("last_seen_at")},
+    )
+    statements, parameters = [], []
+    for one in (mappings, authorities, revocations, entries, seen):
+        sql, given = one.query.get_compiler(connection=connection).as_sql()
+        statements.append(sql)
+        parameters += [_as_key(each) for each in given]
+    compiler = mappings.query.get_compiler(connection=connection)
+    compiler.as_sql()  # sets up what is selected
+    converters = compiler.get_converters([select[0] for select in compiler.select])
+    return _Plan(
+        " UNION ALL ".join(statements),
+        parameters,
+        [(place, found, on) for place, (found, on) in converters.items()],
+        parts,
+        len(columns),
+    )
+
+
+def _columns() -> tuple[list[_Part], list[str]]:
+    """Return the columns of a mapping, its authority and its user."""
     parts: list[_Part] = []
     columns: list[str] = []
     for relation, deferred in _DEFERRED.items():
@@ -100,35 +268,95 @@ def _compile(connection: BaseDatabaseWrapper, size: int) -> _Plan:
         start = len(columns)
         columns += [f"{relation}__{name}" if relation else name for name in names]
         parts.append(_Part(relation, model, names, start, len(columns)))
-    placeholders = [number.to_bytes(KEY_BYTES, "big") for number in range(size)]
-    queryset = (
-        CertificateMapping.objects.using(connection.alias)
-        .matching(placeholders)
-        .values_list(*columns)
-    )
-    compiler = queryset.query.get_compiler(connection=connection)
-    sql, _parameters = compiler.as_sql()
-    converters = compiler.get_converters([select[0] for select in compiler.select])
-    return _Plan(sql, converters, parts)
+    return parts, columns
+
+
+def _select(
+    queryset: QuerySet[Any],
+    columns: Sequence[str],
+    own: dict[str, str],
+    extra: dict[str, Any],
+) -> QuerySet[Any, Any]:
+    """Return *queryset* with the columns of a row, NULL where nothing is given."""
+    expressions = {
+        f"c{number}": F(own[name]) if name in own else _null()
+        for number, name in enumerate(columns)
+    }
+    for name in _EXTRA:
+        expressions[f"x_{name}"] = extra.get(name, _null())
+    selected: QuerySet[Any, Any] = queryset.order_by().annotate(**expressions)
+    return selected.values_list(*expressions)
+
+
+def _null() -> Value:
+    return Value(None, models.TextField())
+
+
+def _as_text(name: str) -> Any:
+    return Cast(name, models.CharField(max_length=40))
+
+
+def _as_key(parameter: Any) -> Any:
+    """Return a parameter, or the position of the key that it stands for."""
+    for attribute in ("obj", "adapted"):
+        parameter_bytes = getattr(parameter, attribute, parameter)
+        if isinstance(parameter_bytes, (bytes, memoryview)):
+            octets = bytes(parameter_bytes)
+            if octets.startswith(_PLACEHOLDER):
+                return _Key(int.from_bytes(octets[len(_PLACEHOLDER) :], "big"))
+    return parameter
+
+
+# --- reading ---------------------------------------------------------------------
+
+
+def _collect(
+    connection: BaseDatabaseWrapper, plan: _Plan, rows: Sequence[Sequence[Any]]
+) -> Found:
+    found = Found()
+    authorities: dict[Any, CertificateAuthority] = {}
+    for row in rows:
+        values = _convert(connection, plan, row)
+        part, number, first, second, third, code, moment = values[plan.extra :]
+        if part == _MAPPING:
+            mapping: CertificateMapping = _build(connection, plan, values, "")
+            mapping.user = _build(connection, plan, values, "user")
+            authority = _build(connection, plan, values, "authority")
+            if authority is not None:
+                authority = authorities.setdefault(authority.pk, authority)
+            mapping.authority = authority
+            found.mappings.append(mapping)
+        elif part == _AUTHORITY:
+            authority = _build(connection, plan, values, "authority")
+            authority = authorities.setdefault(authority.pk, authority)
+            if authority not in found.authorities:
+                found.authorities.append(authority)
+        elif part == _REVOCATION:
+            found.revocations.append(RevocationHit(number, first, second, third))
+        elif part == _ENTRY:
+            found.entries.append(EntryHit(number, code, moment))
+        else:
+            found.last_seen_at = moment
+    return found
+
+
+def _convert(
+    connection: BaseDatabaseWrapper, plan: _Plan, row: Sequence[Any]
+) -> list[Any]:
+    values = list(row)
+    for position, converters, expression in plan.converters:
+        for convert in converters:
+            values[position] = convert(values[position], expression, connection)
+    return values
 
 
 def _build(
-    connection: BaseDatabaseWrapper, plan: _Plan, row: Sequence[Any]
-) -> CertificateMapping:
-    values = list(row)
-    for position, (converters, expression) in plan.converters.items():
-        for convert in converters:
-            values[position] = convert(values[position], expression, connection)
-    built: dict[str, Any] = {}
-    for part in plan.parts:
-        own = values[part.start : part.end]
-        primary_key = part.names.index(part.model._meta.pk.attname)
-        built[part.relation] = (
-            None
-            if own[primary_key] is None
-            else part.model.from_db(connection.alias, part.names, own)
-        )
-    mapping: CertificateMapping = built[""]
-    for relation in ("user", "authority"):
-        setattr(mapping, relation, built[relation])
-    return mapping
+    connection: BaseDatabaseWrapper, plan: _Plan, values: list[Any], relation: str
+) -> Any:
+    """Return the instance that stands in a row, or None."""
+    part = next(one for one in plan.parts if one.relation == relation)
+    own = values[part.start : part.end]
+    primary_key = part.names.index(part.model._meta.pk.attname)
+    if own[primary_key] is None:
+        return None
+    return part.model.from_db(connection.alias, part.names, own)

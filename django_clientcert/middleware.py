@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
@@ -18,7 +19,8 @@ from django.utils.html import format_html
 from .backends import find_backend
 from .conf import NAMES, conf
 from .decorators import ClientCertRequired
-from .models import CertificateMapping
+from .evaluation import Decision
+from .models import CertificateMapping, SeenCertificate
 from .requests import RequestState, attach
 
 logger = logging.getLogger("django_clientcert")
@@ -58,8 +60,8 @@ class ClientCertMiddleware:
         if state.must_be_reported:
             state.decide()  # no query: a gate says it all
         response: HttpResponseBase = self.get_response(request)
-        if (mapping := find_unrecorded_use(state)) is not None:
-            record_use(mapping)
+        if (use := find_unrecorded_use(state)) is not None:
+            record_use(use)
         return finish(response, state)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -68,8 +70,8 @@ class ClientCertMiddleware:
         if state.must_be_reported:
             await state.adecide()
         response: HttpResponseBase = await self.get_response(request)
-        if (mapping := find_unrecorded_use(state)) is not None:
-            await arecord_use(mapping)
+        if (use := find_unrecorded_use(state)) is not None:
+            await sync_to_async(record_use)(use)
         return finish(response, state)
 
     def process_exception(
@@ -90,40 +92,64 @@ class ClientCertMiddleware:
         )
 
 
-def find_unrecorded_use(state: RequestState) -> CertificateMapping | None:
-    """Return the mapping whose use has to be written down now, if any. No I/O."""
+class Use(NamedTuple):
+    """What has to be written down of an accepted certificate."""
+
+    decision: Decision
+    host: str
+    at: dt.datetime
+    # Whether the mapping, and the certificate, were last written down long ago
+    mapping_is_due: bool
+    certificate_is_due: bool
+
+
+def find_unrecorded_use(state: RequestState) -> Use | None:
+    """Return what has to be written down now, if anything. No I/O."""
     interval = conf.CLIENTCERT_LAST_USED_INTERVAL
     if interval is None or not state.is_decided:
         return None
     decision = state.decide()  # decided: this only hands it out
-    mapping = decision.mapping
-    if not decision.accepted or mapping is None:
+    if not decision.accepted:
         return None
-    last = mapping.last_used_at
-    due = last is None or last <= timezone.now() - interval
-    return mapping if due else None
+    now = timezone.now()
 
+    def is_due(last: dt.datetime | None) -> bool:
+        return last is None or last <= now - interval
 
-def record_use(mapping: CertificateMapping) -> None:
-    """Write down that *mapping* was used. Never fails a request."""
-    try:
-        CertificateMapping.objects.record_use(mapping)
-    except DatabaseError as error:
-        _log_unrecorded(mapping, error)
-
-
-async def arecord_use(mapping: CertificateMapping) -> None:
-    """See record_use()."""
-    try:
-        await CertificateMapping.objects.arecord_use(mapping)
-    except DatabaseError as error:
-        _log_unrecorded(mapping, error)
-
-
-def _log_unrecorded(mapping: CertificateMapping, error: DatabaseError) -> None:
-    logger.warning(
-        "last use of mapping %s not written: %s", mapping.pk, type(error).__name__
+    mapping = decision.mapping
+    use = Use(
+        decision,
+        state.host,
+        now,
+        mapping is not None and is_due(mapping.last_used_at),
+        conf.CLIENTCERT_SEEN_SIZE > 0 and is_due(decision.last_seen_at),
     )
+    return use if use.mapping_is_due or use.certificate_is_due else None
+
+
+def record_use(use: Use) -> None:
+    """Write down that a certificate was used. Never fails a request."""
+    mapping, certificate = use.decision.mapping, use.decision.certificate
+    try:
+        if mapping is not None and use.mapping_is_due:
+            CertificateMapping.objects.record_use(mapping)
+        if certificate is not None and use.certificate_is_due:
+            SeenCertificate.record(
+                certificate,
+                user=use.decision.user,
+                mapping=mapping,
+                authority=use.decision.rule_authority
+                or (None if mapping is None else mapping.authority),
+                host=use.host,
+                size=conf.CLIENTCERT_SEEN_SIZE,
+                at=use.at,
+            )
+    except DatabaseError as error:
+        logger.warning(
+            "last use of %s not written: %s",
+            "a certificate" if mapping is None else f"mapping {mapping.pk}",
+            type(error).__name__,
+        )
 
 
 def finish(response: HttpResponseBase, state: RequestState) -> HttpResponseBase:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
@@ -28,8 +29,8 @@ def validate_no_private_key(value: str) -> None:
         )
 
 
-def normalise_hosts(text: str) -> str:
-    """Return host names, one a line, lower case.
+def normalise_hosts(text: str, field: str = "hosts") -> str:
+    """Return host names, one a line, lower case; *field* is where errors belong.
 
     Raises:
         ValidationError: something that is not a host name.
@@ -39,7 +40,7 @@ def normalise_hosts(text: str) -> str:
         if not _HOST.match(host):
             raise ValidationError(
                 {
-                    "hosts": ValidationError(
+                    field: ValidationError(
                         _("“%(host)s” is not a host name: leave out port and scheme."),
                         code="host",
                         params={"host": host},
@@ -47,3 +48,34 @@ def normalise_hosts(text: str) -> str:
                 }
             )
     return "\n".join(dict.fromkeys(hosts))
+
+
+def normalise_urls(text: str, field: str) -> str:
+    """Return web addresses, one a line; *field* is where errors belong.
+
+    Raises:
+        ValidationError: something that is no http or https address, or that holds
+            a password.
+    """
+    urls = text.split()
+    for url in urls:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+            usable = usable and parts.port != 0 and parts.username is None
+        except ValueError:
+            usable = False
+        if not usable or not url.isascii() or not url.isprintable():
+            raise ValidationError(
+                {
+                    field: ValidationError(
+                        _(
+                            "“%(url)s” is no web address: write http:// or https://, "
+                            "one address a line, without a user name in it."
+                        ),
+                        code="url",
+                        params={"url": url[:200]},
+                    )
+                }
+            )
+    return "\n".join(dict.fromkeys(urls))

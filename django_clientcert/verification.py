@@ -341,6 +341,22 @@ class PathValidator:
         self._remember(certificate, path, b"issuer")
         return path
 
+    def issuers_of(
+        self, certificate: ClientCertificate
+    ) -> tuple[ClientCertificate, ...]:
+        """Return the bundle's CA certificates whose key signed *certificate*.
+
+        Whether they may, and when they are valid, is another question: this is to
+        find out whose serial number it is.
+
+        Raises:
+            CertificateParseError: it cannot be read.
+        """
+        candidates = self._cas_by_subject.get(certificate.issuer_der, ())
+        return tuple(
+            one for one in candidates[:MAX_CANDIDATES] if _signed_by(certificate, one)
+        )
+
     def signer_paths(
         self, subject: bytes, public_key: bytes, at: dt.datetime
     ) -> tuple[Path, ...]:

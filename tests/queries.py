@@ -41,6 +41,18 @@ class Access:
     index: str | None
 
 
+def assert_only_hashes(query: Query) -> None:
+    """Assert that no text of a certificate is among the parameters of a lookup.
+
+    They are digests, a serial number, and the constants of the query itself.
+    """
+    texts = {each for each in query.parameters if isinstance(each, str)}
+    octets = [each for each in query.parameters if isinstance(each, bytes)]
+    assert all(len(each) <= 32 for each in octets)
+    assert sum(len(each) == 32 for each in octets) >= 7
+    assert texts <= {""}
+
+
 @contextmanager
 def captured() -> Iterator[list[Query]]:
     """Collect the statements that are executed."""

@@ -549,7 +549,7 @@ def test_database_that_fails_is_explained(
     def fail(*args: object) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr("django_clientcert.evaluation.find_mappings", fail)
+    monkeypatch.setattr("django_clientcert.evaluation.run.look_up", fail)
     monkeypatch.setattr(CertificateMappingQuerySet, "matching", fail)
     outcome = explain_header(alice_cert, "--json")
     assert outcome.status == 1

@@ -27,6 +27,7 @@ def test_defaults(settings: Any) -> None:
     assert conf.CLIENTCERT_REQUIRE_SECURE is True
     assert conf.CLIENTCERT_MAX_HEADER_BYTES == 16384
     assert dt.timedelta(minutes=15) == conf.CLIENTCERT_LAST_USED_INTERVAL
+    assert conf.CLIENTCERT_SEEN_SIZE == 10000
     assert conf.CLIENTCERT_INBOX_SIZE == 1000
 
 
@@ -43,6 +44,7 @@ GOOD = [
     ("CLIENTCERT_LAST_USED_INTERVAL", None, None),
     ("CLIENTCERT_LAST_USED_INTERVAL", 60, dt.timedelta(minutes=1)),
     ("CLIENTCERT_LAST_USED_INTERVAL", dt.timedelta(0), dt.timedelta(0)),
+    ("CLIENTCERT_SEEN_SIZE", 0, 0),
     ("CLIENTCERT_INBOX_SIZE", 0, 0),
     ("CLIENTCERT_INBOX_SIZE", 5, 5),
 ]

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from .files import split_lists
 from .lists import LEEWAY, MAX_AGE, MAX_LIST_BYTES, ListInfo, ParsedList, read_list
-from .reasons import ALL_REASONS, RevocationReason
+from .reasons import ALL_REASONS, RevocationReason, read_reason
 from .scopes import Scope
 from .signers import SignerPaths
+from .state import AuthorityState, Period, read_state
 from .status import (
     Hits,
     Outcome,
@@ -30,11 +31,13 @@ __all__ = [
     "LEEWAY",
     "MAX_AGE",
     "MAX_LIST_BYTES",
+    "AuthorityState",
     "Entry",
     "Hits",
     "ListInfo",
     "Outcome",
     "ParsedList",
+    "Period",
     "RevocationPolicy",
     "RevocationReason",
     "Scope",
@@ -44,6 +47,8 @@ __all__ = [
     "collect_hits",
     "lookups",
     "read_list",
+    "read_reason",
+    "read_state",
     "split_lists",
     "status",
 ]

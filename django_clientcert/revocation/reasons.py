@@ -71,3 +71,10 @@ def read_reason_flags(content: bytes) -> frozenset[RevocationReason]:
         for reason, bit in zip(_REASON_BITS, bits, strict=False)
         if reason is not None and bit == "1"
     )
+
+
+def read_reason(code: int | None) -> RevocationReason | None:
+    """Return the reason of a number out of a list; an unknown one still revokes."""
+    if code is None:
+        return None
+    return REASONS_BY_CODE.get(code, RevocationReason.UNSPECIFIED)

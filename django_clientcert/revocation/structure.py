@@ -11,7 +11,7 @@ from django_clientcert import der as asn1
 from django_clientcert.exceptions import RevocationListError
 
 from .problems import INDIRECT, malformed, reading, refuse
-from .reasons import REASONS_BY_CODE, RevocationReason
+from .reasons import RevocationReason, read_reason
 
 REASON_CODE = "2.5.29.21"
 INVALIDITY_DATE = "2.5.29.24"
@@ -299,6 +299,6 @@ def _read_entry_extensions(
     return reason, invalid_since
 
 
-def _read_reason(value: bytes) -> RevocationReason:
+def _read_reason(value: bytes) -> RevocationReason | None:
     code = asn1.integer(asn1.only(value, _ENUMERATED).content)
-    return REASONS_BY_CODE.get(code, RevocationReason.UNSPECIFIED)
+    return read_reason(code)

@@ -1,139 +1,40 @@
-"""The tables: who a certificate is, and which CAs answer for names."""
+"""The mappings: whose a certificate is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.http.request import validate_host
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from .admission import check_bundle
-from .bundles import Trust, read_certificates, sort_bundle
-from .certificates import ClientCertificate
-from .escaping import visible
-from .exceptions import BundleError, CertificateParseError, ClientCertError
-from .identities import Identity, Kind, parse_identity, show_value
-from .names import Order
-from .validators import normalise_hosts, validate_no_private_key
-from .verification import PROFILES, PathValidator
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
+from django_clientcert.exceptions import (
+    CertificateParseError,
+    ClientCertError,
+    NameNotMatchableError,
+)
+from django_clientcert.identities import (
+    Identity,
+    Kind,
+    parse_identity,
+    show_value,
+    subject_identity,
+)
+from django_clientcert.names import Order
+from django_clientcert.validators import normalise_hosts, validate_no_private_key
 
-KEY_BYTES = 32
+from .authorities import CertificateAuthority
+from .fields import KEY_BYTES, KeyField
+
 # How much of a certificate’s subject is kept to be searched
 MAX_SUBJECT = 1000
-
-
-class KeyField(models.BinaryField):  # type: ignore[type-arg]
-    """Exactly 32 bytes, indexable everywhere (MySQL cannot index a BLOB)."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs["max_length"] = KEY_BYTES
-        super().__init__(*args, **kwargs)
-
-    def deconstruct(self) -> Any:
-        """Leave out the length, which is not a choice."""
-        name, path, args, kwargs = super().deconstruct()
-        del kwargs["max_length"]
-        return name, path, args, kwargs
-
-    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        """Return a fixed-width binary type where there is one."""
-        if connection.vendor == "mysql":
-            return f"varbinary({KEY_BYTES})"
-        if connection.vendor == "oracle":
-            return f"raw({KEY_BYTES})"
-        return super().db_type(connection)
-
-    def from_db_value(
-        self, value: Any, expression: object, connection: BaseDatabaseWrapper
-    ) -> bytes | None:
-        """Return bytes, whatever the driver hands out."""
-        return None if value is None else bytes(value)
-
-
-class CertificateAuthority(models.Model):
-    """One PKI: its root and intermediate certificates, exactly a ``ca.crt``."""
-
-    class Profile(models.TextChoices):
-        PRIVATE = "private", _("private PKI")
-        STRICT = "strict", _("strict (as for public web servers)")
-
-    name = models.CharField(_("name"), max_length=100, unique=True)
-    bundle = models.TextField(
-        _("certificates"),
-        help_text=_(
-            "One or more certificates, PEM, one behind the other: the ca.crt of the "
-            "proxy. Self-signed ones are the trust anchors, the others may stand "
-            "between them and a client."
-        ),
-        validators=[validate_no_private_key],
-    )
-    profile = models.CharField(
-        _("profile"),
-        max_length=16,
-        choices=Profile.choices,
-        default=Profile.PRIVATE,
-        help_text=_(
-            "Private: what company CAs issue. Strict: certificates must state their "
-            "key usage, extended key usage and a subject alternative name."
-        ),
-    )
-    note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-
-    class Meta:
-        verbose_name = _("certificate authority")
-        verbose_name_plural = _("certificate authorities")
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return visible(self.name)
-
-    def clean(self) -> None:
-        """Refuse a bundle that cannot be read or holds what is no CA's certificate."""
-        super().clean()
-        try:
-            check_bundle(self.certificates())
-            self.validator()
-        except ClientCertError as error:
-            raise ValidationError({"bundle": str(error)}, code="bundle") from error
-
-    def certificates(self) -> tuple[ClientCertificate, ...]:
-        """Return the certificates of the bundle, in order.
-
-        Raises:
-            BundleError: the bundle cannot be read.
-        """
-        return read_certificates(self.bundle)
-
-    def trust(self) -> Trust:
-        """Return the anchors and the intermediates of the bundle."""
-        return sort_bundle(self.certificates())
-
-    def validator(self) -> PathValidator:
-        """Return the path validator for this authority, built once per process.
-
-        Raises:
-            BundleError: the bundle cannot be read or has no anchor.
-            CertificateParseError: one of its certificates cannot be used.
-        """
-        return _validator(self.bundle, self.profile)
-
-
-@lru_cache(maxsize=256)
-def _validator(bundle: str, profile: str) -> PathValidator:
-    trust = sort_bundle(read_certificates(bundle))
-    try:
-        return PathValidator(trust.anchors, trust.intermediates, PROFILES[profile])
-    except (KeyError, ValueError) as error:
-        raise BundleError(f"The certificates cannot be used: {error}") from error
 
 
 class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
@@ -163,14 +64,8 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
 
     def record_use(self, mapping: CertificateMapping) -> int:
         """Set ``last_used_at`` of *mapping*, unless another process just did."""
-        return self._unrecorded(mapping).update(last_used_at=timezone.now())
-
-    async def arecord_use(self, mapping: CertificateMapping) -> int:
-        """See record_use()."""
-        return await self._unrecorded(mapping).aupdate(last_used_at=timezone.now())
-
-    def _unrecorded(self, mapping: CertificateMapping) -> CertificateMappingQuerySet:
-        return self.filter(pk=mapping.pk, last_used_at=mapping.last_used_at)
+        rows = self.filter(pk=mapping.pk, last_used_at=mapping.last_used_at)
+        return rows.update(last_used_at=timezone.now())
 
 
 def _read_value(kind: Kind, value: str) -> Identity:
@@ -201,6 +96,7 @@ class CertificateMapping(models.Model):
 
     class State(models.TextChoices):
         ACTIVE = "active", _("active")
+        SCHEDULED = "scheduled", _("scheduled")
         RETIRING = "retiring", _("retiring")
         DISABLED = "disabled", _("disabled")
 
@@ -257,6 +153,8 @@ class CertificateMapping(models.Model):
     certificate_not_after = models.DateTimeField(
         _("certificate valid until"), null=True, blank=True, editable=False
     )
+    # To find whose renewal an unmapped certificate is
+    certificate_subject_key = KeyField(null=True, editable=False)
     note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     last_used_at = models.DateTimeField(
@@ -269,7 +167,12 @@ class CertificateMapping(models.Model):
         verbose_name = _("certificate mapping")
         verbose_name_plural = _("certificate mappings")
         ordering = ("-pk",)
-        indexes = (models.Index(fields=["key"], name="clientcert_mapping_key"),)
+        indexes = (
+            models.Index(fields=["key"], name="clientcert_mapping_key"),
+            models.Index(
+                fields=["certificate_subject_key"], name="clientcert_mapping_subject"
+            ),
+        )
 
     def __str__(self) -> str:
         try:
@@ -298,6 +201,7 @@ class CertificateMapping(models.Model):
                     *update_fields,
                     "certificate_subject",
                     "certificate_not_after",
+                    "certificate_subject_key",
                 }
         if update_fields is not None:
             kwargs["update_fields"] = update_fields
@@ -337,11 +241,17 @@ class CertificateMapping(models.Model):
                 {"valid_until": _("A retiring mapping needs a date to retire on.")},
                 code="retiring",
             )
+        if self.state == self.State.SCHEDULED and self.valid_from is None:
+            raise ValidationError(
+                {"valid_from": _("A scheduled mapping needs a date to begin on.")},
+                code="scheduled",
+            )
         self._refuse_duplicate()
 
     def _describe_certificate(self) -> None:
         """Set what lists show of the certificate, as far as it can be read."""
         self.certificate_subject, self.certificate_not_after = "", None
+        self.certificate_subject_key = None
         certificate = self.client_certificate()
         if certificate is None:
             return
@@ -349,6 +259,9 @@ class CertificateMapping(models.Model):
             self.certificate_subject = certificate.subject.rfc4514()[:MAX_SUBJECT]
         with suppress(CertificateParseError):
             self.certificate_not_after = certificate.not_after
+        with suppress(CertificateParseError, NameNotMatchableError):
+            if certificate.subject:
+                self.certificate_subject_key = subject_identity(certificate.subject).key
 
     def normalise(self) -> None:
         """Set ``value``, ``key`` and ``hosts`` to their canonical form.
@@ -397,6 +310,14 @@ class CertificateMapping(models.Model):
     def is_pin(self) -> bool:
         """Whether possession of the key is the whole proof."""
         return self.kind in (Kind.FINGERPRINT.value, Kind.PUBLIC_KEY.value)
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether the certificate is named beyond doubt: a pin, or its serial number.
+
+        Every other kind is a name, as good as the authority that answers for it.
+        """
+        return self.is_pin or self.kind == Kind.ISSUER_SERIAL.value
 
     @property
     def level(self) -> int:

@@ -1,0 +1,49 @@
+"""What comes out of an evaluation."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.exceptions import Reason
+from django_clientcert.models import CertificateAuthority, CertificateMapping
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+PASSED = "passed"
+REFUSED = "refused"
+NOT_REACHED = "not_reached"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of an evaluation: its name, outcome, and what an operator may read."""
+
+    name: str
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a request is authenticated by its client certificate, and why.
+
+    ``certificate`` is what the peer proved possession of; None where that much is
+    not established. ``detail`` and the steps are for operators, not for clients.
+    """
+
+    accepted: bool
+    reason: Reason | None
+    detail: str = ""
+    certificate: ClientCertificate | None = field(default=None, repr=False)
+    user: AbstractBaseUser | None = None
+    mapping: CertificateMapping | None = None
+    # Whose rule named the user, where no mapping did
+    rule_authority: CertificateAuthority | None = None
+    # Whether the rule makes the user, who is not in the database yet
+    creates_user: bool = False
+    last_seen_at: dt.datetime | None = field(default=None, repr=False)
+    steps: tuple[Step, ...] = field(default=(), repr=False)

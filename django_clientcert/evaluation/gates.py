@@ -1,0 +1,131 @@
+"""The gates: cheap, before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+
+from django.http.request import validate_host
+from django.utils.crypto import constant_time_compare
+
+from django_clientcert.conf import Network, TrustedProxies, conf
+from django_clientcert.escaping import visible
+from django_clientcert.exceptions import Reason, Refusal
+from django_clientcert.presented import Presented
+
+
+def _gate_peer(presented: Presented, host: str) -> str:
+    trusted = conf.CLIENTCERT_TRUSTED_PROXIES
+    if not trusted:
+        raise Refusal(
+            Reason.UNTRUSTED_PEER, "CLIENTCERT_TRUSTED_PROXIES is not set: nobody is"
+        )
+    if not _is_trusted(presented.peer, trusted):
+        raise Refusal(
+            Reason.UNTRUSTED_PEER,
+            f"{quote(presented.peer)} is not in CLIENTCERT_TRUSTED_PROXIES",
+        )
+    return presented.peer or "Unix socket"
+
+
+def _gate_transport(presented: Presented, host: str) -> str:
+    if conf.CLIENTCERT_REQUIRE_SECURE and not presented.secure:
+        raise Refusal(
+            Reason.INSECURE_TRANSPORT,
+            "the request is not is_secure(); behind a proxy, set "
+            "SECURE_PROXY_SSL_HEADER",
+        )
+    return "secure" if presented.secure else "not required"
+
+
+def _gate_host(presented: Presented, host: str) -> str:
+    hosts = conf.CLIENTCERT_HOSTS
+    if hosts is not None and not validate_host(host, list(hosts)):
+        raise Refusal(
+            Reason.HOST_NOT_COVERED,
+            f"{visible(host, 80) or 'an invalid host'} is not in CLIENTCERT_HOSTS",
+        )
+    return visible(host, 80) if hosts is not None else "every host"
+
+
+def _gate_secret(presented: Presented, host: str) -> str:
+    expected = conf.CLIENTCERT_PROXY_SECRET
+    if expected is None:
+        return "not configured"
+    # Every secret is compared, so the time says nothing about which one it was.
+    given = presented.secret or ""
+    matches = [constant_time_compare(given, one) for one in expected[1]]
+    if not any(matches):
+        raise Refusal(
+            Reason.BAD_PROXY_SECRET,
+            "the proxy’s secret is missing" if not given else "another secret",
+        )
+    return "known"
+
+
+def _gate_spelling(presented: Presented, host: str) -> str:
+    if presented.ambiguity:
+        raise Refusal(Reason.AMBIGUOUS_HEADER, presented.ambiguity)
+    return "one of each"
+
+
+def _gate_size(presented: Presented, host: str) -> str:
+    limit = conf.CLIENTCERT_MAX_HEADER_BYTES
+    for value in (
+        presented.value,
+        presented.verdict,
+        presented.subject_dn,
+        presented.issuer_dn,
+    ):
+        if value is not None and len(value) > limit:
+            raise Refusal(
+                Reason.HEADER_TOO_LARGE,
+                f"{len(value)} bytes, more than CLIENTCERT_MAX_HEADER_BYTES ({limit})",
+            )
+    return f"{len(presented.value or '')} bytes"
+
+
+_Gate = Callable[[Presented, str], str]
+
+GATES: tuple[tuple[str, _Gate], ...] = (
+    ("peer", _gate_peer),
+    ("transport", _gate_transport),
+    ("host", _gate_host),
+    ("secret", _gate_secret),
+    ("spelling", _gate_spelling),
+    ("size", _gate_size),
+)
+
+
+def check_gates(presented: Presented, *, host: str) -> Refusal | None:
+    """Return why *presented* must not be believed, or None. Decodes nothing."""
+    for _, gate in GATES:
+        try:
+            gate(presented, host)
+        except Refusal as refusal:
+            return refusal
+    return None
+
+
+def quote(text: str | None) -> str:
+    """Return untrusted *text* for an operator; a missing one is nothing."""
+    return "nothing" if text is None else f"“{visible(text, 80)}”"
+
+
+def _is_trusted(peer: str | None, trusted: TrustedProxies) -> bool:
+    # Servers that listen on a Unix socket have no address to report.
+    if not peer:
+        return trusted.unix
+    return _is_in(peer, trusted.networks)
+
+
+@lru_cache(maxsize=1024)
+def _is_in(peer: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)

@@ -1,0 +1,204 @@
+"""The path to an authority, and what its lists and revocations say of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
+from django_clientcert.exceptions import (
+    BundleError,
+    CertificateParseError,
+    Reason,
+    Refusal,
+)
+from django_clientcert.lookup import Found
+from django_clientcert.models import CertificateAuthority, serial_key
+from django_clientcert.revocation import (
+    AuthorityState,
+    Entry,
+    Hits,
+    Outcome,
+    RevocationPolicy,
+    check_path,
+    collect_hits,
+    read_reason,
+    status,
+)
+from django_clientcert.verification import Path, PathValidator
+
+logger = logging.getLogger("django_clientcert.evaluation")
+
+
+def find_path(
+    authority: CertificateAuthority,
+    certificate: ClientCertificate,
+    at: dt.datetime,
+    *,
+    proxy_verified: bool,
+) -> Path:
+    """Return the path from *certificate* to *authority*.
+
+    Raises:
+        Refusal: there is none (``untrusted_issuer``), it breaks a rule, or the
+            authority cannot be used.
+    """
+    validator = get_validator(authority)
+    find = validator.find_issuer if proxy_verified else validator.validate
+    try:
+        return find(certificate, at)
+    except Refusal as refusal:
+        raise Refusal(
+            refusal.reason, f"{authority}: {visible(refusal.detail)}"
+        ) from refusal
+
+
+def get_validator(authority: CertificateAuthority) -> PathValidator:
+    """Return the validator of *authority*.
+
+    Raises:
+        Refusal: its certificates cannot be used.
+    """
+    try:
+        return authority.validator()
+    except (BundleError, CertificateParseError) as error:
+        raise unavailable(authority, error) from error
+
+
+def unavailable(authority: CertificateAuthority, error: Exception) -> Refusal:
+    """Return the refusal for what an authority holds and cannot be used; logs it."""
+    logger.error("the authority %s cannot be used: %s", authority.pk, error)
+    return Refusal(
+        Reason.TRUST_UNAVAILABLE,
+        f"the authority {authority} cannot be used: {visible(str(error))}",
+    )
+
+
+def _state(
+    authority: CertificateAuthority,
+) -> tuple[RevocationPolicy, AuthorityState]:
+    try:
+        return authority.policy(), authority.state()
+    except ValueError as error:
+        raise unavailable(authority, error) from error
+
+
+def check_revoked(certificate: ClientCertificate, found: Found, at: dt.datetime) -> str:
+    """Return if neither an administrator nor its issuer has revoked *certificate*.
+
+    Whatever it may be mapped by: a revocation beats every permission, a pin without
+    an authority too. Only what revokes counts here, see ``check_lists()``.
+
+    Raises:
+        Refusal: it is revoked, or that cannot be told.
+    """
+    for hit in found.revocations:
+        if hit.public_key == certificate.public_key_bytes:
+            raise Refusal(
+                Reason.REVOKED, f"revocation {hit.number} is of its public key"
+            )
+    for authority in found.authorities:
+        policy, state = _state(authority)
+        hits = _hits(certificate, state, found)
+        if not (
+            found.revocations
+            or (hits and policy is not RevocationPolicy.OFF)
+            or any(one.covers(certificate.not_before) for one in state.periods)
+        ):
+            continue
+        # Rarely: somebody's certificate of that serial number, or of that time
+        for issuer in get_validator(authority).issuers_of(certificate):
+            _check_own(certificate, issuer, found, state)
+            if policy is not RevocationPolicy.OFF:
+                _check_listed(certificate, issuer, state, hits, at)
+    return "no revocation names it"
+
+
+def _check_own(
+    certificate: ClientCertificate,
+    issuer: ClientCertificate,
+    found: Found,
+    state: AuthorityState,
+) -> None:
+    """Refuse what is revoked here by its serial number, or by when it was issued."""
+    serial = serial_key(certificate.serial_number)
+    for hit in found.revocations:
+        if hit.serial == serial and hit.issuer_key == issuer.public_key_bytes:
+            raise Refusal(
+                Reason.REVOKED, f"revocation {hit.number} is of its serial number"
+            )
+    for period in state.periods:
+        if period.covers(certificate.not_before):
+            raise Refusal(
+                Reason.REVOKED,
+                f"revocation {period.number} is of all that was issued from "
+                f"{period.begin:%Y-%m-%d} to {period.end:%Y-%m-%d}",
+            )
+
+
+def _check_listed(
+    certificate: ClientCertificate,
+    issuer: ClientCertificate,
+    state: AuthorityState,
+    hits: Hits,
+    at: dt.datetime,
+) -> None:
+    """Refuse what a list of the issuer lists, stale or not."""
+    lists = list(state.lists.values())
+    # Whoever signed a list that was imported may revoke; clearing is another matter.
+    keys = {one.issuer_key: False for one in lists if not one.own_key_only}
+    known = status(certificate, issuer, lists, hits, at=at, other_keys=keys)
+    if known.outcome is Outcome.REVOKED:
+        raise Refusal(Reason.REVOKED, known.detail)
+
+
+def check_lists(
+    path: Path, authority: CertificateAuthority, found: Found, at: dt.datetime
+) -> str:
+    """Return if *authority*, as its policy demands, lets all of *path* pass.
+
+    Raises:
+        Refusal: a certificate of the path is revoked, or that cannot be told and
+            the policy requires it.
+    """
+    policy, state = _state(authority)
+    leaf = path.certificates[0]
+    for one in path.certificates:
+        number = state.revoked.get(one.fingerprint)
+        if number is not None:
+            raise Refusal(
+                Reason.REVOKED,
+                f"revocation {number} is of a CA that the path leads through",
+            )
+    if len(path.certificates) > 1:
+        _check_own(leaf, path.certificates[1], found, state)
+    statuses = check_path(
+        path,
+        list(state.lists.values()),
+        {**state.hits, **_hits(leaf, state, found)},
+        at=at,
+        policy=policy,
+        signers=get_validator(authority),
+    )
+    if policy is RevocationPolicy.OFF:
+        return f"{authority}: lists are not looked at"
+    known = sum(one.outcome is Outcome.GOOD for one in statuses)
+    return f"{authority}: lists clear {known} of {len(statuses)} certificates"
+
+
+def _hits(
+    certificate: ClientCertificate, state: AuthorityState, found: Found
+) -> dict[tuple[str, int], Entry]:
+    """Return what the authority's lists say of the serial number."""
+    if not found.entries:
+        return {}
+    serial = certificate.serial_number
+    return collect_hits(
+        (
+            state.lists[entry.list_number].fingerprint,
+            Entry(serial, read_reason(entry.reason), entry.revoked_at),
+        )
+        for entry in found.entries
+        if entry.list_number in state.lists
+    )

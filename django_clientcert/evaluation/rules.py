@@ -1,0 +1,183 @@
+"""The user whom the rule of an authority names, found or made."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldError, ValidationError
+from django.db import IntegrityError, router, transaction
+from django.db.models import Q
+from django.http.request import validate_host
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
+from django_clientcert.exceptions import Reason, Refusal
+from django_clientcert.models import CertificateAuthority
+from django_clientcert.rules import RuleIdentity, read_identity
+
+from .paths import unavailable
+
+logger = logging.getLogger("django_clientcert.evaluation")
+
+# More users than this with one e-mail address are as ambiguous as these
+_MAX_USERS = 10
+
+
+class Claim(NamedTuple):
+    """What the rule of an authority says: the user whose *field* is *value*."""
+
+    authority: CertificateAuthority
+    identity: RuleIdentity
+    field: str
+    value: str
+
+    def __str__(self) -> str:
+        return (
+            f"the rule of {self.authority}: {self.field} = {self.identity} "
+            f"“{visible(self.value, 80)}”"
+        )
+
+
+def read_claim(
+    authority: CertificateAuthority, certificate: ClientCertificate, host: str
+) -> Claim:
+    """Return what the rule of *authority* says of *certificate*.
+
+    Raises:
+        Refusal: nothing (``unmapped``), or nothing that may be believed.
+    """
+    try:
+        rule = authority.rule()
+    except ValueError as error:
+        raise unavailable(authority, error) from error
+    assert rule is not None  # noqa: S101 - for the type checker
+    hosts = authority.rule_hosts.split()
+    if hosts and not validate_host(host, hosts):
+        raise Refusal(
+            Reason.HOST_NOT_COVERED,
+            f"the rule of {authority} is not for {visible(host, 80) or 'this host'}",
+        )
+    return Claim(
+        authority, rule.identity, rule.user_field, read_identity(rule, certificate)
+    )
+
+
+def find_users(claims: Sequence[Claim]) -> list[Any]:
+    """Return the users whom any of *claims* names: one query.
+
+    Compared to the letter, however the database compares.
+
+    Raises:
+        Refusal: the user model has no such field.
+    """
+    condition = Q()
+    for claim in claims:
+        condition |= Q(**{claim.field: claim.value})
+    users: Any = get_user_model()._default_manager
+    try:
+        rows = list(users.filter(condition)[:_MAX_USERS])
+    except (FieldError, ValueError, TypeError) as error:
+        raise unavailable(claims[0].authority, error) from error
+    return [user for user in rows if any(_names(one, user) for one in claims)]
+
+
+def choose_user(claims: Sequence[Claim], users: Sequence[Any]) -> Any:
+    """Return the one user of *users*, or None where one has to be made.
+
+    Raises:
+        Refusal: there is none, more than one, or one whom no rule may log in.
+    """
+    listed = "; ".join(map(str, claims))
+    if len({(one.field, one.value) for one in claims}) > 1 and not users:
+        raise Refusal(Reason.AMBIGUOUS_MAPPING, f"{listed} name different users")
+    if not users:
+        if all(one.authority.rule_creates_users for one in claims):
+            return None
+        raise Refusal(Reason.UNMAPPED, f"{listed}: there is no such user")
+    user = users[0]
+    if len(users) > 1 or not all(_names(one, user) for one in claims):
+        raise Refusal(Reason.AMBIGUOUS_MAPPING, f"{listed} name different users")
+    if is_privileged(user) and not all(
+        one.authority.rule_allows_privileged for one in claims
+    ):
+        raise Refusal(
+            Reason.UNMAPPED,
+            f"{listed}: that user is staff or a superuser, whom the rule does not let "
+            "in; make a mapping for the certificate",
+        )
+    return user
+
+
+def _names(claim: Claim, user: Any) -> bool:
+    return bool(getattr(user, claim.field) == claim.value)
+
+
+def is_privileged(user: Any) -> bool:
+    """Tell whether *user* is staff or a superuser."""
+    return bool(
+        getattr(user, "is_superuser", False) or getattr(user, "is_staff", False)
+    )
+
+
+def new_user(claim: Claim) -> Any:
+    """Return the user whom *claim* names, new and not saved: nobody special.
+
+    Raises:
+        Refusal: the user model does not take such a user.
+    """
+    model = get_user_model()
+    fields = {one.name for one in model._meta.concrete_fields}
+    values = {model.USERNAME_FIELD: claim.value, claim.field: claim.value}
+    email_field = getattr(model, "EMAIL_FIELD", "")
+    if (
+        email_field in fields
+        and claim.identity is RuleIdentity.SAN_EMAIL
+        and not claim.authority.rule_pattern
+    ):
+        values[email_field] = claim.value
+    user: Any = model(
+        **values, **dict.fromkeys({"is_staff", "is_superuser"} & fields, False)
+    )
+    user.set_unusable_password()
+    try:
+        user.full_clean(validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        why = visible(" ".join(error.messages), 200)
+        raise _cannot_create(claim, why) from error
+    # Some models bring names into another form: that would be somebody else's.
+    if any(getattr(user, name) != value for name, value in values.items()):
+        raise _cannot_create(claim, "its name has another form in the user model")
+    if is_privileged(user):
+        raise _cannot_create(claim, "it would be staff or a superuser")
+    return user
+
+
+def create_user(claim: Claim) -> Any:
+    """Return the user whom *claim* names, made, with the groups that the rule gives.
+
+    Raises:
+        Refusal: the user model does not take such a user.
+    """
+    user = new_user(claim)
+    using = router.db_for_write(type(user))
+    try:
+        with transaction.atomic(using=using):
+            user.save(using=using)
+            if hasattr(user, "groups"):
+                user.groups.set(claim.authority.rule_groups.all())
+    except IntegrityError as error:
+        # Another request was faster; else the user model wants more than a name.
+        others = find_users([claim])
+        if len(others) != 1:
+            why = "the user model wants more than a name, or has one much like it"
+            raise _cannot_create(claim, why) from error
+        return choose_user([claim], others)
+    logger.info("user %s created by the rule of %s", user.pk, claim.authority)
+    return user
+
+
+def _cannot_create(claim: Claim, why: str) -> Refusal:
+    return Refusal(Reason.UNMAPPED, f"{claim}: the user cannot be created: {why}")

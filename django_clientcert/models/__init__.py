@@ -1,0 +1,32 @@
+"""The tables: who a certificate is, which CAs answer for names, what is revoked."""
+
+from __future__ import annotations
+
+from . import derived  # noqa: F401 - connects its receivers
+from .authorities import AuthorityCertificate, CertificateAuthority
+from .fields import KEY_BYTES, KeyField, name_key, serial_key
+from .mappings import CertificateMapping, CertificateMappingQuerySet
+from .revocations import (
+    Revocation,
+    RevocationList,
+    RevocationQuerySet,
+    RevokedSerial,
+)
+from .seen import SeenCertificate, SeenCertificateQuerySet
+
+__all__ = [
+    "KEY_BYTES",
+    "AuthorityCertificate",
+    "CertificateAuthority",
+    "CertificateMapping",
+    "CertificateMappingQuerySet",
+    "KeyField",
+    "Revocation",
+    "RevocationList",
+    "RevocationQuerySet",
+    "RevokedSerial",
+    "SeenCertificate",
+    "SeenCertificateQuerySet",
+    "name_key",
+    "serial_key",
+]

@@ -1,0 +1,275 @@
+"""What is revoked: by the lists of CAs, and by an administrator here and now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models, router, transaction
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible, visible_once
+from django_clientcert.exceptions import CertificateParseError
+from django_clientcert.revocation import Entry, ListInfo, read_reason
+from django_clientcert.validators import validate_no_private_key
+
+from .authorities import CertificateAuthority
+from .fields import KeyField, serial_key
+
+MAX_SUBJECT = 1000
+
+
+class RevocationList(models.Model):
+    """A list that a CA has signed (CRL, RFC 5280, 5), as it was imported.
+
+    Made by ``list_import.import_list()``, which has checked it; never edited.
+    """
+
+    authority = models.ForeignKey(
+        CertificateAuthority,
+        on_delete=models.CASCADE,
+        related_name="revocation_lists",
+        verbose_name=_("authority"),
+    )
+    # ListInfo as JSON: what decisions rest on. The columns below show parts of it.
+    info = models.TextField(editable=False)
+    fingerprint = models.CharField(
+        _("SHA-256 fingerprint"), max_length=64, editable=False
+    )
+    issuer = models.TextField(_("issuer"), editable=False)
+    number = models.CharField(_("number"), max_length=50, blank=True, editable=False)
+    is_delta = models.BooleanField(_("delta list"), default=False, editable=False)
+    this_update = models.DateTimeField(_("issued"), editable=False)
+    next_update = models.DateTimeField(
+        _("next one due"), null=True, blank=True, editable=False
+    )
+    entry_count = models.PositiveIntegerField(_("entries"), editable=False)
+    source = models.CharField(_("source"), max_length=500, blank=True, editable=False)
+    imported_at = models.DateTimeField(_("imported"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("revocation list")
+        verbose_name_plural = _("revocation lists")
+        ordering = ("-imported_at", "-pk")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["authority", "fingerprint"], name="clientcert_list_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.list_info().label()}, {visible_once(self.issuer, 80)}"
+
+    def save(self, **kwargs: Any) -> None:
+        """Save, and with it what the authority remembers (``derived``)."""
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            super().save(**kwargs)
+
+    @classmethod
+    def of(
+        cls,
+        authority: CertificateAuthority,
+        info: ListInfo,
+        *,
+        issuer: str,
+        source: str = "",
+    ) -> RevocationList:
+        """Return the row for a list, not saved."""
+        return cls(
+            authority=authority,
+            info=json.dumps(info.to_json()),
+            fingerprint=info.fingerprint,
+            issuer=issuer,
+            number="" if info.number is None else str(info.number),
+            is_delta=info.is_delta,
+            this_update=info.this_update,
+            next_update=info.next_update,
+            entry_count=info.entry_count,
+            source=source[:500],
+        )
+
+    def list_info(self) -> ListInfo:
+        """Return what has to be known of the list besides its entries."""
+        return ListInfo.from_json(json.loads(self.info))
+
+
+class RevokedSerial(models.Model):
+    """One entry of a list: a serial number that its CA has revoked."""
+
+    list = models.ForeignKey(
+        RevocationList, on_delete=models.CASCADE, related_name="entries"
+    )
+    serial = KeyField(_("serial number"))
+    reason = models.SmallIntegerField(_("reason"), null=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True)
+
+    class Meta:
+        verbose_name = _("revoked serial number")
+        verbose_name_plural = _("revoked serial numbers")
+        indexes = (models.Index(fields=["serial"], name="clientcert_revoked_serial"),)
+
+    def __str__(self) -> str:
+        return f"{self.serial.hex()} ({self.list_id})"
+
+    def entry(self, serial_number: int) -> Entry:
+        """Return what the list says of *serial_number*, which this row is about."""
+        return Entry(
+            serial_number,
+            read_reason(self.reason),
+            self.revoked_at,
+        )
+
+
+class RevocationQuerySet(models.QuerySet["Revocation"]):
+    """Queries on revocations."""
+
+    def matching(
+        self, public_keys: Iterable[bytes], serials: Iterable[bytes]
+    ) -> RevocationQuerySet:
+        """Return those of one of the keys or serial numbers, by index.
+
+        A serial number is one issuer's: see ``Revocation.is_of()``.
+        """
+        return self.filter(
+            models.Q(public_key__in=list(public_keys))
+            | models.Q(serial__in=list(serials))
+        ).order_by()
+
+
+class Revocation(models.Model):
+    """A certificate, or all that an authority issued in a time, revoked here and now.
+
+    It beats every mapping and rule. A certificate is named by its public key and by
+    the issuer's key with the serial number, whichever are known, never by its
+    fingerprint: an ECDSA signature can be written in two ways, so the same
+    certificate has several of those.
+    """
+
+    class RevocationReasonChoice(models.IntegerChoices):
+        UNSPECIFIED = 0, _("not specified")
+        KEY_COMPROMISE = 1, _("the private key was compromised")
+        CA_COMPROMISE = 2, _("the CA was compromised")
+        AFFILIATION_CHANGED = 3, _("the holder has left or changed")
+        SUPERSEDED = 4, _("replaced by another certificate")
+        CESSATION_OF_OPERATION = 5, _("no longer needed")
+        CERTIFICATE_HOLD = 6, _("on hold")
+        PRIVILEGE_WITHDRAWN = 9, _("privilege withdrawn")
+
+    authority = models.ForeignKey(
+        CertificateAuthority,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="revocations",
+        verbose_name=_("authority"),
+    )
+    public_key = KeyField(_("public key"), null=True, editable=False)
+    issuer_key = KeyField(_("issuer’s key"), null=True, editable=False)
+    serial = KeyField(_("serial number"), null=True, editable=False)
+    issued_from = models.DateTimeField(
+        _("issued from"), null=True, blank=True, editable=False
+    )
+    issued_until = models.DateTimeField(
+        _("issued until"), null=True, blank=True, editable=False
+    )
+    # What is shown of the certificate, if there was one
+    certificate = models.BinaryField(_("certificate"), null=True, editable=False)
+    description = models.TextField(_("what"), editable=False)
+    reason = models.SmallIntegerField(
+        _("reason"), choices=RevocationReasonChoice.choices, default=0
+    )
+    note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
+    revoked_at = models.DateTimeField(_("revoked at"), auto_now_add=True)
+    revoked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+        verbose_name=_("revoked by"),
+    )
+
+    objects = RevocationQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("revocation")
+        verbose_name_plural = _("revocations")
+        ordering = ("-revoked_at", "-pk")
+        indexes = (
+            models.Index(fields=["public_key"], name="clientcert_revoked_key"),
+            models.Index(fields=["serial"], name="clientcert_revocation_serial"),
+        )
+
+    def __str__(self) -> str:
+        return visible(self.description, 120)
+
+    def save(self, **kwargs: Any) -> None:
+        """Save, and with it what the authorities remember (``derived``)."""
+        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=using):
+            super().save(**kwargs)
+
+    def clean(self) -> None:
+        """Refuse a revocation that could not revoke anything.
+
+        Raises:
+            ValidationError: nothing is named, or half of it.
+        """
+        super().clean()
+        period = (self.issued_from, self.issued_until)
+        if self.public_key is None and self.serial is None and None in period:
+            raise ValidationError(
+                _("Say what to revoke: a certificate, a serial number or a time."),
+                code="nothing",
+            )
+        if self.serial is not None and self.issuer_key is None:
+            raise ValidationError(
+                _("A serial number is one issuer’s: say whose."), code="issuer"
+            )
+        if self.issued_from is not None and self.authority_id is None:
+            raise ValidationError(
+                {"authority": _("Choose the authority that issued them.")},
+                code="authority_required",
+            )
+        if None not in period and self.issued_from > self.issued_until:  # type: ignore[operator]
+            raise ValidationError(
+                _("The end of the time is before its beginning."), code="dates"
+            )
+
+    @property
+    def is_period(self) -> bool:
+        """Whether it is about all that was issued in a time."""
+        return self.issued_from is not None
+
+    def name_certificate(
+        self, certificate: ClientCertificate, issuer: ClientCertificate | None
+    ) -> None:
+        """Set what names *certificate*: its key and, if *issuer* is known, its serial.
+
+        Raises:
+            CertificateParseError: neither can be read.
+        """
+        self.public_key = certificate.public_key_bytes
+        if issuer is not None:
+            self.issuer_key = issuer.public_key_bytes
+            self.serial = serial_key(certificate.serial_number)
+        self.certificate = certificate.der
+        try:
+            shown = certificate.subject.rfc4514() or certificate.fingerprint
+        except CertificateParseError:
+            shown = certificate.fingerprint
+        self.description = shown[:MAX_SUBJECT]
+
+    def client_certificate(self) -> ClientCertificate | None:
+        """Return the certificate, if it was at hand."""
+        return (
+            None
+            if self.certificate is None
+            else ClientCertificate(bytes(self.certificate))
+        )
