@@ -141,6 +141,8 @@ def _explain_mariadb(sql: str, parameters: list[Any]) -> list[Access]:
         # "index" is all of the index, from one end to the other
         Access(row["table"], None if row["type"] == "index" else row["key"])
         for row in _execute(f"EXPLAIN {sql}", parameters)
+        # A part that no row can fit has no table, and the whole is none.
+        if row["table"] is not None and not row["table"].startswith("<")
     ]
 
 

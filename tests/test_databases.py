@@ -30,6 +30,7 @@ from django_clientcert.models import (
     Revocation,
     RevocationList,
     RevokedSerial,
+    SeenCertificate,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 
@@ -161,8 +162,10 @@ def make_users() -> list[Any]:
     return list(User.objects.filter(username__startswith="user"))
 
 
-def revoke_many(authority: CertificateAuthority, keys: list[bytes]) -> None:
-    """Make as many revocations of each kind, and certificates of authorities."""
+def revoke_many(
+    authority: CertificateAuthority, users: list[Any], keys: list[bytes]
+) -> None:
+    """Make as many rows of everything else that a request looks into."""
     now = timezone.now()
     crl = RevocationList.objects.bulk_create(
         [
@@ -176,6 +179,13 @@ def revoke_many(authority: CertificateAuthority, keys: list[bytes]) -> None:
     )
     Revocation.objects.bulk_create(
         (Revocation(public_key=key, issuer_key=key, serial=key[:20]) for key in keys),
+        batch_size=5000,
+    )
+    SeenCertificate.objects.bulk_create(
+        (
+            SeenCertificate(fingerprint=key, certificate=b"", user=user)
+            for key, user in zip(keys, users, strict=True)
+        ),
         batch_size=5000,
     )
     AuthorityCertificate.objects.bulk_create(
@@ -211,7 +221,7 @@ def many(db: None, ca: ThrowawayCA) -> list[bytes]:
         ),
         batch_size=5000,
     )
-    revoke_many(authorities[0], keys)
+    revoke_many(authorities[0], users, keys)
     if connection.vendor != "mysql":  # there it would end the test's transaction
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")

@@ -13,8 +13,12 @@ from django.db import connection
 from django.utils import timezone
 
 from django_clientcert.conf import conf
-from django_clientcert.evaluation import Decision, evaluate
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.evaluation import evaluate
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    SeenCertificate,
+)
 from django_clientcert.presented import Presented
 from django_clientcert.testing import (
     SERVER_AUTH,
@@ -22,46 +26,15 @@ from django_clientcert.testing import (
     ThrowawayCA,
     encode_escaped_pem,
     make_name,
-    proxy_headers,
     self_signed,
 )
 
+from .deciding import decide, map_to
 from .queries import assert_only_hashes, captured, dropped
 
 pytestmark = pytest.mark.django_db
 
 SECOND = dt.timedelta(seconds=1)
-
-
-def through_proxy(der: bytes, verdict: str = "SUCCESS") -> Presented:
-    """Return what the trusted proxy presents for *der*."""
-    headers = proxy_headers(der, verdict=verdict)
-    return Presented(
-        conf.CLIENTCERT_PROXY,
-        value=headers["ssl-client-cert"],
-        verdict=headers["ssl-client-verify"],
-        subject_dn=headers.get("ssl-client-subject-dn"),
-        issuer_dn=headers.get("ssl-client-issuer-dn"),
-        peer="10.1.2.3",
-    )
-
-
-def decide(
-    certificate: IssuedCertificate | bytes,
-    *,
-    host: str = "testserver",
-    at: dt.datetime | None = None,
-) -> Decision:
-    """Return the decision on a certificate that the proxy forwards."""
-    der = certificate if isinstance(certificate, bytes) else certificate.der
-    return evaluate(through_proxy(der), host=host, at=at)
-
-
-def map_to(user: Any, kind: str, value: str, **fields: Any) -> CertificateMapping:
-    """Return a new mapping."""
-    return CertificateMapping.objects.create(
-        user=user, kind=kind, value=value, **fields
-    )
 
 
 @pytest.fixture(params=[True, False], ids=["proxy_verifies", "app_verifies"])
@@ -511,7 +484,7 @@ def test_n56_a_database_that_fails_denies(
     ask: Any, alice_cert: Any, mapping: Any
 ) -> None:
     """The table is gone: a decision, not an error."""
-    with dropped(CertificateMapping):
+    with dropped(SeenCertificate, CertificateMapping):
         answer = ask("/open/", alice_cert.der)
         assert answer.json()["reason"] == "trust_unavailable"
         assert ask("/ledger/", alice_cert.der).status_code == 403

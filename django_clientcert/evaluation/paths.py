@@ -173,6 +173,10 @@ def check_lists(
             )
     if len(path.certificates) > 1:
         _check_own(leaf, path.certificates[1], found, state)
+    if policy is RevocationPolicy.OFF:
+        return f"{authority}: lists are not looked at"
+    if policy is RevocationPolicy.IF_LOADED and not state.lists:
+        return f"{authority}: no list is loaded"
     statuses = check_path(
         path,
         list(state.lists.values()),
@@ -181,8 +185,6 @@ def check_lists(
         policy=policy,
         signers=get_validator(authority),
     )
-    if policy is RevocationPolicy.OFF:
-        return f"{authority}: lists are not looked at"
     known = sum(one.outcome is Outcome.GOOD for one in statuses)
     return f"{authority}: lists clear {known} of {len(statuses)} certificates"
 
