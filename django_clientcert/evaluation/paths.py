@@ -66,7 +66,7 @@ def get_validator(authority: CertificateAuthority) -> PathValidator:
         raise unavailable(authority, error) from error
 
 
-def unavailable(authority: CertificateAuthority, error: Exception) -> Refusal:
+def unavailable(authority: CertificateAuthority, error: object) -> Refusal:
     """Return the refusal for what an authority holds and cannot be used; logs it."""
     logger.error("the authority %s cannot be used: %s", authority.pk, error)
     return Refusal(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, router, transaction
 from django.db.models import Q
 from django.http.request import validate_host
@@ -16,6 +16,7 @@ from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
 from django_clientcert.exceptions import Reason, Refusal
 from django_clientcert.models import CertificateAuthority
+from django_clientcert.models.rules import check_user_field
 from django_clientcert.rules import RuleIdentity, read_identity
 
 from .paths import unavailable
@@ -75,12 +76,13 @@ def find_users(claims: Sequence[Claim]) -> list[Any]:
     """
     condition = Q()
     for claim in claims:
+        try:
+            check_user_field(claim.field)
+        except ValidationError as error:
+            raise unavailable(claim.authority, error.messages[0]) from error
         condition |= Q(**{claim.field: claim.value})
     users: Any = get_user_model()._default_manager
-    try:
-        rows = list(users.filter(condition)[:_MAX_USERS])
-    except (FieldError, ValueError, TypeError) as error:
-        raise unavailable(claims[0].authority, error) from error
+    rows = users.filter(condition)[:_MAX_USERS]
     return [user for user in rows if any(_names(one, user) for one in claims)]
 
 

@@ -1,0 +1,44 @@
+"""Decisions on certificates that the trusted proxy forwards, without a request."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django_clientcert.conf import conf
+from django_clientcert.evaluation import Decision, evaluate
+from django_clientcert.models import CertificateMapping
+from django_clientcert.presented import Presented
+from django_clientcert.testing import IssuedCertificate, proxy_headers
+
+
+def through_proxy(der: bytes, verdict: str = "SUCCESS") -> Presented:
+    """Return what the trusted proxy presents for *der*."""
+    headers = proxy_headers(der, verdict=verdict)
+    return Presented(
+        conf.CLIENTCERT_PROXY,
+        value=headers["ssl-client-cert"],
+        verdict=headers["ssl-client-verify"],
+        subject_dn=headers.get("ssl-client-subject-dn"),
+        issuer_dn=headers.get("ssl-client-issuer-dn"),
+        peer="10.1.2.3",
+    )
+
+
+def decide(
+    certificate: IssuedCertificate | bytes,
+    *,
+    host: str = "testserver",
+    at: dt.datetime | None = None,
+    create_users: bool = False,
+) -> Decision:
+    """Return the decision on a certificate that the proxy forwards."""
+    der = certificate if isinstance(certificate, bytes) else certificate.der
+    return evaluate(through_proxy(der), host=host, at=at, create_users=create_users)
+
+
+def map_to(user: Any, kind: str, value: str, **fields: Any) -> CertificateMapping:
+    """Return a new mapping."""
+    return CertificateMapping.objects.create(
+        user=user, kind=kind, value=value, **fields
+    )
