@@ -1,0 +1,383 @@
+"""``clientcert revoke``: lock a certificate out, at once and for good."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from django_clientcert.bundles import choose_end_entity
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
+from django_clientcert.exceptions import BundleError, CertificateParseError
+from django_clientcert.identities import Kind, find_identities
+from django_clientcert.management.arguments import Moment, last_moment, moment
+from django_clientcert.management.files import (
+    read_certificate_file,
+    refuse_private_keys,
+    show_name,
+)
+from django_clientcert.management.lookups import find_authority
+from django_clientcert.management.text import list_some, one_line, show_moment
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    Revocation,
+    SeenCertificate,
+)
+from django_clientcert.revocation import RevocationReason
+from django_clientcert.revoking import (
+    certificate_of,
+    revoke_certificate,
+    revoke_period,
+    revoke_public_key,
+    revoke_serial,
+)
+
+if TYPE_CHECKING:
+    from django_clientcert.management.commands.clientcert import Command
+
+REASONS = {
+    RevocationReason(number).rfc_name: number
+    for number in Revocation.RevocationReasonChoice.values
+}
+_HEX = re.compile(r"-?[0-9a-f]{1,128}\Z")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the arguments."""
+    parser = subparsers.add_parser(
+        "revoke",
+        help="revoke a certificate, or all that an authority issued in a time",
+        description=(
+            "Revoke a certificate here and now: by its public key, and by its issuer's\n"
+            "key and serial number where a stored authority issued it. A revocation\n"
+            "beats every mapping and rule, from the next request on."
+        ),
+        epilog=(
+            "Examples:\n"
+            "  manage.py clientcert revoke stolen.crt --reason keyCompromise\n"
+            "  manage.py clientcert revoke --mapping 17\n"
+            "  manage.py clientcert revoke --authority Partners --serial 1ead85\n"
+            "  manage.py clientcert revoke --authority Partners \\\n"
+            "    --issued-from 2026-03-01 --issued-until 2026-03-14\n"
+            "  manage.py clientcert revoke --undo 3\n"
+            "\n"
+            "Exit status: 0 revoked, now or before; 1 refused; 2 wrong usage."
+        ),
+    )
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="PEM, DER or PKCS#7; a chain is fine; - reads standard input",
+    )
+    parser.add_argument(
+        "--mapping",
+        metavar="ID",
+        help="the certificate of this mapping, or the last one that it let in",
+    )
+    parser.add_argument(
+        "--authority",
+        metavar="NAME",
+        help="the authority that issued it: with --serial or --issued-from",
+    )
+    parser.add_argument("--serial", metavar="HEX", help="the serial number, in hex")
+    parser.add_argument(
+        "--issuer",
+        metavar="DN",
+        help="which CA of the authority, where it has several",
+    )
+    parser.add_argument(
+        "--issued-from",
+        type=moment,
+        metavar="DATE",
+        help="revoke all that the authority issued from this moment (ISO 8601) …",
+    )
+    parser.add_argument(
+        "--issued-until",
+        type=last_moment,
+        metavar="DATE",
+        help="… to this one, or to the end of this day",
+    )
+    parser.add_argument(
+        "--reason",
+        choices=list(REASONS),
+        default="unspecified",
+        metavar="REASON",
+        help="RFC 5280's word for why: %(choices)s (default: %(default)s)",
+    )
+    parser.add_argument("--note", default="", metavar="TEXT", help="a note to keep")
+    parser.add_argument(
+        "--no-input",
+        action="store_true",
+        help="do not ask before all of a time is revoked",
+    )
+    parser.add_argument("--undo", metavar="ID", help="take a revocation back")
+    parser.add_argument("--list", action="store_true", help="list the revocations")
+    parser.add_argument(
+        "--json", action="store_true", help="with --list: one JSON object, for programs"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(command: Command, options: dict[str, Any]) -> None:
+    """Do the one thing that the options ask for.
+
+    Raises:
+        CommandError: it cannot be done, or they ask for none or several.
+    """
+    refuse_private_keys(
+        note=options["note"], authority=options["authority"], issuer=options["issuer"]
+    )
+    wanted = {
+        "FILE": options["file"] is not None,
+        "--mapping": options["mapping"] is not None,
+        "--serial": options["serial"] is not None,
+        "--issued-from": options["issued_from"] is not None,
+        "--undo": options["undo"] is not None,
+        "--list": options["list"],
+    }
+    if sum(wanted.values()) != 1:
+        raise CommandError(
+            f"Give one of {', '.join(wanted)}: what to revoke, or what else to do.",
+            returncode=2,
+        )
+    what = next(name for name, given in wanted.items() if given)
+    try:
+        _RUNS[what](command, options)
+    except ValidationError as error:
+        raise CommandError(" ".join(map(one_line, error.messages))) from error
+
+
+def _revoke_file(command: Command, options: dict[str, Any]) -> None:
+    try:
+        certificate = choose_end_entity(read_certificate_file(options["file"]))
+    except BundleError as error:
+        raise CommandError(f"{show_name(options['file'])}: {error}") from error
+    _revoke_certificate(command, certificate, options)
+
+
+def _revoke_mapping(command: Command, options: dict[str, Any]) -> None:
+    mapping = _find(CertificateMapping, options["mapping"], "mapping")
+    certificate = certificate_of(mapping)
+    if certificate is not None:
+        _revoke_certificate(command, certificate, options)
+    elif mapping.kind == Kind.PUBLIC_KEY.value:
+        before = Revocation.objects.count()
+        revocation = revoke_public_key(bytes(mapping.key), **_common(options))
+        _report(command, revocation, before)
+        _print_effect(command, [mapping.key])
+    else:
+        raise CommandError(
+            f"Mapping {mapping.pk} has no certificate, and none was seen: what is to "
+            "be revoked is not known. Give the certificate in a file, its --serial "
+            "with --authority, or disable the mapping in the admin."
+        )
+
+
+def _revoke_certificate(
+    command: Command, certificate: ClientCertificate, options: dict[str, Any]
+) -> None:
+    before = Revocation.objects.count()
+    revocation = revoke_certificate(certificate, **_common(options))
+    _report(command, revocation, before)
+    if revocation.serial is None:
+        command.warn(
+            "no stored authority issued it, so its serial number could not be revoked; "
+            "its public key was, which is enough for this certificate."
+        )
+    _print_effect(command, [one.key for one in find_identities(certificate).found])
+
+
+def _revoke_serial(command: Command, options: dict[str, Any]) -> None:
+    authority = _authority(options, "--serial")
+    digits = options["serial"].replace(":", "").replace(" ", "").lower()
+    if not _HEX.match(digits):
+        raise CommandError(
+            "--serial is a number in hex, such as 1ead85 or 1E:AD:85.", returncode=2
+        )
+    before = Revocation.objects.count()
+    revocation = revoke_serial(
+        authority, int(digits, 16), issuer=options["issuer"] or "", **_common(options)
+    )
+    _report(command, revocation, before)
+
+
+def _revoke_period(command: Command, options: dict[str, Any]) -> None:
+    authority = _authority(options, "--issued-from")
+    if options["issued_until"] is None:
+        raise CommandError("--issued-from needs --issued-until.", returncode=2)
+    begin: Moment = options["issued_from"]
+    until: Moment = options["issued_until"]
+    end = min(until.at, timezone.now() + dt.timedelta(days=36500))
+    mappings, seen = _count_issued(authority, begin.at, end)
+    command.say(
+        f"All that {authority} issued from {show_moment(begin.at)} to "
+        f"{show_moment(end)}: as far as their certificates are known, {mappings} "
+        f"mappings and {seen} certificates that were let in lately."
+    )
+    if not options["no_input"] and sys.stdin.isatty():
+        answer = input("Type “yes” to revoke them: ")
+        if answer.strip().lower() != "yes":
+            raise CommandError("Nothing was revoked.")
+    before = Revocation.objects.count()
+    _report(
+        command,
+        revoke_period(authority, begin.at, end, **_common(options)),
+        before,
+    )
+
+
+def _count_issued(
+    authority: CertificateAuthority, begin: dt.datetime, end: dt.datetime
+) -> tuple[int, int]:
+    """Return how many mappings and certificates seen were issued in a time."""
+
+    def hit(certificate: ClientCertificate | None) -> bool:
+        if certificate is None:
+            return False
+        try:
+            return begin <= certificate.not_before <= end and bool(
+                authority.validator().issuers_of(certificate)
+            )
+        except CertificateParseError:
+            return False
+
+    mappings = CertificateMapping.objects.exclude(certificate=None).iterator()
+    seen = SeenCertificate.objects.iterator()
+    return (
+        sum(hit(one.client_certificate()) for one in mappings),
+        sum(hit(one.client_certificate()) for one in seen),
+    )
+
+
+def _authority(options: dict[str, Any], option: str) -> CertificateAuthority:
+    if options["authority"] is None:
+        raise CommandError(
+            f"{option} needs --authority: a serial number or a time is one CA's.",
+            returncode=2,
+        )
+    return find_authority(options["authority"])
+
+
+def _common(options: dict[str, Any]) -> dict[str, Any]:
+    return {"reason": REASONS[options["reason"]], "note": options["note"]}
+
+
+def _report(command: Command, revocation: Revocation, before: int) -> None:
+    """Say what was revoked, and by what it will be recognised."""
+    new = Revocation.objects.count() > before
+    command.say(
+        f"{'Revoked' if new else 'Revoked already'}: {one_line(revocation.description)}"
+    )
+    keys = [
+        ("public key", revocation.public_key and revocation.public_key.hex()),
+        ("serial number", revocation.serial and revocation.serial.hex()),
+        ("of the CA", revocation.authority and str(revocation.authority)),
+    ]
+    command.say(f"  {'revocation':<14} {revocation.pk}")
+    for name, value in keys:
+        if value:
+            command.say(f"  {name:<14} {value}")
+    command.say(
+        f"  {'reason':<14} "
+        f"{RevocationReason(revocation.reason).rfc_name}, {revocation.note or 'no note'}"
+    )
+    command.say(
+        f"  {'taken back by':<14} manage.py clientcert revoke --undo {revocation.pk}"
+    )
+
+
+def _print_effect(command: Command, keys: list[bytes]) -> None:
+    """Say whose mappings match the certificate and let it in no more."""
+    rows = CertificateMapping.objects.matching(keys).order_by("pk")[:50]
+    names = [
+        f"mapping {one.pk} ({one.kind}) of {visible(one.user.get_username())}"
+        for one in rows
+    ]
+    command.say(
+        f"  {'no more through':<14} "
+        + (list_some(names) or "any mapping or rule; no mapping matches it now")
+    )
+
+
+def _undo(command: Command, options: dict[str, Any]) -> None:
+    revocation = _find(Revocation, options["undo"], "revocation")
+    number, what = revocation.pk, one_line(revocation.description)
+    revocation.delete()
+    command.say(f"Taken back: revocation {number} of {what}.")
+
+
+def _list(command: Command, options: dict[str, Any]) -> None:
+    """Print the revocations, as text or as one JSON object.
+
+    The object has one key, ``revocations``: a list of objects with ``id``, ``what``,
+    ``public_key``, ``issuer_key``, ``serial`` (hex, or null), ``authority``,
+    ``issued_from``, ``issued_until``, ``reason``, ``note``, ``revoked_at``,
+    ``revoked_by``.
+    """
+    rows = Revocation.objects.select_related("authority", "revoked_by").order_by("pk")
+    found = [_describe(one) for one in rows.iterator()]
+    if options["json"]:
+        command.say(json.dumps({"revocations": found}, indent=2))
+        return
+    for one in found:
+        command.say(
+            f"{one['id']}: {one['what']}, {one['reason']}, {one['revoked_at'][:10]}"
+            + (f", {one['note']}" if one["note"] else "")
+        )
+    if not found:
+        command.say("No revocations.")
+
+
+def _describe(revocation: Revocation) -> dict[str, Any]:
+    def digits(key: bytes | None) -> str | None:
+        return None if key is None else key.hex()
+
+    def iso(at: dt.datetime | None) -> str | None:
+        return None if at is None else at.isoformat()
+
+    by = revocation.revoked_by
+    return {
+        "id": revocation.pk,
+        "what": one_line(revocation.description),
+        "public_key": digits(revocation.public_key),
+        "issuer_key": digits(revocation.issuer_key),
+        "serial": digits(revocation.serial),
+        "authority": revocation.authority and str(revocation.authority),
+        "issued_from": iso(revocation.issued_from),
+        "issued_until": iso(revocation.issued_until),
+        "reason": RevocationReason(revocation.reason).rfc_name,
+        "note": one_line(revocation.note),
+        "revoked_at": iso(revocation.revoked_at),
+        "revoked_by": None if by is None else visible(str(by.get_username())),
+    }
+
+
+def _find(model: Any, number: str, what: str) -> Any:
+    """Return the row with a primary key that was typed.
+
+    Raises:
+        CommandError: there is none.
+    """
+    try:
+        return model.objects.get(pk=model._meta.pk.to_python(number))
+    except (model.DoesNotExist, ValidationError, OverflowError) as error:
+        raise CommandError(f"There is no {what} {visible(number, 40)}.") from error
+
+
+_RUNS = {
+    "FILE": _revoke_file,
+    "--mapping": _revoke_mapping,
+    "--serial": _revoke_serial,
+    "--issued-from": _revoke_period,
+    "--undo": _undo,
+    "--list": _list,
+}
