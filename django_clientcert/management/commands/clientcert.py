@@ -10,10 +10,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from django_clientcert.management.arguments import HelpFormatter, SubcommandParser
-from django_clientcert.management.subcommands import authority, explain, revoke, trust
+from django_clientcert.management.subcommands import (
+    authority,
+    expiring,
+    explain,
+    revoke,
+    trust,
+)
 from django_clientcert.management.text import encodable, one_line
 
-SUBCOMMANDS = (trust, authority, revoke, explain)
+SUBCOMMANDS = (trust, authority, revoke, expiring, explain)
 
 Run = Callable[["Command", dict[str, Any]], None]
 

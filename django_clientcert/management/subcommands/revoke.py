@@ -56,9 +56,9 @@ def add_parser(subparsers: Any) -> None:
         "revoke",
         help="revoke a certificate, or all that an authority issued in a time",
         description=(
-            "Revoke a certificate here and now: by its public key, and by its issuer's\n"
-            "key and serial number where a stored authority issued it. A revocation\n"
-            "beats every mapping and rule, from the next request on."
+            "Revoke a certificate here and now: by its public key, and by its\n"
+            "issuer's key and serial number where a stored authority issued it. A\n"
+            "revocation beats every mapping and rule, from the next request on."
         ),
         epilog=(
             "Examples:\n"
@@ -170,9 +170,9 @@ def _revoke_mapping(command: Command, options: dict[str, Any]) -> None:
     if certificate is not None:
         _revoke_certificate(command, certificate, options)
     elif mapping.kind == Kind.PUBLIC_KEY.value:
-        before = Revocation.objects.count()
+        began = timezone.now()
         revocation = revoke_public_key(bytes(mapping.key), **_common(options))
-        _report(command, revocation, before)
+        _report(command, revocation, began)
         _print_effect(command, [mapping.key])
     else:
         raise CommandError(
@@ -185,9 +185,9 @@ def _revoke_mapping(command: Command, options: dict[str, Any]) -> None:
 def _revoke_certificate(
     command: Command, certificate: ClientCertificate, options: dict[str, Any]
 ) -> None:
-    before = Revocation.objects.count()
+    began = timezone.now()
     revocation = revoke_certificate(certificate, **_common(options))
-    _report(command, revocation, before)
+    _report(command, revocation, began)
     if revocation.serial is None:
         command.warn(
             "no stored authority issued it, so its serial number could not be revoked; "
@@ -203,11 +203,11 @@ def _revoke_serial(command: Command, options: dict[str, Any]) -> None:
         raise CommandError(
             "--serial is a number in hex, such as 1ead85 or 1E:AD:85.", returncode=2
         )
-    before = Revocation.objects.count()
+    began = timezone.now()
     revocation = revoke_serial(
         authority, int(digits, 16), issuer=options["issuer"] or "", **_common(options)
     )
-    _report(command, revocation, before)
+    _report(command, revocation, began)
 
 
 def _revoke_period(command: Command, options: dict[str, Any]) -> None:
@@ -223,16 +223,20 @@ def _revoke_period(command: Command, options: dict[str, Any]) -> None:
         f"{show_moment(end)}: as far as their certificates are known, {mappings} "
         f"mappings and {seen} certificates that were let in lately."
     )
-    if not options["no_input"] and sys.stdin.isatty():
+    if not options["no_input"] and _somebody_is_there():
         answer = input("Type “yes” to revoke them: ")
         if answer.strip().lower() != "yes":
             raise CommandError("Nothing was revoked.")
-    before = Revocation.objects.count()
+    began = timezone.now()
     _report(
         command,
         revoke_period(authority, begin.at, end, **_common(options)),
-        before,
+        began,
     )
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _count_issued(
@@ -271,9 +275,9 @@ def _common(options: dict[str, Any]) -> dict[str, Any]:
     return {"reason": REASONS[options["reason"]], "note": options["note"]}
 
 
-def _report(command: Command, revocation: Revocation, before: int) -> None:
+def _report(command: Command, revocation: Revocation, began: dt.datetime) -> None:
     """Say what was revoked, and by what it will be recognised."""
-    new = Revocation.objects.count() > before
+    new = revocation.revoked_at >= began
     command.say(
         f"{'Revoked' if new else 'Revoked already'}: {one_line(revocation.description)}"
     )
@@ -286,13 +290,11 @@ def _report(command: Command, revocation: Revocation, before: int) -> None:
     for name, value in keys:
         if value:
             command.say(f"  {name:<14} {value}")
-    command.say(
-        f"  {'reason':<14} "
-        f"{RevocationReason(revocation.reason).rfc_name}, {revocation.note or 'no note'}"
-    )
-    command.say(
-        f"  {'taken back by':<14} manage.py clientcert revoke --undo {revocation.pk}"
-    )
+    reason = RevocationReason(revocation.reason).rfc_name
+    note = one_line(revocation.note) or "no note"
+    undo = f"manage.py clientcert revoke --undo {revocation.pk}"
+    command.say(f"  {'reason':<14} {reason}, {note}")
+    command.say(f"  {'taken back by':<14} {undo}")
 
 
 def _print_effect(command: Command, keys: list[bytes]) -> None:
