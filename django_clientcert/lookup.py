@@ -15,7 +15,7 @@ with its user and authority, most of them NULL in the other parts, and a few mor
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -108,6 +108,15 @@ class Found:
     revocations: list[RevocationHit] = field(default_factory=list)
     entries: list[EntryHit] = field(default_factory=list)
     last_seen_at: dt.datetime | None = None
+
+    def leave_out(self, authorities: Collection[Any]) -> None:
+        """Forget the authorities with these keys, and the mappings that name them."""
+        self.authorities = [
+            one for one in self.authorities if one.pk not in authorities
+        ]
+        self.mappings = [
+            one for one in self.mappings if one.authority_id not in authorities
+        ]
 
 
 class _Part(NamedTuple):

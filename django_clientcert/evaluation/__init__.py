@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
 from .gates import GATES, check_gates
-from .run import STEPS, CanAuthenticate, aevaluate, evaluate, is_active, prove
+from .run import STEPS, Adapt, CanAuthenticate, aevaluate, evaluate, is_active, prove
 
 __all__ = [
     "GATES",
@@ -19,6 +19,7 @@ __all__ = [
     "PASSED",
     "REFUSED",
     "STEPS",
+    "Adapt",
     "CanAuthenticate",
     "Decision",
     "Step",

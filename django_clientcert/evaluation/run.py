@@ -47,6 +47,8 @@ from .rules import Claim, choose_user, create_user, find_users, new_user, read_c
 logger = logging.getLogger("django_clientcert.evaluation")
 
 CanAuthenticate = Callable[[Any], bool]
+# Changes what was found before anything is decided: for questions, not for requests
+Adapt = Callable[[Found], None]
 # Yields what has to be called, and is sent what that returned
 _Steps = Generator[Callable[[], Any], Any, None]
 
@@ -158,7 +160,11 @@ class _Run:
         return self.certificate
 
     def decide(
-        self, *, can_authenticate: CanAuthenticate, create_users: bool
+        self,
+        *,
+        can_authenticate: CanAuthenticate,
+        create_users: bool,
+        adapt: Adapt | None = None,
     ) -> _Steps:
         """Take all steps; yields what has to be read."""
         if not self.prove() or (keys := self.prepare()) is None:
@@ -168,6 +174,8 @@ class _Run:
         except DatabaseError as error:
             self.database_failed("match", error)
             return
+        if adapt is not None:
+            adapt(found)
         self.last_seen_at = found.last_seen_at
         certificate = self.proven
         if not self.step(
@@ -496,17 +504,21 @@ def evaluate(
     at: dt.datetime | None = None,
     can_authenticate: CanAuthenticate = is_active,
     create_users: bool = False,
+    adapt: Adapt | None = None,
 ) -> Decision:
     """Return the decision on what *presented* says.
 
     *host* is the request's host name in lower case without a port, *at* an aware
     moment (default: now). One query where there is something to look up, and a
     second where a rule names the user. Without *create_users*, a user whom a rule
-    would create is only described: not saved, without a primary key. Whatever is
-    presented, the answer is a decision.
+    would create is only described: not saved, without a primary key. *adapt* may
+    change what was found: a question of the kind “what if”. Whatever is presented,
+    the answer is a decision.
     """
     run = _Run(presented, host, at or timezone.now())
-    steps = run.decide(can_authenticate=can_authenticate, create_users=create_users)
+    steps = run.decide(
+        can_authenticate=can_authenticate, create_users=create_users, adapt=adapt
+    )
     call = next(steps, None)
     while call is not None:
         try:

@@ -16,10 +16,11 @@ from django_clientcert.management.subcommands import (
     explain,
     revoke,
     trust,
+    what_if,
 )
 from django_clientcert.management.text import encodable, one_line
 
-SUBCOMMANDS = (trust, authority, revoke, expiring, explain)
+SUBCOMMANDS = (trust, authority, revoke, explain, what_if, expiring)
 
 Run = Callable[["Command", dict[str, Any]], None]
 

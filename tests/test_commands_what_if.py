@@ -1,0 +1,156 @@
+"""``clientcert what-if``: the same decisions, on another day or without a CA."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.testing import IssuedCertificate, ThrowawayCA
+
+from .commands import clientcert
+from .conftest import Wsgi
+from .deciding import map_to
+from .queries import captured
+
+pytestmark = pytest.mark.django_db
+
+NOW = dt.datetime.now(dt.timezone.utc)
+DAY = dt.timedelta(days=1)
+
+
+@pytest.fixture
+def everybody(
+    ask: Wsgi,
+    alice: Any,
+    bob: Any,
+    authority: Any,
+    ca: ThrowawayCA,
+    alice_cert: IssuedCertificate,
+) -> dict[str, CertificateMapping]:
+    """A pin with a certificate, a name that was seen, one that was not, and others."""
+    short = ca.issue("short", not_after=NOW + 5 * DAY)
+    rows = {
+        "pin": map_to(
+            alice, "fingerprint", alice_cert.fingerprint, certificate=alice_cert.der
+        ),
+        "seen": map_to(bob, "subject", "CN=short", authority=authority),
+        "unseen": map_to(bob, "subject", "CN=unseen", authority=authority),
+        "typed": map_to(bob, "fingerprint", "ab" * 32),
+        "ending": map_to(bob, "fingerprint", "cd" * 32, valid_until=NOW + 10 * DAY),
+        "disabled": map_to(
+            bob, "subject", "CN=x", authority=authority, state="disabled"
+        ),
+        "refused": map_to(
+            bob,
+            "public_key",
+            "ef" * 32,
+            certificate=ca.issue("x").der,
+            authority=authority,
+        ),
+    }
+    assert ask("/ledger/", short.der).status_code == 200
+    return rows
+
+
+def told(*arguments: str) -> dict[str, Any]:
+    """Return the answer, as JSON."""
+    answer: dict[str, Any] = clientcert("what-if", *arguments, "--json").data
+    return answer
+
+
+def ids(rows: list[dict[str, Any]]) -> set[tuple[str, Any]]:
+    """Return what they are about."""
+    return {(one["what"], one["id"]) for one in rows}
+
+
+def test_without_an_authority(everybody: Any) -> None:
+    """Its names are locked out, and the certificates seen; pins are not."""
+    (seen,) = everybody["seen"].seen_certificates.all()
+    answer = told("--without-authority", "Test CA")
+    assert ids(answer["locked_out"]) == {
+        ("mapping", everybody["unseen"].pk),
+        ("seen_certificate", seen.pk),
+    }
+    assert ids(answer["unknown"]) == {
+        ("mapping", everybody["typed"].pk),
+        ("mapping", everybody["ending"].pk),
+    }
+    by_what = {one["what"]: one for one in answer["locked_out"]}
+    assert by_what["seen_certificate"]["reason"] == "unmapped"
+    assert by_what["seen_certificate"]["user"] == "bob"
+    assert answer["without_authorities"] == ["Test CA"]
+    assert answer["examined"] == 6
+
+
+def test_at_another_time(everybody: Any) -> None:
+    """What will have expired or ended by then, for whatever reason."""
+    (seen,) = everybody["seen"].seen_certificates.all()
+    answer = told("--at", (NOW + 20 * DAY).isoformat())
+    assert ids(answer["locked_out"]) == {
+        ("mapping", everybody["ending"].pk),
+        ("seen_certificate", seen.pk),
+    }
+    reasons = {one["what"]: one["reason"] for one in answer["locked_out"]}
+    assert reasons["seen_certificate"] == "expired"
+
+
+def test_a_rule_is_looked_at_too(
+    ask: Wsgi, alice: Any, authority: Any, alice_cert: IssuedCertificate
+) -> None:
+    """There is no mapping then: only what was seen can tell."""
+    authority.rule_identity = "common_name"
+    authority.save()
+    assert ask("/ledger/", alice_cert.der).status_code == 200
+    answer = told("--without-authority", "Test CA")
+    (row,) = answer["locked_out"]
+    assert (row["what"], row["user"]) == ("seen_certificate", "alice")
+
+
+def test_another_authority_that_answers_too_keeps_the_door_open(
+    ask: Wsgi, alice: Any, authority: Any, ca: ThrowawayCA, alice_cert: Any
+) -> None:
+    """A rollover that is prepared well locks out nobody."""
+    authority.rule_identity = "common_name"
+    authority.save()
+    new = CertificateAuthority.objects.create(
+        name="New", bundle=ca.pem, rule_identity="common_name"
+    )
+    assert ask("/ledger/", alice_cert.der).status_code == 200
+    outcome = clientcert("what-if", "--without-authority", "Test CA")
+    assert outcome.status == 0
+    assert outcome.out.startswith("Of 1, nobody would be locked out at ")
+    assert told("--without-authority", "Test CA")["locked_out"] == []
+    both = told("--without-authority", "Test CA", "--without-authority", new.name)
+    assert len(both["locked_out"]) == 1
+
+
+def test_as_a_table(everybody: Any) -> None:
+    """With status 1, and how many."""
+    outcome = clientcert("what-if", "--without-authority", "Test CA")
+    assert outcome.status == 1
+    assert outcome.error.startswith("2 of 6 would be locked out at ")
+    lines = outcome.out.splitlines()
+    assert lines[0] == "Would be locked out:"
+    assert "Cannot be told:" in lines
+    assert "its authority would be gone" in outcome.out
+    assert "unmapped: no mapping matches" in outcome.out
+
+
+def test_nothing_is_changed(everybody: Any) -> None:
+    """Not a single statement that writes."""
+    with captured() as queries:
+        clientcert("what-if", "--without-authority", "Test CA", "--at", "2027-01-01")
+    assert {one.sql.split()[0] for one in queries} == {"SELECT"}
+
+
+def test_there_has_to_be_a_question(authority: Any) -> None:
+    """And an authority of that name."""
+    outcome = clientcert("what-if")
+    assert outcome.status == 2
+    assert "--without-authority" in outcome.error
+    outcome = clientcert("what-if", "--without-authority", "Nobody")
+    assert outcome.status == 1
+    assert "There are: Test CA" in outcome.error
