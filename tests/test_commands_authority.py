@@ -150,6 +150,10 @@ def test_list_json(
         "mappings": 1,
         "usable": True,
         "error": None,
+        "revocation_policy": "if_loaded",
+        "list_urls": [],
+        "revocation_lists": [],
+        "rule": None,
     }
     assert certificate["fingerprint"] == ca.fingerprint
     assert certificate["subject"] == "CN=Test Root CA"
@@ -183,4 +187,4 @@ def test_names_from_outside_stay_on_their_line(tmp_path: Path) -> None:
     assert len(outcome.out.splitlines()) == 2
     listed = clientcert("authority", "list").out
     assert "\u202e" not in listed
-    assert len(listed.splitlines()) == 2
+    assert len(listed.splitlines()) == 3

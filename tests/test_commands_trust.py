@@ -467,3 +467,108 @@ def test_unusable_settings_do_not_stop_it(settings: Any, file: str, alice: Any) 
     assert outcome.status == 0
     assert CertificateMapping.objects.exists()
     assert "no certificate is accepted yet: CLIENTCERT_PROXY" in outcome.err
+
+
+# --- renewals --------------------------------------------------------------------
+
+
+def test_a_successor_is_mapped_and_the_old_one_retires(
+    tmp_path: Path, authority: Any, alice: Any, ca: ThrowawayCA
+) -> None:
+    """One action: nobody is locked out in between."""
+    first, second = ca.issue("alice"), ca.issue("alice")
+    trust(write(tmp_path, first))
+    old = CertificateMapping.objects.get()
+    outcome = clientcert(
+        *["trust", write(tmp_path, second), "--successor-of", str(old.pk)],
+        *["--retire-on", "2999-01-31"],
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    new = CertificateMapping.objects.latest("pk")
+    assert (new.user, new.kind, new.value) == (
+        alice,
+        "fingerprint",
+        second.fingerprint,
+    )
+    assert outcome.out.startswith("Mapped to alice.")
+    assert (
+        f"Mapping {old.pk} retires: it lets nobody in from 2999-02-01 00:00:00 UTC on."
+        in outcome.out
+    )
+    old.refresh_from_db()
+    assert (old.state, old.valid_until) == (
+        "retiring",
+        dt.datetime(2999, 2, 1, tzinfo=UTC),
+    )
+    third = ca.issue("alice")
+    outcome = clientcert(
+        *["trust", write(tmp_path, third), "--successor-of", str(new.pk)],
+        *["--retire-on", "2999-01-31", "--valid-from", "2998-01-01"],
+    )
+    assert outcome.status == 0
+    assert "mapping_not_yet_valid" in outcome.err
+    assert CertificateMapping.objects.latest("pk").state == "scheduled"
+
+
+def test_a_successor_is_recognised(
+    tmp_path: Path, authority: Any, alice: Any, ca: ThrowawayCA
+) -> None:
+    """Where it was mapped like any other."""
+    trust(write(tmp_path, ca.issue("alice")))
+    old = CertificateMapping.objects.get()
+    second = write(tmp_path, ca.issue("alice"))
+    outcome = trust(second)
+    assert f"successor of mapping {old.pk} (alice)" in outcome.out
+    assert "successor" not in trust(second).out  # mapped already
+    CertificateMapping.objects.update(state="disabled")
+    assert "successor" not in trust(write(tmp_path, ca.issue("alice"))).out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "text"),
+    [
+        (["--successor-of", "1"], 2, "go together"),
+        (["--retire-on", "2999-01-01"], 2, "go together"),
+        (
+            ["--successor-of", "1", "--retire-on", "2999-01-01", "--note", "x"],
+            2,
+            "note",
+        ),
+        (["--successor-of", "999", "--retire-on", "2999-01-01"], 1, "no mapping 999"),
+        ([], 2, "--user"),
+    ],
+)
+def test_half_a_renewal_is_refused(
+    file: str, alice: Any, arguments: list[str], status: int, text: str
+) -> None:
+    """With what is missing."""
+    outcome = clientcert("trust", file, *arguments)
+    assert outcome.status == status
+    assert text in outcome.error
+    assert not CertificateMapping.objects.exists()
+
+
+def test_what_is_no_successor_is_refused(
+    tmp_path: Path, authority: Any, alice: Any, ca: ThrowawayCA
+) -> None:
+    """And the old mapping stays as it is."""
+    trust(write(tmp_path, ca.issue("alice")))
+    old = CertificateMapping.objects.get()
+    outcome = clientcert(
+        *["trust", write(tmp_path, ca.issue("bob")), "--successor-of", str(old.pk)],
+        *["--retire-on", "2999-01-31"],
+    )
+    assert outcome.status == 1
+    assert "does not renew" in outcome.error
+    assert CertificateMapping.objects.get().state == "active"
+
+
+def test_a_mapping_can_be_scheduled(file: str, alice: Any) -> None:
+    """From a day on; the same again with another day has no effect, and says so."""
+    outcome = trust(file, "--valid-from", "2999-01-01")
+    assert outcome.status == 0
+    mapping = CertificateMapping.objects.get()
+    assert mapping.state == "scheduled"
+    assert mapping.valid_from == dt.datetime(2999, 1, 1, tzinfo=UTC)
+    assert "mapping_not_yet_valid" in outcome.err
+    assert "--valid-from had no effect" in trust(file, "--valid-from", "2999-01-02").err

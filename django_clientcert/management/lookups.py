@@ -48,6 +48,18 @@ def find_user(name: str) -> Any:
         ) from error
 
 
+def find_row(model: Any, number: str, what: str) -> Any:
+    """Return the row with a primary key that was typed.
+
+    Raises:
+        CommandError: there is none.
+    """
+    try:
+        return model.objects.get(pk=model._meta.pk.to_python(number))
+    except (model.DoesNotExist, ValidationError, OverflowError) as error:
+        raise CommandError(f"There is no {what} {visible(number, 40)}.") from error
+
+
 def choose_authority(
     certificate: ClientCertificate, kind: Kind, name: str | None
 ) -> CertificateAuthority | None:

@@ -104,6 +104,14 @@ class CertificateAuthority(IdentityRuleFields):
             self.validator()
         except ClientCertError as error:
             raise ValidationError({"bundle": str(error)}, code="bundle") from error
+        self.clean_list_urls()
+
+    def clean_list_urls(self) -> None:
+        """Refuse what is no web address.
+
+        Raises:
+            ValidationError: says which one.
+        """
         self.list_urls = normalise_urls(self.list_urls, "list_urls")
 
     def certificates(self) -> tuple[ClientCertificate, ...]:

@@ -9,10 +9,18 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.escaping import visible
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.rules import Rule, RuleIdentity, check_pattern
+from django_clientcert.rules import (
+    PRESETS,
+    PatternError,
+    Rule,
+    RuleIdentity,
+    check_pattern,
+)
 from django_clientcert.validators import normalise_hosts, validate_no_private_key
 
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,31}\Z")
@@ -122,6 +130,10 @@ class IdentityRuleFields(models.Model):
             ValidationError: with the field and what to write instead.
         """
         super().clean()
+        self.clean_rule()
+
+    def clean_rule(self) -> None:
+        """See clean(); the rule only."""
         self.rule_hosts = normalise_hosts(self.rule_hosts, "rule_hosts")
         for name in ("rule_policies", "rule_extended_key_usages"):
             setattr(self, name, _normalise_oids(getattr(self, name), name))
@@ -129,6 +141,7 @@ class IdentityRuleFields(models.Model):
             return
         try:
             check_pattern(self.rule_pattern, RuleIdentity(self.rule_identity))
+            _refuse_placeholder(self.rule_pattern)
         except ClientCertError as error:
             raise ValidationError(
                 {"rule_pattern": str(error)}, code="pattern"
@@ -159,6 +172,36 @@ class IdentityRuleFields(models.Model):
             tuple(self.rule_policies.split()),
             tuple(self.rule_extended_key_usages.split()),
         )
+
+
+def describe_rule(authority: IdentityRuleFields) -> str:
+    """Return the rule of *authority* in one sentence, safe to show."""
+    if not authority.rule_identity:
+        return gettext("no rule")
+    pattern = authority.rule_pattern
+    parts = [
+        gettext("the certificate’s %(identity)s is the user’s %(field)s")
+        % {
+            "identity": visible(authority.get_rule_identity_display()),
+            "field": visible(authority.user_field),
+        }
+    ]
+    for text, value in (
+        (gettext("where it fits “%(value)s”"), pattern),
+        (gettext("for %(value)s"), authority.rule_hosts),
+        (gettext("with one of the policies %(value)s"), authority.rule_policies),
+        (
+            gettext("with the extended key usages %(value)s"),
+            authority.rule_extended_key_usages,
+        ),
+    ):
+        if value:
+            parts.append(text % {"value": visible(", ".join(value.split()), 200)})
+    if authority.rule_creates_users:
+        parts.append(gettext("missing users are created"))
+    if authority.rule_allows_privileged:
+        parts.append(gettext("staff and superusers too"))
+    return "; ".join(parts)
 
 
 def check_user_field(name: str) -> None:
@@ -201,6 +244,19 @@ def is_unique_user_field(name: str) -> bool:
     except FieldDoesNotExist:
         return False
     return bool(field.unique)
+
+
+def _refuse_placeholder(pattern: str) -> None:
+    """Refuse the domain of the SPIFFE preset, which is nobody's (RFC 2606).
+
+    Raises:
+        PatternError: it is still there.
+    """
+    if pattern == PRESETS["spiffe"]["rule_pattern"]:
+        raise PatternError(
+            "Write your own trust domain instead of example.org: "
+            "spiffe://corp.example/*"
+        )
 
 
 def _normalise_oids(text: str, field: str) -> str:

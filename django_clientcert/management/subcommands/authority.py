@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -18,13 +19,18 @@ from django_clientcert.management.files import (
     read_certificate_file,
     refuse_private_keys,
 )
+from django_clientcert.management.lookups import find_authority
 from django_clientcert.management.text import (
     describe_certificate,
     one_line,
+    show_iso,
     show_validity,
 )
 from django_clientcert.models import CertificateAuthority
+from django_clientcert.models.rules import describe_rule
 from django_clientcert.verification import PROFILES
+
+from . import authority_rule
 
 if TYPE_CHECKING:
     from django_clientcert.management.commands.clientcert import Command
@@ -67,12 +73,36 @@ def add_parser(subparsers: Any) -> None:
         help="private: what company CAs issue (default); strict: certificates must "
         "state their usages and an alternative name",
     )
+    _add_list_options(add)
     add.add_argument(
         "--replace",
         action="store_true",
         help="replace the certificates of the authority, if there is one of that name",
     )
     add.set_defaults(run=run_add)
+    setting = actions.add_parser(
+        "set",
+        help="change what an authority asks of revocation lists",
+        description=(
+            "Change what an authority asks of revocation lists, and where they are\n"
+            "fetched from. What is not given stays as it is."
+        ),
+        epilog=(
+            "Example:\n"
+            "  manage.py clientcert authority set Partners \\\n"
+            "    --revocation-policy required \\\n"
+            "    --list-url http://crl.partner.example/issuing.crl\n"
+            "\n"
+            "Exit status: 0 changed, 1 refused, 2 wrong usage."
+        ),
+    )
+    setting.add_argument("name", metavar="NAME", help="the authority")
+    _add_list_options(setting)
+    setting.add_argument(
+        "--no-list-urls", action="store_true", help="forget all addresses of lists"
+    )
+    setting.set_defaults(run=run_set)
+    authority_rule.add_parser(actions)
     listing = actions.add_parser(
         "list",
         help="list the authorities",
@@ -83,6 +113,58 @@ def add_parser(subparsers: Any) -> None:
         "--json", action="store_true", help="one JSON object, for programs"
     )
     listing.set_defaults(run=run_list)
+
+
+def _add_list_options(parser: Any) -> None:
+    parser.add_argument(
+        "--revocation-policy",
+        choices=CertificateAuthority.Policy.values,
+        metavar="POLICY",
+        help="off: lists are not looked at; if_loaded: what they list is refused "
+        "(default); required: refuse unless a current list clears the certificate",
+    )
+    parser.add_argument(
+        "--list-url",
+        action="append",
+        default=[],
+        dest="list_urls",
+        metavar="URL",
+        help="where crl fetch gets a revocation list, http or https; may be repeated",
+    )
+
+
+def _set_list_options(authority: CertificateAuthority, options: dict[str, Any]) -> None:
+    if options["revocation_policy"] is not None:
+        authority.revocation_policy = options["revocation_policy"]
+    if options["list_urls"]:
+        authority.list_urls = "\n".join(options["list_urls"])
+
+
+def run_set(command: Command, options: dict[str, Any]) -> None:
+    """Change an authority's policy and addresses.
+
+    Raises:
+        CommandError: there is no such authority, or nothing that can be set.
+    """
+    refuse_private_keys(list_url=" ".join(options["list_urls"]))
+    if not (
+        options["revocation_policy"] or options["list_urls"] or options["no_list_urls"]
+    ):
+        raise CommandError(
+            "Give --revocation-policy, --list-url or --no-list-urls.", returncode=2
+        )
+    authority = find_authority(options["name"])
+    if options["no_list_urls"]:
+        authority.list_urls = ""
+    _set_list_options(authority, options)
+    try:
+        authority.clean_list_urls()
+    except ValidationError as error:
+        raise CommandError(" ".join(map(one_line, error.messages))) from error
+    authority.save(update_fields=["revocation_policy", "list_urls"])
+    command.say(f"Changed: authority “{authority}”.")
+    for line in _list_lines(_describe_lists(authority)):
+        command.say(f"  {line}")
 
 
 def run_add(command: Command, options: dict[str, Any]) -> None:
@@ -104,6 +186,7 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
         authority.bundle = to_pem(certificates)
         if options["profile"] is not None:
             authority.profile = options["profile"]
+        _set_list_options(authority, options)
         try:
             authority.full_clean()
         except ValidationError as error:
@@ -124,7 +207,9 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
     ``name``, ``profile``, ``mappings`` (how many), ``usable``, ``error`` (why not,
     or null) and ``certificates``, each as ``describe_certificate()`` has it, with
     ``anchor``, whether paths may end there; its ``problems`` also say what the
-    verifier cannot do with it.
+    verifier cannot do with it. ``revocation_policy``, ``list_urls`` and
+    ``revocation_lists`` (``label``, ``expires_at``, ``stale``, ``entries``) say what
+    it asks of lists, and ``rule`` is its identity rule in a sentence, or null.
     """
     found = [
         _describe(authority)
@@ -144,6 +229,10 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
             command.say(f"  CANNOT BE USED: {one['error']}")
         for each in one["certificates"]:
             _print_certificate(command, "-", each)
+        for line in _list_lines(one):
+            command.say(f"  {line}")
+        if one["rule"] is not None:
+            command.say(f"  rule: {one['rule']}")
     if not found:
         command.say(
             "No authorities. Add one: manage.py clientcert authority add BUNDLE "
@@ -167,7 +256,42 @@ def _describe(authority: CertificateAuthority) -> dict[str, Any]:
         "usable": error is None,
         "error": error,
         "certificates": certificates,
+        **_describe_lists(authority),
+        "rule": describe_rule(authority) if authority.rule_identity else None,
     }
+
+
+def _describe_lists(authority: CertificateAuthority) -> dict[str, Any]:
+    now = timezone.now()
+    lists = []
+    for row in authority.revocation_lists.all():
+        end = row.list_info().expires()
+        lists.append(
+            {
+                "label": one_line(str(row)),
+                "expires_at": end.isoformat(),
+                "stale": end < now,
+                "entries": row.entry_count,
+            }
+        )
+    return {
+        "revocation_policy": authority.revocation_policy,
+        "list_urls": authority.list_urls.split(),
+        "revocation_lists": lists,
+    }
+
+
+def _list_lines(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield what an authority asks of lists, and those that it has."""
+    yield f"revocation lists: {facts['revocation_policy']}"
+    for url in facts["list_urls"]:
+        yield f"  from {one_line(url)}"
+    for one in facts["revocation_lists"]:
+        state = "STALE since" if one["stale"] else "good until"
+        yield (
+            f"  {one['label']}, {one['entries']} entries, {state} "
+            f"{show_iso(one['expires_at'])}"
+        )
 
 
 def _describe_certificates(authority: CertificateAuthority) -> list[dict[str, Any]]:

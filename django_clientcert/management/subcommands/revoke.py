@@ -23,7 +23,7 @@ from django_clientcert.management.files import (
     refuse_private_keys,
     show_name,
 )
-from django_clientcert.management.lookups import find_authority
+from django_clientcert.management.lookups import find_authority, find_row
 from django_clientcert.management.text import list_some, one_line, show_moment
 from django_clientcert.models import (
     CertificateAuthority,
@@ -165,7 +165,7 @@ def _revoke_file(command: Command, options: dict[str, Any]) -> None:
 
 
 def _revoke_mapping(command: Command, options: dict[str, Any]) -> None:
-    mapping = _find(CertificateMapping, options["mapping"], "mapping")
+    mapping = find_row(CertificateMapping, options["mapping"], "mapping")
     certificate = certificate_of(mapping)
     if certificate is not None:
         _revoke_certificate(command, certificate, options)
@@ -311,7 +311,7 @@ def _print_effect(command: Command, keys: list[bytes]) -> None:
 
 
 def _undo(command: Command, options: dict[str, Any]) -> None:
-    revocation = _find(Revocation, options["undo"], "revocation")
+    revocation = find_row(Revocation, options["undo"], "revocation")
     number, what = revocation.pk, one_line(revocation.description)
     revocation.delete()
     command.say(f"Taken back: revocation {number} of {what}.")
@@ -361,18 +361,6 @@ def _describe(revocation: Revocation) -> dict[str, Any]:
         "revoked_at": iso(revocation.revoked_at),
         "revoked_by": None if by is None else visible(str(by.get_username())),
     }
-
-
-def _find(model: Any, number: str, what: str) -> Any:
-    """Return the row with a primary key that was typed.
-
-    Raises:
-        CommandError: there is none.
-    """
-    try:
-        return model.objects.get(pk=model._meta.pk.to_python(number))
-    except (model.DoesNotExist, ValidationError, OverflowError) as error:
-        raise CommandError(f"There is no {what} {visible(number, 40)}.") from error
 
 
 _RUNS = {

@@ -21,16 +21,21 @@ from django_clientcert.identities import (
     parse_identity,
     san_identities,
 )
-from django_clientcert.management.arguments import last_moment
+from django_clientcert.management.arguments import last_moment, moment
 from django_clientcert.management.files import (
     read_certificate_file,
     refuse_private_keys,
     show_name,
 )
-from django_clientcert.management.lookups import choose_authority, find_user
+from django_clientcert.management.lookups import (
+    choose_authority,
+    find_row,
+    find_user,
+)
 from django_clientcert.management.text import (
     describe_certificate,
     list_some,
+    one_line,
     show_moment,
     show_validity,
     show_value,
@@ -38,6 +43,7 @@ from django_clientcert.management.text import (
 from django_clientcert.models import CertificateMapping
 from django_clientcert.presented import Presented
 from django_clientcert.reasons import explain
+from django_clientcert.renewals import find_predecessors, renew
 
 if TYPE_CHECKING:
     from django_clientcert.management.commands.clientcert import Command
@@ -60,6 +66,8 @@ def add_parser(subparsers: Any) -> None:
             "  manage.py clientcert trust partner.crt --user partner\n"
             "  manage.py clientcert trust - --user partner --kind public_key < p.crt\n"
             "  manage.py clientcert trust alice.crt --user alice --kind san_email\n"
+            "  manage.py clientcert trust new.crt --successor-of 17 \\\n"
+            "    --retire-on 2027-01-31\n"
             "\n"
             "Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage."
         ),
@@ -71,7 +79,6 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--user",
-        required=True,
         metavar="NAME",
         help="the user's name, whatever field of the user model that is",
     )
@@ -104,11 +111,29 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--note", default="", metavar="TEXT", help="a note to keep")
     parser.add_argument(
+        "--valid-from",
+        type=moment,
+        metavar="DATE",
+        help="accept it from this moment on only: the mapping is scheduled",
+    )
+    parser.add_argument(
         "--valid-until",
         type=last_moment,
         metavar="DATE",
         help="no longer accept it after this day, or from this moment (ISO 8601; UTC "
         "where it names no zone)",
+    )
+    parser.add_argument(
+        "--successor-of",
+        metavar="ID",
+        help="the certificate renews that of this mapping, which retires on "
+        "--retire-on; kind, user, authority and hosts are taken from there",
+    )
+    parser.add_argument(
+        "--retire-on",
+        type=last_moment,
+        metavar="DATE",
+        help="with --successor-of: the last day of the old mapping",
     )
     parser.set_defaults(run=run)
 
@@ -119,6 +144,13 @@ def run(command: Command, options: dict[str, Any]) -> None:
     Raises:
         CommandError: whatever is in the way, with what to type instead.
     """
+    if options["successor_of"] is not None or options["retire_on"] is not None:
+        _renew(command, options)
+        return
+    if options["user"] is None:
+        raise CommandError(
+            "Give --user, or --successor-of where it renews a mapping.", returncode=2
+        )
     kind = Kind(options["kind"])
     refuse_private_keys(
         user=options["user"],
@@ -143,6 +175,9 @@ def run(command: Command, options: dict[str, Any]) -> None:
         valid_until=None if until is None else until.at,
         certificate=certificate.der,
     )
+    if options["valid_from"] is not None:
+        mapping.state = CertificateMapping.State.SCHEDULED
+        mapping.valid_from = options["valid_from"].at
     with transaction.atomic(using=router.db_for_write(CertificateMapping)):
         existing = _find_existing(mapping)
         if existing is None:
@@ -154,6 +189,61 @@ def run(command: Command, options: dict[str, Any]) -> None:
         _warn_about_differences(command, existing, mapping, options)
     _print_mapping(command, existing or mapping, certificate)
     _try(command, existing or mapping, certificate)
+    if existing is None:
+        _mention_predecessors(command, mapping, certificate)
+
+
+def _renew(command: Command, options: dict[str, Any]) -> None:
+    """Map the certificate in the place of another one, which retires.
+
+    Raises:
+        CommandError: it does not renew that one, or half of the command is missing.
+    """
+    if options["successor_of"] is None or options["retire_on"] is None:
+        raise CommandError("--successor-of and --retire-on go together.", returncode=2)
+    given = [
+        name
+        for name in ("user", "value", "authority", "hosts", "note", "valid_until")
+        if options[name]
+    ]
+    if given:
+        raise CommandError(
+            f"--successor-of takes {', '.join(given)} from the old mapping: leave the "
+            "option out.",
+            returncode=2,
+        )
+    certificate = _read_certificate(options["file"])
+    old = find_row(CertificateMapping, options["successor_of"], "mapping")
+    begin = options["valid_from"]
+    try:
+        new = renew(
+            old,
+            certificate,
+            retire_on=options["retire_on"].at,
+            valid_from=None if begin is None else begin.at,
+        )
+    except ValidationError as error:
+        raise CommandError(" ".join(map(one_line, error.messages))) from error
+    command.say(f"Mapped to {visible(new.user.get_username())}.")
+    _print_mapping(command, new, certificate)
+    command.say(
+        f"Mapping {old.pk} retires: it lets nobody in from "
+        f"{show_moment(options['retire_on'].at)} on."
+    )
+    _try(command, new, certificate)
+
+
+def _mention_predecessors(
+    command: Command, mapping: CertificateMapping, certificate: ClientCertificate
+) -> None:
+    """Say whose renewal the certificate seems to be: that one can retire now."""
+    for old in find_predecessors(certificate):
+        if old.pk != mapping.pk and old.state == old.State.ACTIVE:
+            command.say(
+                f"The certificate is the successor of mapping {old.pk} "
+                f"({visible(old.user.get_username())}). Let that one retire in the "
+                "admin; next time, --successor-of does both at once."
+            )
 
 
 def _read_certificate(name: str) -> ClientCertificate:
@@ -240,6 +330,11 @@ def _warn_about_differences(
                 set(existing.hosts.split()) == set(wanted.hosts.lower().split()),
             ),
             ("--note", options["note"], existing.note == wanted.note),
+            (
+                "--valid-from",
+                options["valid_from"],
+                existing.valid_from == wanted.valid_from,
+            ),
             (
                 "--valid-until",
                 options["valid_until"],
