@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.db import OperationalError
 
+from django_clientcert.certificates import ClientCertificate
 from django_clientcert.evaluation import STEPS
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     CertificateMappingQuerySet,
+    RevocationQuerySet,
 )
 from django_clientcert.reasons import EXPLANATIONS
+from django_clientcert.revoking import revoke_certificate
 from django_clientcert.testing import (
     SERVER_AUTH,
     IssuedCertificate,
@@ -79,7 +83,7 @@ def test_file_that_would_be_accepted(
         assert step[0] == name
         assert step[1] == "passed" or step[1:] == ["not", "looked", "at"]
     assert ["fingerprint", alice_cert.fingerprint] in printed
-    assert ["mapping", f"{mapping.pk}:", "alice,", "active"] in printed
+    assert ["mapping", f"{mapping.pk}:", "alice,", "active,", "strong"] in printed
     assert ["san_upn", "alice@corp.example"] in printed
     assert ["no", "mapping"] in printed
 
@@ -423,6 +427,7 @@ def test_every_mapping_is_listed_with_its_authority(
             "kind": "subject",
             "value": "CN=alice",
             "authority": "Test CA",
+            "strong": False,
             "state": "retiring",
             "valid_from": "2020-01-01T00:00:00+00:00",
             "valid_until": "2099-01-01T00:00:00+00:00",
@@ -431,11 +436,14 @@ def test_every_mapping_is_listed_with_its_authority(
     ]
     text = explain_header(alice_cert).out
     assert (
-        f"mapping {named.pk}: bob, retiring, answered for by the authority Test CA, "
-        "from 2020-01-01 00:00:00 UTC, until 2099-01-01 00:00:00 UTC, for "
+        f"mapping {named.pk}: bob, retiring, names-based, answered for by the "
+        "authority Test CA, from 2020-01-01 00:00:00 UTC, until 2099-01-01 00:00:00 UTC, for "
         "api.example.com"
     ) in text
-    assert f"mapping {weak.pk}: bob, active, NO AUTHORITY answers for it" in text
+    assert (
+        f"mapping {weak.pk}: bob, active, names-based, NO AUTHORITY answers for it"
+        in text
+    )
 
 
 def test_mapping_of_another_kind_with_that_key_is_not_listed(
@@ -551,6 +559,7 @@ def test_database_that_fails_is_explained(
 
     monkeypatch.setattr("django_clientcert.evaluation.run.look_up", fail)
     monkeypatch.setattr(CertificateMappingQuerySet, "matching", fail)
+    monkeypatch.setattr(RevocationQuerySet, "matching", fail)
     outcome = explain_header(alice_cert, "--json")
     assert outcome.status == 1
     assert outcome.data["reason"] == "trust_unavailable"
@@ -569,7 +578,7 @@ def test_json_keys_are_stable(
     assert set(data) == {
         *("at", "host", "assumptions", "accepted", "reason", "meaning", "remedy"),
         *("detail", "user", "mapping", "certificate", "steps", "identities"),
-        "problems",
+        *("problems", "rule", "successor_of", "revocations"),
     }
     assert [step["name"] for step in data["steps"]] == list(STEPS)
     for step in data["steps"]:
@@ -583,3 +592,72 @@ def test_json_keys_are_stable(
     assert data["reason"] is data["meaning"] is data["remedy"] is None
     for identity in data["identities"]:
         assert set(identity) == {"kind", "value", "mappings"}
+
+
+# --- rules, renewals, revocations ------------------------------------------------
+
+
+def test_a_rule_is_explained(
+    alice: Any, authority: CertificateAuthority, alice_cert: IssuedCertificate
+) -> None:
+    """Which one, and what it compares; there is no mapping then."""
+    authority.rule_identity = "common_name"
+    authority.save()
+    outcome = explain_header(alice_cert, "--json")
+    assert outcome.status == 0
+    data = outcome.data
+    assert (data["user"], data["mapping"]) == ("alice", None)
+    assert data["rule"]["authority"] == "Test CA"
+    assert data["rule"]["creates_user"] is False
+    assert "common name" in data["rule"]["text"]
+    text = explain_header(alice_cert).out
+    assert "Verdict: would be accepted as alice, by the rule of Test CA" in text
+    assert "the rule of Test CA: username = common_name “alice”" in text
+
+
+def test_a_user_who_would_be_created_is_not(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Looking makes nobody."""
+    authority.rule_identity = "common_name"
+    authority.rule_creates_users = True
+    authority.save()
+    before = get_user_model().objects.count()
+    outcome = explain_header(ca.issue("carol"))
+    assert "would be accepted as carol, a new user, by the rule of" in outcome.out
+    assert get_user_model().objects.count() == before
+
+
+def test_a_successor_is_named(
+    alice: Any,
+    authority: CertificateAuthority,
+    ca: ThrowawayCA,
+    alice_cert: IssuedCertificate,
+) -> None:
+    """With the command that lets it take over."""
+    mapping = CertificateMapping.objects.create(
+        user=alice,
+        kind="fingerprint",
+        value=alice_cert.fingerprint,
+        certificate=alice_cert.der,
+    )
+    outcome = explain_header(ca.issue("alice"))
+    assert outcome.status == 1
+    assert f"It is the successor of mapping {mapping.pk}." in outcome.out
+    assert f"--successor-of {mapping.pk} --retire-on DATE" in outcome.out
+    data = explain_header(ca.issue("alice"), "--json").data
+    assert data["successor_of"] == [mapping.pk]
+    assert explain_header(ca.issue("bob"), "--json").data["successor_of"] == []
+
+
+def test_revocations_are_named(
+    authority: CertificateAuthority, alice_cert: IssuedCertificate
+) -> None:
+    """Also where the certificate is refused for another reason first."""
+    revocation = revoke_certificate(ClientCertificate(alice_cert.der))
+    outcome = explain_header(alice_cert, "--verdict", "NONE")
+    assert "proxy_verdict" in outcome.out
+    assert f"or of a serial number like its own: {revocation.pk}" in outcome.out
+    data = explain_header(alice_cert, "--json").data
+    assert (data["reason"], data["revocations"]) == ("revoked", [revocation.pk])
+    assert refused_step(data)["name"] == "revocation"

@@ -11,11 +11,14 @@ from django.db import DatabaseError
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
 from django_clientcert.evaluation import GATES, NOT_REACHED, REFUSED, STEPS, Decision
+from django_clientcert.exceptions import CertificateParseError, Reason
 from django_clientcert.identities import Identity, find_identities
-from django_clientcert.models import CertificateMapping
+from django_clientcert.models import CertificateMapping, Revocation, serial_key
+from django_clientcert.models.rules import describe_rule
 from django_clientcert.reasons import explain
+from django_clientcert.renewals import find_predecessors
 
-from .text import describe_certificate, one_line, show_iso, show_value
+from .text import describe_certificate, list_some, one_line, show_iso, show_value
 
 NOT_LOOKED_AT = "not_looked_at"
 
@@ -39,7 +42,12 @@ def make_report(
     - ``at`` (ISO 8601, UTC), ``host``, ``assumptions``: a list of sentences
     - ``accepted``; ``reason``, ``meaning``, ``remedy``: null where accepted;
       ``detail``
-    - ``user``: the name, ``mapping``: null unless accepted
+    - ``user``: the name, ``mapping``: null unless accepted, and where a rule let it in
+    - ``rule``: null unless a rule let it in; else ``authority``, the rule in a
+      sentence as ``text``, and ``creates_user``, whether a user would be created
+    - ``successor_of``: of an unmapped certificate, the mappings whose certificate it
+      seems to renew
+    - ``revocations``: those that name its public key or serial number, by their ids
     - ``certificate``: as ``describe_certificate()`` has it, null where it cannot be
       decoded
     - ``steps``: each with ``name``, ``outcome`` (``passed``, ``refused``,
@@ -49,7 +57,8 @@ def make_report(
     - ``problems``: why further identities could not be had
 
     A mapping has ``id``, ``user``, ``kind``, ``value``, ``authority`` (null for
-    none), ``state``, ``valid_from``, ``valid_until``, ``hosts``.
+    none), ``strong`` (false where its authority answers for a name), ``state``,
+    ``valid_from``, ``valid_until``, ``hosts``.
     """
     reason = decision.reason
     explanation = None if reason is None else explain(reason)
@@ -72,6 +81,9 @@ def make_report(
             if decision.accepted and decision.mapping is not None
             else None
         ),
+        "rule": _describe_rule(decision),
+        "successor_of": _successor_of(decision),
+        "revocations": _revocations(certificate),
         "certificate": None
         if certificate is None
         else describe_certificate(certificate),
@@ -97,6 +109,36 @@ def _describe_steps(decision: Decision, skipped: set[str]) -> Iterator[Report]:
             "reason": str(decision.reason) if refused else None,
             "detail": one_line(step.detail),
         }
+
+
+def _describe_rule(decision: Decision) -> Report | None:
+    authority = decision.rule_authority
+    if not decision.accepted or authority is None:
+        return None
+    return {
+        "authority": str(authority),
+        "text": describe_rule(authority),
+        "creates_user": decision.creates_user,
+    }
+
+
+def _successor_of(decision: Decision) -> list[Any]:
+    """Return the mappings whose certificate an unmapped one seems to renew."""
+    if decision.reason is not Reason.UNMAPPED or decision.certificate is None:
+        return []
+    return [one.pk for one in find_predecessors(decision.certificate)]
+
+
+def _revocations(certificate: ClientCertificate | None) -> list[Any]:
+    """Return the revocations of the public key, or of a serial number like it."""
+    if certificate is None:
+        return []
+    try:
+        keys = [certificate.public_key_bytes], [serial_key(certificate.serial_number)]
+        rows = Revocation.objects.matching(*keys).order_by("pk")
+        return list(rows.values_list("pk", flat=True))
+    except (CertificateParseError, DatabaseError):
+        return []  # the evaluation says so
 
 
 def _describe_identities(
@@ -144,6 +186,7 @@ def _describe_mapping(mapping: CertificateMapping) -> Report:
         "kind": mapping.kind,
         "value": show_value(mapping.kind, mapping.value),
         "authority": None if mapping.authority is None else str(mapping.authority),
+        "strong": mapping.is_strong,
         "state": mapping.state,
         "valid_from": _iso(mapping.valid_from),
         "valid_until": _iso(mapping.valid_until),
@@ -165,7 +208,13 @@ def _iso(moment: dt.datetime | None) -> str | None:
 def verdict_of(report: Report) -> str:
     """Return the outcome in one line."""
     if report["accepted"]:
-        mapping = report["mapping"]
+        mapping, rule = report["mapping"], report["rule"]
+        if rule is not None:
+            new = ", a new user" if rule["creates_user"] else ""
+            return (
+                f"would be accepted as {report['user']}{new}, by the rule of "
+                f"{rule['authority']}"
+            )
         return (
             f"would be accepted as {report['user']} through mapping {mapping['id']} "
             f"({mapping['kind']})"
@@ -183,6 +232,17 @@ def write_text(report: Report) -> Iterator[str]:
     yield from _identity_lines(report)
     yield ""
     yield f"Verdict: {verdict_of(report)}"
+    for number in report["successor_of"]:
+        yield f"  It is the successor of mapping {number}. To let it take over:"
+        yield (
+            "  manage.py clientcert trust FILE --successor-of "
+            f"{number} --retire-on DATE"
+        )
+    if report["revocations"]:
+        yield (
+            "  Revocations of its public key, or of a serial number like its own: "
+            f"{list_some(map(str, report['revocations']))}"
+        )
     if report["reason"] == "no_certificate":  # no step has said so
         yield from _reason_lines(report, indent="  ")
 
@@ -249,7 +309,11 @@ def _identity_lines(report: Report) -> Iterator[str]:
 
 
 def _mapping_line(mapping: Report) -> str:
-    parts = [f"mapping {mapping['id']}: {mapping['user']}", mapping["state"]]
+    parts = [
+        f"mapping {mapping['id']}: {mapping['user']}",
+        mapping["state"],
+        "strong" if mapping["strong"] else "names-based",
+    ]
     if mapping["authority"] is not None:
         parts.append(f"answered for by the authority {mapping['authority']}")
     elif mapping["kind"] not in ("fingerprint", "public_key"):
