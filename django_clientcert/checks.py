@@ -19,7 +19,11 @@ from django.contrib.auth.middleware import (
     RemoteUserMiddleware,
 )
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.core.exceptions import (
+    FieldDoesNotExist,
+    ImproperlyConfigured,
+    ValidationError,
+)
 from django.db import DatabaseError, router, transaction
 from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
@@ -31,6 +35,7 @@ from .escaping import visible_once
 from .exceptions import ClientCertError
 from .identities import Kind
 from .models import CertificateAuthority, CertificateMapping
+from .models.rules import is_unique_user_field
 from .proxies import INGRESS_NGINX, Proxy
 
 IDS = {
@@ -49,6 +54,9 @@ IDS = {
     "authority_unusable": "clientcert.E012",
     "anchor_expired": "clientcert.W020",
     "inactive_users": "clientcert.W021",
+    "rule_unusable": "clientcert.E014",
+    "rule_field_not_unique": "clientcert.W025",
+    "rule_allows_privileged": "clientcert.W026",
     # check --deploy
     "insecure_transport": "clientcert.W030",
     "every_host": "clientcert.W031",
@@ -384,6 +392,7 @@ def check_anchors_are_valid(
 
     def look(alias: str) -> Messages:
         now = timezone.now()
+        mappings = CertificateMapping.objects.using(alias)
         expired = []
         for authority in _authorities(alias):
             try:
@@ -394,7 +403,10 @@ def check_anchors_are_valid(
                 ]
             except ClientCertError:
                 continue  # check_authorities_are_usable() speaks of it
-            expired += [f"{_label(authority)}: {one}" for one in ended]
+            if ended:
+                count = mappings.filter(authority=authority).count()
+                listed = ", ".join(ended)
+                expired.append(f"{_label(authority)}, {count} mappings: {listed}")
         if not expired:
             return []
         return [
@@ -407,6 +419,69 @@ def check_anchors_are_valid(
         ]
 
     return _look_into(databases, look)
+
+
+@register(Tags.database)
+def check_rules_are_usable(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Messages:
+    """Can every identity rule be read, and does it say no more than it should?"""
+
+    def look(alias: str) -> Messages:
+        broken, shared, privileged = [], [], []
+        for authority in CertificateAuthority.objects.using(alias).exclude(
+            rule_identity=""
+        ):
+            try:
+                authority.clean_rule()
+                authority.rule()
+            except (ValidationError, ValueError) as error:
+                text = "; ".join(getattr(error, "messages", [str(error)]))
+                broken.append(f"{_label(authority)}: {visible_once(text)}")
+                continue
+            if not is_unique_user_field(authority.user_field):
+                shared.append(f"{_label(authority)}: {authority.user_field}")
+            if authority.rule_allows_privileged:
+                privileged.append(_label(authority))
+        return [
+            *_say(
+                Error,
+                "rule_unusable",
+                broken,
+                f"Identity rules that cannot be used, in the database “{alias}”: {{}} "
+                "Nobody is let in by them.",
+                "Set the rule anew: manage.py clientcert authority rule NAME.",
+            ),
+            *_say(
+                Warning,
+                "rule_field_not_unique",
+                shared,
+                "Identity rules that compare with a field of the user that is not "
+                f"unique, in the database “{alias}”: {{}}. Of two users with the same, "
+                "none is let in, and without an index a request reads all users.",
+                "Use a field with unique=True, or give this one an index.",
+            ),
+            *_say(
+                Warning,
+                "rule_allows_privileged",
+                privileged,
+                "Identity rules that may log in staff and superusers, in the database "
+                f"“{alias}”: {{}}. Whoever runs the CA can be every administrator.",
+                "Give administrators mappings of their own, and set the rule without "
+                "--allow-privileged.",
+            ),
+        ]
+
+    return _look_into(databases, look)
+
+
+def _say(
+    level: type[CheckMessage], name: str, found: Sequence[str], text: str, hint: str
+) -> Messages:
+    """Return one message about all that was found, if anything was."""
+    if not found:
+        return []
+    return [level(text.format(_list(found)), hint=hint, id=IDS[name])]  # type: ignore[call-arg]
 
 
 @register(Tags.database)

@@ -49,8 +49,8 @@ def client_cert_required(
     """Let only requests with an accepted client certificate into a view.
 
     Works bare and with arguments, on sync and async views. *authority* names the
-    certificate authorities of which one must have vouched for the certificate; a
-    pin without an authority is refused then.
+    certificate authorities of which one must have vouched for the certificate, by a
+    mapping or by its rule; a pin without an authority is refused then.
 
     Raises (in the view):
         PermissionDenied: no certificate, or a refused one.
@@ -112,8 +112,7 @@ def check_decision(decision: Decision, authorities: frozenset[str] | None) -> No
         )
     if authorities is None:
         return
-    mapping = decision.mapping
-    given = mapping.authority if mapping is not None else None
+    given = decision.authority
     if given is None or given.name not in authorities:
         logger.warning(
             "client certificate refused: reason=%s detail=the view asks for another "

@@ -138,8 +138,7 @@ def record_use(use: Use) -> None:
                 certificate,
                 user=use.decision.user,
                 mapping=mapping,
-                authority=use.decision.rule_authority
-                or (None if mapping is None else mapping.authority),
+                authority=use.decision.authority,
                 host=use.host,
                 size=conf.CLIENTCERT_SEEN_SIZE,
                 at=use.at,

@@ -552,6 +552,53 @@ def test_w020_anchor_that_has_expired(authority: CertificateAuthority) -> None:
     assert "Test CA" not in message.msg
 
 
+def test_w020_says_how_many_mappings_hang_on_it(alice: Any) -> None:
+    """They are what an administrator has to think of."""
+    old = ThrowawayCA.create(
+        "Old", not_before=NOW - dt.timedelta(9), not_after=NOW - dt.timedelta(1)
+    )
+    authority = CertificateAuthority.objects.create(name="Old CA", bundle=old.pem)
+    for value in ("CN=a", "CN=b"):
+        CertificateMapping.objects.create(
+            user=alice, kind="subject", value=value, authority=authority
+        )
+    assert ", 2 mappings: CN=Old ended on" in only(databases=["default"]).msg
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"rule_identity": "shoe_size"}, "shoe_size"),
+        ({"rule_pattern": "**"}, "exactly one"),
+        ({"rule_user_field": "no_such"}, "no text field"),
+        ({"rule_pattern": "spiffe://example.org/*"}, "trust domain"),
+    ],
+)
+def test_e014_a_rule_that_cannot_be_used(
+    authority: CertificateAuthority, fields: dict[str, str], words: str
+) -> None:
+    """Written past the forms, or for another user model."""
+    CertificateAuthority.objects.update(**{"rule_identity": "common_name", **fields})
+    message = only(databases=["default"])
+    assert message.id == "clientcert.E014"
+    assert words in message.msg
+    assert "“Test CA”" in message.msg
+
+
+def test_w025_and_w026_a_rule_that_may_surprise(
+    authority: CertificateAuthority,
+) -> None:
+    """A field that two users may share, and a rule for administrators."""
+    CertificateAuthority.objects.update(rule_identity="common_name")
+    assert found(databases=["default"]) == []
+    CertificateAuthority.objects.update(rule_user_field="email")
+    message = only(databases=["default"])
+    assert message.id == "clientcert.W025"
+    assert "email" in message.msg
+    CertificateAuthority.objects.update(rule_user_field="", rule_allows_privileged=True)
+    assert only(databases=["default"]).id == "clientcert.W026"
+
+
 def test_w021_mappings_of_inactive_users(
     alice: Any, mapping: CertificateMapping
 ) -> None:

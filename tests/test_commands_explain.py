@@ -437,8 +437,8 @@ def test_every_mapping_is_listed_with_its_authority(
     text = explain_header(alice_cert).out
     assert (
         f"mapping {named.pk}: bob, retiring, names-based, answered for by the "
-        "authority Test CA, from 2020-01-01 00:00:00 UTC, until 2099-01-01 00:00:00 UTC, for "
-        "api.example.com"
+        "authority Test CA, from 2020-01-01 00:00:00 UTC, until 2099-01-01 00:00:00 "
+        "UTC, for api.example.com"
     ) in text
     assert (
         f"mapping {weak.pk}: bob, active, names-based, NO AUTHORITY answers for it"

@@ -113,6 +113,15 @@ def test_every_identity_can_name_the_user(
     assert answer.json()["user"] == username
 
 
+def test_a_view_may_ask_for_the_rule_s_authority(
+    ask: Wsgi, rule: Any, alice: Any, alice_cert: IssuedCertificate
+) -> None:
+    """By its name, as for a mapping."""
+    assert ask("/partner/", alice_cert.der).status_code == 403
+    CertificateAuthority.objects.update(name="Partners")
+    assert ask("/partner/", alice_cert.der).status_code == 200
+
+
 def test_a_pattern_takes_a_part(authority: Any, alice: Any, ca: ThrowawayCA) -> None:
     """And a certificate that does not match is nobody's."""
     set_rule(authority, identity="san_email", pattern="*@example.com")

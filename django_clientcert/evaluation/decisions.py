@@ -47,3 +47,10 @@ class Decision:
     creates_user: bool = False
     last_seen_at: dt.datetime | None = field(default=None, repr=False)
     steps: tuple[Step, ...] = field(default=(), repr=False)
+
+    @property
+    def authority(self) -> CertificateAuthority | None:
+        """The authority that answers for the user: the rule's, or the mapping's."""
+        if self.rule_authority is not None:
+            return self.rule_authority
+        return None if self.mapping is None else self.mapping.authority

@@ -1,0 +1,137 @@
+"""A revocation list on its way into the tables: checked first, then all or nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from .certificates import ClientCertificate
+from .exceptions import CertificateParseError
+from .models import CertificateAuthority, RevocationList, RevokedSerial, serial_key
+from .models.derived import rebuild_state
+from .revocation import Entry, ListInfo, read_list
+
+# Called with how many entries are stored, and how many there are
+Progress = Callable[[int, int], None]
+
+_BATCH = 5000
+_COLUMNS = ("list", "serial", "reason", "revoked_at")
+
+
+class Imported(NamedTuple):
+    """What an import has done: the new row, and what it took the place of."""
+
+    row: RevocationList
+    info: ListInfo
+    replaced: tuple[str, ...]
+
+
+def import_list(
+    authority: CertificateAuthority,
+    data: bytes,
+    *,
+    source: str = "",
+    at: dt.datetime | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Store the list in *data* (DER or PEM) for *authority*, and put it in force.
+
+    In one transaction: whatever fails, the lists that were in force stay so. Of two
+    imports at a time, the second waits and sees what the first has stored. *source*
+    is where it came from, for people.
+
+    Raises:
+        RevocationListError: the list is refused, see ``revocation.read_list()``.
+        BundleError, CertificateParseError: the authority cannot be used.
+    """
+    using = router.db_for_write(RevocationList)
+    now = at or timezone.now()
+    rows = RevocationList._base_manager.using(using)
+    with transaction.atomic(using=using):
+        authority = (
+            CertificateAuthority._base_manager.using(using)
+            .select_for_update()
+            .get(pk=authority.pk)
+        )
+        before = list(rows.select_for_update().filter(authority=authority))
+        parsed = read_list(
+            data,
+            authority.certificates(),
+            at=now,
+            previous=[one.list_info() for one in before],
+            signers=authority.validator(),
+        )
+        replaced = [one for one in before if parsed.info.replaces(one.list_info())]
+        RevokedSerial._base_manager.using(using).filter(list__in=replaced).delete()
+        rows.filter(pk__in=[one.pk for one in replaced]).delete()
+        row = RevocationList.of(
+            authority, parsed.info, issuer=_issuer(parsed.signer), source=source
+        )
+        row.save(using=using)
+        _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
+        # What the list says of the bundle's own certificates is known only now.
+        rebuild_state(authority.pk, using)
+    return Imported(
+        row, parsed.info, tuple(one.list_info().label() for one in replaced)
+    )
+
+
+def _issuer(signer: ClientCertificate) -> str:
+    try:
+        return signer.subject.rfc4514()
+    except CertificateParseError:
+        return signer.fingerprint
+
+
+def _insert(
+    row: RevocationList,
+    entries: Iterator[Entry],
+    using: str,
+    total: int,
+    progress: Progress | None,
+) -> None:
+    """Store *entries*, many at a time: instances of a model would take minutes."""
+    connection = connections[using]
+    prepared = _prepare(row, entries, connection)
+    table = connection.ops.quote_name(RevokedSerial._meta.db_table)
+    names = [RevokedSerial._meta.get_field(one).column for one in _COLUMNS]
+    columns = ", ".join(map(connection.ops.quote_name, names))
+    limit = connection.features.max_query_params
+    size = min(_BATCH, limit // len(names)) if limit else _BATCH
+    done = 0
+    with connection.cursor() as cursor:
+        while batch := list(islice(prepared, size)):
+            places = ", ".join(["(%s, %s, %s, %s)"] * len(batch))
+            cursor.execute(
+                f"INSERT INTO {table} ({columns}) VALUES {places}",  # noqa: S608
+                [value for values in batch for value in values],
+            )
+            done += len(batch)
+            if progress is not None:
+                progress(done, total)
+
+
+def _prepare(
+    row: RevocationList, entries: Iterator[Entry], connection: BaseDatabaseWrapper
+) -> Iterator[tuple[Any, Any, int | None, Any]]:
+    """Yield the values of each entry as the database takes them."""
+    serial = RevokedSerial._meta.get_field("serial")
+    revoked_at = RevokedSerial._meta.get_field("revoked_at")
+    moments: dict[dt.datetime | None, Any] = {None: None}
+    for entry in entries:
+        moment = moments.get(entry.revoked_at)
+        if moment is None and entry.revoked_at is not None:
+            moment = revoked_at.get_db_prep_save(entry.revoked_at, connection)
+            moments[entry.revoked_at] = moment
+        yield (
+            row.pk,
+            serial.get_db_prep_save(serial_key(entry.serial), connection),
+            None if entry.reason is None else int(entry.reason),
+            moment,
+        )
