@@ -443,45 +443,46 @@ def check_rules_are_usable(
                 shared.append(f"{_label(authority)}: {authority.user_field}")
             if authority.rule_allows_privileged:
                 privileged.append(_label(authority))
-        return [
-            *_say(
-                Error,
-                "rule_unusable",
-                broken,
-                f"Identity rules that cannot be used, in the database “{alias}”: {{}} "
-                "Nobody is let in by them.",
-                "Set the rule anew: manage.py clientcert authority rule NAME.",
-            ),
-            *_say(
-                Warning,
-                "rule_field_not_unique",
-                shared,
-                "Identity rules that compare with a field of the user that is not "
-                f"unique, in the database “{alias}”: {{}}. Of two users with the same, "
-                "none is let in, and without an index a request reads all users.",
-                "Use a field with unique=True, or give this one an index.",
-            ),
-            *_say(
-                Warning,
-                "rule_allows_privileged",
-                privileged,
-                "Identity rules that may log in staff and superusers, in the database "
-                f"“{alias}”: {{}}. Whoever runs the CA can be every administrator.",
-                "Give administrators mappings of their own, and set the rule without "
-                "--allow-privileged.",
-            ),
-        ]
+        said: Messages = []
+        if broken:
+            said.append(
+                Error(
+                    f"Identity rules that cannot be used, in the database “{alias}”: "
+                    f"{_list(broken)} Nobody is let in by them.",
+                    hint=(
+                        "Set the rule anew: manage.py clientcert authority rule NAME."
+                    ),
+                    id=IDS["rule_unusable"],
+                )
+            )
+        if shared:
+            said.append(
+                Warning(
+                    "Identity rules that compare with a field of the user that is not "
+                    f"unique, in the database “{alias}”: {_list(shared)}. Of two users "
+                    "with the same, none is let in, and without an index a request "
+                    "reads all users.",
+                    hint="Use a field with unique=True, or give this one an index.",
+                    id=IDS["rule_field_not_unique"],
+                )
+            )
+        if privileged:
+            said.append(
+                Warning(
+                    "Identity rules that may log in staff and superusers, in the "
+                    f"database “{alias}”: {_list(privileged)}. Whoever runs the CA can "
+                    "be every administrator.",
+                    hint=(
+                        "Give administrators mappings of their own, and set the rule "
+                        "without --allow-privileged: manage.py clientcert authority "
+                        "rule NAME."
+                    ),
+                    id=IDS["rule_allows_privileged"],
+                )
+            )
+        return said
 
     return _look_into(databases, look)
-
-
-def _say(
-    level: type[CheckMessage], name: str, found: Sequence[str], text: str, hint: str
-) -> Messages:
-    """Return one message about all that was found, if anything was."""
-    if not found:
-        return []
-    return [level(text.format(_list(found)), hint=hint, id=IDS[name])]  # type: ignore[call-arg]
 
 
 @register(Tags.database)

@@ -21,6 +21,8 @@ from .revocation import Entry, ListInfo, read_list
 Progress = Callable[[int, int], None]
 
 _BATCH = 5000
+# Dates are alike in many entries; those of a million may all differ.
+_REMEMBERED = 4096
 _COLUMNS = ("list", "serial", "reason", "revoked_at")
 
 
@@ -77,9 +79,8 @@ def import_list(
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
         # What the list says of the bundle's own certificates is known only now.
         rebuild_state(authority.pk, using)
-    return Imported(
-        row, parsed.info, tuple(one.list_info().label() for one in replaced)
-    )
+    labels = tuple(one.list_info().label() for one in replaced)
+    return Imported(row, parsed.info, labels)
 
 
 def _issuer(signer: ClientCertificate) -> str:
@@ -128,7 +129,8 @@ def _prepare(
         moment = moments.get(entry.revoked_at)
         if moment is None and entry.revoked_at is not None:
             moment = revoked_at.get_db_prep_save(entry.revoked_at, connection)
-            moments[entry.revoked_at] = moment
+            if len(moments) < _REMEMBERED:
+                moments[entry.revoked_at] = moment
         yield (
             row.pk,
             serial.get_db_prep_save(serial_key(entry.serial), connection),
