@@ -58,6 +58,9 @@ class Rule:
     extended_key_usages: tuple[str, ...] = ()
 
 
+# Stands where only the administrator knows what to write
+PLACEHOLDER_DOMAIN = "example.org"
+
 # Rules that many need, as the fields of an authority
 PRESETS: Mapping[str, Mapping[str, str]] = {
     # The DoD ID number is in the UPN of newer cards and in every common name.
@@ -65,7 +68,7 @@ PRESETS: Mapping[str, Mapping[str, str]] = {
     "piv": {"rule_identity": "san_upn"},
     "spiffe": {
         "rule_identity": "san_uri",
-        "rule_pattern": "spiffe://example.org/*",
+        "rule_pattern": f"spiffe://{PLACEHOLDER_DOMAIN}/*",
     },
 }
 

@@ -15,6 +15,37 @@ from django.urls import reverse
 
 MAPPING = "django_clientcert_certificatemapping"
 AUTHORITY = "django_clientcert_certificateauthority"
+REVOCATION_LIST = "django_clientcert_revocationlist"
+REVOCATION = "django_clientcert_revocation"
+SEEN = "django_clientcert_seencertificate"
+
+ADD_AUTHORITY = {
+    "name": "A CA",
+    "bundle": "",
+    "profile": "private",
+    "note": "",
+    "revocation_policy": "if_loaded",
+    "list_urls": "",
+    "rule_preset": "",
+    "rule_identity": "",
+    "rule_user_field": "",
+    "rule_pattern": "",
+    "rule_hosts": "",
+    "rule_policies": "",
+    "rule_extended_key_usages": "",
+}
+
+ADD_REVOCATION = {
+    "pasted": "",
+    "authority": "",
+    "serial_number": "",
+    "issuer": "",
+    "begin": "",
+    "end": "",
+    "counted": "",
+    "reason": "0",
+    "note": "",
+}
 
 ADD_MAPPING = {
     "user": "",
@@ -92,9 +123,11 @@ def warnings_after(response: Any) -> list[str]:
     return [text for level, text in messages_after(response) if level == "warning"]
 
 
-def run_action(client: Client, action: str, rows: Iterable[Any]) -> Any:
-    """Send an action on the list of mappings."""
+def run_action(
+    client: Client, action: str, rows: Iterable[Any], model: str = MAPPING
+) -> Any:
+    """Send an action on a list: that of the mappings, unless *model* says another."""
     return client.post(
-        page(f"{MAPPING}_changelist"),
+        page(f"{model}_changelist"),
         {"action": action, "_selected_action": [row.pk for row in rows]},
     )

@@ -21,6 +21,7 @@ from django_clientcert.testing import ThrowawayCA, make_name
 
 from . import der_writer as write
 from .admin_pages import (
+    ADD_AUTHORITY,
     AUTHORITY,
     all_permissions,
     errors_on,
@@ -70,10 +71,13 @@ def as_helper(helper: Any) -> Client:
     return log_in(helper)
 
 
+RULE_TEXTS = [name for name in ADD_AUTHORITY if name.startswith("rule_")][1:]
+RULE_FLAGS = ["rule_creates_users", "rule_allows_privileged"]
+
+
 def add(client: Client, /, **data: Any) -> Any:
     """Send the page for a new authority."""
-    filled = {"name": "A CA", "bundle": "", "profile": "private", "note": ""}
-    return client.post(page(ADD), {**filled, **data})
+    return client.post(page(ADD), {**ADD_AUTHORITY, **data})
 
 
 def change(client: Client, authority: CertificateAuthority, /, **data: Any) -> Any:
@@ -83,6 +87,11 @@ def change(client: Client, authority: CertificateAuthority, /, **data: Any) -> A
         "bundle": authority.bundle.replace("\n", "\r\n"),
         "profile": authority.profile,
         "note": authority.note,
+        "revocation_policy": authority.revocation_policy,
+        "list_urls": authority.list_urls,
+        **{name: getattr(authority, name) for name in RULE_TEXTS},
+        **{name: "on" for name in RULE_FLAGS if getattr(authority, name)},
+        "rule_groups": [one.pk for one in authority.rule_groups.all()],
     }
     return client.post(page(CHANGE, authority.pk), {**filled, **data})
 
@@ -328,7 +337,7 @@ def test_list(as_root: Client, alice: Any, bob: Any) -> None:
     mapped(bob, authority)
     text = text_of(as_root.get(page(LIST)))
     ends = f"{NOW + 20.5 * DAY:%Y-%m-%d}"
-    assert f"Partners 2 {ends}: expires in 20 days 2" in text
+    assert f"Partners 2 {ends}: expires in 20 days 2 if loaded, no list none" in text
     assert re.search(r"Broken This is neither PEM .*unknown 0", text)
     assert as_root.get(page(LIST), {"o": "-4"}).status_code == 200
     assert as_root.get(page(LIST), {"q": "part"}).status_code == 200

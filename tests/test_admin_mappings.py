@@ -665,10 +665,12 @@ def test_list(
     pin(bob, kind="subject", value="CN=bob,O=ACME", authority=authority)
     text = text_of(as_root.get(page(LIST)))
     assert (
-        "alice fingerprint (SHA-256) "
+        "alice fingerprint (SHA-256) strong "
         f"{alice_cert.fingerprint[:16]}… CN=alice valid active 3 days ago"
     ) in text
-    assert "bob subject CN=bob,O=ACME issued by Test CA unknown active never" in text
+    assert (
+        "bob subject by name CN=bob,O=ACME issued by Test CA unknown active never"
+    ) in text
 
 
 def test_list_is_one_query_however_long(

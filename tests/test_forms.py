@@ -702,7 +702,8 @@ def test_n66_uploaded_private_key(alice: Any, kind: str) -> None:
     assert codes_of(mapping_form(alice, UPLOADS[kind])) == {"upload": ["private_key"]}
     upload = SimpleUploadedFile("ca.crt", UPLOADS[kind])
     form = CertificateAuthorityForm(
-        {"name": "x", "profile": "private"}, {"upload": upload}
+        {"name": "x", "profile": "private", "revocation_policy": "if_loaded"},
+        {"upload": upload},
     )
     assert codes_of(form) == {"upload": ["private_key"]}
 
@@ -742,7 +743,13 @@ def test_n66_private_key_in_any_field(
 def test_n66_private_key_in_an_authority(ca: ThrowawayCA, field: str) -> None:
     """N66: the same for the authorities."""
     for text in TEXTS.values():
-        data = {"name": "x", "bundle": ca.pem, "profile": "private", field: text}
+        data = {
+            "name": "x",
+            "bundle": ca.pem,
+            "profile": "private",
+            "revocation_policy": "if_loaded",
+            field: text,
+        }
         form = CertificateAuthorityForm(data)
         assert codes_of(form) == {field: ["private_key"]}
         shown = str(form) + str(form.errors) + repr(form.data)
@@ -771,7 +778,13 @@ def authority_form(
     """Return the form as the admin sends it."""
     files = {"upload": SimpleUploadedFile("c", upload)} if upload is not None else {}
     instance = data.pop("instance", None)
-    filled = {"name": "A CA", "profile": "private", "bundle": bundle, **data}
+    filled = {
+        "name": "A CA",
+        "profile": "private",
+        "revocation_policy": "if_loaded",
+        "bundle": bundle,
+        **data,
+    }
     return CertificateAuthorityForm(filled, files, instance=instance)
 
 

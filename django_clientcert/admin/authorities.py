@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -15,12 +18,19 @@ from django_clientcert.admission import Admission, examine
 from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.forms import CertificateAuthorityForm
-from django_clientcert.models import CertificateAuthority
+from django_clientcert.forms.authorities import RULE_FIELDS
+from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.verification import PROFILES
 
-from . import facts, remarks
+from . import facts, lists, remarks
+from .deleting import Deletion, deletion_of_authorities
 from .guarded import Fieldsets, GuardedAdmin
-from .permissions import may_change_authority
+from .permissions import (
+    may_allow_privileged,
+    may_change_authority,
+    may_let_rule_create,
+    may_set_rule,
+)
 from .times import moment, validity_status
 
 MAX_SHOWN = 100
@@ -31,9 +41,23 @@ class CertificateAuthorityAdmin(GuardedAdmin):
     """Which CAs answer for names."""
 
     form = CertificateAuthorityForm
-    list_display = ("shown_name", "certificate_count", "first_expiry", "mapping_count")
+    list_display = (
+        "shown_name",
+        "certificate_count",
+        "first_expiry",
+        "mapping_count",
+        "list_state",
+        "rule_in_short",
+    )
     search_fields = ("name", "note")
-    readonly_fields = ("shown_certificates", "mapping_count", "created")
+    readonly_fields = (
+        "shown_certificates",
+        "mapping_count",
+        "created",
+        "shown_lists",
+        "shown_revocations",
+    )
+    filter_horizontal = ("rule_groups",)
     prefilled_fields = ("name", "profile", "note")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CertificateAuthority]:
@@ -59,20 +83,57 @@ class CertificateAuthorityAdmin(GuardedAdmin):
             obj is None or may_change_authority(request.user, obj)
         )
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
+        """Return what goes with the authorities, without each entry of each list."""
+        return deletion_of_authorities(request, self.admin_site, objs)
+
     # --- the form
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: CertificateAuthority | None = None
+    ) -> tuple[str, ...]:
+        """Return also what of the rule is not this person's to say.
+
+        Who sets a rule can become whomever it names.
+        """
+        fields: tuple[str, ...] = tuple(super().get_readonly_fields(request, obj))
+        if not may_set_rule(request.user):
+            return (*fields, *RULE_FIELDS, "rule_preset")
+        if not may_let_rule_create(request.user):
+            fields += ("rule_creates_users", "rule_groups")
+        if not may_allow_privileged(request.user):
+            fields += ("rule_allows_privileged",)
+        return fields
 
     def get_fieldsets(
         self, request: HttpRequest, obj: CertificateAuthority | None = None
     ) -> Fieldsets:
         """Return the groups of fields."""
         if obj is None:
-            return [(None, {"fields": ("name", "bundle", "upload", "profile", "note")})]
+            return [
+                (None, {"fields": ("name", "bundle", "upload", "profile", "note")}),
+                (_("Revocation"), {"fields": ("revocation_policy", "list_urls")}),
+                self._rule_fieldset(request, obj),
+            ]
         fieldsets: Fieldsets = [
             (
                 None,
                 {"fields": ("name", "profile", "note", "mapping_count", "created")},
             ),
             (_("Certificates"), {"fields": ("shown_certificates",)}),
+            (
+                _("Revocation"),
+                {
+                    "fields": (
+                        "revocation_policy",
+                        "list_urls",
+                        "shown_lists",
+                        "shown_revocations",
+                    ),
+                    "description": self._link_to_import(request, obj),
+                },
+            ),
+            self._rule_fieldset(request, obj),
         ]
         if self.has_change_permission(request, obj):
             fieldsets.append(
@@ -85,6 +146,44 @@ class CertificateAuthorityAdmin(GuardedAdmin):
             fieldsets.append((_("PEM"), {"fields": ("bundle",)}))
         return fieldsets
 
+    def _link_to_import(self, request: HttpRequest, obj: CertificateAuthority) -> str:
+        """Return a link to the page that imports a list, if it may be used."""
+        imports = self.admin_site.get_model_admin(RevocationList)
+        if not imports.has_add_permission(request):
+            return ""
+        return format_html(
+            '<a href="{}?authority={}">{}</a>',
+            reverse(
+                "admin:django_clientcert_revocationlist_add",
+                current_app=self.admin_site.name,
+            ),
+            obj.pk,
+            gettext("Import a revocation list"),
+        )
+
+    def _rule_fieldset(
+        self, request: HttpRequest, obj: CertificateAuthority | None
+    ) -> tuple[Any, Any]:
+        """Return the fields of the rule, in the order in which one says it."""
+        preset: tuple[str, ...] = ("rule_preset",)
+        if (
+            obj is not None and not self.has_change_permission(request, obj)
+        ) or not may_set_rule(request.user):
+            preset = ()
+        return (
+            _("Identity rule"),
+            {
+                "fields": (*preset, *RULE_FIELDS),
+                "description": _(
+                    "Every certificate of this authority that no mapping knows: the "
+                    "certificate’s … is the user’s …. To set a rule, you need the "
+                    "permission to add certificate mappings; to let it create users, "
+                    "that to change users; to let it log in staff, you must be a "
+                    "superuser."
+                ),
+            },
+        )
+
     def save_model(
         self,
         request: HttpRequest,
@@ -94,7 +193,13 @@ class CertificateAuthorityAdmin(GuardedAdmin):
     ) -> None:
         """Save, and say what the verifier cannot do with it."""
         super().save_model(request, obj, form, change)
-        for remark in remarks.on_authority(obj):
+        for remark in form.remarks:
+            self.message_user(request, remark, messages.INFO)
+        for remark in (
+            *remarks.on_authority(obj),
+            *remarks.on_policy(obj),
+            *remarks.on_rule(obj),
+        ):
             self.message_user(request, remark, messages.WARNING)
 
     # --- the list
@@ -129,7 +234,32 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         count: int = obj.number_of_mappings  # type: ignore[attr-defined]
         return count
 
+    @admin.display(description=_("revocation lists"))
+    def list_state(self, obj: CertificateAuthority) -> str:
+        """Return what is asked of lists, and what is loaded."""
+        return lists.in_short(obj, timezone.now())
+
+    @admin.display(description=_("rule"), ordering="rule_identity")
+    def rule_in_short(self, obj: CertificateAuthority) -> str:
+        """Return the rule in a few words."""
+        if not obj.rule_identity:
+            return gettext("none")
+        shown = f"{obj.get_rule_identity_display()} → {visible(obj.user_field, 50)}"
+        if obj.rule_pattern:
+            shown += f" ({visible(obj.rule_pattern, 50)})"
+        return shown
+
     # --- one authority
+
+    @admin.display(description=_("loaded lists"))
+    def shown_lists(self, obj: CertificateAuthority) -> str:
+        """Return the lists that are in force."""
+        return lists.table(obj, timezone.now())
+
+    @admin.display(description=_("revoked"))
+    def shown_revocations(self, obj: CertificateAuthority) -> str:
+        """Return the CAs and the times that are revoked."""
+        return lists.revocations(obj, timezone.now())
 
     @admin.display(description=_("created"))
     def created(self, obj: CertificateAuthority) -> str:

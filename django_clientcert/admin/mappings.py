@@ -7,29 +7,41 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import router, transaction
 from django.db.models import Field, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import (
+    sensitive_post_parameters,
+    sensitive_variables,
+)
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.forms import CertificateMappingForm
+from django_clientcert.forms import CertificateMappingForm, RenewalForm
 from django_clientcert.forms.entries import spell_out
 from django_clientcert.identities import Kind, find_identities, show_value
 from django_clientcert.models import CertificateMapping, CertificateMappingQuerySet
 from django_clientcert.names import Order, parse_name
+from django_clientcert.renewals import find_predecessors
 
 from . import facts, remarks
-from .guarded import Fieldsets, GuardedAdmin, is_possible_key
+from .guarded import Fieldsets, hide_from_reports, is_possible_key
+from .pages import show_page
 from .permissions import why_not_map
+from .revoked import revoked_mappings
+from .revoking import RevokingAdmin, may_add_revocations
 from .search import fingerprint_digits
 from .times import (
     LastUsedFilter,
@@ -64,23 +76,26 @@ _READ_ONLY = (
     "created",
     "last_used",
     "no_certificate",
+    "renewal",
+    "revocation",
     "shown_value",
+    "strength",
     "understood",
     "validity",
 )
 
 
 @admin.register(CertificateMapping)
-class CertificateMappingAdmin(GuardedAdmin):
+class CertificateMappingAdmin(RevokingAdmin):
     """Who a certificate is."""
 
     form = CertificateMappingForm
     list_display = (
         "shown_user",
-        "kind",
+        "list_kind",
         "list_value",
         "validity",
-        "state",
+        "list_state",
         "list_last_used",
     )
     list_select_related = ("user", "authority")
@@ -93,7 +108,7 @@ class CertificateMappingAdmin(GuardedAdmin):
     )
     raw_id_fields = ("user",)
     readonly_fields = _READ_ONLY
-    actions = ("enable", "disable")
+    actions = ("enable", "disable", "revoke")
     prefilled_fields = ("user", "kind", "value", "authority", "note")
 
     # --- who may do what
@@ -111,6 +126,11 @@ class CertificateMappingAdmin(GuardedAdmin):
         return super().has_delete_permission(request, obj) and _may_map(request, obj)
 
     # --- the form
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the address fills in; the kind that survives a renewal."""
+        initial = super().get_changeform_initial_data(request)
+        return {"kind": Kind.PUBLIC_KEY.value, **initial}
 
     def get_form(
         self,
@@ -175,11 +195,21 @@ class CertificateMappingAdmin(GuardedAdmin):
             ),
             (
                 _("Matching"),
-                {"fields": ("kind", *value, "authority", "hosts")},
+                {"fields": ("kind", *value, "strength", "authority", "hosts")},
             ),
             (
                 _("Validity"),
-                {"fields": ("state", "valid_from", "valid_until", "validity")},
+                {
+                    "fields": (
+                        "state",
+                        "valid_from",
+                        "valid_until",
+                        "validity",
+                        "revocation",
+                        "renewal",
+                    ),
+                    "description": self._links(request, obj),
+                },
             ),
             (_("Certificate"), {"fields": _certificate_fields(obj)}),
         ]
@@ -210,8 +240,130 @@ class CertificateMappingAdmin(GuardedAdmin):
                 form.certificate, Kind(obj.kind), obj.authority
             ):
                 self.message_user(request, remark, messages.WARNING)
+            if not change:
+                self._say_what_it_renews(request, form.certificate)
+
+    def _say_what_it_renews(
+        self, request: HttpRequest, certificate: ClientCertificate
+    ) -> None:
+        """Say of which mappings' certificates this one seems to be the renewal."""
+        for one in find_predecessors(certificate)[:5]:
+            text = format_html(
+                '{} <a href="{}">{}</a>. {}',
+                gettext("The certificate is the successor of"),
+                self._address("change", one.pk),
+                gettext("mapping %(pk)s") % {"pk": one.pk},
+                gettext("Both are good now: set a date on which the old one retires. "),
+            )
+            if self.has_change_permission(request, one):
+                text = format_html(
+                    '{}<a href="{}">{}</a>',
+                    text,
+                    self._address("renew", one.pk),
+                    gettext("Next time, renew it in one step."),
+                )
+            self.message_user(request, text, messages.INFO)
+
+    def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
+        """Return links to what can be done with the mapping's certificate."""
+        links = []
+        if self._may_renew(request, obj):
+            links.append((self._address("renew", obj.pk), gettext("Renew")))
+        if may_add_revocations(request.user) and _may_map(request, obj):
+            address = f"{self._address('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"
+            links.append((address, gettext("Revoke the certificate")))
+        return format_html_join(" · ", '<a href="{}">{}</a>', links)
+
+    # --- renewal
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the addresses, with that of the renewal."""
+        own = path(
+            "<path:object_id>/renew/",
+            self.admin_site.admin_view(self.renew_view),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_renew",
+        )
+        return [own, *super().get_urls()]
+
+    @method_decorator(sensitive_post_parameters())
+    @sensitive_variables()
+    def renew_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Map a renewed certificate, and let the old mapping retire.
+
+        Raises:
+            PermissionDenied: this person may not.
+        """
+        hide_from_reports(request)
+        mapping: CertificateMapping | None = self.get_object(
+            request, unquote(object_id)
+        )
+        if mapping is None:
+            # Django's own page for it: a message, and back to the start
+            return self.change_view(request, object_id)
+        if not self._may_renew(request, mapping):
+            raise PermissionDenied
+        sent = (request.POST, request.FILES) if request.method == "POST" else ()
+        form = RenewalForm(mapping, *sent)
+        if sent and form.is_valid():
+            return self._renewed(request, mapping, form)
+        return show_page(
+            self,
+            request,
+            "renew_mapping.html",
+            title=gettext("Renew"),
+            back=self._address("change", mapping.pk),
+            original=str(mapping),
+            form=form,
+            fieldsets=[
+                (_("Renewed certificate"), {"fields": ("pasted", "upload")}),
+                (_("Dates"), {"fields": ("retire_on", "valid_from")}),
+            ],
+            action_url=self._address("renew", mapping.pk),
+            button=gettext("Renew"),
+        )
+
+    def _renewed(
+        self, request: HttpRequest, mapping: CertificateMapping, form: RenewalForm
+    ) -> HttpResponse:
+        """Write down and say what was done."""
+        successor: Any = form.successor
+        self.log_addition(request, successor, [{"added": {}}])
+        mapping.refresh_from_db()
+        self.log_change(
+            request, mapping, [{"changed": {"fields": ["State", "Valid until"]}}]
+        )
+        text = gettext(
+            "Mapping %(new)s was made for the renewed certificate; mapping %(old)s "
+            "retires on %(when)s."
+        ) % {
+            "new": successor.pk,
+            "old": mapping.pk,
+            "when": moment(form.cleaned_data["retire_on"]),
+        }
+        self.message_user(request, text, messages.SUCCESS)
+        certificate = successor.client_certificate()
+        for remark in remarks.on_certificate(
+            certificate, Kind(successor.kind), successor.authority
+        ):
+            self.message_user(request, remark, messages.WARNING)
+        return HttpResponseRedirect(self._address("change", successor.pk))
+
+    def _may_renew(self, request: HttpRequest, obj: CertificateMapping) -> bool:
+        return self.has_change_permission(request, obj) and self.has_add_permission(
+            request
+        )
 
     # --- the list
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list, whose rows know whether they are revoked."""
+        changelist: Any = super().get_changelist_instance(request)
+        rows = list(changelist.result_list)
+        why = revoked_mappings(rows)
+        for row in rows:
+            row.why_revoked = why.get(row.pk)
+        changelist.result_list = rows
+        return changelist
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Return the user's name and address, the value and the subject."""
@@ -247,6 +399,24 @@ class CertificateMappingAdmin(GuardedAdmin):
     def shown_user(self, obj: CertificateMapping) -> str:
         """Return the user."""
         return visible(str(obj.user), _SHOWN_NAME)
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def list_kind(self, obj: CertificateMapping) -> str:
+        """Return the kind, and whether it is strong."""
+        strength = gettext("strong") if obj.is_strong else gettext("by name")
+        return format_html(
+            '{}<br><span class="quiet">{}</span>', obj.get_kind_display(), strength
+        )
+
+    @admin.display(description=_("state"), ordering="state")
+    def list_state(self, obj: CertificateMapping) -> str:
+        """Return the state, and whether the certificate is revoked."""
+        state: str = obj.get_state_display()
+        if obj.why_revoked is None:  # type: ignore[attr-defined]
+            return state
+        return format_html(
+            "{}<br><strong>{}</strong>", state, gettext("certificate revoked")
+        )
 
     @admin.display(description=_("value"), ordering="value")
     def list_value(self, obj: CertificateMapping) -> str:
@@ -292,6 +462,41 @@ class CertificateMappingAdmin(GuardedAdmin):
             return gettext("never")
         ago = relative(obj.last_used_at, timezone.now())
         return f"{moment(obj.last_used_at)}, {ago}"
+
+    @admin.display(description=_("strength"))
+    def strength(self, obj: CertificateMapping) -> str:
+        """Return whether the certificate is named beyond doubt, or who answers."""
+        if obj.is_pin:
+            return gettext("strong: whoever holds the key, and nobody else")
+        if obj.is_strong:
+            return gettext(
+                "strong: this one certificate, as long as “%(authority)s” uses no "
+                "serial number twice"
+            ) % {"authority": obj.authority}
+        return gettext(
+            "by name: every certificate with it, and “%(authority)s” answers for that"
+        ) % {"authority": obj.authority}
+
+    @admin.display(description=_("revocation"))
+    def revocation(self, obj: CertificateMapping) -> str:
+        """Return whether the certificate is revoked, and by what."""
+        why = revoked_mappings([obj]).get(obj.pk)
+        if why is not None:
+            return gettext("The certificate is revoked: %(why)s.") % {
+                "why": visible_once(why, 500)
+            }
+        if obj.certificate is None and obj.kind != Kind.PUBLIC_KEY.value:
+            return gettext("unknown: the certificate is not stored")
+        return gettext("not revoked")
+
+    @admin.display(description=_("renewal"))
+    def renewal(self, obj: CertificateMapping) -> str:
+        """Return what happens when the certificate is renewed."""
+        if obj.kind == Kind.PUBLIC_KEY.value:
+            return gettext("A renewed certificate with the same key is let in too.")
+        if obj.is_strong:
+            return gettext("A renewed certificate needs a new mapping: renew this one.")
+        return gettext("A renewed certificate with the same name is let in too.")
 
     @admin.display(description=_("created"))
     def created(self, obj: CertificateMapping) -> str:
@@ -422,7 +627,7 @@ class CertificateMappingAdmin(GuardedAdmin):
         changed = self._set_state(
             request,
             queryset,
-            {"active", "retiring"},
+            {"active", "scheduled", "retiring"},
             CertificateMapping.State.DISABLED,
         )
         text = ngettext(

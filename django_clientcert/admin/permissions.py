@@ -9,7 +9,7 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.models import CertificateAuthority
+from django_clientcert.models import CertificateAuthority, CertificateMapping
 
 
 def why_not_map(actor: Any, user: Any) -> ValidationError | None:
@@ -40,18 +40,57 @@ def why_not_map(actor: Any, user: Any) -> ValidationError | None:
 
 
 def may_change_authority(actor: Any, authority: CertificateAuthority) -> bool:
-    """Tell whether *actor* may say which CAs answer for *authority*'s mappings.
+    """Tell whether *actor* may say which CAs answer for *authority*'s users.
 
-    Whoever puts another CA into it can make certificates for each of these users.
+    Whoever puts another CA into it can make certificates for each user whose mapping
+    relies on it, and for everybody whom its rule lets in.
     """
     if getattr(actor, "is_superuser", False):
         return True
+    if not _may_keep_rule(actor, authority):
+        return False
     users: Any = get_user_model()._base_manager.filter(
         certificate_mappings__authority=authority
     )
-    if _has_column("is_superuser") and _has_column("is_staff"):
+    if has_flags():
         users = users.filter(Q(is_superuser=True) | Q(is_staff=True))
     return all(why_not_map(actor, user) is None for user in users.distinct().iterator())
+
+
+def may_set_rule(actor: Any) -> bool:
+    """Tell whether *actor* may say whom every certificate of a CA is.
+
+    A rule is a mapping for each of its certificates.
+    """
+    options = CertificateMapping._meta
+    return bool(
+        actor.has_perm(f"{options.app_label}.{get_permission_codename('add', options)}")
+    )
+
+
+def may_let_rule_create(actor: Any) -> bool:
+    """Tell whether *actor* may let a rule make users, and put them into groups."""
+    return bool(actor.has_perm(_change_users()))
+
+
+def may_allow_privileged(actor: Any) -> bool:
+    """Tell whether *actor* may let a rule log in staff and superusers."""
+    return bool(getattr(actor, "is_superuser", False))
+
+
+def has_flags() -> bool:
+    """Tell whether the database can be asked who is privileged."""
+    return _has_column("is_superuser") and _has_column("is_staff")
+
+
+def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
+    """Tell whether *actor*, who is no superuser, might have set the rule that is."""
+    if authority.rule_allows_privileged:
+        return False
+    if authority.rule_identity and not may_set_rule(actor):
+        return False
+    creates = authority.rule_creates_users or authority.rule_groups.exists()
+    return not creates or may_let_rule_create(actor)
 
 
 def _change_users() -> str:
@@ -60,7 +99,7 @@ def _change_users() -> str:
 
 
 def _has_column(name: str) -> bool:
-    """Tell whether the database can be asked; it may be a property."""
+    """Tell whether the flag is a column; it may be a property."""
     try:
         get_user_model()._meta.get_field(name)
     except FieldDoesNotExist:

@@ -18,7 +18,11 @@ from django_clientcert.exceptions import (
 )
 from django_clientcert.identities import Kind
 from django_clientcert.models import CertificateAuthority
+from django_clientcert.models.rules import is_unique_user_field
+from django_clientcert.revocation import RevocationPolicy
 from django_clientcert.verification import PROFILES, check_usage, check_validity
+
+from .lists import without_current_list
 
 MAX_REMARKS = 20
 
@@ -64,6 +68,55 @@ def on_authority(authority: CertificateAuthority) -> list[str]:
         name = visible_once(str(one.certificate.subject), 100)
         said += [f"{name}: {problem}" for problem in one.problems]
     return said[:MAX_REMARKS]
+
+
+def on_policy(authority: CertificateAuthority) -> list[str]:
+    """Return whom the policy on lists locks out, for want of one."""
+    if authority.policy() is not RevocationPolicy.REQUIRED:
+        return []
+    missing = without_current_list(authority, timezone.now())
+    if not missing:
+        return []
+    return [
+        _(
+            "Revocation lists are required, and no current one is loaded of "
+            "%(names)s: everybody whose path leads through it is refused. Import the "
+            "list, or choose another policy until you have it."
+        )
+        % {"names": "; ".join(visible_once(one, 100) for one in missing[:5])}
+    ]
+
+
+def on_rule(authority: CertificateAuthority) -> list[str]:
+    """Return what may surprise about the identity rule."""
+    if not authority.rule_identity:
+        return []
+    said = []
+    name = authority.user_field
+    if not is_unique_user_field(name):
+        said.append(
+            _(
+                "The database does not see to it that the users’ “%(field)s” is "
+                "unique: where two users have the same, neither is let in; and whoever "
+                "may change their own becomes somebody else."
+            )
+            % {"field": visible(name, 50)}
+        )
+    if authority.rule_creates_users:
+        said.append(
+            _(
+                "The rule creates users: everybody whom this CA gives a certificate "
+                "can come in from now on."
+            )
+        )
+    if authority.rule_allows_privileged:
+        said.append(
+            _(
+                "The rule may log in staff and superusers: whoever runs this CA can "
+                "become any of them."
+            )
+        )
+    return said
 
 
 def _on_validity(refusal: Refusal, kind: Kind) -> str:

@@ -4,5 +4,14 @@ from __future__ import annotations
 
 from .authorities import CertificateAuthorityForm
 from .mappings import CertificateMappingForm
+from .renewals import RenewalForm
+from .revocations import RevocationForm, RevocationListForm, RevocationReasonForm
 
-__all__ = ["CertificateAuthorityForm", "CertificateMappingForm"]
+__all__ = [
+    "CertificateAuthorityForm",
+    "CertificateMappingForm",
+    "RenewalForm",
+    "RevocationForm",
+    "RevocationListForm",
+    "RevocationReasonForm",
+]

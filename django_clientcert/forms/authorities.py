@@ -7,14 +7,31 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.bundles import to_pem
 from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
 from django_clientcert.models import CertificateAuthority
+from django_clientcert.models.rules import user_fields
+from django_clientcert.rules import PLACEHOLDER_DOMAIN, PRESETS
 
 from .entries import MAX_BUNDLE_BYTES, read_bundle, read_file
 from .private_keys import FormWithoutPrivateKeys
+
+_CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
+RULE_FIELDS = (
+    "rule_identity",
+    "rule_user_field",
+    "rule_pattern",
+    "rule_hosts",
+    "rule_policies",
+    "rule_extended_key_usages",
+    "rule_creates_users",
+    "rule_groups",
+    "rule_allows_privileged",
+)
 
 
 class PemField(forms.CharField):
@@ -27,7 +44,10 @@ class PemField(forms.CharField):
 
 
 class CertificateAuthorityForm(FormWithoutPrivateKeys):
-    """An authority, from a bundle that is pasted or uploaded."""
+    """An authority, from a bundle that is pasted or uploaded, and its rule.
+
+    After ``is_valid()``, ``remarks`` says what was done without being asked.
+    """
 
     upload = forms.FileField(
         label=_("or upload them"),
@@ -36,9 +56,32 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         help_text=_("The ca.crt of the proxy: PEM, DER or PKCS#7."),
     )
 
+    rule_preset = forms.ChoiceField(
+        label=_("Start from"),
+        required=False,
+        choices=[
+            ("", _("nothing: the fields below as they are")),
+            ("cac", _("CAC: the EDIPI is the user’s name")),
+            ("piv", _("PIV: the user principal name is the user’s name")),
+            ("spiffe", _("SPIFFE: the URI with a trust domain holds the name")),
+        ],
+        help_text=_(
+            "Fills those of the fields below that are empty when you save. For SPIFFE, "
+            "write the pattern too: spiffe://your.trust.domain/*."
+        ),
+    )
+
     class Meta:
         model = CertificateAuthority
-        fields = ("name", "bundle", "profile", "note")
+        fields = (
+            "name",
+            "bundle",
+            "profile",
+            "note",
+            "revocation_policy",
+            "list_urls",
+            *RULE_FIELDS,
+        )
         field_classes = {"bundle": PemField}
         widgets = {
             "bundle": forms.Textarea(
@@ -51,12 +94,21 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
                 }
             ),
             "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
+            "list_urls": forms.Textarea(attrs={**_CODE, "rows": 2}),
+            "rule_user_field": forms.Select,
+            "rule_pattern": forms.TextInput(attrs={**_CODE, "class": "vTextField"}),
+            "rule_hosts": forms.Textarea(attrs={**_CODE, "rows": 2}),
+            "rule_policies": forms.Textarea(attrs={**_CODE, "rows": 2}),
+            "rule_extended_key_usages": forms.Textarea(attrs={**_CODE, "rows": 2}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.remarks: list[str] = []
         if "bundle" in self.fields:
             self.fields["bundle"].required = False
+        if "rule_user_field" in self.fields:
+            self._offer_user_fields()
 
     def clean_upload(self) -> Sequence[ClientCertificate]:
         """Return the certificates in the uploaded file."""
@@ -64,8 +116,10 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         return () if upload is None else read_bundle(read_file(upload))
 
     def clean(self) -> dict[str, Any]:
-        """Bring the certificates into one form: PEM, one behind the other."""
+        """Fill in the preset; bring the certificates into one form of PEM."""
         cleaned = super().clean()
+        if "rule_preset" in self.fields and not self.errors:
+            self._fill_in_rule(cleaned)
         if not self.errors:
             try:
                 cleaned["bundle"] = self._find_bundle(
@@ -74,6 +128,52 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
             except ValidationError as error:
                 self.add_error("bundle", error)
         return cleaned
+
+    def _offer_user_fields(self) -> None:
+        """Offer the fields of the user, and what is stored, though it be none."""
+        stored: str = self.instance.rule_user_field
+        default = self.instance._meta.model(rule_user_field="").user_field
+        names = [one for one in user_fields() if one != default]
+        if stored not in ("", default, *names):
+            names.append(stored)
+        self.fields["rule_user_field"].widget = forms.Select(
+            choices=[
+                ("", default),
+                *([(default, default)] if stored == default else []),
+                *((one, visible(one, 100)) for one in names),
+            ]
+        )
+
+    def _fill_in_rule(self, cleaned: dict[str, Any]) -> None:
+        """Fill the empty ones of the rule's fields from the chosen preset."""
+        filled = []
+        for name, value in PRESETS.get(cleaned["rule_preset"], {}).items():
+            if cleaned.get(name):
+                continue
+            cleaned[name] = value
+            # So that the page shows it, should it come back with an error.
+            data: Any = self.data
+            data[self.add_prefix(name)] = value
+            label = str(self.fields[name].label)
+            shown = dict(getattr(self.fields[name], "choices", ())).get(value, value)
+            filled.append(f"{label}: {shown}")
+        if filled:
+            self.remarks.append(
+                gettext("Filled in from the preset: %(fields)s.")
+                % {"fields": "; ".join(filled)}
+            )
+        if f"//{PLACEHOLDER_DOMAIN}/" in cleaned["rule_pattern"].lower():
+            self.add_error(
+                "rule_pattern",
+                ValidationError(
+                    _(
+                        "“%(domain)s” is only an example: write your own trust domain "
+                        "in its place."
+                    ),
+                    code="placeholder",
+                    params={"domain": PLACEHOLDER_DOMAIN},
+                ),
+            )
 
     def _find_bundle(self, uploaded: Sequence[ClientCertificate], text: str) -> str:
         """Return the bundle, PEM.

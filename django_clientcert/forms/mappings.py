@@ -97,7 +97,7 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             "kind": _(
                 "“Public key” survives a renewal with the same key; “fingerprint” is "
                 "this one certificate and no other. Neither needs an authority; every "
-                "other kind is a name that its authority has to answer for."
+                "other kind is what its authority has to answer for."
             ),
             "value": _(
                 "Leave empty to take it from the certificate. Without a certificate: a "
@@ -116,6 +116,12 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             self.fields["value"].required = False
             # A name may end with an escaped space.
             self.fields["value"].strip = False  # type: ignore[attr-defined]
+        if "kind" in self.fields:
+            # What survives a renewal is offered first.
+            self.fields["kind"].choices = sorted(  # type: ignore[attr-defined]
+                CertificateMapping.MappingKind.choices,
+                key=lambda choice: choice[0] != Kind.PUBLIC_KEY.value,
+            )
         self.certificate: ClientCertificate | None = None
         self.remarks: list[str] = []
 

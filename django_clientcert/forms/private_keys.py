@@ -48,6 +48,17 @@ class FormWithoutPrivateKeys(BaseForm):
             )
         return cleaned
 
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Add an error; of a field that is not in the form, to the form as a whole.
+
+        The model may complain of what this person cannot change.
+        """
+        if field is None and hasattr(error, "error_dict"):
+            for name, errors in error.error_dict.items():
+                super().add_error(name if name in self.fields else None, errors)
+        else:
+            super().add_error(field, error)
+
     def _field_of(self, name: str) -> str | None:
         """Return the field that *name*, or a part of it such as ``…_0``, is sent by."""
         if self.prefix:
@@ -64,6 +75,24 @@ class FormWithoutPrivateKeys(BaseForm):
         """
         if not self.errors:
             super()._post_clean()  # type: ignore[misc]
+
+
+class FormWithoutModel(FormWithoutPrivateKeys):
+    """A form whose input is more, or less, than the columns of a row.
+
+    Whoever uses it makes the row, and what is to be said of that is said in
+    ``clean()``.
+    """
+
+    def _post_clean(self) -> None:
+        """Leave the instance alone."""
+
+    def save(self, commit: bool = True) -> Any:
+        """Return the row that ``clean()`` has made, and saved."""
+        return self.instance
+
+    def save_m2m(self) -> None:
+        """Save nothing more."""
 
 
 def forget_private_keys(data: Mapping[str, Any]) -> tuple[Any, list[str]]:

@@ -1,0 +1,133 @@
+"""Whom a revocation locks out, and who may therefore make it or take it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import Q
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.exceptions import CertificateParseError, ClientCertError
+from django_clientcert.identities import Kind, find_identities
+from django_clientcert.models import (
+    AuthorityCertificate,
+    CertificateAuthority,
+    CertificateMapping,
+    Revocation,
+    SeenCertificate,
+    serial_key,
+)
+
+from .permissions import has_flags, may_change_authority, why_not_map
+
+
+def may_revoke(actor: Any, revocation: Revocation) -> bool:
+    """Tell whether *actor* may lock out, and let in again, whom *revocation* hits.
+
+    Those are the users whom *actor* could map a certificate to. Where nobody can
+    say whose certificates they are, the whole authority has to be in reach.
+    """
+    if getattr(actor, "is_superuser", False):
+        return True
+    if not all(may_change_authority(actor, one) for one in _authorities(revocation)):
+        return False
+    return all(why_not_map(actor, user) is None for user in _users(revocation))
+
+
+def count_period(
+    authority: CertificateAuthority, revocation: Revocation
+) -> tuple[int, int]:
+    """Return how many mappings and certificates seen a time of *authority* hits.
+
+    As far as their certificates are stored.
+    """
+    mappings = CertificateMapping.objects.exclude(certificate=None).only("certificate")
+    seen = SeenCertificate.objects.only("certificate")
+    return tuple(  # type: ignore[return-value]
+        sum(
+            _is_hit(
+                revocation, ClientCertificate(bytes(row.certificate or b"")), authority
+            )
+            for row in rows.iterator(chunk_size=500)
+        )
+        for rows in (mappings, seen)
+    )
+
+
+def _authorities(revocation: Revocation) -> Iterator[CertificateAuthority]:
+    """Yield the authorities of which anybody may be locked out."""
+    authority = revocation.authority
+    if authority is not None and (
+        revocation.certificate is None or authority.rule_allows_privileged
+    ):
+        yield authority
+    named = Q(pk__in=[])
+    if revocation.public_key is not None:
+        named |= Q(public_key=revocation.public_key)
+    if revocation.serial is not None:
+        named |= Q(serial=revocation.serial)
+    cas = AuthorityCertificate.objects.filter(named).select_related("authority")
+    yield from {one.authority_id: one.authority for one in cas}.values()
+
+
+def _users(revocation: Revocation) -> Iterator[Any]:
+    """Yield the users of the mappings and certificates seen that are hit.
+
+    Where the database can tell, only those who are not everybody's to map.
+    """
+    mappings = CertificateMapping.objects.select_related("user", "authority")
+    seen = SeenCertificate.objects.select_related("user", "authority")
+    if has_flags():
+        privileged = Q(user__is_superuser=True) | Q(user__is_staff=True)
+        mappings, seen = mappings.filter(privileged), seen.filter(privileged)
+    certificate = revocation.client_certificate()
+    keys = set()
+    if certificate is not None:
+        keys = {one.key for one in find_identities(certificate).found}
+    for mapping in mappings.iterator(chunk_size=500):
+        stored = mapping.client_certificate()
+        if (
+            mapping.key in keys
+            or (
+                mapping.kind == Kind.PUBLIC_KEY.value
+                and mapping.key == revocation.public_key
+            )
+            or (
+                stored is not None and _is_hit(revocation, stored, revocation.authority)
+            )
+        ):
+            yield mapping.user
+    for row in seen.iterator(chunk_size=500):
+        if _is_hit(revocation, row.client_certificate(), revocation.authority):
+            yield row.user
+
+
+def _is_hit(
+    revocation: Revocation,
+    certificate: ClientCertificate,
+    authority: CertificateAuthority | None,
+) -> bool:
+    """Tell whether *certificate* is one that *revocation* revokes.
+
+    *authority* is the one that issued it, if any did.
+    """
+    try:
+        if revocation.public_key == certificate.public_key_bytes:
+            return True
+        begin, end = revocation.issued_from, revocation.issued_until
+        in_time = (
+            begin is not None
+            and end is not None
+            and begin <= certificate.not_before <= end
+        )
+        same_serial = revocation.serial == serial_key(certificate.serial_number)
+        if authority is None or not (in_time or same_serial):
+            return False
+        issuers = authority.validator().issuers_of(certificate)
+    except CertificateParseError:
+        return False  # it lets nobody in
+    except ClientCertError:
+        return True  # whose it is cannot be told: not less than it may be
+    keys = {one.public_key_bytes for one in issuers}
+    return bool(keys) if in_time else revocation.issuer_key in keys

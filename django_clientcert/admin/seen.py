@@ -1,0 +1,214 @@
+"""The screens of the certificates that were let in lately."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.escaping import visible, visible_once
+from django_clientcert.models import SeenCertificate
+
+from . import facts
+from .revoked import revoked_certificates
+from .revoking import RevokingAdmin
+from .times import moment, relative, validity_status
+
+_CERTIFICATE_FIELDS = (
+    "certificate_subject",
+    "issuer",
+    "serial_number",
+    "certificate_validity",
+    "sha256_fingerprint",
+    "public_key_fingerprint",
+    "revoked",
+)
+
+
+@admin.register(SeenCertificate)
+class SeenCertificateAdmin(RevokingAdmin):
+    """Which certificates were let in: to look at, and to revoke."""
+
+    list_display = (
+        "shown_subject",
+        "shown_user",
+        "through",
+        "shown_host",
+        "first_seen",
+        "last_seen",
+        "valid_until",
+    )
+    list_display_links = ("shown_subject",)
+    list_select_related = ("user", "mapping", "authority")
+    list_filter = ("authority",)
+    search_fields = ("subject", "host")
+    show_full_result_count = False
+    readonly_fields = (
+        *_CERTIFICATE_FIELDS,
+        "shown_user",
+        "through",
+        "shown_host",
+        "first_seen",
+        "last_seen",
+    )
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    "shown_user",
+                    "through",
+                    "shown_host",
+                    "first_seen",
+                    "last_seen",
+                )
+            },
+        ),
+        (_("Certificate"), {"fields": _CERTIFICATE_FIELDS}),
+    )
+
+    # --- who may do what
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody writes down what was not seen."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: SeenCertificate | None = None
+    ) -> bool:
+        """Nobody changes what was seen."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: SeenCertificate | None = None
+    ) -> bool:
+        """Nobody deletes one by itself; but it goes with its user."""
+        return obj is not None
+
+    def delete_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Refuse.
+
+        Raises:
+            PermissionDenied: always.
+        """
+        raise PermissionDenied
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a certificate, without a button to delete it."""
+        return super().changeform_view(
+            request,
+            object_id,
+            form_url,
+            {**(extra_context or {}), "show_delete": False},
+        )
+
+    # --- what is shown
+
+    @admin.display(description=_("subject"), ordering="subject")
+    def shown_subject(self, obj: SeenCertificate) -> str:
+        """Return the subject, shortened."""
+        return facts.breakable(str(obj))
+
+    @admin.display(description=_("user"), ordering="user")
+    def shown_user(self, obj: SeenCertificate) -> str:
+        """Return the user."""
+        return visible(str(obj.user), 50)
+
+    @admin.display(description=_("through"))
+    def through(self, obj: SeenCertificate) -> str:
+        """Return the mapping that let it in, or the authority whose rule did."""
+        if obj.mapping is not None:
+            return format_html(
+                '<a href="{}">{}</a>',
+                reverse(
+                    "admin:django_clientcert_certificatemapping_change",
+                    args=[obj.mapping.pk],
+                    current_app=self.admin_site.name,
+                ),
+                gettext("mapping %(pk)s") % {"pk": obj.mapping.pk},
+            )
+        if obj.authority is not None:
+            return gettext("the rule of %(authority)s") % {"authority": obj.authority}
+        return gettext("what is deleted now")
+
+    @admin.display(description=_("host"), ordering="host")
+    def shown_host(self, obj: SeenCertificate) -> str:
+        """Return the host of the last request."""
+        return visible(obj.host, 80)
+
+    @admin.display(description=_("first seen"), ordering="first_seen_at")
+    def first_seen(self, obj: SeenCertificate) -> str:
+        """Return when it was first let in."""
+        return moment(obj.first_seen_at)
+
+    @admin.display(description=_("last seen"), ordering="last_seen_at")
+    def last_seen(self, obj: SeenCertificate) -> str:
+        """Return when it was last let in."""
+        ago = relative(obj.last_seen_at, timezone.now())
+        return f"{moment(obj.last_seen_at)}, {ago}"
+
+    @admin.display(description=_("valid until"), ordering="not_after")
+    def valid_until(self, obj: SeenCertificate) -> str:
+        """Return when it expires."""
+        if obj.not_after is None:
+            return gettext("unknown")
+        status = validity_status(None, obj.not_after, timezone.now())
+        return f"{moment(obj.not_after)[:10]}: {status}"
+
+    @admin.display(description=_("subject"))
+    def certificate_subject(self, obj: SeenCertificate) -> str:
+        """Return the whole subject."""
+        return facts.read(lambda: facts.subject(obj.client_certificate()))
+
+    @admin.display(description=_("issuer"))
+    def issuer(self, obj: SeenCertificate) -> str:
+        """Return the issuer."""
+        return facts.read(lambda: facts.issuer(obj.client_certificate()))
+
+    @admin.display(description=_("serial number"))
+    def serial_number(self, obj: SeenCertificate) -> str:
+        """Return the serial number."""
+        return facts.read(lambda: facts.serial_number(obj.client_certificate()))
+
+    @admin.display(description=_("valid"))
+    def certificate_validity(self, obj: SeenCertificate) -> str:
+        """Return the validity period."""
+        show = partial(facts.validity, now=timezone.now())
+        return facts.read(lambda: show(obj.client_certificate()))
+
+    @admin.display(description=_("SHA-256 fingerprint"))
+    def sha256_fingerprint(self, obj: SeenCertificate) -> str:
+        """Return the fingerprint."""
+        return facts.fingerprint(obj.client_certificate())
+
+    @admin.display(description=_("SHA-256 of the public key"))
+    def public_key_fingerprint(self, obj: SeenCertificate) -> str:
+        """Return the digest of the public key."""
+        return facts.read(
+            lambda: facts.public_key_fingerprint(obj.client_certificate())
+        )
+
+    @admin.display(description=_("revoked"))
+    def revoked(self, obj: SeenCertificate) -> str:
+        """Return whether it is revoked by now, and why."""
+        why = revoked_certificates({obj.pk: obj.client_certificate()}).get(obj.pk)
+        return gettext("no") if why is None else visible_once(why, 500)
