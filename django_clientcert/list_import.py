@@ -11,8 +11,6 @@ from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from .certificates import ClientCertificate
-from .exceptions import CertificateParseError
 from .models import CertificateAuthority, RevocationList, RevokedSerial, serial_key
 from .models.derived import rebuild_state
 from .revocation import Entry, ListInfo, read_list
@@ -73,7 +71,10 @@ def import_list(
         RevokedSerial._base_manager.using(using).filter(list__in=replaced).delete()
         rows.filter(pk__in=[one.pk for one in replaced]).delete()
         row = RevocationList.of(
-            authority, parsed.info, issuer=_issuer(parsed.signer), source=source
+            authority,
+            parsed.info,
+            issuer=parsed.signer.subject.rfc4514(),
+            source=source,
         )
         row.save(using=using)
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
@@ -81,13 +82,6 @@ def import_list(
         rebuild_state(authority.pk, using)
     labels = tuple(one.list_info().label() for one in replaced)
     return Imported(row, parsed.info, labels)
-
-
-def _issuer(signer: ClientCertificate) -> str:
-    try:
-        return signer.subject.rfc4514()
-    except CertificateParseError:
-        return signer.fingerprint
 
 
 def _insert(

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django_clientcert.management.arguments import HelpFormatter, SubcommandParser
 from django_clientcert.management.subcommands import (
     authority,
+    crl,
     expiring,
     explain,
     revoke,
@@ -20,7 +21,7 @@ from django_clientcert.management.subcommands import (
 )
 from django_clientcert.management.text import encodable, one_line
 
-SUBCOMMANDS = (trust, authority, revoke, explain, what_if, expiring)
+SUBCOMMANDS = (trust, authority, revoke, crl, explain, what_if, expiring)
 
 Run = Callable[["Command", dict[str, Any]], None]
 

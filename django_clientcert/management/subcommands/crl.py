@@ -1,0 +1,318 @@
+"""``clientcert crl``: revocation lists of authorities, imported and fetched."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from django_clientcert.exceptions import ClientCertError, RevocationListError
+from django_clientcert.list_import import Imported, import_list
+from django_clientcert.management.fetch import FetchError, fetch
+from django_clientcert.management.files import STDIN, read_input, show_name
+from django_clientcert.management.lookups import find_authority
+from django_clientcert.management.progress import ProgressBar
+from django_clientcert.management.text import list_some, one_line, show_moment
+from django_clientcert.models import CertificateAuthority, RevocationList
+from django_clientcert.revocation import (
+    MAX_LIST_BYTES,
+    RevocationPolicy,
+    read_list,
+    split_lists,
+)
+
+if TYPE_CHECKING:
+    from django_clientcert.management.commands.clientcert import Command
+
+# What says that a list is another authority's
+_NOT_MINE = frozenset({"unknown_issuer", "other_key"})
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the arguments."""
+    parser = subparsers.add_parser(
+        "crl",
+        help="import, fetch and list revocation lists",
+        description="The revocation lists (CRLs) of authorities.",
+    )
+    actions = parser.add_subparsers(
+        title="actions", dest="action", metavar="ACTION", required=True
+    )
+    importing = actions.add_parser(
+        "import",
+        help="import a revocation list from a file",
+        description=(
+            "Import a revocation list: complete, delta or partitioned. It is checked\n"
+            "first; if it is refused, the list that was in force stays so."
+        ),
+        epilog=(
+            "Example:\n"
+            "  manage.py clientcert crl import issuing.crl --authority Partners\n"
+            "\n"
+            "Exit status: 0 imported, 1 refused, 2 wrong usage."
+        ),
+    )
+    importing.add_argument(
+        "file",
+        metavar="FILE",
+        help="DER, or PEM with one list or several; - reads standard input",
+    )
+    importing.add_argument(
+        "--authority",
+        metavar="NAME",
+        help="whose list it is (default: the one stored authority that issued it)",
+    )
+    importing.set_defaults(run=run_import)
+    fetching = actions.add_parser(
+        "fetch",
+        help="fetch the lists of authorities from their addresses, for cron",
+        description=(
+            "Fetch and import the lists of authorities, from the addresses that were\n"
+            "set for them. A list that is loaded already is no error. Where one\n"
+            "fails, the others are fetched all the same."
+        ),
+        epilog=(
+            "Example:\n"
+            "  manage.py clientcert crl fetch -v 0\n"
+            "\n"
+            "Exit status: 0 all are loaded, 1 some failed, 2 wrong usage."
+        ),
+    )
+    fetching.add_argument(
+        "--authority",
+        action="append",
+        default=[],
+        dest="authorities",
+        metavar="NAME",
+        help="only this authority's; may be repeated (default: all)",
+    )
+    fetching.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=20,
+        metavar="SECONDS",
+        help="how long to wait for an answer (default: %(default)s)",
+    )
+    fetching.add_argument(
+        "--deadline",
+        type=_seconds,
+        default=300,
+        metavar="SECONDS",
+        help="how long one list may take in all (default: %(default)s)",
+    )
+    fetching.set_defaults(run=run_fetch)
+    listing = actions.add_parser(
+        "list",
+        help="list the lists that are loaded",
+        description="List the revocation lists that are loaded, and which are stale.",
+        epilog="Exit status: 0 listed, 1 the database cannot be used, 2 wrong usage.",
+    )
+    listing.add_argument(
+        "--json", action="store_true", help="one JSON object, for programs"
+    )
+    listing.set_defaults(run=run_list)
+
+
+def _seconds(text: str) -> float:
+    """Return a number of seconds above 0.
+
+    Raises:
+        ValueError: it is none; argparse says so.
+    """
+    value = float(text)
+    if not 0 < value <= 86400:
+        raise ValueError(text)
+    return value
+
+
+def run_import(command: Command, options: dict[str, Any]) -> None:
+    """Import the lists of a file.
+
+    Raises:
+        CommandError: one is refused; says which, and which went in before.
+    """
+    name = options["file"]
+    data = read_input(name, MAX_LIST_BYTES)
+    wanted = options["authority"]
+    authority = None if wanted is None else find_authority(wanted)
+    source = "standard input" if name == STDIN else name
+    done = 0
+    try:
+        lists = split_lists(data)
+        for one in lists:
+            chosen = authority or _find_issuing_authority(one)
+            bar = _bar(command, options, "storing")
+            imported = import_list(chosen, one, source=source, progress=bar)
+            bar.finish()
+            _report(command, chosen, imported)
+            done += 1
+    except ClientCertError as error:
+        before = f" {done} before it went in." if done else ""
+        raise CommandError(
+            f"{show_name(name)}: {one_line(str(error))}{before}"
+        ) from error
+
+
+def run_fetch(command: Command, options: dict[str, Any]) -> None:
+    """Fetch the lists of the authorities.
+
+    Raises:
+        CommandError: some could not be had, or were refused.
+    """
+    named = [find_authority(name) for name in options["authorities"]]
+    authorities = named or list(CertificateAuthority.objects.exclude(list_urls=""))
+    urls = [(one, url) for one in authorities for url in one.list_urls.split()]
+    quiet = options["verbosity"] == 0
+    failed = 0
+    for authority, url in urls:
+        shown = one_line(url)
+        bar = _bar(command, options, "fetching")
+        try:
+            data = fetch(
+                url,
+                max_bytes=MAX_LIST_BYTES,
+                timeout=options["timeout"],
+                deadline=options["deadline"],
+                progress=bar,
+            )
+            bar.finish()
+            bar = _bar(command, options, "storing")
+            imported = import_list(authority, data, source=url, progress=bar)
+        except RevocationListError as error:
+            if error.code == "already_loaded":
+                if not quiet:
+                    command.say(f"{authority}: {shown}: nothing new.")
+                continue
+            failed += 1
+            command.warn(f"{authority}: {shown}: {one_line(str(error))}")
+        except (FetchError, ClientCertError) as error:
+            failed += 1
+            command.warn(f"{authority}: {shown}: {one_line(str(error))}")
+        else:
+            bar.finish()
+            if not quiet:
+                _report(command, authority, imported)
+    if failed:
+        raise CommandError(
+            f"{failed} of {len(urls)} lists could not be loaded; those that were in "
+            "force stay so."
+        )
+    if not urls and not quiet:
+        command.say(
+            "No authority has an address for its lists. Set one: manage.py clientcert "
+            "authority set NAME --list-url URL"
+        )
+
+
+def run_list(command: Command, options: dict[str, Any]) -> None:
+    """Print the lists, as text or as one JSON object.
+
+    The object has one key, ``revocation_lists``: a list of objects with ``id``,
+    ``authority``, ``policy``, ``label``, ``issuer``, ``scope`` (empty for all),
+    ``number``, ``this_update``, ``next_update``, ``expires_at``, ``stale``,
+    ``entries``, ``source``, ``imported_at``.
+    """
+    now = timezone.now()
+    rows = RevocationList.objects.select_related("authority").order_by(
+        "authority__name", "pk"
+    )
+    found = []
+    for row in rows:
+        info = row.list_info()
+        found.append(
+            {
+                "id": row.pk,
+                "authority": str(row.authority),
+                "policy": row.authority.revocation_policy,
+                "label": info.label(),
+                "issuer": one_line(row.issuer),
+                "scope": str(info.scope),
+                "number": None if info.number is None else str(info.number),
+                "this_update": info.this_update.isoformat(),
+                "next_update": info.next_update and info.next_update.isoformat(),
+                "expires_at": info.expires().isoformat(),
+                "stale": info.expires() < now,
+                "entries": row.entry_count,
+                "source": one_line(row.source),
+                "imported_at": row.imported_at.isoformat(),
+            }
+        )
+        if not options["json"]:
+            state = "STALE since" if info.expires() < now else "good until"
+            command.say(
+                f"{row.authority}: {info.label()} of {one_line(row.issuer)}, "
+                f"{row.entry_count} entries, {state} {show_moment(info.expires())}"
+            )
+            if str(info.scope):
+                command.say(f"  only {info.scope}")
+            command.say(f"  from {one_line(row.source) or 'an upload'}")
+    if options["json"]:
+        command.say(json.dumps({"revocation_lists": found}, indent=2))
+    elif not found:
+        command.say(
+            "No revocation lists. Import one: manage.py clientcert crl import FILE"
+        )
+
+
+def _bar(command: Command, options: dict[str, Any], label: str) -> ProgressBar:
+    return ProgressBar(command.stderr, label, quiet=options["verbosity"] == 0)
+
+
+def _find_issuing_authority(data: bytes) -> CertificateAuthority:
+    """Return the one authority whose CA signed a list.
+
+    Raises:
+        CommandError: there is none, or more than one.
+        RevocationListError: nobody could use it.
+    """
+    found, other = [], None
+    for authority in CertificateAuthority.objects.iterator():
+        try:
+            read_list(data, authority.certificates(), at=timezone.now())
+        except RevocationListError as error:
+            if error.code not in _NOT_MINE:
+                raise
+            other = error
+        except ClientCertError:
+            continue  # check --database says what is wrong with that one
+        else:
+            found.append(authority)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise CommandError(
+            "Several authorities have the CA of this list: "
+            f"{list_some(str(one) for one in found)}. Choose one with --authority."
+        )
+    if other is not None:
+        raise CommandError(
+            "No stored authority issued this list. Add the CA's certificates: "
+            "manage.py clientcert authority add BUNDLE --name NAME"
+        )
+    raise CommandError(
+        "A list is an authority's, and none is stored. Add it: manage.py clientcert "
+        "authority add BUNDLE --name NAME"
+    )
+
+
+def _report(
+    command: Command, authority: CertificateAuthority, imported: Imported
+) -> None:
+    """Say what is in force now, and why it may be of no use."""
+    info = imported.info
+    replaced = (
+        f", in place of {', '.join(imported.replaced)}" if imported.replaced else ""
+    )
+    command.say(
+        f"{authority}: {info.label()} is in force, {info.entry_count} entries, good "
+        f"until {show_moment(info.expires())}{replaced}."
+    )
+    if info.expires() < timezone.now():
+        command.warn("the list is stale: what it lists is revoked, and no more.")
+    if authority.policy() is RevocationPolicy.OFF:
+        command.warn(
+            "the authority's policy is off, so the list is not looked at: manage.py "
+            "clientcert authority set NAME --revocation-policy if_loaded"
+        )
