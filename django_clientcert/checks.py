@@ -35,6 +35,7 @@ from .escaping import visible_once
 from .exceptions import ClientCertError
 from .identities import Kind
 from .models import CertificateAuthority, CertificateMapping
+from .models.derived import derive_state
 from .models.rules import is_unique_user_field
 from .proxies import INGRESS_NGINX, Proxy
 
@@ -54,6 +55,9 @@ IDS = {
     "authority_unusable": "clientcert.E012",
     "anchor_expired": "clientcert.W020",
     "inactive_users": "clientcert.W021",
+    "list_stale": "clientcert.W022",
+    "list_expiring": "clientcert.W023",
+    "revocation_state": "clientcert.E013",
     "rule_unusable": "clientcert.E014",
     "rule_field_not_unique": "clientcert.W025",
     "rule_allows_privileged": "clientcert.W026",
@@ -84,6 +88,9 @@ MIDDLEWARE = "django_clientcert.middleware.ClientCertMiddleware"
 BACKEND = "django_clientcert.backends.ClientCertBackend"
 
 MAX_LISTED = 10
+
+# The last fifth of a list's time is when the next one should be there.
+_LAST_PART = 0.2
 
 _PREFIX = "CLIENTCERT_"
 
@@ -422,6 +429,81 @@ def check_anchors_are_valid(
 
 
 @register(Tags.database)
+def check_lists_are_current(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Messages:
+    """Does every authority have the revocation lists that its policy asks for?"""
+
+    def look(alias: str) -> Messages:
+        now = timezone.now()
+        stale, expiring = [], []
+        authorities = CertificateAuthority.objects.using(alias)
+        for authority in authorities.exclude(revocation_policy="off"):
+            lists = [one.list_info() for one in authority.revocation_lists.all()]
+            if not lists and authority.revocation_policy == "required":
+                stale.append(f"{_label(authority)}: none is loaded")
+            for one in lists:
+                end = one.expires()
+                if end < now:
+                    stale.append(f"{_label(authority)}: {one.label()}")
+                elif end - now < (end - one.this_update) * _LAST_PART:
+                    expiring.append(f"{_label(authority)}: {one.label()}")
+        said: Messages = []
+        if stale:
+            said.append(
+                Warning(
+                    "Revocation lists that are stale or missing, in the database "
+                    f"“{alias}”: {_list(stale)}. Under the policy “required” nobody "
+                    "is let in.",
+                    hint=_FETCH_LISTS,
+                    id=IDS["list_stale"],
+                )
+            )
+        if expiring:
+            said.append(
+                Warning(
+                    "Revocation lists that will be stale soon, in the database "
+                    f"“{alias}”: {_list(expiring)}.",
+                    hint=_FETCH_LISTS,
+                    id=IDS["list_expiring"],
+                )
+            )
+        return said
+
+    return _look_into(databases, look)
+
+
+@register(Tags.database)
+def check_revocations_are_in_force(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Messages:
+    """Does each authority remember what the lists and revocations say?"""
+
+    def look(alias: str) -> Messages:
+        wrong = []
+        for authority in CertificateAuthority.objects.using(alias):
+            try:
+                same = authority.state() == derive_state(authority)
+            except ValueError:
+                same = False
+            if not same:
+                wrong.append(_label(authority))
+        if not wrong:
+            return []
+        return [
+            Error(
+                "Authorities that do not remember all of their revocations, in the "
+                f"database “{alias}”: {_list(wrong)}. Their tables were changed past "
+                "the models.",
+                hint="Save each of these authorities once, in the admin.",
+                id=IDS["revocation_state"],
+            )
+        ]
+
+    return _look_into(databases, look)
+
+
+@register(Tags.database)
 def check_rules_are_usable(
     app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> Messages:
@@ -519,6 +601,10 @@ def check_users_are_active(
     return _look_into(databases, look)
 
 
+_FETCH_LISTS = (
+    "Type manage.py clientcert crl fetch, or crl import FILE; see manage.py clientcert "
+    "crl list."
+)
 _REPLACE_BUNDLE = (
     "Ask the CA for its current certificates and type manage.py clientcert authority "
     "add BUNDLE --name NAME --replace."

@@ -33,6 +33,7 @@ from django_clientcert import checks
 from django_clientcert.backends import ClientCertBackend
 from django_clientcert.checks import EXAMPLES, IDS
 from django_clientcert.conf import NAMES, conf
+from django_clientcert.list_import import import_list
 from django_clientcert.middleware import ClientCertMiddleware
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import ThrowawayCA
@@ -563,6 +564,62 @@ def test_w020_says_how_many_mappings_hang_on_it(alice: Any) -> None:
             user=alice, kind="subject", value=value, authority=authority
         )
     assert ", 2 mappings: CN=Old ended on" in only(databases=["default"]).msg
+
+
+def load_list(
+    authority: CertificateAuthority, ca: ThrowawayCA, *, age: int, left: int
+) -> None:
+    """Load a list that began *age* hours ago and ends in *left*."""
+    hour = dt.timedelta(hours=1)
+    import_list(
+        authority,
+        ca.crl([7], this_update=NOW - age * hour, next_update=NOW + left * hour),
+    )
+
+
+def test_n52_w022_a_list_that_is_stale_or_missing(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Before everybody stands outside; not where nobody asks for it."""
+    assert found(databases=["default"]) == []
+    CertificateAuthority.objects.update(revocation_policy="required")
+    message = only(databases=["default"])
+    assert message.id == "clientcert.W022"
+    assert "“Test CA” (id" in message.msg
+    assert "none is loaded" in message.msg
+    load_list(authority, ca, age=9, left=-1)
+    assert "list number 1" in only(databases=["default"]).msg
+    CertificateAuthority.objects.update(revocation_policy="off")
+    assert found(databases=["default"]) == []
+
+
+def test_n52_w023_a_list_that_will_be_stale_soon(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """A fifth of its time is left."""
+    load_list(authority, ca, age=78, left=22)
+    assert found(databases=["default"]) == []
+    authority.revocation_lists.all().delete()
+    load_list(authority, ca, age=82, left=18)
+    message = only(databases=["default"])
+    assert message.id == "clientcert.W023"
+    assert "list number 1" in message.msg
+
+
+@pytest.mark.parametrize("state", ["", "{"])
+def test_e013_a_state_that_is_not_what_the_tables_say(
+    authority: CertificateAuthority, ca: ThrowawayCA, state: str
+) -> None:
+    """Somebody went past the models; to save it mends it."""
+    load_list(authority, ca, age=1, left=99)
+    assert found(databases=["default"]) == []
+    CertificateAuthority.objects.update(revocation_state=state)
+    message = only(databases=["default"])
+    assert message.id == "clientcert.E013"
+    assert "“Test CA”" in message.msg
+    authority.refresh_from_db()
+    authority.save()
+    assert found(databases=["default"]) == []
 
 
 @pytest.mark.parametrize(
