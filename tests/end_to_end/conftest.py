@@ -77,6 +77,24 @@ def environment(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def manage(folder: Path) -> Callable[..., str]:
+    """Run ``manage.py`` beside the servers that are running."""
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "django", *arguments],
+            cwd=ROOT,
+            env=environment(folder, {}),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    return run
+
+
 class Application:
     """An application server on a free port of 127.0.0.1."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,6 +16,7 @@ from django_clientcert.testing import (
     make_name,
     self_signed,
 )
+from tests.twins import twin_of
 
 _NOW = dt.datetime.now(dt.timezone.utc)
 _DAY = dt.timedelta(days=1)
@@ -60,6 +61,11 @@ class Pki:
             ),
             # mapped by fingerprint, and on the CRL of the proxy
             "revoked": self.ca.issue("revoked"),
+            # mapped by subject; to be revoked, one by an administrator, one by the CA
+            "stolen": self.ca.issue("stolen"),
+            "listed": self.ca.issue("listed"),
+            # not mapped: the user whose name it has, by the authority's rule
+            "dora": self.ca.issue("dora"),
             # mapped by fingerprint, a header of some 13 KB
             "big": self.ca.issue(
                 "big", dns=[f"h{n:04}.a.rather.long.example.com" for n in range(240)]
@@ -85,12 +91,18 @@ class Pki:
                 )
             ),
         }
+        # The same certificate with the other signature, and so another fingerprint
+        stolen = self.certificates["stolen"]
+        self.certificates["stolen_twin"] = replace(
+            stolen,
+            certificate=x509.load_der_x509_certificate(twin_of(stolen.der)),
+        )
 
-    def crl(self) -> str:
+    def crl(self, name: str = "revoked") -> str:
         """Return the CA's list, with one certificate on it, PEM."""
         revoked = (
             x509.RevokedCertificateBuilder()
-            .serial_number(self.certificates["revoked"].certificate.serial_number)
+            .serial_number(self.certificates[name].certificate.serial_number)
             .revocation_date(_NOW - _DAY)
             .build()
         )

@@ -23,6 +23,9 @@ def seed(folder: Path) -> None:
     authority = CertificateAuthority.objects.create(
         name="PKI", bundle=(folder / "bundle.pem").read_text()
     )
+    authority.rule_identity = "common_name"
+    authority.save()
+    users.create_user("dora")
     for name in PINNED:
         CertificateMapping.objects.create(
             user=users.create_user(name),
@@ -32,6 +35,8 @@ def seed(folder: Path) -> None:
     for name, subject in (
         ("bob", r"CN=Bob\, Jr. \\ é,OU=CN\=alice"),
         ("carol", "CN=carol"),
+        ("stolen", "CN=stolen"),
+        ("listed", "CN=listed"),
     ):
         CertificateMapping.objects.create(
             user=users.create_user(name),

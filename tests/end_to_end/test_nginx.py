@@ -5,7 +5,9 @@ Each test runs against gunicorn (WSGI) and uvicorn (ASGI).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,6 +249,72 @@ def test_a_revocation_list_in_the_proxy(
     nginx = proxies(interface, verify_client="on", crl=pki.crl())
     assert send(nginx, path, "revoked").status == REFUSED_BY_NGINX
     assert send(nginx, path, "alice").seen["user"] == "alice"
+
+
+def test_n49_a_twin_is_refused_with_the_revoked_certificate(
+    send: Send,
+    proxies: Proxies,
+    pki: Pki,
+    folder: Path,
+    manage: Callable[..., str],
+    interface: str,
+) -> None:
+    """nginx says SUCCESS to both signatures; the servers are not restarted."""
+    (path, ledger) = views(interface, "/open/", "/ledger/")
+    nginx = proxies(interface, verify_client="on")
+    twin, original = pki.certificates["stolen_twin"], pki.certificates["stolen"]
+    assert twin.fingerprint != original.fingerprint
+    for name in ("stolen", "stolen_twin"):
+        assert send(nginx, ledger, name).seen["user"] == "stolen"
+    file = folder / "to_revoke.pem"
+    file.write_text(original.pem)
+    said = manage("clientcert", "revoke", str(file), "--reason", "keyCompromise")
+    number = re.search(r"revoke --undo (\d+)", said)
+    assert number is not None
+    try:
+        for name in ("stolen", "stolen_twin"):
+            assert send(nginx, ledger, name).status == 403
+            assert send(nginx, path, name).seen["reason"] == "revoked"
+        assert send(nginx, ledger, "alice").seen["user"] == "alice"
+    finally:
+        manage("clientcert", "revoke", "--undo", number[1])
+    assert send(nginx, ledger, "stolen_twin").seen["user"] == "stolen"
+
+
+def test_a_list_bites_while_the_servers_run(
+    send: Send,
+    proxies: Proxies,
+    pki: Pki,
+    folder: Path,
+    manage: Callable[..., str],
+) -> None:
+    """Imported beside them; the next request of each is refused."""
+    servers = [
+        (
+            proxies(interface, verify_client="on"),
+            *views(interface, "/open/", "/ledger/"),
+        )
+        for interface in ("wsgi", "asgi")
+    ]
+    for nginx, _open, ledger in servers:
+        assert send(nginx, ledger, "listed").seen["user"] == "listed"
+    file = folder / "listed.crl"
+    file.write_text(pki.crl("listed"))
+    assert "1 entries" in manage("clientcert", "crl", "import", str(file))
+    for nginx, path, ledger in servers:
+        assert send(nginx, path, "listed").seen["reason"] == "revoked"
+        assert send(nginx, ledger, "listed").status == 403
+        assert send(nginx, ledger, "bob").seen["user"] == "bob"
+
+
+def test_a_rule_logs_in_whom_nobody_mapped(
+    send: Send, proxies: Proxies, interface: str
+) -> None:
+    """And nobody whose name no user has."""
+    (path, ledger) = views(interface, "/open/", "/ledger/")
+    nginx = proxies(interface, verify_client="on")
+    assert send(nginx, ledger, "dora").seen["user"] == "dora"
+    assert send(nginx, path, "mallory").seen["reason"] == "unmapped"
 
 
 def test_n06_duplicates_of_a_client(
