@@ -175,11 +175,11 @@ class CertificateAuthorityAdmin(GuardedAdmin):
             {
                 "fields": (*preset, *RULE_FIELDS),
                 "description": _(
-                    "Every certificate of this authority that no mapping knows: the "
-                    "certificate’s … is the user’s …. To set a rule, you need the "
-                    "permission to add certificate mappings; to let it create users, "
-                    "that to change users; to let it log in staff, you must be a "
-                    "superuser."
+                    "Every certificate of this authority that no mapping knows is "
+                    "the user whose name stands in it: the certificate’s (identity) "
+                    "is the user’s (field). Setting a rule needs the permission to "
+                    "add certificate mappings; letting it create users, that to "
+                    "change users; letting it log in staff, a superuser."
                 ),
             },
         )

@@ -76,12 +76,11 @@ def table(authority: CertificateAuthority, now: dt.datetime) -> str:
         return _("None is loaded.")
     rows = format_html_join(
         "",
-        "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
         (
             (
                 _number(info),
-                facts.breakable(_issuer(authority, info)),
-                visible_once(str(info.scope), 200) or _("everything"),
+                _issuer_and_scope(authority, info),
                 standing(info, now),
                 info.entry_count,
             )
@@ -96,7 +95,6 @@ def table(authority: CertificateAuthority, now: dt.datetime) -> str:
             for title in (
                 _("number"),
                 _("issuer"),
-                _("scope"),
                 _("state"),
                 _("entries"),
             )
@@ -168,6 +166,15 @@ def _number(info: ListInfo) -> str:
             "base": info.base_number,
         }
     return number
+
+
+def _issuer_and_scope(authority: CertificateAuthority, info: ListInfo) -> SafeString:
+    issuer = facts.breakable(_issuer(authority, info))
+    scope = visible_once(str(info.scope), 200)
+    if not scope:
+        return issuer
+    # A column of its own would not fit into a narrow page.
+    return format_html('{}<br><span class="quiet">{}</span>', issuer, scope)
 
 
 def _issuer(authority: CertificateAuthority, info: ListInfo) -> str:

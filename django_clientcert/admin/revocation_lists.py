@@ -8,6 +8,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -30,12 +31,11 @@ class RevocationListAdmin(GuardedAdmin):
 
     form = RevocationListForm
     list_display = (
-        "label",
+        "list_label",
         "authority",
-        "shown_issuer",
-        "issued",
-        "next_due",
-        "standing",
+        "list_issued",
+        "list_next_due",
+        "list_standing",
         "entry_count",
     )
     list_select_related = ("authority",)
@@ -177,12 +177,36 @@ class RevocationListAdmin(GuardedAdmin):
                 return found, False
         return super().get_search_results(request, queryset, search_term)
 
-    @admin.display(description=_("list"), ordering="number")
+    @admin.display(description=_("list"), ordering="issuer")
+    def list_label(self, obj: RevocationList) -> str:
+        """Return what to call it, and the CA that it is of."""
+        issuer = facts.breakable(visible_once(obj.issuer, 100))
+        return format_html(
+            '{}<br><span class="quiet">{}</span>', obj.list_info().label(), issuer
+        )
+
+    @admin.display(description=_("issued"), ordering="this_update")
+    def list_issued(self, obj: RevocationList) -> str:
+        """Return the day on which the CA signed it."""
+        return moment(obj.this_update)[:10]
+
+    @admin.display(description=_("next due"), ordering="next_update")
+    def list_next_due(self, obj: RevocationList) -> str:
+        """Return the day on which the CA will sign the next one."""
+        return self.next_due(obj)[:10]
+
+    @admin.display(description=_("state"))
+    def list_standing(self, obj: RevocationList) -> str:
+        """Return whether it is current or stale, in a word."""
+        stale = timezone.now() > obj.list_info().expires()
+        return gettext("stale") if stale else gettext("current")
+
+    @admin.display(description=_("list"))
     def label(self, obj: RevocationList) -> str:
         """Return what to call it."""
         return obj.list_info().label()
 
-    @admin.display(description=_("issuer"), ordering="issuer")
+    @admin.display(description=_("issuer"))
     def shown_issuer(self, obj: RevocationList) -> str:
         """Return the CA that it is of."""
         return facts.breakable(visible_once(obj.issuer, 200))
@@ -194,12 +218,12 @@ class RevocationListAdmin(GuardedAdmin):
             "everything that the CA issued"
         )
 
-    @admin.display(description=_("issued"), ordering="this_update")
+    @admin.display(description=_("issued"))
     def issued(self, obj: RevocationList) -> str:
         """Return when the CA signed it."""
         return moment(obj.this_update)
 
-    @admin.display(description=_("next one due"), ordering="next_update")
+    @admin.display(description=_("next one due"))
     def next_due(self, obj: RevocationList) -> str:
         """Return when the CA will sign the next one."""
         if obj.next_update is None:

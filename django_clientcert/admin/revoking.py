@@ -17,6 +17,7 @@ from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import (
@@ -26,7 +27,7 @@ from django.views.decorators.debug import (
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
-from django_clientcert.forms import RevocationReasonForm
+from django_clientcert.forms import WhyForm
 from django_clientcert.models import CertificateMapping, Revocation, SeenCertificate
 from django_clientcert.revoking import (
     certificate_of,
@@ -70,10 +71,12 @@ class Target(NamedTuple):
         if self.certificate is None:
             return gettext("its public key only: the certificate is not at hand")
         certificate = self.certificate
-        return gettext("certificate %(subject)s, serial number %(serial)s") % {
-            "subject": facts.read(lambda: facts.subject(certificate)),
-            "serial": facts.read(lambda: certificate.serial_number_hex[:128]),
-        }
+        return format_html(
+            "{}<br>{} {}",
+            facts.breakable(facts.read(lambda: facts.subject(certificate))),
+            gettext("serial number"),
+            facts.read(lambda: facts.serial_number(certificate)),
+        )
 
 
 class RevokingAdmin(GuardedAdmin):
@@ -137,7 +140,7 @@ class RevokingAdmin(GuardedAdmin):
         targets = [find_target(request.user, row) for row in rows]
         possible = [one for one in targets if not one.why_not]
         was_sent = request.method == "POST" and "post" in request.POST
-        form = RevocationReasonForm(request.POST if was_sent else None)
+        form = WhyForm(request.POST if was_sent else None)
         if possible and was_sent and form.is_valid():
             self._revoke_all(request, possible, form.cleaned_data)
             return HttpResponseRedirect(back)

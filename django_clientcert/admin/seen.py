@@ -41,9 +41,8 @@ class SeenCertificateAdmin(RevokingAdmin):
         "shown_subject",
         "shown_user",
         "through",
-        "shown_host",
-        "first_seen",
-        "last_seen",
+        "list_first_seen",
+        "list_last_seen",
         "valid_until",
     )
     list_display_links = ("shown_subject",)
@@ -125,8 +124,22 @@ class SeenCertificateAdmin(RevokingAdmin):
 
     @admin.display(description=_("subject"), ordering="subject")
     def shown_subject(self, obj: SeenCertificate) -> str:
-        """Return the subject, shortened."""
-        return facts.breakable(str(obj))
+        """Return the subject, shortened, and the host of the last request."""
+        return format_html(
+            '{}<br><span class="quiet">{}</span>',
+            facts.breakable(str(obj)),
+            visible(obj.host, 80),
+        )
+
+    @admin.display(description=_("first seen"), ordering="first_seen_at")
+    def list_first_seen(self, obj: SeenCertificate) -> str:
+        """Return the day on which it was first let in."""
+        return moment(obj.first_seen_at)[:10]
+
+    @admin.display(description=_("last seen"), ordering="last_seen_at")
+    def list_last_seen(self, obj: SeenCertificate) -> str:
+        """Return how long ago it was let in."""
+        return relative(obj.last_seen_at, timezone.now())
 
     @admin.display(description=_("user"), ordering="user")
     def shown_user(self, obj: SeenCertificate) -> str:
@@ -150,17 +163,17 @@ class SeenCertificateAdmin(RevokingAdmin):
             return gettext("the rule of %(authority)s") % {"authority": obj.authority}
         return gettext("what is deleted now")
 
-    @admin.display(description=_("host"), ordering="host")
+    @admin.display(description=_("host"))
     def shown_host(self, obj: SeenCertificate) -> str:
         """Return the host of the last request."""
         return visible(obj.host, 80)
 
-    @admin.display(description=_("first seen"), ordering="first_seen_at")
+    @admin.display(description=_("first seen"))
     def first_seen(self, obj: SeenCertificate) -> str:
         """Return when it was first let in."""
         return moment(obj.first_seen_at)
 
-    @admin.display(description=_("last seen"), ordering="last_seen_at")
+    @admin.display(description=_("last seen"))
     def last_seen(self, obj: SeenCertificate) -> str:
         """Return when it was last let in."""
         ago = relative(obj.last_seen_at, timezone.now())

@@ -5,7 +5,12 @@ from __future__ import annotations
 from .authorities import CertificateAuthorityForm
 from .mappings import CertificateMappingForm
 from .renewals import RenewalForm
-from .revocations import RevocationForm, RevocationListForm, RevocationReasonForm
+from .revocations import (
+    RevocationForm,
+    RevocationListForm,
+    RevocationReasonForm,
+    WhyForm,
+)
 
 __all__ = [
     "CertificateAuthorityForm",
@@ -14,4 +19,5 @@ __all__ = [
     "RevocationForm",
     "RevocationListForm",
     "RevocationReasonForm",
+    "WhyForm",
 ]

@@ -197,8 +197,8 @@ class RevocationListForm(FormWithoutModel):
         return cleaned
 
 
-class RevocationReasonForm(FormWithoutPrivateKeys):
-    """Why something is revoked: what may be changed later, too."""
+class WhyForm(FormWithoutModel):
+    """Why something is going to be revoked, whatever it is."""
 
     class Meta:
         model = Revocation
@@ -206,6 +206,15 @@ class RevocationReasonForm(FormWithoutPrivateKeys):
         widgets = {
             "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
         }
+
+
+class RevocationReasonForm(FormWithoutPrivateKeys):
+    """Why something was revoked: what may be changed later."""
+
+    class Meta:
+        model = Revocation
+        fields = ("reason", "note")
+        widgets = WhyForm.Meta.widgets
 
 
 class RevocationForm(FormWithCertificate):
@@ -254,7 +263,7 @@ class RevocationForm(FormWithCertificate):
     class Meta:
         model = Revocation
         fields = ("authority", "reason", "note")
-        widgets = RevocationReasonForm.Meta.widgets
+        widgets = WhyForm.Meta.widgets
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
