@@ -706,12 +706,12 @@ def test_certificates_seen(
     response = as_root.get(page(f"{SEEN}_change", first.pk))
     text = text_of(response)
     assert bytes.fromhex(alice_cert.fingerprint).hex(":").upper() in text
-    assert "Revoked: no" in text
+    assert "Revocation: not revoked" in text
     assert b'name="_save"' not in response.content
     assert b"deletelink" not in response.content
     revoke_certificate(parsed(mallory_cert))
     text = text_of(as_root.get(page(f"{SEEN}_change", second.pk)))
-    assert "Revoked: revocation" in text
+    assert "The certificate is revoked: revocation" in text
     for name in ("add", "delete"):
         arguments = () if name == "add" else (first.pk,)
         assert as_root.post(page(f"{SEEN}_{name}", *arguments)).status_code == 403

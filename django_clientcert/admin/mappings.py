@@ -28,7 +28,7 @@ from django.views.decorators.debug import (
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible, visible_once
-from django_clientcert.exceptions import ClientCertError
+from django_clientcert.exceptions import ClientCertError, Reason
 from django_clientcert.forms import CertificateMappingForm, RenewalForm
 from django_clientcert.forms.entries import spell_out
 from django_clientcert.identities import Kind, find_identities, show_value
@@ -40,7 +40,7 @@ from . import facts, remarks
 from .guarded import Fieldsets, hide_from_reports, is_possible_key
 from .pages import show_page
 from .permissions import why_not_map
-from .revoked import revoked_mappings
+from .revoked import in_words, revoked_mappings
 from .revoking import RevokingAdmin, may_add_revocations
 from .search import fingerprint_digits
 from .times import (
@@ -361,7 +361,8 @@ class CertificateMappingAdmin(RevokingAdmin):
         rows = list(changelist.result_list)
         why = revoked_mappings(rows)
         for row in rows:
-            row.why_revoked = why.get(row.pk)
+            refusal = why.get(row.pk)
+            row.is_revoked = refusal is not None and refusal.reason is Reason.REVOKED
         changelist.result_list = rows
         return changelist
 
@@ -412,7 +413,7 @@ class CertificateMappingAdmin(RevokingAdmin):
     def list_state(self, obj: CertificateMapping) -> str:
         """Return the state, and whether the certificate is revoked."""
         state: str = obj.get_state_display()
-        if obj.why_revoked is None:  # type: ignore[attr-defined]
+        if not obj.is_revoked:  # type: ignore[attr-defined]
             return state
         return format_html(
             "{}<br><strong>{}</strong>", state, gettext("certificate revoked")
@@ -481,13 +482,9 @@ class CertificateMappingAdmin(RevokingAdmin):
     def revocation(self, obj: CertificateMapping) -> str:
         """Return whether the certificate is revoked, and by what."""
         why = revoked_mappings([obj]).get(obj.pk)
-        if why is not None:
-            return gettext("The certificate is revoked: %(why)s.") % {
-                "why": visible_once(why, 500)
-            }
         if obj.certificate is None and obj.kind != Kind.PUBLIC_KEY.value:
             return gettext("unknown: the certificate is not stored")
-        return gettext("not revoked")
+        return in_words(why)
 
     @admin.display(description=_("renewal"))
     def renewal(self, obj: CertificateMapping) -> str:

@@ -7,8 +7,10 @@ from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible_once
 from django_clientcert.evaluation.paths import check_revoked
 from django_clientcert.exceptions import CertificateParseError, Reason, Refusal
 from django_clientcert.lookup import EntryHit, Found, RevocationHit
@@ -33,8 +35,11 @@ class _Names(NamedTuple):
     serial: bytes
 
 
-def revoked_mappings(mappings: Iterable[CertificateMapping]) -> dict[int, str]:
-    """Return why the certificates of *mappings* are revoked, by the mapping's key."""
+def revoked_mappings(mappings: Iterable[CertificateMapping]) -> dict[int, Refusal]:
+    """Return why certificates of *mappings* are refused, by the mapping's key.
+
+    See ``revoked_certificates()``.
+    """
     rows = list(mappings)
     certificates = {
         one.pk: certificate
@@ -46,16 +51,20 @@ def revoked_mappings(mappings: Iterable[CertificateMapping]) -> dict[int, str]:
     hits = Revocation.objects.filter(public_key__in=list(bare)) if bare else ()
     for hit in hits:
         if hit.public_key is not None:
-            found.setdefault(bare[hit.public_key], f"revocation {hit.pk}")
+            refusal = Refusal(
+                Reason.REVOKED, f"revocation {hit.pk} is of its public key"
+            )
+            found.setdefault(bare[hit.public_key], refusal)
     return found
 
 
 def revoked_certificates(
     certificates: Mapping[Key, ClientCertificate],
-) -> dict[Key, str]:
-    """Return why those of *certificates* that are revoked are: four queries at most.
+) -> dict[Key, Refusal]:
+    """Return why those of *certificates* that are revoked are: three queries at most.
 
-    Decided as a request would be. What cannot be read is left out: it lets nobody in.
+    Decided as a request would be: any other reason than “revoked” means that it cannot
+    be told. What cannot be read is left out: it lets nobody in.
     """
     names: dict[Key, _Names] = {}
     for key, certificate in certificates.items():
@@ -87,7 +96,7 @@ def revoked_certificates(
             EntryHit(str(entry.list_id), entry.reason, entry.revoked_at)
         )
     now = timezone.now()
-    why: dict[Key, str] = {}
+    why: dict[Key, Refusal] = {}
     for key, one in names.items():
         found = Found(
             authorities=list(authorities.get(one.issuer_name, {}).values()),
@@ -101,8 +110,17 @@ def revoked_certificates(
         try:
             check_revoked(certificates[key], found, now)
         except Refusal as refusal:
-            if refusal.reason is Reason.REVOKED:
-                why[key] = refusal.detail
+            why[key] = refusal
         except CertificateParseError:
             continue  # another part of it cannot be read
     return why
+
+
+def in_words(refusal: Refusal | None) -> str:
+    """Return whether a certificate is revoked, and why; safe to show."""
+    if refusal is None:
+        return _("not revoked")
+    why = {"why": visible_once(refusal.detail, 500)}
+    if refusal.reason is Reason.REVOKED:
+        return _("The certificate is revoked: %(why)s.") % why
+    return _("It cannot be told, so the certificate is refused: %(why)s.") % why

@@ -14,11 +14,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.escaping import visible, visible_once
+from django_clientcert.escaping import visible
 from django_clientcert.models import SeenCertificate
 
 from . import facts
-from .revoked import revoked_certificates
+from .revoked import in_words, revoked_certificates
 from .revoking import RevokingAdmin
 from .times import moment, relative, validity_status
 
@@ -220,8 +220,8 @@ class SeenCertificateAdmin(RevokingAdmin):
             lambda: facts.public_key_fingerprint(obj.client_certificate())
         )
 
-    @admin.display(description=_("revoked"))
+    @admin.display(description=_("revocation"))
     def revoked(self, obj: SeenCertificate) -> str:
         """Return whether it is revoked by now, and why."""
-        why = revoked_certificates({obj.pk: obj.client_certificate()}).get(obj.pk)
-        return gettext("no") if why is None else visible_once(why, 500)
+        found = revoked_certificates({obj.pk: obj.client_certificate()})
+        return in_words(found.get(obj.pk))
