@@ -59,7 +59,6 @@ _MAPPING, _AUTHORITY, _REVOCATION, _ENTRY, _SEEN = range(5)
 # The columns that a row has besides. In the part of the mappings they mean nothing,
 # but the database takes the types from there.
 _EXTRA: dict[str, Any] = {
-    "part": Value(_MAPPING),
     "number": Value("", models.TextField()),
     "first": Value(b"", KeyField()),
     "second": Value(b"", KeyField()),
@@ -67,6 +66,7 @@ _EXTRA: dict[str, Any] = {
     "code": Value(0),
     # A constant would be text for MariaDB
     "moment": F("created_at"),
+    "part": Value(_MAPPING),
 }
 
 
@@ -120,25 +120,27 @@ class Found:
 
 
 class _Part(NamedTuple):
-    """The columns of one model in a row."""
+    """The columns of one model in a row, and what makes Python's values of them."""
 
-    relation: str
     model: type[Model]
     names: list[str]
     start: int
     end: int
+    # Where the primary key stands; None: there is no such row
+    key: int
+    converters: list[tuple[int, list[_Converter], Any]]
 
 
 class _Plan(NamedTuple):
     """A compiled query for a number of keys."""
 
     sql: str
-    # Constants, and in the places of keys their position in the list of keys
-    parameters: list[Any]
-    converters: list[tuple[int, list[_Converter], Any]]
-    parts: list[_Part]
-    # Where the further columns begin
-    extra: int
+    # By name: constants, and in the places of keys their position in the list of keys.
+    # With names, Django need not rewrite the statement for SQLite each time.
+    parameters: dict[str, Any]
+    # By their relation to a mapping
+    parts: dict[str, _Part]
+    extra: _Part
 
 
 _plans: WeakKeyDictionary[BaseDatabaseWrapper, dict[int, _Plan]] = WeakKeyDictionary()
@@ -171,9 +173,10 @@ def look_up(keys: LookupKeys) -> Found:
     prepared = [
         key_field.get_db_prep_value(key, connection, prepared=False) for key in given
     ]
-    parameters = [
-        prepared[one] if isinstance(one, _Key) else one for one in plan.parameters
-    ]
+    parameters = {
+        name: prepared[one] if isinstance(one, _Key) else one
+        for name, one in plan.parameters.items()
+    }
     with connection.cursor() as cursor:
         cursor.execute(plan.sql, parameters)
         rows = cursor.fetchall()
@@ -198,7 +201,7 @@ def _placeholder(position: int) -> bytes:
 def _compile(connection: BaseDatabaseWrapper, size: int) -> _Plan:
     issuer_name, public_key, serial, fingerprint = map(_placeholder, range(4))
     identities = [_placeholder(4 + number) for number in range(size)]
-    parts, columns = _columns()
+    models_of, columns = _columns()
     using = connection.alias
     mappings = (
         CertificateMapping.objects.using(using)
@@ -250,18 +253,43 @@ def _compile(connection: BaseDatabaseWrapper, size: int) -> _Plan:
     compiler = mappings.query.get_compiler(connection=connection)
     compiler.as_sql()  # sets up what is selected
     converters = compiler.get_converters([select[0] for select in compiler.select])
+
+    def part(model: type[Model], names: list[str], start: int) -> _Part:
+        end = start + len(names)
+        key = model._meta.pk.attname
+        return _Part(
+            model,
+            names,
+            start,
+            end,
+            start + (names.index(key) if key in names else 0),
+            [
+                (place - start, found, expression)
+                for place, (found, expression) in converters.items()
+                if start <= place < end
+            ],
+        )
+
     return _Plan(
-        " UNION ALL ".join(statements),
-        parameters,
-        [(place, found, on) for place, (found, on) in converters.items()],
-        parts,
-        len(columns),
+        _name_places(" UNION ALL ".join(statements)),
+        {f"p{number}": one for number, one in enumerate(parameters)},
+        {relation: part(*one) for relation, one in models_of.items()},
+        part(CertificateMapping, list(_EXTRA), len(columns)),
     )
 
 
-def _columns() -> tuple[list[_Part], list[str]]:
-    """Return the columns of a mapping, its authority and its user."""
-    parts: list[_Part] = []
+def _name_places(sql: str) -> str:
+    """Return *sql* with its places for parameters named p0, p1, and so on."""
+    first, *rest = sql.split("%s")
+    return first + "".join(f"%(p{number})s{piece}" for number, piece in enumerate(rest))
+
+
+def _columns() -> tuple[dict[str, tuple[type[Model], list[str], int]], list[str]]:
+    """Return the columns of a mapping, its authority and its user.
+
+    By relation: the model, the names of its columns, and where they begin.
+    """
+    parts: dict[str, tuple[type[Model], list[str], int]] = {}
     columns: list[str] = []
     for relation, deferred in _DEFERRED.items():
         model: type[Model] = CertificateMapping
@@ -274,9 +302,8 @@ def _columns() -> tuple[list[_Part], list[str]]:
             for each in model._meta.concrete_fields
             if each.name not in deferred
         ]
-        start = len(columns)
+        parts[relation] = model, names, len(columns)
         columns += [f"{relation}__{name}" if relation else name for name in names]
-        parts.append(_Part(relation, model, names, start, len(columns)))
     return parts, columns
 
 
@@ -324,25 +351,34 @@ def _collect(
 ) -> Found:
     found = Found()
     authorities: dict[Any, CertificateAuthority] = {}
+
+    def build(relation: str, row: Sequence[Any]) -> Any:
+        part = plan.parts[relation]
+        if row[part.key] is None:
+            return None
+        values = _convert(connection, part, row)
+        return part.model.from_db(connection.alias, part.names, values)
+
+    def build_authority(row: Sequence[Any]) -> CertificateAuthority | None:
+        built: CertificateAuthority | None = build("authority", row)
+        return None if built is None else authorities.setdefault(built.pk, built)
+
     for row in rows:
-        values = _convert(connection, plan, row)
-        part, number, first, second, third, code, moment = values[plan.extra :]
-        if part == _MAPPING:
-            mapping: CertificateMapping = _build(connection, plan, values, "")
-            mapping.user = _build(connection, plan, values, "user")
-            authority = _build(connection, plan, values, "authority")
-            if authority is not None:
-                authority = authorities.setdefault(authority.pk, authority)
-            mapping.authority = authority
+        number, first, second, third, code, moment, kind = _convert(
+            connection, plan.extra, row
+        )
+        if kind == _MAPPING:
+            mapping: CertificateMapping = build("", row)
+            mapping.user = build("user", row)
+            mapping.authority = build_authority(row)
             found.mappings.append(mapping)
-        elif part == _AUTHORITY:
-            authority = _build(connection, plan, values, "authority")
-            authority = authorities.setdefault(authority.pk, authority)
-            if authority not in found.authorities:
+        elif kind == _AUTHORITY:
+            authority = build_authority(row)
+            if authority is not None and authority not in found.authorities:
                 found.authorities.append(authority)
-        elif part == _REVOCATION:
+        elif kind == _REVOCATION:
             found.revocations.append(RevocationHit(number, first, second, third))
-        elif part == _ENTRY:
+        elif kind == _ENTRY:
             found.entries.append(EntryHit(number, code, moment))
         else:
             found.last_seen_at = moment
@@ -350,22 +386,11 @@ def _collect(
 
 
 def _convert(
-    connection: BaseDatabaseWrapper, plan: _Plan, row: Sequence[Any]
+    connection: BaseDatabaseWrapper, part: _Part, row: Sequence[Any]
 ) -> list[Any]:
-    values = list(row)
-    for position, converters, expression in plan.converters:
+    """Return the values of a part of *row* as Python has them."""
+    values = list(row[part.start : part.end])
+    for position, converters, expression in part.converters:
         for convert in converters:
             values[position] = convert(values[position], expression, connection)
     return values
-
-
-def _build(
-    connection: BaseDatabaseWrapper, plan: _Plan, values: list[Any], relation: str
-) -> Any:
-    """Return the instance that stands in a row, or None."""
-    part = next(one for one in plan.parts if one.relation == relation)
-    own = values[part.start : part.end]
-    primary_key = part.names.index(part.model._meta.pk.attname)
-    if own[primary_key] is None:
-        return None
-    return part.model.from_db(connection.alias, part.names, own)

@@ -21,16 +21,24 @@ class Query:
     """
 
     sql: str
-    parameters: list[Any]
+    # In a list, or by name
+    given: Any
 
     @classmethod
     def made(cls, sql: str, parameters: Any) -> Query:
         """Return a query whose binary parameters are bytes, whatever the driver's."""
+        if isinstance(parameters, dict):
+            return cls(sql, {name: _as_bytes(one) for name, one in parameters.items()})
         return cls(sql, [_as_bytes(each) for each in parameters or ()])
+
+    @property
+    def parameters(self) -> list[Any]:
+        """The values of the parameters."""
+        return list(self.given.values() if isinstance(self.given, dict) else self.given)
 
     def plan(self) -> list[Access]:
         """Return how the database would answer it."""
-        return _EXPLAIN[connection.vendor](self.sql, self.parameters)
+        return _EXPLAIN[connection.vendor](self.sql, self.given)
 
 
 @dataclass(frozen=True)
@@ -92,14 +100,14 @@ def _as_bytes(parameter: Any) -> Any:
     return bytes(parameter) if isinstance(parameter, memoryview) else parameter
 
 
-def _execute(sql: str, parameters: list[Any]) -> list[dict[str, Any]]:
+def _execute(sql: str, parameters: Any) -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _explain_sqlite(sql: str, parameters: list[Any]) -> list[Access]:
+def _explain_sqlite(sql: str, parameters: Any) -> list[Access]:
     accesses = []
     for row in _execute(f"EXPLAIN QUERY PLAN {sql}", parameters):
         # "SEARCH table USING [COVERING] INDEX name (…)", "… USING INTEGER PRIMARY
@@ -114,7 +122,7 @@ def _explain_sqlite(sql: str, parameters: list[Any]) -> list[Access]:
     return accesses
 
 
-def _explain_postgresql(sql: str, parameters: list[Any]) -> list[Access]:
+def _explain_postgresql(sql: str, parameters: Any) -> list[Access]:
     (row,) = _execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
     (plan,) = (
         row["QUERY PLAN"]
@@ -136,7 +144,7 @@ def _walk(node: dict[str, Any], table: str | None) -> Iterator[Access]:
         yield from _walk(child, table)
 
 
-def _explain_mariadb(sql: str, parameters: list[Any]) -> list[Access]:
+def _explain_mariadb(sql: str, parameters: Any) -> list[Access]:
     return [
         # "index" is all of the index, from one end to the other
         Access(row["table"], None if row["type"] == "index" else row["key"])
