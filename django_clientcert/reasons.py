@@ -50,11 +50,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         ),
     ),
     Reason.HOST_NOT_COVERED: Explanation(
-        _("The certificate or its mapping does not count for this host name."),
+        _("The certificate does not count for this host name."),
         _(
             "Ask under a host name that is covered, or add this one to "
-            "CLIENTCERT_HOSTS or to the hosts of the mapping, whichever the step "
-            "names."
+            "CLIENTCERT_HOSTS or to the hosts of the mapping or rule, whichever the "
+            "step names."
         ),
     ),
     Reason.BAD_PROXY_SECRET: Explanation(
@@ -136,16 +136,25 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         ),
     ),
     Reason.REVOKED: Explanation(
-        _("The certificate was revoked."),
-        _("Have a new certificate with a new key issued; revocation is for good."),
+        _("The certificate was revoked, here or by its CA."),
+        _(
+            "Have a new certificate with a new key issued. If it was revoked here by "
+            "mistake: manage.py clientcert revoke --list, and --undo."
+        ),
     ),
     Reason.REVOCATION_UNKNOWN: Explanation(
         _("Nobody can say whether the certificate was revoked."),
-        _("Give its authority a current revocation list, or another policy."),
+        _(
+            "Give its authority a current revocation list (manage.py clientcert crl "
+            "list, crl fetch), or another policy."
+        ),
     ),
     Reason.UNMAPPED: Explanation(
         _("The client holds the key of this certificate; nobody has said whose it is."),
-        _("Map it to a user: manage.py clientcert trust FILE --user NAME."),
+        _(
+            "Map it to a user: manage.py clientcert trust FILE --user NAME. Where the "
+            "authority has a rule, the step says what the rule missed."
+        ),
     ),
     Reason.MAPPING_DISABLED: Explanation(
         _("The mapping that matches was disabled."),
@@ -160,11 +169,14 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         _("Set a later “valid until” on the mapping."),
     ),
     Reason.AMBIGUOUS_MAPPING: Explanation(
-        _("Mappings of the same kind name different users for this certificate."),
-        _("Delete or change the mappings until they name one user."),
+        _("More than one user could be meant by this certificate."),
+        _(
+            "Delete or change mappings until they name one user; where a rule is "
+            "meant, have a certificate issued with one value of what it reads."
+        ),
     ),
     Reason.INACTIVE_USER: Explanation(
-        _("The user of the mapping may not log in."),
+        _("The user of the certificate may not log in."),
         _("Set the user to active, if that person or service may come in again."),
     ),
     Reason.TRUST_UNAVAILABLE: Explanation(

@@ -68,6 +68,16 @@ def test_a_certificate_of_nobody_s_ca_is_revoked_by_its_key(tmp_path: Path) -> N
     assert Revocation.objects.get().serial is None
 
 
+def test_of_two_certificates_none_is_revoked(
+    alice_cert: IssuedCertificate, mallory_cert: IssuedCertificate
+) -> None:
+    """Which one is meant would be a guess."""
+    both = (alice_cert.pem + mallory_cert.pem).encode()
+    outcome = clientcert("revoke", "-", stdin=both)
+    assert outcome.status == 1
+    assert not Revocation.objects.exists()
+
+
 def test_standard_input(alice_cert: IssuedCertificate) -> None:
     """As with every file."""
     assert clientcert("revoke", "-", stdin=alice_cert.pem.encode()).status == 0

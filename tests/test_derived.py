@@ -23,7 +23,7 @@ from django_clientcert.models import (
     name_key,
     serial_key,
 )
-from django_clientcert.models.derived import derive_state
+from django_clientcert.models.derived import derive_state, rebuild_state
 from django_clientcert.revocation import (
     AuthorityState,
     Entry,
@@ -189,6 +189,28 @@ def test_a_certificate_that_cannot_be_read_is_left_out(
     )
     company.refresh_from_db()
     company.save()
+    assert stored(company) == AuthorityState()
+
+
+def test_an_authority_that_cannot_verify_remembers_what_it_can(
+    company: Any, root: ThrowawayCA, issuing: ThrowawayCA
+) -> None:
+    """Whose serial number it is cannot be told; a key speaks for itself."""
+    certificate = ca_certificate(issuing)
+    CertificateAuthority.objects.update(profile="lax")
+    Revocation.objects.create(
+        serial=serial_key(certificate.serial_number),
+        issuer_key=ca_certificate(root).public_key_bytes,
+        description="x",
+    )
+    assert not stored(company).revoked
+    Revocation.objects.create(public_key=certificate.public_key_bytes, description="x")
+    assert list(stored(company).revoked) == [certificate.fingerprint]
+
+
+def test_an_authority_that_is_gone_needs_nothing(company: Any) -> None:
+    """As where it is being deleted."""
+    rebuild_state(company.pk + 1, "default")
     assert stored(company) == AuthorityState()
 
 

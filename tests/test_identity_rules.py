@@ -407,6 +407,14 @@ def test_the_path_is_validated_where_the_proxy_did_not(
 # --- users who may not -------------------------------------------------------------
 
 
+def test_a_rule_is_under_the_authority_s_policy(
+    ask: Wsgi, rule: Any, alice: Any, alice_cert: IssuedCertificate
+) -> None:
+    """Without a current list, nobody comes in by it where one is required."""
+    CertificateAuthority.objects.update(revocation_policy="required")
+    assert ask("/open/", alice_cert.der).json()["reason"] == "revocation_unknown"
+
+
 def test_an_inactive_user_stays_out(
     ask: Wsgi, rule: Any, alice: Any, alice_cert: IssuedCertificate
 ) -> None:
@@ -557,6 +565,19 @@ def test_a_user_model_that_wants_more_than_a_name(
         assert CertificateAuthority.objects.count() == 1
 
 
+def test_a_user_model_without_groups(
+    rule: Any, ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to put the user into then."""
+    set_rule(rule, creates_users=True)
+    User = get_user_model()
+    owner = next(one for one in User.__mro__ if "groups" in vars(one))
+    monkeypatch.delattr(owner, "groups")
+    decision = decide(ca.issue("carol"), create_users=True)
+    assert decision.accepted
+    assert decision.user == User.objects.get(username="carol")
+
+
 def test_a_user_model_that_makes_everybody_staff(
     rule: Any, ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -620,6 +641,18 @@ def test_two_rules_that_agree_are_one(
     with captured() as queries:
         assert decide(alice_cert).user == alice
     assert len(queries) == 2
+
+
+def test_a_ca_that_is_in_the_bundle_twice_is_one_authority(
+    rule: Any, alice: Any, ca: ThrowawayCA, other_ca: ThrowawayCA, alice_cert: Any
+) -> None:
+    """Under one name, with the old key and the new one: one rule, not two."""
+    rule.bundle = ca.pem + other_ca.pem
+    rule.save()
+    decision = decide(alice_cert)
+    assert decision.user == alice
+    assert decision.steps[-1].detail == f"user {alice.pk}"
+    assert decide(other_ca.issue("alice")).user == alice
 
 
 def test_n43_two_rules_that_disagree_are_nobody(
@@ -717,6 +750,11 @@ def test_n38_a_rule_that_says_too_much_is_refused(
     with pytest.raises(ValidationError) as caught:
         set_rule(authority, **fields)
     assert list(caught.value.error_dict) == [error]
+
+
+def test_no_rule_is_none(authority: Any) -> None:
+    """As most authorities have it."""
+    assert authority.rule() is None
 
 
 def test_the_fields_by_which_users_can_be_found() -> None:

@@ -10,6 +10,7 @@ import pytest
 from cryptography import x509
 from django.db import DatabaseError, connection
 
+from django_clientcert import list_import as importing
 from django_clientcert.exceptions import BundleError, RevocationListError
 from django_clientcert.list_import import Imported, import_list
 from django_clientcert.models import (
@@ -100,6 +101,20 @@ def test_many_entries_are_stored_in_several_steps(
     assert rows[serial_key(5)].reason == 1
     assert rows[serial_key(6)].reason is None
     assert rows[serial_key(6)].revoked_at == imported.info.this_update
+
+
+def test_dates_that_all_differ_need_no_memory(
+    authority: CertificateAuthority, ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only some of them are remembered, and each entry has its own."""
+    monkeypatch.setattr(importing, "_REMEMBERED", 2)
+    dates = [lists.DATE + DAY * number for number in range(4)]
+    entries = [
+        lists.entry(number, date=w.time(date)) for number, date in enumerate(dates, 1)
+    ]
+    import_list(authority, lists.crl(ca, entries=entries))
+    rows = RevokedSerial.objects.order_by("serial")
+    assert [row.revoked_at for row in rows] == dates
 
 
 def test_a_pin_is_refused_where_its_own_certificate_is_listed(

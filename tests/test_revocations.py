@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.evaluation import REFUSED
+from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -322,6 +323,38 @@ def test_n56_a_state_that_cannot_be_read_denies(
     assert decision.user is None
 
 
+def test_n56_a_serial_number_that_cannot_be_read_is_a_decision(
+    ask: Wsgi,
+    alice: Any,
+    authority: Any,
+    alice_cert: IssuedCertificate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the parsers disagree about next."""
+
+    def fail(self: Any) -> int:
+        raise CertificateParseError("serial number")
+
+    map_to(alice, "fingerprint", alice_cert.fingerprint)
+    monkeypatch.setattr(ClientCertificate, "serial_number", property(fail))
+    answer = ask("/open/", alice_cert.der).json()
+    assert answer["reason"] == "malformed_certificate"
+
+
+def test_a_policy_that_is_off_does_not_switch_off_revocations(
+    alice: Any, authority: Any, other_ca: ThrowawayCA, alice_cert: IssuedCertificate
+) -> None:
+    """It is about lists; and another CA's serial number is still another's."""
+    map_to(alice, "fingerprint", alice_cert.fingerprint)
+    CertificateAuthority.objects.update(revocation_policy="off")
+    other = CertificateAuthority.objects.create(name="Other", bundle=other_ca.pem)
+    serial = parsed(alice_cert).serial_number
+    revoke_serial(other, serial)
+    assert decide(alice_cert).accepted
+    revoke_serial(authority, serial)
+    assert decide(alice_cert).reason == "revoked"
+
+
 def test_n56_an_unknown_policy_denies(
     alice: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
@@ -390,11 +423,20 @@ def test_a_public_key_can_be_revoked_without_a_certificate(
     assert decide(alice_cert).reason == "revoked"
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        w.common_name(b"Jos\xe9", w.T61),
+        w.tlv(0x30, w.tlv(0x31)),
+        w.tlv(0x30),
+    ],
+    ids=["no text", "an empty part", "empty"],
+)
 def test_a_subject_that_cannot_be_read_does_not_keep_one_from_revoking(
-    alice: Any, ca: ThrowawayCA, authority: Any
+    alice: Any, ca: ThrowawayCA, authority: Any, subject: bytes
 ) -> None:
     """Its fingerprint is shown instead; an empty subject too."""
-    der = w.certificate(ca, subject=w.common_name(b"Jos\xe9", w.T61))
+    der = w.certificate(ca, subject=subject)
     map_to(alice, "fingerprint", ClientCertificate(der).fingerprint)
     assert decide(der).accepted
     revocation = revoke_certificate(ClientCertificate(der))

@@ -171,8 +171,7 @@ def check_lists(
                 Reason.REVOKED,
                 f"revocation {number} is of a CA that the path leads through",
             )
-    if len(path.certificates) > 1:
-        _check_own(leaf, path.certificates[1], found, state)
+    _check_own(leaf, path.certificates[1], found, state)
     if policy is RevocationPolicy.OFF:
         return f"{authority}: lists are not looked at"
     if policy is RevocationPolicy.IF_LOADED and not state.lists:
