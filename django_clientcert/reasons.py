@@ -138,8 +138,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.REVOKED: Explanation(
         _("The certificate was revoked, here or by its CA."),
         _(
-            "Have a new certificate with a new key issued. If it was revoked here by "
-            "mistake: manage.py clientcert revoke --list, and --undo."
+            "Have a new certificate with a new key issued; or, if it was revoked here "
+            "by mistake, take that back: manage.py clientcert revoke --undo ID."
         ),
     ),
     Reason.REVOCATION_UNKNOWN: Explanation(
@@ -152,8 +152,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.UNMAPPED: Explanation(
         _("The client holds the key of this certificate; nobody has said whose it is."),
         _(
-            "Map it to a user: manage.py clientcert trust FILE --user NAME. Where the "
-            "authority has a rule, the step says what the rule missed."
+            "Map it to a user: manage.py clientcert trust FILE --user NAME; or mend "
+            "what the step says that the authority’s rule misses."
         ),
     ),
     Reason.MAPPING_DISABLED: Explanation(
