@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth import authenticate, get_user_model, login
+from django.contrib.auth import authenticate, get_user, get_user_model, login
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import InterfaceError, OperationalError, connection
@@ -18,10 +18,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_clientcert.backends import ClientCertBackend, find_backend
+from django_clientcert.certificates import ClientCertificate
 from django_clientcert.decorators import client_cert_required
 from django_clientcert.middleware import ClientCertMiddleware
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.requests import attach
+from django_clientcert.revoking import revoke_certificate
 from django_clientcert.signals import client_cert_accepted, client_cert_refused
 from django_clientcert.testing import proxy_meta
 
@@ -378,6 +380,54 @@ def test_a_login_session_can_be_made_of_it(
     attach(request, find_backend())
     login(request, authenticate(request, client_cert=request.client_cert))
     assert request.session["_auth_user_backend"].endswith("ClientCertBackend")
+
+
+def test_n57_another_certificate_is_another_login(
+    rf: Any, alice: Any, bob: Any, alice_cert: Any, mallory_cert: Any, mapping: Any
+) -> None:
+    """Alice's session and Bob's certificate: Bob, and a login flushes her session."""
+    from django.contrib.sessions.backends.db import SessionStore
+
+    CertificateMapping.objects.create(
+        user=bob, kind="fingerprint", value=mallory_cert.fingerprint
+    )
+    session = SessionStore()
+
+    def request_with(certificate: Any) -> Any:
+        request = rf.get("/", **proxy_meta(certificate.der))
+        request.session = session
+        request.user = get_user(request)
+        attach(request, find_backend())
+        return request
+
+    request = request_with(alice_cert)
+    login(request, authenticate(request, client_cert=request.client_cert))
+    first = session.session_key
+    session["secret"] = "of Alice"
+    request = request_with(mallory_cert)
+    assert request.user == bob
+    login(request, authenticate(request, client_cert=request.client_cert))
+    assert session.session_key not in (None, first)
+    assert "secret" not in session
+    assert session["_auth_user_id"] == str(bob.pk)
+    # The same user with another certificate gets another key, too.
+    second = session.session_key
+    CertificateMapping.objects.update(user=bob)
+    request = request_with(alice_cert)
+    login(request, authenticate(request, client_cert=request.client_cert))
+    assert session.session_key != second
+
+
+def test_n57_a_revoked_certificate_opens_no_session(
+    rf: Any, alice: Any, alice_cert: Any, mapping: Any
+) -> None:
+    """Neither on a request nor on one of its own."""
+    revoke_certificate(ClientCertificate(alice_cert.der))
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    attach(request, find_backend())
+    assert request.client_cert is not None
+    assert authenticate(request, client_cert=request.client_cert) is None
+    assert authenticate(None, client_cert=request.client_cert) is None
 
 
 def test_decorator_names_the_middleware_that_is_missing(rf: Any) -> None:
