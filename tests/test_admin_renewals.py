@@ -23,6 +23,7 @@ from django_clientcert.revoking import (
 )
 from django_clientcert.testing import SERVER_AUTH, IssuedCertificate, ThrowawayCA
 
+from . import der_writer as write
 from .admin_pages import (
     ADD_MAPPING,
     MAPPING,
@@ -348,6 +349,8 @@ def test_revoked_mappings_say_so(
         assert count == len(keys)
         return {name for name, row in rows.items() if row.pk in keys}
 
+    undated = write.certificate(ca, validity=write.tlv(write.SEQUENCE))
+    rows["undated"] = stored(bob, fine, value="34" * 32, certificate=undated)
     assert revoked() == set()
     revoke_certificate(parsed(alice_cert))
     import_list(authority, ca.crl([listed]))

@@ -632,6 +632,7 @@ def test_n65_reach_of_a_revocation(
     pinned.delete()
     row = seen(root, other)
     assert not reach.may_revoke(actor, revocation)
+    assert reach.may_revoke(actor, by_key)
     row.delete()
     # Where the flags are no columns, every user is asked.
     monkeypatch.setattr(reach, "has_flags", lambda: False)

@@ -17,7 +17,7 @@ from django_clientcert.admin.permissions import may_change_authority
 from django_clientcert.list_import import import_list
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.revoking import revoke_certificate, revoke_period
-from django_clientcert.testing import ThrowawayCA
+from django_clientcert.testing import ThrowawayCA, encode_pem
 
 from . import der_writer as write
 from .admin_pages import (
@@ -428,10 +428,19 @@ def test_broken_bundle_with_lists(
     odd = write.certificate(
         ca, subject=write.common_name(b"\xff"), extensions=write.CA_EXTENSIONS
     )
-    for bundle in ("junk", gone.pem, ca.pem + ThrowawayCA.create().pem):
+    unreadable = write.certificate(ca, serial=b"\x02\x00")
+    state = reload(authority).state()
+    for bundle in (
+        "junk",
+        gone.pem,
+        ca.pem + ThrowawayCA.create().pem,
+        ca.pem + encode_pem(unreadable),
+    ):
         CertificateAuthority.objects.filter(pk=authority.pk).update(bundle=bundle)
         response = as_root.get(page(f"{AUTHORITY}_change", authority.pk))
         assert response.status_code == 200
+        assert lists.revocations(reload(authority), NOW)
+        assert reload(authority).state() == state
     upload = SimpleUploadedFile("odd.der", odd)
     CertificateAuthority.objects.filter(pk=authority.pk).update(
         bundle=ca.pem, revocation_policy="required"

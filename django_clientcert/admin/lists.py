@@ -143,7 +143,7 @@ def without_current_list(
         if not one.is_delta and now <= one.expires()
     }
     return [
-        facts.read(lambda one=one: facts.subject(one))  # type: ignore[misc]
+        _name(one)
         for one in authority.certificates()
         if (name_key(one.subject_der), one.public_key_bytes) not in current
     ]
@@ -181,7 +181,7 @@ def _issuer(authority: CertificateAuthority, info: ListInfo) -> str:
     """Return the name of the CA that a list is of, as the bundle has it."""
     for one in _readable(authority):
         if one.public_key_bytes == info.issuer_key:
-            return facts.read(lambda one=one: facts.subject(one))  # type: ignore[misc]
+            return _name(one)
     return _("not in the bundle any more")
 
 
@@ -190,7 +190,7 @@ def _revoked_cas(authority: CertificateAuthority, state: AuthorityState) -> list
     said = []
     for fingerprint, number in state.revoked.items():
         one = by_fingerprint.get(fingerprint)
-        name = visible(fingerprint) if one is None else facts.subject(one)
+        name = visible(fingerprint) if one is None else _name(one)
         said.append(
             _("the CA %(name)s (revocation %(pk)s)") % {"name": name, "pk": number}
         )
@@ -213,24 +213,20 @@ def _listed_cas(
                 if found.outcome is Outcome.REVOKED:
                     said.append(
                         _("the CA %(name)s: %(detail)s")
-                        % {"name": facts.subject(one), "detail": found.detail}
+                        % {"name": _name(one), "detail": found.detail}
                     )
     except ClientCertError:
         return said  # what is wrong with the bundle is said elsewhere on the page
     return said
 
 
-def _readable(authority: CertificateAuthority) -> list[ClientCertificate]:
-    """Return those certificates of the bundle whose parts can be read."""
-    found = []
+def _readable(authority: CertificateAuthority) -> tuple[ClientCertificate, ...]:
+    """Return the certificates of the bundle, if it can be read."""
     try:
-        certificates = authority.certificates()
+        return authority.certificates()
     except ClientCertError:
-        return []  # what is wrong with the bundle is said elsewhere on the page
-    for one in certificates:
-        try:
-            one.subject.rfc4514(), one.serial_number, one.public_key_der
-        except ClientCertError:
-            continue
-        found.append(one)
-    return found
+        return ()  # what is wrong with the bundle is said elsewhere on the page
+
+
+def _name(certificate: ClientCertificate) -> str:
+    return facts.read(lambda: facts.subject(certificate))

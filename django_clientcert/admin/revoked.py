@@ -47,14 +47,13 @@ def revoked_mappings(mappings: Iterable[CertificateMapping]) -> dict[int, Refusa
         if (certificate := one.client_certificate()) is not None
     }
     found = revoked_certificates(certificates)
-    bare = {bytes(one.key): one.pk for one in rows if one.kind == "public_key"}
-    hits = Revocation.objects.filter(public_key__in=list(bare)) if bare else ()
-    for hit in hits:
-        if hit.public_key is not None:
-            refusal = Refusal(
-                Reason.REVOKED, f"revocation {hit.pk} is of its public key"
-            )
-            found.setdefault(bare[hit.public_key], refusal)
+    pins = {one.pk: bytes(one.key) for one in rows if one.kind == "public_key"}
+    hits = Revocation.objects.filter(public_key__in=set(pins.values()))
+    numbers = dict(hits.values_list("public_key", "pk")) if pins else {}
+    for pk, key in pins.items():
+        if key in numbers:
+            detail = f"revocation {numbers[key]} is of its public key"
+            found.setdefault(pk, Refusal(Reason.REVOKED, detail))
     return found
 
 
@@ -111,8 +110,6 @@ def revoked_certificates(
             check_revoked(certificates[key], found, now)
         except Refusal as refusal:
             why[key] = refusal
-        except CertificateParseError:
-            continue  # another part of it cannot be read
     return why
 
 

@@ -41,8 +41,7 @@ class SeenCertificateAdmin(RevokingAdmin):
         "shown_subject",
         "shown_user",
         "through",
-        "list_first_seen",
-        "list_last_seen",
+        "list_seen",
         "valid_until",
     )
     list_display_links = ("shown_subject",)
@@ -131,15 +130,15 @@ class SeenCertificateAdmin(RevokingAdmin):
             visible(obj.host, 80),
         )
 
-    @admin.display(description=_("first seen"), ordering="first_seen_at")
-    def list_first_seen(self, obj: SeenCertificate) -> str:
-        """Return the day on which it was first let in."""
-        return moment(obj.first_seen_at)[:10]
-
     @admin.display(description=_("last seen"), ordering="last_seen_at")
-    def list_last_seen(self, obj: SeenCertificate) -> str:
-        """Return how long ago it was let in."""
-        return relative(obj.last_seen_at, timezone.now())
+    def list_seen(self, obj: SeenCertificate) -> str:
+        """Return how long ago it was let in, and on which day first."""
+        first = gettext("first %(day)s") % {"day": moment(obj.first_seen_at)[:10]}
+        return format_html(
+            '{}<br><span class="quiet">{}</span>',
+            relative(obj.last_seen_at, timezone.now()),
+            first,
+        )
 
     @admin.display(description=_("user"), ordering="user")
     def shown_user(self, obj: SeenCertificate) -> str:

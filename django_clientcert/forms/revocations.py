@@ -70,12 +70,7 @@ class MomentField(forms.DateTimeField):
 
     def clean(self, value: Any) -> dt.datetime | None:
         """Return a date that every time zone and database can hold."""
-        try:
-            return within_reach(super().clean(value))
-        except OverflowError as error:
-            raise ValidationError(
-                _("Enter a year from 1000 to 9998."), code="year"
-            ) from error
+        return within_reach(super().clean(value))
 
 
 def pasted_field() -> forms.CharField:
