@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db import DatabaseError, connection
 
 from django_clientcert.management import fetch as fetching
 from django_clientcert.management.fetch import FetchError, fetch
@@ -273,6 +274,19 @@ def endless(handler: Handler) -> None:
         pass  # the client has had enough
 
 
+def endless_redirect(handler: Handler) -> None:
+    """Send the client on, and more than any list has."""
+    handler.send_response(302)
+    handler.send_header("Location", "/moved")
+    handler.end_headers()
+    try:
+        for _number in range(64):
+            handler.wfile.write(b"x" * MIB)
+    except OSError:
+        return  # the client has had enough
+    handler.server.answers["/moved"] = b"all of it was read"
+
+
 def slow(handler: Handler) -> None:
     """Send a byte now and then, in the headers already."""
     try:
@@ -332,16 +346,62 @@ def test_what_cannot_be_had_is_said(server: Server, answer: Any, text: str) -> N
     assert text in str(caught.value)
 
 
-def test_nobody_listens_is_said() -> None:
-    """A port that is closed, a host that is none, an address of another kind."""
-    for url, text in (
+def test_what_comes_with_a_redirect_is_not_read(server: Server) -> None:
+    """It would not count as a part of the list, and may be without end."""
+    server.answers["/a.crl"] = endless_redirect
+    server.answers["/moved"] = b"x"
+    assert fetch(address(server), max_bytes=MIB) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
         ("http://127.0.0.1:1/", "no answer"),
-        ("http://[::1/", "neither"),
+        ("http://[::1/", "no address of the web"),
+        ("http://name:word@127.0.0.1/", "the connection failed"),
         ("file:///etc/passwd", "neither http nor https"),
-    ):
-        with pytest.raises((FetchError, ValueError)) as caught:
-            fetch(url, max_bytes=MIB, timeout=2, deadline=2)
-        assert text in str(caught.value) or "Invalid IPv6" in str(caught.value)
+    ],
+)
+def test_nobody_listens_is_said(url: str, text: str) -> None:
+    """A port that is closed, a host that is none, an address of another kind."""
+    with pytest.raises(FetchError, match=text):
+        fetch(url, max_bytes=MIB, timeout=2, deadline=2)
+
+
+def test_what_goes_wrong_in_the_thread_is_raised(server: Server) -> None:
+    """Not said to be the time that is up."""
+
+    def fail(done: int, total: int) -> None:
+        raise RuntimeError("a mistake")
+
+    server.answers["/a.crl"] = b"x"
+    with pytest.raises(RuntimeError, match="a mistake"):
+        fetch(address(server), max_bytes=MIB, progress=fail)
+
+
+def test_a_database_that_refuses_one_may_take_the_next(
+    server: Server, authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """It is said, and the next one is fetched."""
+    authority.list_urls = f"{address(server)}\n{address(server, '/b.crl')}"
+    authority.save()
+    server.answers["/a.crl"] = ca.crl([7], number=1)
+    server.answers["/b.crl"] = ca.crl([7], number=2)
+    failed = False
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        nonlocal failed
+        if sql.startswith("INSERT") and not failed:
+            failed = True
+            raise DatabaseError("disk full")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        outcome = clientcert("crl", "fetch", "--timeout", "5", "--deadline=9.5")
+    assert outcome.status == 1
+    assert outcome.error.startswith("1 of 2 lists could not be loaded")
+    assert "/a.crl: disk full" in outcome.err
+    assert RevocationList.objects.get().number == "2"
 
 
 def test_https_is_not_left_on_the_way() -> None:
@@ -350,7 +410,7 @@ def test_https_is_not_left_on_the_way() -> None:
 
     handler = fetching._OnlyWeb()
     secure, plain = Request("https://x/"), Request("http://x/")
-    arguments = (None, 302, "Found", {})
+    arguments = (io.BytesIO(), 302, "Found", {})
     assert handler.redirect_request(secure, *arguments, "https://y/") is not None
     assert handler.redirect_request(plain, *arguments, "https://y/") is not None
     with pytest.raises(FetchError, match="from https to http://y/"):

@@ -39,6 +39,8 @@ class _OnlyWeb(urllib.request.HTTPRedirectHandler):
         Raises:
             FetchError: it leads somewhere else.
         """
+        # Closed before urllib reads the rest of it, which may be without end.
+        fp.close()
         _check_scheme(newurl)
         if urlsplit(req.full_url).scheme == "https" and not newurl.startswith("https:"):
             raise FetchError(f"it redirects from https to {visible(newurl, 100)}")
@@ -62,12 +64,12 @@ def fetch(
         FetchError: it cannot be had, is larger than *max_bytes*, or takes too long.
     """
     _check_scheme(url)
-    outcome: list[bytes | FetchError] = []
+    outcome: list[bytes | Exception] = []
 
     def work() -> None:
         try:
             outcome.append(_fetch(url, max_bytes, timeout, deadline, progress))
-        except FetchError as error:
+        except Exception as error:  # noqa: BLE001 - raised again by who waits for it
             outcome.append(error)
 
     # A thread, because a server that sends its headers byte by byte meets every
@@ -77,7 +79,7 @@ def fetch(
     thread.join(deadline)
     if not outcome:
         raise FetchError("it takes too long")
-    if isinstance(outcome[0], FetchError):
+    if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
 
@@ -119,7 +121,11 @@ def _fetch(
 
 
 def _check_scheme(url: str) -> None:
-    if urlsplit(url).scheme not in _SCHEMES:
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise FetchError(f"{visible(url, 100)} is no address of the web") from error
+    if scheme not in _SCHEMES:
         raise FetchError(f"{visible(url, 100)} is neither http nor https")
 
 

@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
+from django.db import DatabaseError
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError, RevocationListError
 from django_clientcert.list_import import Imported, import_list
-from django_clientcert.management.fetch import FetchError, fetch
+from django_clientcert.management.fetch import fetch
 from django_clientcert.management.files import STDIN, read_input, show_name
 from django_clientcert.management.lookups import find_authority
 from django_clientcert.management.progress import ProgressBar
@@ -187,7 +188,8 @@ def run_fetch(command: Command, options: dict[str, Any]) -> None:
                 continue
             failed += 1
             command.warn(f"{authority}: {shown}: {one_line(str(error))}")
-        except (FetchError, ClientCertError) as error:
+        # FetchError is a ClientCertError. The database may refuse one and take others.
+        except (ClientCertError, DatabaseError) as error:
             failed += 1
             command.warn(f"{authority}: {shown}: {one_line(str(error))}")
         else:
