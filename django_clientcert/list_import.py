@@ -94,11 +94,12 @@ def _insert(
     """Store *entries*, many at a time: instances of a model would take minutes."""
     connection = connections[using]
     prepared = _prepare(row, entries, connection)
-    table = connection.ops.quote_name(RevokedSerial._meta.db_table)
-    names = [RevokedSerial._meta.get_field(one).column for one in _COLUMNS]
-    columns = ", ".join(map(connection.ops.quote_name, names))
+    quote = connection.ops.quote_name
+    table = quote(RevokedSerial._meta.db_table)
+    by_name = {one.name: one.column for one in RevokedSerial._meta.concrete_fields}
+    columns = ", ".join(quote(str(by_name[name])) for name in _COLUMNS)
     limit = connection.features.max_query_params
-    size = min(_BATCH, limit // len(names)) if limit else _BATCH
+    size = min(_BATCH, limit // len(_COLUMNS)) if limit else _BATCH
     done = 0
     with connection.cursor() as cursor:
         while batch := list(islice(prepared, size)):
