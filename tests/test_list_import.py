@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -359,6 +360,40 @@ def test_a_failure_in_the_middle_changes_nothing(
     assert in_force(mapped) == ["list number 1"]
     assert RevokedSerial.objects.count() == 1
     assert decide(alice_cert).reason == "revoked"
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="the database is this thread's own memory"
+)
+@pytest.mark.django_db(transaction=True)
+def test_n52_the_second_of_two_imports_sees_what_the_first_stored(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """An older list whose import begins later does not win."""
+    inside, outcome = threading.Event(), []
+    lower, higher = ca.crl([8], number=1), ca.crl([7], number=2)
+
+    def older() -> None:
+        inside.wait(30)
+        try:
+            import_list(authority, lower)
+        except RevocationListError as error:
+            outcome.append(error.code)
+        finally:
+            connection.close()
+
+    def let_it_try(done: int, total: int) -> None:
+        inside.set()
+        second.join(0.5)  # long enough, if nothing made it wait
+        assert second.is_alive()
+
+    second = threading.Thread(target=older)
+    second.start()
+    import_list(authority, higher, progress=let_it_try)
+    second.join(30)
+    assert outcome == ["rollback_number"]
+    assert in_force(authority) == ["list number 2"]
+    assert [one.serial for one in RevokedSerial.objects.all()] == [serial_key(7)]
 
 
 def test_an_authority_that_is_broken_takes_no_list(
