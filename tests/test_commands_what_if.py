@@ -40,6 +40,15 @@ def everybody(
         "unseen": map_to(bob, "subject", "CN=unseen", authority=authority),
         "typed": map_to(bob, "fingerprint", "ab" * 32),
         "ending": map_to(bob, "fingerprint", "cd" * 32, valid_until=NOW + 10 * DAY),
+        "ended": map_to(bob, "fingerprint", "12" * 32, valid_until=NOW - DAY),
+        "later": map_to(
+            bob,
+            "subject",
+            "CN=later",
+            authority=authority,
+            state="scheduled",
+            valid_from=NOW + DAY,
+        ),
         "disabled": map_to(
             bob, "subject", "CN=x", authority=authority, state="disabled"
         ),
@@ -71,6 +80,7 @@ def test_without_an_authority(everybody: Any) -> None:
     (seen,) = everybody["seen"].seen_certificates.all()
     answer = told("--without-authority", "Test CA")
     assert ids(answer["locked_out"]) == {
+        ("mapping", everybody["seen"].pk),
         ("mapping", everybody["unseen"].pk),
         ("seen_certificate", seen.pk),
     }
@@ -79,10 +89,11 @@ def test_without_an_authority(everybody: Any) -> None:
         ("mapping", everybody["ending"].pk),
     }
     by_what = {one["what"]: one for one in answer["locked_out"]}
+    assert answer["refused_now"] == 3
     assert by_what["seen_certificate"]["reason"] == "unmapped"
     assert by_what["seen_certificate"]["user"] == "bob"
     assert answer["without_authorities"] == ["Test CA"]
-    assert answer["examined"] == 6
+    assert answer["examined"] == 9
 
 
 def test_at_another_time(everybody: Any) -> None:
@@ -91,6 +102,7 @@ def test_at_another_time(everybody: Any) -> None:
     answer = told("--at", (NOW + 20 * DAY).isoformat())
     assert ids(answer["locked_out"]) == {
         ("mapping", everybody["ending"].pk),
+        ("mapping", everybody["seen"].pk),
         ("seen_certificate", seen.pk),
     }
     reasons = {one["what"]: one["reason"] for one in answer["locked_out"]}
@@ -121,7 +133,8 @@ def test_another_authority_that_answers_too_keeps_the_door_open(
     assert ask("/ledger/", alice_cert.der).status_code == 200
     outcome = clientcert("what-if", "--without-authority", "Test CA")
     assert outcome.status == 0
-    assert outcome.out.startswith("Of 1, nobody would be locked out at ")
+    assert outcome.out.startswith("Of 1: 0 would be locked out at ")
+    assert " 1 would not," in outcome.out
     assert told("--without-authority", "Test CA")["locked_out"] == []
     both = told("--without-authority", "Test CA", "--without-authority", new.name)
     assert len(both["locked_out"]) == 1
@@ -131,12 +144,22 @@ def test_as_a_table(everybody: Any) -> None:
     """With status 1, and how many."""
     outcome = clientcert("what-if", "--without-authority", "Test CA")
     assert outcome.status == 1
-    assert outcome.error.startswith("2 of 6 would be locked out at ")
+    assert outcome.error == "3 would be locked out."
     lines = outcome.out.splitlines()
+    assert lines[-1].startswith("Of 9: 3 would be locked out at ")
+    assert lines[-1].endswith("2 cannot be told, 3 are not let in today either.")
     assert lines[0] == "Would be locked out:"
     assert "Cannot be told:" in lines
     assert "its authority would be gone" in outcome.out
     assert "unmapped: no mapping matches" in outcome.out
+
+
+def test_what_is_not_let_in_today_locks_out_nobody(alice: Any, authority: Any) -> None:
+    """Or cron would call every night."""
+    map_to(alice, "fingerprint", "12" * 32, valid_until=NOW - DAY)
+    outcome = clientcert("what-if", "--at", "2999-01-01")
+    assert outcome.status == 0
+    assert outcome.out.endswith("1 are not let in today either.\n")
 
 
 def test_nothing_is_changed(everybody: Any) -> None:

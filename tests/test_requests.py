@@ -403,7 +403,7 @@ def test_n57_another_certificate_is_another_login(
     def log_in_with(certificate: Any) -> str | None:
         request = request_with(certificate)
         login(request, authenticate(request, client_cert=request.client_cert))
-        session.save()  # as the middleware of sessions does
+        session.cycle_key()  # as the how-to says
         return session.session_key
 
     first = log_in_with(alice_cert)

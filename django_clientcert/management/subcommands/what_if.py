@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,14 +18,18 @@ from django_clientcert.evaluation import Adapt, Decision, evaluate
 from django_clientcert.lookup import Found
 from django_clientcert.management.arguments import moment
 from django_clientcert.management.lookups import find_authority
+from django_clientcert.management.progress import ProgressBar
 from django_clientcert.management.text import one_line, show_moment
 from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.presented import Presented
+from django_clientcert.revoking import certificate_of
 
 if TYPE_CHECKING:
     from django_clientcert.management.commands.clientcert import Command
 
 LOCKED_OUT = "locked_out"
+REFUSED_NOW = "refused_now"
+STAYS = "stays"
 UNKNOWN = "unknown"
 
 
@@ -82,10 +87,11 @@ def run(command: Command, options: dict[str, Any]) -> None:
     """Print who would be locked out.
 
     As JSON: one object with ``at`` (ISO 8601, UTC), ``without_authorities``,
-    ``examined``, ``locked_out`` and ``unknown``; the last two are lists of objects
-    with ``what`` (``mapping`` or ``seen_certificate``), ``id``, ``name``, ``user``,
-    ``reason`` and ``detail``. Unknown is what cannot be tried: a mapping without
-    a certificate, of which none was seen.
+    ``examined`` and ``refused_now`` (how many, of which not let in today either),
+    ``locked_out`` and ``unknown``: lists of objects with ``what`` (``mapping`` or
+    ``seen_certificate``), ``id``, ``name``, ``user``, ``reason`` and ``detail``.
+    Unknown is what cannot be tried: a mapping without a certificate, of which none
+    was seen.
 
     Raises:
         CommandError: somebody would be locked out, or there is nothing to ask.
@@ -94,78 +100,64 @@ def run(command: Command, options: dict[str, Any]) -> None:
         raise CommandError("Give --without-authority, --at or both.", returncode=2)
     without = {find_authority(name).pk for name in options["without"]}
     at = timezone.now() if options["at"] is None else options["at"].at
-    rows, examined = [], 0
-    for row in _examine(frozenset(without), at):
-        examined += 1
-        if row is not None:
-            rows.append(row)
+    bar = ProgressBar(command.stderr, "examining", quiet=options["verbosity"] == 0)
+    rows = list(_examine(frozenset(without), at, bar))
+    bar.finish()
+    by_outcome = Counter(one.outcome for one in rows)
     locked_out = [one for one in rows if one.outcome == LOCKED_OUT]
     unknown = [one for one in rows if one.outcome == UNKNOWN]
     if options["json"]:
         told = {
             "at": at.isoformat(),
             "without_authorities": [visible(one) for one in options["without"]],
-            "examined": examined,
+            "examined": len(rows),
+            "refused_now": by_outcome[REFUSED_NOW],
             "locked_out": [_as_json(one) for one in locked_out],
             "unknown": [_as_json(one) for one in unknown],
         }
         command.say(json.dumps(told, indent=2, default=str))
     else:
         _print(command, locked_out, unknown)
-    if locked_out:
-        raise CommandError(
-            f"{len(locked_out)} of {examined} would be locked out at {show_moment(at)}."
+        command.say(
+            f"Of {len(rows)}: {by_outcome[LOCKED_OUT]} would be locked out at "
+            f"{show_moment(at)}, {by_outcome[STAYS]} would not, {by_outcome[UNKNOWN]} "
+            f"cannot be told, {by_outcome[REFUSED_NOW]} are not let in today either."
         )
-    if not options["json"]:
-        command.say(f"Of {examined}, nobody would be locked out at {show_moment(at)}.")
+    if locked_out:
+        raise CommandError(f"{len(locked_out)} would be locked out.")
 
 
-def _examine(without: frozenset[Any], at: dt.datetime) -> Iterator[Row | None]:
-    """Yield a row for each that is let in now and would not be, or is not known."""
+def _examine(
+    without: frozenset[Any], at: dt.datetime, bar: ProgressBar
+) -> Iterator[Row]:
+    """Yield a row for each mapping that is not disabled, and each certificate seen."""
     mappings = CertificateMapping.objects.exclude(
         state=CertificateMapping.State.DISABLED
     ).select_related("user", "authority")
+    seen = SeenCertificate.objects.select_related("user")
+    total, done = mappings.count() + seen.count(), 0
     for mapping in mappings.order_by("pk").iterator():
-        certificate = mapping.client_certificate()
+        certificate = certificate_of(mapping)
         host = (mapping.hosts.split() or [""])[0].lstrip(".")
-        if certificate is not None:
-            yield _compare(
-                "mapping",
-                mapping,
-                str(mapping),
-                mapping.user,
-                certificate,
-                host,
-                without,
-                at,
-            )
-        elif not mapping.seen_certificates.exists():
-            yield _guess(mapping, without, at)
-    seen = SeenCertificate.objects.select_related("user").order_by("pk")
-    for one in seen.iterator():
-        yield _compare(
-            "seen_certificate",
-            one,
-            str(one),
-            one.user,
-            one.client_certificate(),
-            one.host,
-            without,
-            at,
+        yield (
+            _guess(mapping, without, at)
+            if certificate is None
+            else _compare(mapping, certificate, host, without, at)
         )
+        bar(done := done + 1, total)
+    for one in seen.order_by("pk").iterator():
+        yield _compare(one, one.client_certificate(), one.host, without, at)
+        bar(done := done + 1, total)
 
 
 def _compare(
-    what: str,
     row: CertificateMapping | SeenCertificate,
-    name: str,
-    user: Any,
     certificate: ClientCertificate,
     host: str,
     without: frozenset[Any],
     at: dt.datetime,
-) -> Row | None:
-    """Return what would become of a certificate that is let in now, if it is refused.
+) -> Row:
+    """Return what would become of a certificate.
 
     Both times by ``evaluate()`` itself: what was found in the database is changed in
     memory, so there is no second opinion and nothing that has to be rolled back.
@@ -175,37 +167,43 @@ def _compare(
         found.leave_out(without)
 
     now = _decide(certificate, host, timezone.now(), None)
+    if not now.accepted:
+        return _row(row, REFUSED_NOW, str(now.reason), now.detail)
     then = _decide(certificate, host, at, leave_out)
-    if not now.accepted or then.accepted:
-        return None
-    return Row(
-        what,
-        row.pk,
-        one_line(name),
-        _username(user),
-        LOCKED_OUT,
-        str(then.reason),
-        one_line(then.detail),
-    )
+    if then.accepted:
+        return _row(row, STAYS)
+    return _row(row, LOCKED_OUT, str(then.reason), then.detail)
 
 
 def _guess(
     mapping: CertificateMapping, without: frozenset[Any], at: dt.datetime
-) -> Row | None:
+) -> Row:
     """Return what can be said of a mapping whose certificate nobody has seen."""
-    outcome, reason = UNKNOWN, "no certificate is stored, and none was seen"
+    now = timezone.now()
+    begin, end = mapping.valid_from or now, mapping.valid_until
+    if begin > now or (end is not None and end <= now):
+        return _row(mapping, REFUSED_NOW)
     if mapping.authority_id in without:
-        outcome, reason = LOCKED_OUT, "its authority would be gone"
-    elif mapping.valid_until is not None and mapping.valid_until <= at:
-        outcome, reason = LOCKED_OUT, "it would have ended"
+        return _row(mapping, LOCKED_OUT, detail="its authority would be gone")
+    if end is not None and end <= at:
+        return _row(mapping, LOCKED_OUT, detail="it would have ended")
+    return _row(mapping, UNKNOWN, detail="no certificate is stored, and none was seen")
+
+
+def _row(
+    row: CertificateMapping | SeenCertificate,
+    outcome: str,
+    reason: str = "",
+    detail: str = "",
+) -> Row:
     return Row(
-        "mapping",
-        mapping.pk,
-        one_line(str(mapping)),
-        _username(mapping.user),
+        "mapping" if isinstance(row, CertificateMapping) else "seen_certificate",
+        row.pk,
+        one_line(str(row)),
+        _username(row.user),
         outcome,
-        "",
         reason,
+        one_line(detail),
     )
 
 
