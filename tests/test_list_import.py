@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 from django.db import DatabaseError, connection
 
 from django_clientcert import list_import as importing
@@ -311,6 +314,32 @@ def test_n52_an_indirect_list_is_refused_with_that_word(
     """So that the CA's operator knows what to change."""
     with pytest.raises(RevocationListError, match="indirect"):
         import_list(authority, refused(ca, other_ca)["indirect"])
+
+
+def test_n54_an_answer_of_ocsp_is_no_list(
+    mapped: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
+) -> None:
+    """Nobody is asked by OCSP, and what such a responder says clears nobody."""
+    answer = (
+        ocsp.OCSPResponseBuilder()
+        .add_response(
+            alice_cert.certificate,
+            ca.certificate,
+            hashes.SHA256(),
+            ocsp.OCSPCertStatus.GOOD,
+            NOW - DAY,
+            NOW + DAY,
+            None,
+            None,
+        )
+        .responder_id(ocsp.OCSPResponderEncoding.HASH, ca.certificate)
+        .sign(ca.key, hashes.SHA256())  # type: ignore[arg-type]
+        .public_bytes(Encoding.DER)
+    )
+    CertificateAuthority.objects.update(revocation_policy="required")
+    with pytest.raises(RevocationListError):
+        import_list(mapped, answer)
+    assert decide(alice_cert).reason == "revocation_unknown"
 
 
 def test_n52_a_delta_list_without_its_base_clears_nobody(
