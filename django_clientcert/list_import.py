@@ -9,16 +9,18 @@ from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
 from django.utils import timezone
 
+from .escaping import visible_once
 from .models import CertificateAuthority, RevocationList, RevokedSerial, serial_key
-from .models.derived import rebuild_state
+from .models.derived import lock_authority, rebuild_state
 from .revocation import Entry, ListInfo, read_list
 
 # Called with how many entries are stored, and how many there are
 Progress = Callable[[int, int], None]
 
-_BATCH = 5000
+_BATCH = 1000
 # Dates are alike in many entries; those of a million may all differ.
 _REMEMBERED = 4096
 _COLUMNS = ("list", "serial", "reason", "revoked_at")
@@ -49,16 +51,13 @@ def import_list(
     Raises:
         RevocationListError: the list is refused, see ``revocation.read_list()``.
         BundleError, CertificateParseError: the authority cannot be used.
+        CertificateAuthority.DoesNotExist: it was deleted.
     """
     using = router.db_for_write(RevocationList)
     now = at or timezone.now()
     rows = RevocationList._base_manager.using(using)
     with transaction.atomic(using=using):
-        authority = (
-            CertificateAuthority._base_manager.using(using)
-            .select_for_update()
-            .get(pk=authority.pk)
-        )
+        authority = _lock(authority, using)
         before = list(rows.select_for_update().filter(authority=authority))
         parsed = read_list(
             data,
@@ -68,13 +67,16 @@ def import_list(
             signers=authority.validator(),
         )
         replaced = [one for one in before if parsed.info.replaces(one.list_info())]
-        RevokedSerial._base_manager.using(using).filter(list__in=replaced).delete()
+        # Not delete(): where somebody listens to the deletions of all models, that
+        # would load a million rows to tell of each.
+        entries = RevokedSerial._base_manager.using(using)
+        entries.filter(list__in=replaced)._raw_delete(using)
         rows.filter(pk__in=[one.pk for one in replaced]).delete()
         row = RevocationList.of(
             authority,
             parsed.info,
             issuer=parsed.signer.subject.rfc4514(),
-            source=source,
+            source=visible_once(source, 500),
         )
         row.save(using=using)
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
@@ -82,6 +84,24 @@ def import_list(
         rebuild_state(authority.pk, using)
     labels = tuple(one.list_info().label() for one in replaced)
     return Imported(row, parsed.info, labels)
+
+
+def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
+    """Return the authority as it is now; until the end, this import is the only one.
+
+    Raises:
+        CertificateAuthority.DoesNotExist: it was deleted.
+    """
+    # Changes nothing. SQLite has no lock of a row: there, a transaction that begins
+    # with a write waits for its turn, and one that comes to it later fails where
+    # somebody else has written in between.
+    CertificateAuthority._base_manager.using(using).filter(pk=authority.pk).update(
+        revocation_state=F("revocation_state")
+    )
+    locked = lock_authority(authority.pk, using)
+    if locked is None:
+        raise CertificateAuthority.DoesNotExist(f"{authority} was deleted.")
+    return locked
 
 
 def _insert(

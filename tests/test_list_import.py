@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from django.db import DatabaseError, connection
+from django.db.models.signals import post_delete
 
 from django_clientcert import list_import as importing
 from django_clientcert.exceptions import BundleError, RevocationListError
@@ -423,6 +424,86 @@ def test_n52_the_second_of_two_imports_sees_what_the_first_stored(
     assert outcome == ["rollback_number"]
     assert in_force(authority) == ["list number 2"]
     assert [one.serial for one in RevokedSerial.objects.all()] == [serial_key(7)]
+
+
+@pytest.mark.skipif(
+    connection.vendor != "postgresql", reason="only PostgreSQL has such a lock"
+)
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_for_an_import(
+    alice: Any, authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Who logs in with a new certificate meanwhile refers to the same authority."""
+    finished = []
+
+    def refer() -> None:
+        try:
+            map_to(alice, "subject", "CN=alice", authority=authority)
+            finished.append(True)
+        finally:
+            connection.close()
+
+    def let_it_try(done: int, total: int) -> None:
+        other = threading.Thread(target=refer)
+        other.start()
+        other.join(20)
+
+    # What replaces a list has more to lock.
+    import_list(authority, ca.crl([7], number=1))
+    import_list(authority, ca.crl([7], number=2), progress=let_it_try)
+    assert finished == [True]
+
+
+def test_an_import_begins_with_a_write(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Under SQLite only such a transaction waits until others have written."""
+    with captured() as queries:
+        import_list(authority, ca.crl([7]))
+    statements = [one.sql for one in queries if "SAVEPOINT" not in one.sql]
+    assert statements[0].startswith("UPDATE")
+    assert CertificateAuthority._meta.db_table in statements[0]
+
+
+def test_entries_are_not_loaded_to_be_deleted(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Not even where somebody listens to every deletion, of whatever model."""
+    deleted: list[str] = []
+
+    def listen(sender: Any, **kwargs: Any) -> None:
+        deleted.append(sender.__name__)
+
+    import_list(authority, ca.crl([7, 8], number=1))
+    post_delete.connect(listen)
+    try:
+        with captured() as queries:
+            import_list(authority, ca.crl([9], number=2))
+    finally:
+        post_delete.disconnect(listen)
+    assert deleted == ["RevocationList"]
+    table = RevokedSerial._meta.db_table
+    assert [one.sql[:6] for one in queries if table in one.sql].count("DELETE") == 1
+    assert [row.serial for row in RevokedSerial.objects.all()] == [serial_key(9)]
+
+
+def test_an_authority_that_was_deleted_takes_no_list(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """While its list was under way."""
+    CertificateAuthority.objects.all().delete()
+    with pytest.raises(CertificateAuthority.DoesNotExist, match="deleted"):
+        import_list(authority, ca.crl([7]))
+
+
+def test_where_a_list_came_from_is_any_text(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """A file name can hold what no database stores."""
+    imported = import_list(authority, ca.crl([7]), source="a\0\udcff\n" + "b" * 500)
+    imported.row.refresh_from_db()
+    assert imported.row.source.startswith("a\\u{0}\\u{dcff}\\u{a}b")
+    assert len(imported.row.source) <= 500
 
 
 def test_an_authority_that_is_broken_takes_no_list(

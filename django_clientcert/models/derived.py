@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
@@ -31,10 +31,26 @@ def rebuild_state(authority_id: Any, using: str | None) -> None:
     """
     authorities = CertificateAuthority._base_manager.using(using)
     with transaction.atomic(using=using):
-        authority = authorities.select_for_update().filter(pk=authority_id).first()
+        authority = lock_authority(authority_id, using)
         if authority is not None:  # else it is just being deleted
             text = derive_state(authority).to_text()
             authorities.filter(pk=authority_id).update(revocation_state=text)
+
+
+def lock_authority(authority_id: Any, using: str | None) -> CertificateAuthority | None:
+    """Return the authority as it is now, or None; in a transaction, until its end.
+
+    Nobody else changes it meanwhile. Where the database has a lock that lets others
+    refer to it all the same, that one is taken: a list of a million entries must not
+    hold up those who log in with a new certificate.
+    """
+    authorities = CertificateAuthority._base_manager.using(using)
+    features = connections[authorities.db].features
+    return (
+        authorities.select_for_update(no_key=features.has_select_for_no_key_update)
+        .filter(pk=authority_id)
+        .first()
+    )
 
 
 def derive_state(authority: CertificateAuthority) -> AuthorityState:
