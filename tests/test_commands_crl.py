@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from django.db import DatabaseError, connection
 from django_clientcert.management import fetch as fetching
 from django_clientcert.management.fetch import FetchError, fetch
 from django_clientcert.management.progress import ProgressBar
+from django_clientcert.management.subcommands import crl
 from django_clientcert.models import CertificateAuthority, RevocationList
-from django_clientcert.testing import IssuedCertificate, ThrowawayCA
+from django_clientcert.testing import SERVER_AUTH, IssuedCertificate, ThrowawayCA
 
+from . import crl_writer as lists
 from .commands import clientcert
 from .deciding import decide, map_to
 from .test_rooms import PACKAGE, imports
@@ -119,8 +123,43 @@ def test_a_list_that_is_of_no_use_is_imported_with_a_warning(
     CertificateAuthority.objects.update(revocation_policy="off")
     outcome = clientcert("crl", "import", "-", stdin=stale)
     assert outcome.status == 0
-    assert "the list is stale" in outcome.err
+    assert "list number 1 is stale" in outcome.err
     assert "policy is off" in outcome.err
+    # Whoever only wants to hear of trouble hears of this, and again each time.
+    quiet = clientcert("crl", "import", "-", "-v", "0", stdin=stale)
+    assert (quiet.status, quiet.out) == (0, "")
+    assert "list number 1 is stale" in quiet.err
+
+
+def test_a_list_that_is_loaded_already_is_no_error(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Whether it comes alone or in front of another."""
+    first = ca.crl([7], number=1)
+    assert clientcert("crl", "import", "-", stdin=first).status == 0
+    again = clientcert("crl", "import", "-", stdin=first)
+    assert (again.status, again.err) == (0, "")
+    assert again.out == "Test CA: standard input: nothing new.\n"
+    data = to_pem(first, ca.crl([8], number=2))
+    outcome = clientcert("crl", "import", "-", stdin=data)
+    assert outcome.status == 0
+    assert RevocationList.objects.get().number == "2"
+
+
+@pytest.mark.parametrize("names", [("A", "B"), ("B", "A")])
+def test_of_two_cas_with_one_name_the_one_that_signed_is_found(
+    names: tuple[str, str], ca: ThrowawayCA, other_ca: ThrowawayCA
+) -> None:
+    """Also where the list does not say which key that was."""
+    for name, root in zip(names, (other_ca, ca), strict=True):
+        CertificateAuthority.objects.create(name=name, bundle=root.pem)
+    data = lists.crl(ca, entries=[lists.entry(7)])
+    assert clientcert("crl", "import", "-", stdin=data).status == 0
+    assert RevocationList.objects.get().authority.name == names[1]
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    outcome = clientcert("crl", "import", "-", stdin=damaged)
+    assert outcome.status == 1
+    assert "The signature of the list does not verify" in outcome.error
 
 
 # --- list --------------------------------------------------------------------------
@@ -240,6 +279,47 @@ def test_lists_are_fetched(
     assert clientcert("crl", "fetch", "-v", "0").text == ""
 
 
+def test_several_lists_at_one_address(
+    server: Server, authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Each is loaded, also behind one that is refused; one address has failed."""
+    authority.list_urls = address(server)
+    authority.save()
+    other = ThrowawayCA.create("Somebody").crl([7])
+    server.answers["/a.crl"] = to_pem(other, ca.crl([7], number=3))
+    outcome = clientcert("crl", "fetch")
+    assert outcome.error.startswith("1 of 1 lists could not be loaded")
+    assert "which is none of the authority" in outcome.err
+    assert RevocationList.objects.get().number == "3"
+
+
+def test_an_authority_that_is_deleted_meanwhile_is_said(
+    server: Server,
+    authority: CertificateAuthority,
+    ca: ThrowawayCA,
+    other_ca: ThrowawayCA,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are fetched all the same."""
+    CertificateAuthority.objects.update(list_urls=address(server))
+    CertificateAuthority.objects.create(
+        name="Z", bundle=other_ca.pem, list_urls=address(server, "/z.crl")
+    )
+    server.answers["/a.crl"] = ca.crl([7])
+    server.answers["/z.crl"] = other_ca.crl([7])
+
+    def fetch_and_delete(url: str, **options: Any) -> bytes:
+        data = fetch(url, **options)
+        CertificateAuthority.objects.filter(name="Test CA").delete()
+        return data
+
+    monkeypatch.setattr(crl, "fetch", fetch_and_delete)
+    outcome = clientcert("crl", "fetch")
+    assert outcome.status == 1
+    assert "Test CA was deleted" in outcome.err
+    assert RevocationList.objects.get().authority.name == "Z"
+
+
 def test_one_that_fails_does_not_keep_the_others_away(
     server: Server,
     authority: CertificateAuthority,
@@ -344,6 +424,24 @@ def test_what_cannot_be_had_is_said(server: Server, answer: Any, text: str) -> N
     with pytest.raises(FetchError) as caught:
         fetch(address(server), max_bytes=MIB, timeout=5, deadline=1)
     assert text in str(caught.value)
+
+
+def test_a_server_that_nobody_vouches_for_is_not_believed(
+    server: Server, ca: ThrowawayCA, tmp_path: Path
+) -> None:
+    """Whoever set an https address relies on its certificate."""
+    certificate = ca.issue("localhost", dns=["localhost"], eku=[SERVER_AUTH])
+    file = tmp_path / "server.pem"
+    file.write_text(certificate.pem + certificate.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    server.answers["/a.crl"] = b"x"
+    url = address(server).replace("http://127.0.0.1", "https://localhost")
+    with pytest.raises(FetchError, match="certificate verify failed"):
+        fetch(url, max_bytes=MIB)
 
 
 def test_what_comes_with_a_redirect_is_not_read(server: Server) -> None:
@@ -457,6 +555,10 @@ def test_progress_is_drawn_on_a_terminal_only() -> None:
     unknown = ProgressBar(terminal, "fetching")
     unknown(7, 0)
     assert terminal.getvalue().endswith("fetching 7")
+    with suppress(KeyError), ProgressBar(terminal, "broken off") as bar:
+        bar(1, 2)
+        raise KeyError
+    assert terminal.getvalue().endswith(" 50 %\n")
     for stream, quiet in ((io.StringIO(), False), (Terminal(), True)):
         bar = ProgressBar(stream, "x", quiet=quiet)
         bar(1, 2)

@@ -31,8 +31,14 @@ class ProgressBar:
         else:
             self._write(f"\r{self._label} {done}")
 
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.finish()
+
     def finish(self) -> None:
-        """End the line, if there is one."""
+        """End the line, if there is one; what is said next has a line of its own."""
         if self._last >= 0:
             self._write("\n")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 from django.utils import timezone
@@ -19,6 +21,7 @@ from django_clientcert.management.text import list_some, one_line, show_moment
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.revocation import (
     MAX_LIST_BYTES,
+    ListInfo,
     RevocationPolicy,
     read_list,
     split_lists,
@@ -52,7 +55,7 @@ def add_parser(subparsers: Any) -> None:
             "Example:\n"
             "  manage.py clientcert crl import issuing.crl --authority Partners\n"
             "\n"
-            "Exit status: 0 imported, 1 refused, 2 wrong usage."
+            "Exit status: 0 imported, or loaded already, 1 refused, 2 wrong usage."
         ),
     )
     importing.add_argument(
@@ -141,13 +144,9 @@ def run_import(command: Command, options: dict[str, Any]) -> None:
     source = "standard input" if name == STDIN else name
     done = 0
     try:
-        lists = split_lists(data)
-        for one in lists:
+        for one in split_lists(data):
             chosen = authority or _find_issuing_authority(one)
-            bar = _bar(command, options, "storing")
-            imported = import_list(chosen, one, source=source, progress=bar)
-            bar.finish()
-            _report(command, chosen, imported)
+            _store(command, options, chosen, one, source)
             done += 1
     except ClientCertError as error:
         before = f" {done} before it went in." if done else ""
@@ -165,12 +164,32 @@ def run_fetch(command: Command, options: dict[str, Any]) -> None:
     named = [find_authority(name) for name in options["authorities"]]
     authorities = named or list(CertificateAuthority.objects.exclude(list_urls=""))
     urls = [(one, url) for one in authorities for url in one.list_urls.split()]
-    quiet = options["verbosity"] == 0
     failed = 0
     for authority, url in urls:
-        shown = one_line(url)
-        bar = _bar(command, options, "fetching")
-        try:
+        problems = _fetch_and_store(command, options, authority, url)
+        for problem in problems:
+            command.warn(f"{authority}: {one_line(url)}: {one_line(str(problem))}")
+        failed += bool(problems)
+    if failed:
+        raise CommandError(
+            f"{failed} of {len(urls)} lists could not be loaded; those that were in "
+            "force stay so."
+        )
+    if not urls and not _is_quiet(options):
+        command.say(
+            "No authority has an address for its lists. Set one: manage.py clientcert "
+            "authority set NAME --list-url URL"
+        )
+
+
+def _fetch_and_store(
+    command: Command, options: dict[str, Any], authority: CertificateAuthority, url: str
+) -> list[Exception]:
+    """Load what is at *url*, usually one list; return what went wrong."""
+    problems: list[Exception] = []
+    lists: tuple[bytes, ...] = ()
+    try:
+        with _bar(command, options, "fetching") as bar:
             data = fetch(
                 url,
                 max_bytes=MAX_LIST_BYTES,
@@ -178,34 +197,45 @@ def run_fetch(command: Command, options: dict[str, Any]) -> None:
                 deadline=options["deadline"],
                 progress=bar,
             )
-            bar.finish()
-            bar = _bar(command, options, "storing")
-            imported = import_list(authority, data, source=url, progress=bar)
-        except RevocationListError as error:
-            if error.code == "already_loaded":
-                if not quiet:
-                    command.say(f"{authority}: {shown}: nothing new.")
-                continue
-            failed += 1
-            command.warn(f"{authority}: {shown}: {one_line(str(error))}")
-        # FetchError is a ClientCertError. The database may refuse one and take others.
-        except (ClientCertError, DatabaseError) as error:
-            failed += 1
-            command.warn(f"{authority}: {shown}: {one_line(str(error))}")
-        else:
-            bar.finish()
-            if not quiet:
-                _report(command, authority, imported)
-    if failed:
-        raise CommandError(
-            f"{failed} of {len(urls)} lists could not be loaded; those that were in "
-            "force stay so."
-        )
-    if not urls and not quiet:
-        command.say(
-            "No authority has an address for its lists. Set one: manage.py clientcert "
-            "authority set NAME --list-url URL"
-        )
+        lists = split_lists(data)
+    except ClientCertError as error:
+        problems.append(error)
+    for one in lists:
+        try:
+            _store(command, options, authority, one, url)
+        # The database may refuse one and take others; an authority may be gone.
+        except (ClientCertError, DatabaseError, ObjectDoesNotExist) as error:
+            problems.append(error)
+    return problems
+
+
+def _store(
+    command: Command,
+    options: dict[str, Any],
+    authority: CertificateAuthority,
+    data: bytes,
+    source: str,
+) -> None:
+    """Import one list, DER, and say what is in force; that it is already is no error.
+
+    Raises:
+        RevocationListError: it is refused.
+        BundleError, CertificateParseError: the authority cannot be used.
+        CertificateAuthority.DoesNotExist: it was deleted.
+    """
+    try:
+        with _bar(command, options, "storing") as bar:
+            imported = import_list(authority, data, source=source, progress=bar)
+    except RevocationListError as error:
+        if error.code != "already_loaded":
+            raise
+        if not _is_quiet(options):
+            command.say(f"{authority}: {one_line(source)}: nothing new.")
+        fingerprint = hashlib.sha256(data).hexdigest()
+        for row in authority.revocation_lists.filter(fingerprint=fingerprint):
+            _warn(command, authority, row.list_info())
+    else:
+        _report(command, options, authority, imported)
 
 
 def run_list(command: Command, options: dict[str, Any]) -> None:
@@ -259,7 +289,11 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
 
 
 def _bar(command: Command, options: dict[str, Any], label: str) -> ProgressBar:
-    return ProgressBar(command.stderr, label, quiet=options["verbosity"] == 0)
+    return ProgressBar(command.stderr, label, quiet=_is_quiet(options))
+
+
+def _is_quiet(options: dict[str, Any]) -> bool:
+    return bool(options["verbosity"] == 0)
 
 
 def _find_issuing_authority(data: bytes) -> CertificateAuthority:
@@ -269,14 +303,12 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
         CommandError: there is none, or more than one.
         RevocationListError: nobody could use it.
     """
-    found, other = [], None
+    found, problems = [], []
     for authority in CertificateAuthority.objects.iterator():
         try:
             read_list(data, authority.certificates(), at=timezone.now())
         except RevocationListError as error:
-            if error.code not in _NOT_MINE:
-                raise
-            other = error
+            problems.append(error)
         except ClientCertError:
             continue  # check --database says what is wrong with that one
         else:
@@ -288,7 +320,12 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
             "Several authorities have the CA of this list: "
             f"{list_some(str(one) for one in found)}. Choose one with --authority."
         )
-    if other is not None:
+    # Of CAs with one name, one may refuse what another has signed, so this is said
+    # only where nobody takes it.
+    for problem in problems:
+        if problem.code not in _NOT_MINE:
+            raise problem
+    if problems:
         raise CommandError(
             "No stored authority issued this list. Add the CA's certificates: "
             "manage.py clientcert authority add BUNDLE --name NAME"
@@ -300,21 +337,33 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
 
 
 def _report(
-    command: Command, authority: CertificateAuthority, imported: Imported
+    command: Command,
+    options: dict[str, Any],
+    authority: CertificateAuthority,
+    imported: Imported,
 ) -> None:
     """Say what is in force now, and why it may be of no use."""
     info = imported.info
     replaced = (
         f", in place of {', '.join(imported.replaced)}" if imported.replaced else ""
     )
-    command.say(
-        f"{authority}: {info.label()} is in force, {info.entry_count} entries, good "
-        f"until {show_moment(info.expires())}{replaced}."
-    )
+    if not _is_quiet(options):
+        command.say(
+            f"{authority}: {info.label()} is in force, {info.entry_count} entries, "
+            f"good until {show_moment(info.expires())}{replaced}."
+        )
+    _warn(command, authority, info)
+
+
+def _warn(command: Command, authority: CertificateAuthority, info: ListInfo) -> None:
+    """Say why a list that is loaded may be of no use."""
     if info.expires() < timezone.now():
-        command.warn("the list is stale: what it lists is revoked, and no more.")
+        command.warn(
+            f"{authority}: {info.label()} is stale: what it lists is revoked, and no "
+            "more."
+        )
     if authority.policy() is RevocationPolicy.OFF:
         command.warn(
-            "the authority's policy is off, so the list is not looked at: manage.py "
+            f"{authority}: its policy is off, so the list is not looked at: manage.py "
             "clientcert authority set NAME --revocation-policy if_loaded"
         )
