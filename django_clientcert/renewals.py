@@ -69,16 +69,28 @@ def renew(
     """Map *certificate* to the user of *mapping*, which retires on *retire_on*.
 
     The new mapping is of the same kind, authority and hosts; scheduled where
-    *valid_from* is given. Both or none are saved.
+    *valid_from* is given. The old one never gets more time than it had. Both or none
+    are saved.
 
     Returns:
         The new mapping.
 
     Raises:
-        ValidationError: the certificate does not renew that of the mapping, or the
-            mapping would go on matching, so that there is nothing to do.
+        ValidationError: the certificate does not renew that of the mapping, the
+            mapping is disabled, or it would go on matching, so that there is nothing
+            to do.
     """
     kind = Kind(mapping.kind)
+    if mapping.state == CertificateMapping.State.DISABLED:
+        # To retire, it would have to let its certificate in again.
+        raise ValidationError(
+            _(
+                "Mapping %(pk)s is disabled: nobody is let in by it. Map the "
+                "certificate by itself, or enable the mapping first."
+            )
+            % {"pk": mapping.pk},
+            code="disabled",
+        )
     if mapping not in find_predecessors(certificate):
         raise ValidationError(
             _(
@@ -117,7 +129,8 @@ def renew(
         valid_from=valid_from,
     )
     mapping.state = CertificateMapping.State.RETIRING
-    mapping.valid_until = retire_on
+    if mapping.valid_until is None or mapping.valid_until > retire_on:
+        mapping.valid_until = retire_on
     with transaction.atomic(using=router.db_for_write(CertificateMapping)):
         successor.full_clean()
         successor.save()

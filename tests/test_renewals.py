@@ -189,6 +189,36 @@ def test_what_does_not_renew_it_is_refused(
     assert CertificateMapping.objects.values_list().get() == before
 
 
+def test_a_disabled_mapping_is_not_renewed(
+    old: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
+) -> None:
+    """Or to retire would let in whom somebody locked out, until the date."""
+    CertificateMapping.objects.update(state="disabled")
+    old.refresh_from_db()
+    second = ca.issue("alice")
+    with pytest.raises(ValidationError, match="is disabled") as caught:
+        renew(old, parsed(second), retire_on=NOW + WEEK)
+    assert caught.value.code == "disabled"
+    old.refresh_from_db()
+    assert old.state == "disabled"
+    assert decide(alice_cert).reason == "mapping_disabled"
+    assert decide(second).reason == "unmapped"
+
+
+@pytest.mark.parametrize("ends", [-WEEK, WEEK], ids=["ended", "ends sooner"])
+def test_to_retire_gives_the_old_one_no_time(
+    old: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate, ends: dt.timedelta
+) -> None:
+    """A mapping that has ended does not come back to life."""
+    CertificateMapping.objects.update(valid_until=NOW + ends)
+    old.refresh_from_db()
+    renew(old, parsed(ca.issue("alice")), retire_on=NOW + 2 * WEEK)
+    old.refresh_from_db()
+    assert (old.state, old.valid_until) == ("retiring", NOW + ends)
+    at = NOW + max(ends, dt.timedelta(0)) + dt.timedelta(seconds=1)
+    assert decide(alice_cert, at=at).reason == "mapping_expired"
+
+
 def test_a_public_key_survives_a_renewal_with_the_same_key(
     alice: Any, authority: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:

@@ -332,13 +332,14 @@ class CertificateMappingAdmin(RevokingAdmin):
         self.log_change(
             request, mapping, [{"changed": {"fields": ["State", "Valid until"]}}]
         )
+        until: Any = mapping.valid_until
         text = gettext(
             "Mapping %(new)s was made for the renewed certificate; mapping %(old)s "
             "retires on %(when)s."
         ) % {
             "new": successor.pk,
             "old": mapping.pk,
-            "when": moment(form.cleaned_data["retire_on"]),
+            "when": moment(until),
         }
         self.message_user(request, text, messages.SUCCESS)
         certificate = successor.client_certificate()

@@ -228,7 +228,7 @@ def _renew(command: Command, options: dict[str, Any]) -> None:
     _print_mapping(command, new, certificate)
     command.say(
         f"Mapping {old.pk} retires: it lets nobody in from "
-        f"{show_moment(options['retire_on'].at)} on."
+        f"{show_moment(old.valid_until)} on."
     )
     _try(command, new, certificate)
 
