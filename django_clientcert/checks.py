@@ -6,6 +6,7 @@ database: ``manage.py check --database default``.
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import importlib.util
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +35,7 @@ from .conf import NAMES, Network, conf
 from .escaping import visible_once
 from .exceptions import ClientCertError
 from .identities import Kind
-from .models import CertificateAuthority, CertificateMapping
+from .models import CertificateAuthority, CertificateMapping, name_key
 from .models.derived import derive_state
 from .models.rules import is_unique_user_field
 from .proxies import INGRESS_NGINX, Proxy
@@ -439,22 +440,27 @@ def check_lists_are_current(
         stale, expiring = [], []
         authorities = CertificateAuthority.objects.using(alias)
         for authority in authorities.exclude(revocation_policy="off"):
-            lists = [one.list_info() for one in authority.revocation_lists.all()]
-            if not lists and authority.revocation_policy == "required":
-                stale.append(f"{_label(authority)}: none is loaded")
-            for one in lists:
-                end = one.expires()
+            rows = list(authority.revocation_lists.all())
+            if authority.revocation_policy == "required":
+                names = {row.list_info().issuer_name for row in rows}
+                stale += [
+                    f"{_label(authority)}: none of {subject} is loaded"
+                    for subject in _cas_without_list(authority, names, now)
+                ]
+            for row in rows:
+                info = row.list_info()
+                end = info.expires()
                 if end < now:
-                    stale.append(f"{_label(authority)}: {one.label()}")
-                elif end - now < (end - one.this_update) * _LAST_PART:
-                    expiring.append(f"{_label(authority)}: {one.label()}")
+                    stale.append(f"{_label(authority)}: {row}")
+                elif end - now < (end - info.this_update) * _LAST_PART:
+                    expiring.append(f"{_label(authority)}: {row}")
         said: Messages = []
         if stale:
             said.append(
                 Warning(
                     "Revocation lists that are stale or missing, in the database "
-                    f"“{alias}”: {_list(stale)}. Under the policy “required” nobody "
-                    "is let in.",
+                    f"“{alias}”: {_list(stale)}. Under the policy “required”, "
+                    "whoever depends on them is refused.",
                     hint=_FETCH_LISTS,
                     id=IDS["list_stale"],
                 )
@@ -471,6 +477,20 @@ def check_lists_are_current(
         return said
 
     return _look_into(databases, look)
+
+
+def _cas_without_list(
+    authority: CertificateAuthority, names: set[bytes], at: dt.datetime
+) -> list[str]:
+    """Return the CAs of a bundle, valid at *at*, that issued none of the lists."""
+    try:
+        return [
+            visible_once(one.subject.rfc4514(), 120)
+            for one in authority.certificates()
+            if one.not_after >= at and name_key(one.subject_der) not in names
+        ]
+    except ClientCertError:
+        return []  # check_authorities_are_usable() speaks of it
 
 
 @register(Tags.database)

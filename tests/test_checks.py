@@ -586,11 +586,39 @@ def test_n52_w022_a_list_that_is_stale_or_missing(
     message = only(databases=["default"])
     assert message.id == "clientcert.W022"
     assert "“Test CA” (id" in message.msg
-    assert "none is loaded" in message.msg
+    assert "none of CN=Test Root CA is loaded" in message.msg
     load_list(authority, ca, age=9, left=-1)
-    assert "list number 1" in only(databases=["default"]).msg
+    message = only(databases=["default"])
+    assert "“Test CA” (id" in message.msg
+    assert "): list number 1, CN=Test Root CA. Under" in message.msg
     CertificateAuthority.objects.update(revocation_policy="off")
     assert found(databases=["default"]) == []
+
+
+def test_n52_w022_every_ca_of_the_path_needs_a_list(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """The root too, which lists its intermediates; a CA that has expired does not."""
+    issuing = ca.issue_ca("Issuing CA")
+    day = dt.timedelta(days=1)
+    old = ca.issue_ca("Old CA", not_before=NOW - 9 * day, not_after=NOW - day)
+    authority.bundle = ca.pem + issuing.pem + old.pem
+    authority.revocation_policy = "required"
+    authority.save()
+    load_list(authority, issuing, age=1, left=99)
+    message = only(databases=["default"])
+    assert message.id == "clientcert.W022"
+    assert "): none of CN=Test Root CA is loaded. Under" in message.msg
+    load_list(authority, ca, age=1, left=99)
+    assert found(databases=["default"]) == []
+
+
+def test_w022_leaves_a_broken_bundle_to_another_check(
+    authority: CertificateAuthority,
+) -> None:
+    """Which says what is wrong with it."""
+    CertificateAuthority.objects.update(revocation_policy="required", bundle="x")
+    assert found(databases=["default"]) == ["clientcert.E012"]
 
 
 def test_n52_w023_a_list_that_will_be_stale_soon(
