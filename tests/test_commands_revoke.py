@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from django_clientcert.bundles import to_pem
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.management.subcommands import revoke as subcommand
 from django_clientcert.models import CertificateAuthority, Revocation
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signed
 
+from . import der_writer as w
 from .commands import clientcert
 from .conftest import Wsgi
 from .deciding import decide, map_to
@@ -172,6 +174,111 @@ def test_all_of_a_time(
     assert decide(alice_cert).reason == "revoked"
 
 
+def test_a_day_ends_before_the_next_one_begins(authority: Any, ca: ThrowawayCA) -> None:
+    """Many CAs issue at midnight; who got one the day after is not meant."""
+    day = NOW.replace(hour=0, minute=0, second=0, microsecond=0) - dt.timedelta(days=9)
+    second = dt.timedelta(seconds=1)
+    first, last, next_day = (
+        ca.issue("x", not_before=moment)
+        for moment in (
+            day,
+            day + dt.timedelta(days=1) - second,
+            day + dt.timedelta(days=1),
+        )
+    )
+    outcome = clientcert(
+        *["revoke", "--authority", "Test CA", "--no-input"],
+        *["--issued-from", f"{day:%Y-%m-%d}", "--issued-until", f"{day:%Y-%m-%d}"],
+    )
+    assert outcome.status == 0
+    assert decide(first).reason == "revoked"
+    assert decide(last).reason == "revoked"
+    assert decide(next_day).reason == "unmapped"
+
+
+def test_what_else_has_the_key_is_said(
+    ask: Wsgi,
+    tmp_path: Path,
+    alice: Any,
+    bob: Any,
+    authority: Any,
+    ca: ThrowawayCA,
+    alice_cert: IssuedCertificate,
+) -> None:
+    """A renewed certificate with the same key is revoked with it; whoever has it."""
+    twin = ca.issue("twin", key=alice_cert.key)
+    mapping = map_to(bob, "fingerprint", twin.fingerprint, certificate=twin.der)
+    map_to(bob, "subject", "CN=other", authority=authority, certificate=b"0\0")
+    ask("/ledger/", twin.der)
+    outcome = clientcert("revoke", write(tmp_path, alice_cert))
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert "no more through any mapping or rule; no mapping matches it now" in lines
+    shown = f"mapping {mapping.pk} (fingerprint) of bob"
+    assert f"revoked as well what was stored with {shown}" in lines
+    assert "let in lately as bob" in lines
+    assert decide(twin).reason == "revoked"
+
+
+def test_a_name_goes_on_letting_in_others(
+    tmp_path: Path, alice: Any, bob: Any, authority: Any, alice_cert: IssuedCertificate
+) -> None:
+    """The certificate is revoked, not the name; a disabled mapping lets in nobody."""
+    names = [
+        map_to(alice, "subject", "CN=alice", authority=authority),
+        map_to(
+            *(alice, "san_email", "alice@example.com"),
+            authority=authority,
+            state="disabled",
+        ),
+        map_to(alice, "fingerprint", alice_cert.fingerprint),
+    ]
+    outcome = clientcert("revoke", write(tmp_path, alice_cert))
+    said = [line for line in outcome.out.splitlines() if line.startswith("Mapping")]
+    assert len(said) == 1
+    assert said[0].startswith(f"Mapping {names[0].pk} is of a name: another")
+    assert said[0].endswith("disable it in the admin.")
+
+
+def test_whom_a_serial_number_locks_out_is_said(
+    ask: Wsgi, alice: Any, bob: Any, authority: Any, ca: ThrowawayCA, alice_cert: Any
+) -> None:
+    """Through a mapping of that number, or of a certificate that has it."""
+    certificate = ClientCertificate(alice_cert.der)
+    digits = certificate.serial_number_hex
+    number = map_to(
+        alice, "issuer_serial", f"{digits} {certificate.issuer}", authority=authority
+    )
+    stored = map_to(
+        alice, "fingerprint", alice_cert.fingerprint, certificate=alice_cert.der
+    )
+    other = ca.issue("other")
+    map_to(bob, "fingerprint", other.fingerprint, certificate=other.der)
+    ask("/ledger/", alice_cert.der)
+    ask("/ledger/", other.der)
+    outcome = clientcert("revoke", "--authority", "Test CA", "--serial", digits)
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert f"no more through mapping {number.pk} (issuer_serial) of alice" in lines
+    assert (
+        "revoked as well what was stored with mapping "
+        f"{stored.pk} (fingerprint) of alice"
+    ) in lines
+    assert "let in lately as alice" in lines
+    assert decide(other).accepted
+
+
+def test_a_ca_whose_name_cannot_be_typed_can_have_its_numbers_revoked(
+    ca: ThrowawayCA,
+) -> None:
+    """No mapping can be of it, and that stops nothing."""
+    odd = ClientCertificate(
+        w.certificate(ca, subject=w.common_name(b"\xe9", w.T61), key=ca.issue_ca().key)
+    )
+    CertificateAuthority.objects.create(name="Odd", bundle=to_pem([odd]))
+    outcome = clientcert("revoke", "--authority", "Odd", "--serial", "-7")
+    assert outcome.status == 0
+    assert "no mapping matches it now" in outcome.out
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -181,6 +288,10 @@ def test_all_of_a_time(
         ["--issued-from", "2026-01-01", "--issued-until", "2026-01-02"],
         ["--issued-from", "2026-01-01", "--authority", "Test CA"],
         ["--serial", "xyz", "--authority", "Test CA"],
+        ["--undo", "1", "--authority", "Test CA"],
+        ["--list", "--issuer", "CN=x"],
+        ["--list", "--issued-until", "2026-01-01"],
+        ["--undo", "1", "--json"],
     ],
 )
 def test_half_a_command_is_wrong_usage(authority: Any, arguments: list[str]) -> None:
@@ -233,7 +344,7 @@ def test_the_list(
     assert first["issued_from"] is None
     assert (second["reason"], second["public_key"]) == ("superseded", None)
     assert second["issued_from"] == "2020-01-01T00:00:00+00:00"
-    assert second["issued_until"] == "2020-01-03T00:00:00+00:00"
+    assert second["issued_until"] == "2020-01-02T23:59:59+00:00"
 
 
 @pytest.mark.parametrize("option", ["--note", "--authority", "--issuer"])

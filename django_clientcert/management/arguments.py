@@ -99,3 +99,18 @@ def last_moment(text: str) -> Moment:
     except (ValueError, OverflowError):
         pass  # with a time, so it is the moment it says
     return found
+
+
+def last_second(text: str) -> Moment:
+    """Return what ``moment()`` does; a date alone is the last second of that day.
+
+    For what includes its end: a certificate says to the second when it was issued,
+    and many are issued at midnight, so the next day must not begin here.
+
+    Raises:
+        ArgumentTypeError: as ``moment()``.
+    """
+    found = last_moment(text)
+    if found == moment(text):
+        return found
+    return Moment(found.at - dt.timedelta(seconds=1), found.assumed_utc)

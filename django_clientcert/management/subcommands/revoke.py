@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -15,9 +16,10 @@ from django.utils import timezone
 from django_clientcert.bundles import choose_end_entity
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
-from django_clientcert.exceptions import BundleError, CertificateParseError
-from django_clientcert.identities import Kind, find_identities
-from django_clientcert.management.arguments import Moment, last_moment, moment
+from django_clientcert.exceptions import BundleError, ClientCertError
+from django_clientcert.identities import Kind, find_identities, parse_identity
+from django_clientcert.management.affected import find_mappings, find_seen
+from django_clientcert.management.arguments import Moment, last_second, moment
 from django_clientcert.management.files import (
     read_certificate_file,
     refuse_private_keys,
@@ -29,8 +31,8 @@ from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     Revocation,
-    SeenCertificate,
 )
+from django_clientcert.names import Order
 from django_clientcert.revocation import RevocationReason
 from django_clientcert.revoking import (
     certificate_of,
@@ -47,7 +49,16 @@ REASONS = {
     RevocationReason(number).rfc_name: number
     for number in Revocation.RevocationReasonChoice.values
 }
+# More mappings of one certificate are counted, not named.
+_MAX_ROWS = 50
 _HEX = re.compile(r"-?[0-9a-f]{1,128}\Z")
+# What some options go with; without it, they would be left out in silence.
+_GOES_WITH = {
+    "--authority": ("--serial", "--issued-from"),
+    "--issuer": ("--serial",),
+    "--issued-until": ("--issued-from",),
+    "--json": ("--list",),
+}
 
 
 def add_parser(subparsers: Any) -> None:
@@ -102,9 +113,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--issued-until",
-        type=last_moment,
+        type=last_second,
         metavar="DATE",
-        help="… to this one, or to the end of this day",
+        help="… to this one, or to the end of this day; both are included",
     )
     parser.add_argument(
         "--reason",
@@ -150,6 +161,12 @@ def run(command: Command, options: dict[str, Any]) -> None:
             returncode=2,
         )
     what = next(name for name, given in wanted.items() if given)
+    for option, others in _GOES_WITH.items():
+        if options[option[2:].replace("-", "_")] and what not in others:
+            raise CommandError(
+                f"{option} goes with {' or '.join(others)}, not with {what}.",
+                returncode=2,
+            )
     try:
         _RUNS[what](command, options)
     except ValidationError as error:
@@ -173,7 +190,7 @@ def _revoke_mapping(command: Command, options: dict[str, Any]) -> None:
         began = timezone.now()
         revocation = revoke_public_key(bytes(mapping.key), **_common(options))
         _report(command, revocation, began)
-        _print_effect(command, [mapping.key])
+        _print_effect(command, revocation, [mapping.key])
     else:
         raise CommandError(
             f"Mapping {mapping.pk} has no certificate, and none was seen: what is to "
@@ -193,7 +210,8 @@ def _revoke_certificate(
             "no stored authority issued it, so its serial number could not be revoked; "
             "its public key was, which is enough for this certificate."
         )
-    _print_effect(command, [one.key for one in find_identities(certificate).found])
+    keys = [one.key for one in find_identities(certificate).found]
+    _print_effect(command, revocation, keys)
 
 
 def _revoke_serial(command: Command, options: dict[str, Any]) -> None:
@@ -204,10 +222,12 @@ def _revoke_serial(command: Command, options: dict[str, Any]) -> None:
             "--serial is a number in hex, such as 1ead85 or 1E:AD:85.", returncode=2
         )
     began = timezone.now()
+    number = int(digits, 16)
     revocation = revoke_serial(
-        authority, int(digits, 16), issuer=options["issuer"] or "", **_common(options)
+        authority, number, issuer=options["issuer"] or "", **_common(options)
     )
     _report(command, revocation, began)
+    _print_effect(command, revocation, _keys_of_serial(authority, number, revocation))
 
 
 def _revoke_period(command: Command, options: dict[str, Any]) -> None:
@@ -217,7 +237,9 @@ def _revoke_period(command: Command, options: dict[str, Any]) -> None:
     begin: Moment = options["issued_from"]
     until: Moment = options["issued_until"]
     end = min(until.at, timezone.now() + dt.timedelta(days=36500))
-    mappings, seen = _count_issued(authority, begin.at, end)
+    period = Revocation(authority=authority, issued_from=begin.at, issued_until=end)
+    mappings = sum(1 for _ in find_mappings(period))
+    seen = sum(1 for _ in find_seen(period))
     command.say(
         f"All that {authority} issued from {show_moment(begin.at)} to "
         f"{show_moment(end)}: as far as their certificates are known, {mappings} "
@@ -239,27 +261,21 @@ def _somebody_is_there() -> bool:
     return sys.stdin.isatty()
 
 
-def _count_issued(
-    authority: CertificateAuthority, begin: dt.datetime, end: dt.datetime
-) -> tuple[int, int]:
-    """Return how many mappings and certificates seen were issued in a time."""
-
-    def hit(row: CertificateMapping | SeenCertificate) -> bool:
-        certificate = row.client_certificate()
-        assert certificate is not None  # noqa: S101 - for the type checker
-        try:
-            return begin <= certificate.not_before <= end and bool(
-                authority.validator().issuers_of(certificate)
-            )
-        except CertificateParseError:
-            return False
-
-    mappings = CertificateMapping.objects.exclude(certificate=None).iterator()
-    seen = SeenCertificate.objects.iterator()
-    return (
-        sum(hit(one) for one in mappings),
-        sum(hit(one) for one in seen),
-    )
+def _keys_of_serial(
+    authority: CertificateAuthority, number: int, revocation: Revocation
+) -> list[bytes]:
+    """Return the keys of mappings for the serial number that was revoked."""
+    digits = f"{abs(number):x}"
+    shown = ("-" if number < 0 else "") + digits.zfill(len(digits) + len(digits) % 2)
+    keys = []
+    for one in authority.certificates():
+        if one.public_key_bytes == revocation.issuer_key:
+            # No mapping can be of such a name; the number is revoked all the same.
+            with suppress(ClientCertError):
+                value = f"{shown} {one.subject}"
+                order = Order.MOST_SPECIFIC_FIRST
+                keys.append(parse_identity(Kind.ISSUER_SERIAL, value, order=order).key)
+    return keys
 
 
 def _authority(options: dict[str, Any], option: str) -> CertificateAuthority:
@@ -286,28 +302,50 @@ def _report(command: Command, revocation: Revocation, began: dt.datetime) -> Non
         ("serial number", revocation.serial and revocation.serial.hex()),
         ("of the CA", revocation.authority and str(revocation.authority)),
     ]
-    command.say(f"  {'revocation':<14} {revocation.pk}")
+    command.say(f"  {'revocation':<15} {revocation.pk}")
     for name, value in keys:
         if value:
-            command.say(f"  {name:<14} {value}")
+            command.say(f"  {name:<15} {value}")
     reason = RevocationReason(revocation.reason).rfc_name
     note = one_line(revocation.note) or "no note"
     undo = f"manage.py clientcert revoke --undo {revocation.pk}"
-    command.say(f"  {'reason':<14} {reason}, {note}")
-    command.say(f"  {'taken back by':<14} {undo}")
+    command.say(f"  {'reason':<15} {reason}, {note}")
+    command.say(f"  {'taken back by':<15} {undo}")
 
 
-def _print_effect(command: Command, keys: list[bytes]) -> None:
-    """Say whose mappings match the certificate and let it in no more."""
-    rows = CertificateMapping.objects.matching(keys).order_by("pk")[:50]
-    names = [
-        f"mapping {one.pk} ({one.kind}) of {visible(one.user.get_username())}"
-        for one in rows
-    ]
+def _print_effect(command: Command, revocation: Revocation, keys: list[bytes]) -> None:
+    """Say whom the certificate lets in no more, and what else has its key.
+
+    *keys* are those of its identities, as far as they are known.
+    """
+    rows = list(CertificateMapping.objects.matching(keys).order_by("pk")[:_MAX_ROWS])
     command.say(
-        f"  {'no more through':<14} "
-        + (list_some(names) or "any mapping or rule; no mapping matches it now")
+        f"  {'no more through':<15} "
+        + (
+            list_some(map(_show_mapping, rows))
+            or "any mapping or rule; no mapping matches it now"
+        )
     )
+    matched = {one.pk for one in rows}
+    others = [one for one in find_mappings(revocation) if one.pk not in matched]
+    if others:
+        command.say(
+            f"  {'revoked as well':<15} what was stored with "
+            + list_some(map(_show_mapping, others))
+        )
+    seen = {visible(one.user.get_username()) for one in find_seen(revocation)}
+    if seen:
+        command.say(f"  {'let in lately':<15} as {list_some(sorted(seen))}")
+    for one in rows:
+        if not one.is_strong and one.state != one.State.DISABLED:
+            command.say(
+                f"Mapping {one.pk} is of a name: another certificate with that name "
+                "is let in as before. If nobody should be, disable it in the admin."
+            )
+
+
+def _show_mapping(one: CertificateMapping) -> str:
+    return f"mapping {one.pk} ({one.kind}) of {visible(one.user.get_username())}"
 
 
 def _undo(command: Command, options: dict[str, Any]) -> None:
