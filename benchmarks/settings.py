@@ -1,21 +1,23 @@
-"""A small project: as the README says, with logging off."""
+"""A small project: as the README says, with logging off.
+
+On SQLite, or beside a server: ``python -m tests.with_database postgresql -- python -m
+benchmarks.revocation``.
+"""
 
 from __future__ import annotations
 
 import os
 
+from tests.settings import DATABASES as TESTED_DATABASES
+
 SECRET_KEY = "not a secret: benchmarks only"
 ALLOWED_HOSTS = ["testserver"]
 ROOT_URLCONF = "benchmarks.urls"
 USE_TZ = True
-DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("BENCHMARK_DATABASE", ":memory:"),
-        # Connections stay open, as SPEED matters most where they do.
-        "CONN_MAX_AGE": None,
-    }
-}
+# Connections stay open, as SPEED matters most where they do.
+DATABASES = {"default": {**TESTED_DATABASES["default"], "CONN_MAX_AGE": None}}
+if os.environ.get("CLIENTCERT_TEST_DATABASE", "sqlite") == "sqlite":
+    DATABASES["default"]["NAME"] = os.environ.get("BENCHMARK_DATABASE", ":memory:")
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
