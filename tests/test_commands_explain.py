@@ -608,6 +608,11 @@ def test_a_rule_is_explained(
     data = outcome.data
     assert (data["user"], data["mapping"]) == ("alice", None)
     assert data["rule"]["authority"] == "Test CA"
+    assert [data["rule"][key] for key in ("identity", "field", "value")] == [
+        "common_name",
+        "username",
+        "alice",
+    ]
     assert data["rule"]["creates_user"] is False
     assert "common name" in data["rule"]["text"]
     text = explain_header(alice_cert).out
@@ -625,6 +630,8 @@ def test_a_user_who_would_be_created_is_not(
     before = get_user_model().objects.count()
     outcome = explain_header(ca.issue("carol"))
     assert "would be accepted as carol, a new user, by the rule of" in outcome.out
+    data = explain_header(ca.issue("carol"), "--json").data
+    assert (data["rule"]["value"], data["rule"]["creates_user"]) == ("carol", True)
     assert get_user_model().objects.count() == before
 
 

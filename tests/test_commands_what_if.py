@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from django_clientcert.list_import import import_list
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 
 from .commands import clientcert
 from .conftest import Wsgi
 from .deciding import map_to
+from .private_keys import TEXTS
 from .queries import captured
 
 pytestmark = pytest.mark.django_db
@@ -174,6 +176,90 @@ def test_there_has_to_be_a_question(authority: Any) -> None:
     outcome = clientcert("what-if")
     assert outcome.status == 2
     assert "--without-authority" in outcome.error
-    outcome = clientcert("what-if", "--without-authority", "Nobody")
+    for arguments in (["--without-authority", "Nobody"], ["--policy", "Nobody=off"]):
+        outcome = clientcert("what-if", *arguments)
+        assert outcome.status == 1
+        assert "There are: Test CA" in outcome.error
+
+
+def test_n66_a_private_key_is_not_repeated() -> None:
+    """Where the name of an authority should stand."""
+    key = TEXTS["pem pkcs8"]
+    outcome = clientcert("what-if", "--without-authority", key)
     assert outcome.status == 1
-    assert "There are: Test CA" in outcome.error
+    assert "private key" in outcome.error
+    assert key[40:80] not in outcome.text
+
+
+def test_under_another_policy(
+    ask: Wsgi, alice: Any, authority: Any, ca: ThrowawayCA, alice_cert: Any
+) -> None:
+    """Whether the lists that are loaded would do, before they have to."""
+    mapping = map_to(
+        *(alice, "subject", "CN=alice"),
+        authority=authority,
+        certificate=alice_cert.der,
+    )
+    assert ask("/ledger/", alice_cert.der).status_code == 200
+    (seen,) = mapping.seen_certificates.all()
+    answer = told("--policy", "Test CA=required")
+    assert answer["policies"] == {"Test CA": "required"}
+    assert ids(answer["locked_out"]) == {
+        ("mapping", mapping.pk),
+        ("seen_certificate", seen.pk),
+    }
+    assert {one["reason"] for one in answer["locked_out"]} == {"revocation_unknown"}
+    assert told("--policy", "Test CA=off")["locked_out"] == []
+    authority.refresh_from_db()
+    assert authority.revocation_policy == "if_loaded"
+    import_list(authority, ca.crl())
+    outcome = clientcert("what-if", "--policy", "Test CA=required")
+    assert outcome.status == 0
+
+
+def test_a_policy_for_one_authority_is_not_for_another(
+    alice: Any, authority: Any, other_ca: ThrowawayCA, alice_cert: Any
+) -> None:
+    """Nor does it concern a pin without one."""
+    CertificateAuthority.objects.create(name="Other", bundle=other_ca.pem)
+    map_to(alice, "fingerprint", alice_cert.fingerprint, certificate=alice_cert.der)
+    map_to(
+        *(alice, "subject", "CN=alice"),
+        authority=authority,
+        certificate=alice_cert.der,
+    )
+    assert told("--policy", "Other=required")["locked_out"] == []
+
+
+@pytest.mark.parametrize("text", ["", "Test CA", "=off", "Test CA=always"])
+def test_a_policy_that_does_not_exist_is_wrong_usage(text: str, authority: Any) -> None:
+    """With those that there are."""
+    outcome = clientcert("what-if", "--policy", text)
+    assert outcome.status != 0
+    assert "required" in outcome.text
+
+
+def test_the_backend_s_rule_on_users_is_asked(
+    alice: Any, bob: Any, authority: Any, alice_cert: Any, settings: Any
+) -> None:
+    """Whom it does not let in today, nothing locks out."""
+    map_to(alice, "subject", "CN=alice", authority=authority)
+    map_to(bob, "subject", "CN=unseen", authority=authority)
+    map_to(alice, "fingerprint", alice_cert.fingerprint, certificate=alice_cert.der)
+    asked = ["--without-authority", "Test CA"]
+    assert len(told(*asked)["locked_out"]) == 2
+    bob.is_active = False
+    bob.save()
+    answer = told(*asked)
+    assert (len(answer["locked_out"]), answer["refused_now"]) == (1, 1)
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+    outcome = clientcert("what-if", *asked)
+    assert "backend: none is configured" in outcome.err
+    assert outcome.error == "1 would be locked out."
+
+
+def test_a_name_that_nobody_answers_for_lets_in_nobody_today(alice: Any) -> None:
+    """As the check says, see clientcert.E011."""
+    map_to(alice, "subject", "CN=alice")
+    answer = told("--at", "2999-01-01")
+    assert (answer["refused_now"], answer["unknown"]) == (1, [])

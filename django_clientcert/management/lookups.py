@@ -1,4 +1,4 @@
-"""Users and authorities by the names that are typed."""
+"""Users and authorities by the names that are typed, and the rule on users."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import datetime as dt
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import (
+    ImproperlyConfigured,
+    ObjectDoesNotExist,
+    ValidationError,
+)
 from django.core.management.base import CommandError
 from django.db import DataError
 
+from django_clientcert.backends import find_backend
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
+from django_clientcert.evaluation import CanAuthenticate, is_active
 from django_clientcert.exceptions import BundleError, Reason, Refusal
 from django_clientcert.identities import Kind
 from django_clientcert.models import CertificateAuthority
@@ -149,3 +155,15 @@ def find_issuing_authority(certificate: ClientCertificate) -> CertificateAuthori
         "A name is only believed from the authority that issued the certificate, and "
         "none is stored. Add it: manage.py clientcert authority add BUNDLE --name NAME"
     )
+
+
+def find_user_rule(said: list[str]) -> CanAuthenticate:
+    """Return the configured backend's rule on who may log in; else Django's own.
+
+    Where none is configured, puts a sentence into *said*.
+    """
+    try:
+        return find_backend().user_can_authenticate
+    except (ImproperlyConfigured, ImportError) as error:
+        said.append(f"backend: none is configured. {one_line(str(error))}")
+        return is_active

@@ -43,8 +43,9 @@ def make_report(
     - ``accepted``; ``reason``, ``meaning``, ``remedy``: null where accepted;
       ``detail``
     - ``user``: the name, ``mapping``: null unless accepted, and where a rule let it in
-    - ``rule``: null unless a rule let it in; else ``authority``, the rule in a
-      sentence as ``text``, and ``creates_user``, whether a user would be created
+    - ``rule``: null unless a rule let it in; else ``authority``, the ``identity`` that
+      it reads, the user's ``field`` and the ``value`` of it, the rule in a sentence as
+      ``text``, and ``creates_user``, whether a user would be created
     - ``successor_of``: of an unmapped certificate, the mappings whose certificate it
       seems to renew
     - ``revocations``: those that name its public key or serial number, by their ids
@@ -117,6 +118,10 @@ def _describe_rule(decision: Decision) -> Report | None:
         return None
     return {
         "authority": str(authority),
+        "identity": visible(authority.rule_identity),
+        "field": visible(authority.user_field),
+        # A rule compares to the letter: what the user has is what was read.
+        "value": visible(str(getattr(decision.user, authority.user_field))),
         "text": describe_rule(authority),
         "creates_user": decision.creates_user,
     }

@@ -6,18 +6,16 @@ import datetime as dt
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.http.request import split_domain_port
 from django.utils import timezone
 
-from django_clientcert.backends import find_backend
 from django_clientcert.bundles import choose_end_entity
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
 from django_clientcert.encodings import DECODERS
 from django_clientcert.escaping import visible
-from django_clientcert.evaluation import CanAuthenticate, evaluate, is_active
+from django_clientcert.evaluation import evaluate
 from django_clientcert.exceptions import BundleError, CertificateParseError, Refusal
 from django_clientcert.management.arguments import moment
 from django_clientcert.management.files import (
@@ -27,8 +25,8 @@ from django_clientcert.management.files import (
     refuse_private_keys,
     show_name,
 )
+from django_clientcert.management.lookups import find_user_rule
 from django_clientcert.management.report import make_report, verdict_of, write_text
-from django_clientcert.management.text import one_line
 from django_clientcert.presented import Presented
 from django_clientcert.proxies import ABSENT, Proxy
 
@@ -129,7 +127,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
     presented, certificate = read(options, assumptions)
     host = _choose_host(options["host"], assumptions)
     decision = evaluate(
-        presented, host=host, at=at, can_authenticate=_user_rule(assumptions)
+        presented, host=host, at=at, can_authenticate=find_user_rule(assumptions)
     )
     report = make_report(
         decision,
@@ -312,12 +310,3 @@ def _choose_host(given: str | None, assumptions: list[str]) -> str:
             return host
     assumptions.append("host: none; a mapping for certain hosts needs --host")
     return ""
-
-
-def _user_rule(assumptions: list[str]) -> CanAuthenticate:
-    """Return the configured backend's rule on who may log in."""
-    try:
-        return find_backend().user_can_authenticate
-    except (ImproperlyConfigured, ImportError) as error:
-        assumptions.append(f"backend: none is configured. {one_line(str(error))}")
-        return is_active

@@ -1,11 +1,20 @@
-"""``clientcert what-if``: who would be locked out, before anything is changed."""
+"""``clientcert what-if``: who would be locked out, before anything is changed.
+
+Every answer is that of ``evaluate()``, the only one there is. What it found in the
+database is changed in memory before it decides: an authority is left out, or has
+another policy. So there is no transaction that must not be forgotten to be rolled
+back, nothing that could be written by accident, and no difference between databases.
+"""
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.management.base import CommandError
@@ -14,13 +23,18 @@ from django.utils import timezone
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
 from django_clientcert.escaping import visible
-from django_clientcert.evaluation import Adapt, Decision, evaluate
+from django_clientcert.evaluation import CanAuthenticate, evaluate
 from django_clientcert.lookup import Found
 from django_clientcert.management.arguments import moment
-from django_clientcert.management.lookups import find_authority
+from django_clientcert.management.files import refuse_private_keys
+from django_clientcert.management.lookups import find_authority, find_user_rule
 from django_clientcert.management.progress import ProgressBar
 from django_clientcert.management.text import one_line, show_moment
-from django_clientcert.models import CertificateMapping, SeenCertificate
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    SeenCertificate,
+)
 from django_clientcert.presented import Presented
 from django_clientcert.revoking import certificate_of
 
@@ -31,6 +45,25 @@ LOCKED_OUT = "locked_out"
 REFUSED_NOW = "refused_now"
 STAYS = "stays"
 UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: at another time, without authorities, with other policies."""
+
+    at: dt.datetime
+    without: frozenset[Any]
+    # By the authority's primary key
+    policies: Mapping[Any, str]
+    can_authenticate: CanAuthenticate
+
+    def adapt(self, found: Found) -> None:
+        """Change what was found in the database to what is asked about."""
+        found.leave_out(self.without)
+        asked = [*found.authorities, *(one.authority for one in found.mappings)]
+        for authority in asked:
+            if authority is not None and authority.pk in self.policies:
+                authority.revocation_policy = self.policies[authority.pk]
 
 
 class Row(NamedTuple):
@@ -52,13 +85,14 @@ def add_parser(subparsers: Any) -> None:
         help="tell who would be locked out without an authority, or at another time",
         description=(
             "Tell which mappings, and which certificates that were let in lately,\n"
-            "would be locked out without an authority, at another time, or both.\n"
-            "Nothing is changed."
+            "would be locked out without an authority, at another time, under another\n"
+            "policy, or all of these. Nothing is changed."
         ),
         epilog=(
             "Examples:\n"
             '  manage.py clientcert what-if --without-authority "Old CA"\n'
             "  manage.py clientcert what-if --at 2027-01-01 --json\n"
+            "  manage.py clientcert what-if --policy Partners=required\n"
             "\n"
             "Exit status: 0 nobody, 1 somebody would be locked out, 2 wrong usage."
         ),
@@ -78,39 +112,78 @@ def add_parser(subparsers: Any) -> None:
         help="at this moment (ISO 8601; UTC where it names no zone) instead of now",
     )
     parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        dest="policies",
+        type=_name_and_policy,
+        metavar="NAME=POLICY",
+        help="as if this authority had this revocation policy (off, if_loaded, "
+        "required); may be repeated",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="one JSON object, for programs"
     )
     parser.set_defaults(run=run)
+
+
+def _name_and_policy(text: str) -> tuple[str, str]:
+    name, _, policy = text.rpartition("=")
+    if not name or policy not in CertificateAuthority.Policy.values:
+        raise argparse.ArgumentTypeError(
+            "write the name of an authority and a policy, like Partners=required; "
+            f"there are {', '.join(CertificateAuthority.Policy.values)}"
+        )
+    return name, policy
 
 
 def run(command: Command, options: dict[str, Any]) -> None:
     """Print who would be locked out.
 
     As JSON: one object with ``at`` (ISO 8601, UTC), ``without_authorities``,
-    ``examined`` and ``refused_now`` (how many, of which not let in today either),
-    ``locked_out`` and ``unknown``: lists of objects with ``what`` (``mapping`` or
-    ``seen_certificate``), ``id``, ``name``, ``user``, ``reason`` and ``detail``.
+    ``policies`` (by the names of authorities), ``examined`` and ``refused_now`` (how
+    many, of which not let in today either), ``locked_out`` and ``unknown``: lists of
+    objects with ``what`` (``mapping`` or ``seen_certificate``), ``id``, ``name``,
+    ``user``, ``reason`` and ``detail``.
     Unknown is what cannot be tried: a mapping without a certificate, of which none
     was seen.
 
     Raises:
         CommandError: somebody would be locked out, or there is nothing to ask.
     """
-    if not options["without"] and options["at"] is None:
-        raise CommandError("Give --without-authority, --at or both.", returncode=2)
-    without = {find_authority(name).pk for name in options["without"]}
-    at = timezone.now() if options["at"] is None else options["at"].at
+    names = [*options["without"], *(name for name, _ in options["policies"])]
+    if not names and options["at"] is None:
+        raise CommandError(
+            "Give --without-authority, --at, --policy or several.", returncode=2
+        )
+    refuse_private_keys(without_authority=" ".join(names))
+    said: list[str] = []
+    question = Question(
+        at=timezone.now() if options["at"] is None else options["at"].at,
+        without=frozenset(find_authority(name).pk for name in options["without"]),
+        policies={find_authority(name).pk: one for name, one in options["policies"]},
+        can_authenticate=find_user_rule(said),
+    )
+    for sentence in said:
+        command.warn(sentence)
+    at = question.at
     bar = ProgressBar(command.stderr, "examining", quiet=options["verbosity"] == 0)
-    rows = list(_examine(frozenset(without), at, bar))
+    by_outcome: Counter[str] = Counter()
+    # Those who stay may be hundreds of thousands: they are counted.
+    told_of: dict[str, list[Row]] = {LOCKED_OUT: [], UNKNOWN: []}
+    for row in _examine(question, bar):
+        by_outcome[row.outcome] += 1
+        if row.outcome in told_of:
+            told_of[row.outcome].append(row)
     bar.finish()
-    by_outcome = Counter(one.outcome for one in rows)
-    locked_out = [one for one in rows if one.outcome == LOCKED_OUT]
-    unknown = [one for one in rows if one.outcome == UNKNOWN]
+    locked_out, unknown = told_of[LOCKED_OUT], told_of[UNKNOWN]
+    examined = sum(by_outcome.values())
     if options["json"]:
         told = {
             "at": at.isoformat(),
             "without_authorities": [visible(one) for one in options["without"]],
-            "examined": len(rows),
+            "policies": {visible(name): one for name, one in options["policies"]},
+            "examined": examined,
             "refused_now": by_outcome[REFUSED_NOW],
             "locked_out": [_as_json(one) for one in locked_out],
             "unknown": [_as_json(one) for one in unknown],
@@ -119,7 +192,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
     else:
         _print(command, locked_out, unknown)
         command.say(
-            f"Of {len(rows)}: {by_outcome[LOCKED_OUT]} would be locked out at "
+            f"Of {examined}: {by_outcome[LOCKED_OUT]} would be locked out at "
             f"{show_moment(at)}, {by_outcome[STAYS]} would not, {by_outcome[UNKNOWN]} "
             f"cannot be told, {by_outcome[REFUSED_NOW]} are not let in today either."
         )
@@ -127,9 +200,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
         raise CommandError(f"{len(locked_out)} would be locked out.")
 
 
-def _examine(
-    without: frozenset[Any], at: dt.datetime, bar: ProgressBar
-) -> Iterator[Row]:
+def _examine(question: Question, bar: ProgressBar) -> Iterator[Row]:
     """Yield a row for each mapping that is not disabled, and each certificate seen."""
     mappings = CertificateMapping.objects.exclude(
         state=CertificateMapping.State.DISABLED
@@ -140,13 +211,13 @@ def _examine(
         certificate = certificate_of(mapping)
         host = (mapping.hosts.split() or [""])[0].lstrip(".")
         yield (
-            _guess(mapping, without, at)
+            _guess(mapping, question)
             if certificate is None
-            else _compare(mapping, certificate, host, without, at)
+            else _compare(mapping, certificate, host, question)
         )
         bar(done := done + 1, total)
     for one in seen.order_by("pk").iterator():
-        yield _compare(one, one.client_certificate(), one.host, without, at)
+        yield _compare(one, one.client_certificate(), one.host, question)
         bar(done := done + 1, total)
 
 
@@ -154,38 +225,42 @@ def _compare(
     row: CertificateMapping | SeenCertificate,
     certificate: ClientCertificate,
     host: str,
-    without: frozenset[Any],
-    at: dt.datetime,
+    question: Question,
 ) -> Row:
-    """Return what would become of a certificate.
-
-    Both times by ``evaluate()`` itself: what was found in the database is changed in
-    memory, so there is no second opinion and nothing that has to be rolled back.
-    """
-
-    def leave_out(found: Found) -> None:
-        found.leave_out(without)
-
-    now = _decide(certificate, host, timezone.now(), None)
+    """Return what would become of a certificate."""
+    proxy = conf.CLIENTCERT_PROXY
+    verified = conf.CLIENTCERT_PROXY_VERIFIES and proxy.verdict is not None
+    presented = Presented(
+        proxy,
+        verdict=proxy.success if verified else None,
+        certificates=(certificate.der,),
+    )
+    decide = partial(
+        evaluate, presented, host=host, can_authenticate=question.can_authenticate
+    )
+    now = decide()
     if not now.accepted:
         return _row(row, REFUSED_NOW, str(now.reason), now.detail)
-    then = _decide(certificate, host, at, leave_out)
+    then = decide(at=question.at, adapt=question.adapt)
     if then.accepted:
         return _row(row, STAYS)
     return _row(row, LOCKED_OUT, str(then.reason), then.detail)
 
 
-def _guess(
-    mapping: CertificateMapping, without: frozenset[Any], at: dt.datetime
-) -> Row:
+def _guess(mapping: CertificateMapping, question: Question) -> Row:
     """Return what can be said of a mapping whose certificate nobody has seen."""
     now = timezone.now()
     begin, end = mapping.valid_from or now, mapping.valid_until
-    if begin > now or (end is not None and end <= now):
+    if (
+        begin > now
+        or (end is not None and end <= now)
+        or not question.can_authenticate(mapping.user)
+        or (mapping.authority is None and not mapping.is_pin)
+    ):
         return _row(mapping, REFUSED_NOW)
-    if mapping.authority_id in without:
+    if mapping.authority_id in question.without:
         return _row(mapping, LOCKED_OUT, detail="its authority would be gone")
-    if end is not None and end <= at:
+    if end is not None and end <= question.at:
         return _row(mapping, LOCKED_OUT, detail="it would have ended")
     return _row(mapping, UNKNOWN, detail="no certificate is stored, and none was seen")
 
@@ -205,19 +280,6 @@ def _row(
         reason,
         one_line(detail),
     )
-
-
-def _decide(
-    certificate: ClientCertificate, host: str, at: dt.datetime, adapt: Adapt | None
-) -> Decision:
-    proxy = conf.CLIENTCERT_PROXY
-    verified = conf.CLIENTCERT_PROXY_VERIFIES and proxy.verdict is not None
-    presented = Presented(
-        proxy,
-        verdict=proxy.success if verified else None,
-        certificates=(certificate.der,),
-    )
-    return evaluate(presented, host=host, at=at, adapt=adapt)
 
 
 def _username(user: Any) -> str:
