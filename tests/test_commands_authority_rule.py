@@ -202,3 +202,24 @@ def test_add_sets_them_too(ca: ThrowawayCA, authority: Any) -> None:
     assert second["list_urls"] == ["http://crl.example/b.crl"]
     assert second["revocation_lists"] == []
     assert _first["rule"] is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["authority", "set", "KEY", "--no-list-urls"],
+        ["authority", "set", "x", "--list-url", "KEY"],
+        ["authority", "add", "-", "--name", "x", "--list-url", "KEY"],
+        ["authority", "rule", "KEY"],
+        ["authority", "rule", "x", "--identity", "edipi", "--host", "KEY"],
+        ["crl", "import", "-", "--authority", "KEY"],
+    ],
+)
+def test_n66_a_private_key_is_not_repeated(arguments: list[str]) -> None:
+    """Wherever it was pasted by mistake."""
+    key = TEXTS["pem pkcs8"]
+    given = [key if one == "KEY" else one for one in arguments]
+    outcome = clientcert(*given)
+    assert outcome.status == 1
+    assert "private key" in outcome.error
+    assert key[40:80] not in outcome.text

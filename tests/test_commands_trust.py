@@ -530,9 +530,17 @@ def test_a_successor_is_recognised(
         (["--successor-of", "1"], 2, "go together"),
         (["--retire-on", "2999-01-01"], 2, "go together"),
         (
-            ["--successor-of", "1", "--retire-on", "2999-01-01", "--note", "x"],
+            [
+                *["--successor-of", "1", "--retire-on", "2999-01-01"],
+                *["--note", "x", "--host", "a.example"],
+            ],
             2,
-            "note",
+            "--host, --note cannot be given",
+        ),
+        (
+            ["--successor-of", "1", "--retire-on", "2999-01-01", "--kind", "subject"],
+            2,
+            "--kind",
         ),
         (["--successor-of", "999", "--retire-on", "2999-01-01"], 1, "no mapping 999"),
         ([], 2, "--user"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from django_clientcert.backends import ClientCertBackend
 from django_clientcert.list_import import import_list
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
@@ -240,7 +241,12 @@ def test_a_policy_that_does_not_exist_is_wrong_usage(text: str, authority: Any) 
 
 
 def test_the_backend_s_rule_on_users_is_asked(
-    alice: Any, bob: Any, authority: Any, alice_cert: Any, settings: Any
+    alice: Any,
+    bob: Any,
+    authority: Any,
+    alice_cert: Any,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whom it does not let in today, nothing locks out."""
     map_to(alice, "subject", "CN=alice", authority=authority)
@@ -252,6 +258,9 @@ def test_the_backend_s_rule_on_users_is_asked(
     bob.save()
     answer = told(*asked)
     assert (len(answer["locked_out"]), answer["refused_now"]) == (1, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(ClientCertBackend, "user_can_authenticate", lambda *_: False)
+        assert told(*asked)["refused_now"] == 3
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
     outcome = clientcert("what-if", *asked)
     assert "backend: none is configured" in outcome.err

@@ -22,6 +22,7 @@ from django_clientcert.exceptions import BundleError, Reason, Refusal
 from django_clientcert.identities import Kind
 from django_clientcert.models import CertificateAuthority
 
+from .files import refuse_private_keys
 from .text import list_some, one_line
 
 
@@ -93,6 +94,7 @@ def find_authority(name: str) -> CertificateAuthority:
     Raises:
         CommandError: there is none; lists those that there are.
     """
+    refuse_private_keys(authority=name)  # not repeated below
     try:
         return CertificateAuthority.objects.get(name=name)
     except (CertificateAuthority.DoesNotExist, DataError, ValueError) as error:

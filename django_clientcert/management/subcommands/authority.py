@@ -146,7 +146,7 @@ def run_set(command: Command, options: dict[str, Any]) -> None:
     Raises:
         CommandError: there is no such authority, or nothing that can be set.
     """
-    refuse_private_keys(list_url=" ".join(options["list_urls"]))
+    refuse_private_keys(name=options["name"], list_url=" ".join(options["list_urls"]))
     if not (
         options["revocation_policy"] or options["list_urls"] or options["no_list_urls"]
     ):
@@ -173,7 +173,7 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
     Raises:
         CommandError: the bundle cannot be used, or the name is taken.
     """
-    refuse_private_keys(name=options["name"])
+    refuse_private_keys(name=options["name"], list_url=" ".join(options["list_urls"]))
     certificates = read_certificate_file(options["bundle"])
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()

@@ -50,6 +50,17 @@ if TYPE_CHECKING:
 
 _SAN_KINDS = frozenset({Kind.SAN_EMAIL, Kind.SAN_DNS, Kind.SAN_URI, Kind.SAN_UPN})
 
+# What --successor-of takes from the old mapping, or sets itself
+_OF_THE_OLD = {
+    "--user": "user",
+    "--kind": "kind",
+    "--value": "value",
+    "--authority": "authority",
+    "--host": "hosts",
+    "--note": "note",
+    "--valid-until": "valid_until",
+}
+
 
 def add_parser(subparsers: Any) -> None:
     """Describe the arguments."""
@@ -85,9 +96,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--kind",
         choices=[kind.value for kind in Kind],
-        default=Kind.FINGERPRINT.value,
         metavar="KIND",
-        help="what to recognise the certificate by: %(choices)s (default: %(default)s)",
+        help="what to recognise the certificate by: %(choices)s (default: "
+        f"{Kind.FINGERPRINT})",
     )
     parser.add_argument(
         "--value",
@@ -151,7 +162,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
         raise CommandError(
             "Give --user, or --successor-of where it renews a mapping.", returncode=2
         )
-    kind = Kind(options["kind"])
+    kind = Kind(options["kind"] or Kind.FINGERPRINT)
     refuse_private_keys(
         user=options["user"],
         value=options["value"],
@@ -201,15 +212,11 @@ def _renew(command: Command, options: dict[str, Any]) -> None:
     """
     if options["successor_of"] is None or options["retire_on"] is None:
         raise CommandError("--successor-of and --retire-on go together.", returncode=2)
-    given = [
-        name
-        for name in ("user", "value", "authority", "hosts", "note", "valid_until")
-        if options[name]
-    ]
+    given = [option for option, name in _OF_THE_OLD.items() if options[name]]
     if given:
         raise CommandError(
-            f"--successor-of takes {', '.join(given)} from the old mapping: leave the "
-            "option out.",
+            f"{', '.join(given)} cannot be given with --successor-of: the new mapping "
+            "is like the old one. Leave it out, and change the mapping in the admin.",
             returncode=2,
         )
     certificate = _read_certificate(options["file"])
