@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import importlib.util
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import collapse_addresses
 from typing import Any
@@ -31,6 +32,7 @@ from django.utils.connection import ConnectionDoesNotExist
 from django.utils.module_loading import import_string
 
 from .backends import ClientCertBackend
+from .certificates import ClientCertificate
 from .conf import NAMES, Network, conf
 from .escaping import visible_once
 from .exceptions import ClientCertError
@@ -39,6 +41,7 @@ from .models import CertificateAuthority, CertificateMapping, name_key
 from .models.derived import derive_state
 from .models.rules import is_unique_user_field
 from .proxies import INGRESS_NGINX, Proxy
+from .verification import PathValidator
 
 IDS = {
     "middleware_missing": "clientcert.E001",
@@ -58,6 +61,7 @@ IDS = {
     "inactive_users": "clientcert.W021",
     "list_stale": "clientcert.W022",
     "list_expiring": "clientcert.W023",
+    "mapping_unreachable": "clientcert.W024",
     "revocation_state": "clientcert.E013",
     "rule_unusable": "clientcert.E014",
     "rule_field_not_unique": "clientcert.W025",
@@ -89,6 +93,10 @@ MIDDLEWARE = "django_clientcert.middleware.ClientCertMiddleware"
 BACKEND = "django_clientcert.backends.ClientCertBackend"
 
 MAX_LISTED = 10
+
+# Mappings of each authority whose certificates are looked at: enough to see that a
+# bundle was replaced by a wrong one, whatever their number.
+_MAX_LOOKED_AT = 1000
 
 # The last fifth of a list's time is when the next one should be there.
 _LAST_PART = 0.2
@@ -427,6 +435,84 @@ def check_anchors_are_valid(
         ]
 
     return _look_into(databases, look)
+
+
+@register(Tags.database)
+def check_mappings_can_be_reached(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Messages:
+    """Did each mapping's authority issue the certificate that it was made from?"""
+
+    def look(alias: str) -> Messages:
+        unreachable = []
+        for authority in _authorities(alias):
+            try:
+                validator = authority.validator()
+            except ClientCertError:
+                continue  # check_authorities_are_usable() speaks of it
+            count = Counter(
+                mapping.kind
+                for mapping in _with_certificates(alias, authority)
+                if not _can_be_reached(mapping, validator)
+            )
+            if count:
+                kinds = ", ".join(f"{count[kind]} {kind}" for kind in sorted(count))
+                unreachable.append(f"{_label(authority)}: {kinds}")
+        if not unreachable:
+            return []
+        return [
+            Warning(
+                "Mappings whose certificate their authority did not issue, in the "
+                f"database “{alias}”: {_list(unreachable)}. Nobody is let in through "
+                "them with it.",
+                hint=(
+                    "If the bundle was replaced, add the CA that issued them too: "
+                    "manage.py clientcert authority add BUNDLE --name NAME --replace, "
+                    "with old and new CAs in BUNDLE. manage.py clientcert explain FILE "
+                    "tells of one certificate."
+                ),
+                id=IDS["mapping_unreachable"],
+            )
+        ]
+
+    return _look_into(databases, look)
+
+
+def _with_certificates(
+    alias: str, authority: CertificateAuthority
+) -> Iterable[CertificateMapping]:
+    """Return the newest mappings in force that were made from a valid certificate."""
+    now = timezone.now()
+    rows = CertificateMapping.objects.using(alias).filter(
+        authority=authority, certificate__isnull=False, certificate_not_after__gt=now
+    )
+    return (
+        rows.exclude(state=CertificateMapping.State.DISABLED)
+        .exclude(valid_until__lte=now)
+        .order_by("-pk")
+        .only("kind", "certificate")[:_MAX_LOOKED_AT]
+    )
+
+
+def _can_be_reached(mapping: CertificateMapping, validator: PathValidator) -> bool:
+    """Tell whether the CA issued the certificate, or one that was let in lately.
+
+    A name goes on with the certificates of the next CA; what it was made from stays.
+    """
+    certificate = mapping.client_certificate()
+    if certificate is not None and _is_issued_by(validator, certificate):
+        return True
+    return any(
+        _is_issued_by(validator, one.client_certificate())
+        for one in mapping.seen_certificates.all()
+    )
+
+
+def _is_issued_by(validator: PathValidator, certificate: ClientCertificate) -> bool:
+    try:
+        return bool(validator.issuers_of(certificate))
+    except ClientCertError:
+        return False
 
 
 @register(Tags.database)

@@ -38,6 +38,7 @@ from django_clientcert.middleware import ClientCertMiddleware
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import ThrowawayCA
 
+from .conftest import Wsgi
 from .queries import dropped
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -46,6 +47,7 @@ BACKEND = "django_clientcert.backends.ClientCertBackend"
 BROKEN = "tests.test_checks_no_such_module.Class"
 
 NOW = dt.datetime.now(dt.timezone.utc)
+DAY = dt.timedelta(days=1)
 
 
 class OurMiddleware(ClientCertMiddleware):
@@ -564,6 +566,72 @@ def test_w020_says_how_many_mappings_hang_on_it(alice: Any) -> None:
             user=alice, kind="subject", value=value, authority=authority
         )
     assert ", 2 mappings: CN=Old ended on" in only(databases=["default"]).msg
+
+
+def test_w024_mappings_whose_authority_did_not_issue_their_certificate(
+    ask: Wsgi,
+    alice: Any,
+    authority: CertificateAuthority,
+    ca: ThrowawayCA,
+    other_ca: ThrowawayCA,
+) -> None:
+    """Somebody replaced the bundle, and nobody gets in: how many of each kind."""
+    for number, kind in enumerate(("subject", "subject", "san_dns"), 1):
+        name = f"device-{number}.example"
+        certificate = ca.issue(name, dns=[name])
+        value = f"CN={name}" if kind == "subject" else name
+        CertificateMapping.objects.create(
+            user=alice,
+            kind=kind,
+            value=value,
+            authority=authority,
+            certificate=certificate.der,
+        )
+    # What says nothing of today: no certificate, one that has ended, or not in force
+    old = ca.issue("old", not_before=NOW - 9 * DAY, not_after=NOW - DAY)
+    alike = {"user": alice, "kind": "subject", "authority": authority}
+    der = ca.issue("x").der
+    for number, fields in enumerate(
+        (
+            {},
+            {"certificate": old.der},
+            {"certificate": der, "state": "disabled"},
+            {"certificate": der, "valid_until": NOW - DAY},
+            {"certificate": b"0\0"},
+        )
+    ):
+        CertificateMapping.objects.create(**alike, value=f"CN={number}", **fields)
+    assert found(databases=["default"]) == []
+    authority.bundle = other_ca.pem
+    authority.save()
+    message = only(databases=["default"])
+    assert message.id == "clientcert.W024"
+    assert f"“Test CA” (id {authority.pk}): 1 san_dns, 2 subject." in message.msg
+    # A name goes on with the certificates of the next CA.
+    renewed = other_ca.issue("device-1.example")
+    assert ask("/ledger/", renewed.der).status_code == 200
+    assert ": 1 san_dns, 1 subject." in only(databases=["default"]).msg
+    CertificateMapping.objects.filter(kind="san_dns").update(certificate=b"0\0")
+    assert ": 1 san_dns, 1 subject." in only(databases=["default"]).msg
+    authority.bundle = "broken"
+    authority.save()
+    assert only(databases=["default"]).id == "clientcert.E012"
+
+
+def test_w024_looks_at_the_newest_only(
+    alice: Any, authority: CertificateAuthority, other_ca: ThrowawayCA, monkeypatch: Any
+) -> None:
+    """However many there are, the check takes no longer."""
+    monkeypatch.setattr(checks, "_MAX_LOOKED_AT", 2)
+    for number in range(3):
+        CertificateMapping.objects.create(
+            user=alice,
+            kind="subject",
+            value=f"CN={number}",
+            authority=authority,
+            certificate=other_ca.issue(f"{number}").der,
+        )
+    assert ": 2 subject." in only(databases=["default"]).msg
 
 
 def load_list(

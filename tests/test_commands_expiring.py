@@ -11,17 +11,20 @@ import pytest
 
 from django_clientcert.bundles import to_pem
 from django_clientcert.certificates import ClientCertificate
+from django_clientcert.list_import import import_list
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     RevocationList,
 )
 from django_clientcert.revocation import read_list
+from django_clientcert.revocation.lists import MAX_AGE
 from django_clientcert.testing import ThrowawayCA
 
 from . import der_writer as w
 from .commands import Outcome, clientcert
 from .conftest import Wsgi
+from .crl_writer import crl
 from .deciding import map_to
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +107,18 @@ def test_everything_that_ends_is_there(
     assert lines[0].startswith("EXPIRED")
     assert lines[1].startswith("expires")
     assert "of alice: CN=old" in lines[0]
+
+
+def test_a_list_that_does_not_say_when_the_next_one_comes(
+    authority: Any, ca: ThrowawayCA
+) -> None:
+    """It is good for as long as a request takes it for good."""
+    import_list(authority, crl(ca, next_update=b""))
+    assert expiring("--within", "2d").status == 0
+    (row,) = rows("--within", "8d")
+    assert row["what"] == "revocation_list"
+    stored = RevocationList.objects.get()
+    assert row["expires_at"] == (stored.this_update + MAX_AGE).isoformat()
 
 
 def test_a_spreadsheet_takes_nothing_for_a_formula(alice: Any, ca: ThrowawayCA) -> None:
