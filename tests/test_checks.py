@@ -421,6 +421,20 @@ def test_e007_does_not_repeat_a_secret(secret: Any, settings: Any) -> None:
     assert "s3cr3t" not in str(only())
 
 
+def test_e007_survives_a_value_that_fails_of_itself(settings: Any) -> None:
+    """A lazy one may raise anything; its text is not repeated either."""
+
+    class Lazy(list[str]):
+        def __iter__(self) -> Any:
+            raise RuntimeError("s3cr3t")
+
+    settings.CLIENTCERT_HOSTS = Lazy(["api.example.com"])
+    message = only()
+    assert message.id == "clientcert.E007"
+    assert message.msg.endswith("a value that cannot be used (RuntimeError).")
+    assert "s3cr3t" not in str(message)
+
+
 def test_e007_passes_with_every_default(settings: Any) -> None:
     """Only the trusted proxies have to be set."""
     for name in NAMES:

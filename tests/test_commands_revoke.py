@@ -196,6 +196,20 @@ def test_a_day_ends_before_the_next_one_begins(authority: Any, ca: ThrowawayCA) 
     assert decide(next_day).reason == "unmapped"
 
 
+def test_a_moment_ends_where_it_says(authority: Any) -> None:
+    """With a time of day, nothing is added or taken away."""
+    outcome = clientcert(
+        *["revoke", "--authority", "Test CA", "--no-input"],
+        *["--issued-from", "2020-01-01T08:00", "--issued-until", "2020-01-02T12:00"],
+    )
+    assert outcome.status == 0
+    revocation = Revocation.objects.get()
+    assert revocation.issued_from == dt.datetime(2020, 1, 1, 8, tzinfo=dt.timezone.utc)
+    assert revocation.issued_until == dt.datetime(
+        2020, 1, 2, 12, tzinfo=dt.timezone.utc
+    )
+
+
 def test_what_else_has_the_key_is_said(
     ask: Wsgi,
     tmp_path: Path,
