@@ -16,6 +16,7 @@ from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     RevocationList,
+    SeenCertificate,
 )
 from django_clientcert.revocation import read_list
 from django_clientcert.revocation.lists import MAX_AGE
@@ -98,6 +99,9 @@ def test_everything_that_ends_is_there(
     assert found[0]["user"] == "alice"
     assert found[5]["name"] == "Other: CN=Dying"
     assert len(rows("--within", "4d")) == 3
+    SeenCertificate.objects.update(not_after=NOW - DAY)
+    assert "seen_certificate" not in {one["what"] for one in rows()}
+    SeenCertificate.objects.update(not_after=NOW + 5 * DAY)
     outcome = expiring("--within", "6w")
     assert outcome.status == 1
     assert outcome.error.startswith("6 of these expire until ")

@@ -146,7 +146,10 @@ def find_endings(until: dt.datetime) -> Iterator[Ending]:
             _username(mapping.user),
             mapping.valid_until,
         )
-    seen = SeenCertificate.objects.filter(not_after__lte=until)
+    # One that has expired cannot come back: nothing is to be done about it.
+    seen = SeenCertificate.objects.filter(
+        not_after__lte=until, not_after__gt=timezone.now()
+    )
     for one in seen.select_related("user").defer("certificate").iterator():
         assert one.not_after is not None  # noqa: S101 - filtered
         yield Ending(
