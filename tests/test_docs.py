@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import datetime as dt
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,20 +26,31 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from django.core.management import load_command_class
+import yaml
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management import call_command, load_command_class
 from django.test import Client
 from django.urls import path
 
-from django_clientcert import signals
+from django_clientcert import models, signals
 from django_clientcert.checks import IDS
 from django_clientcert.conf import NAMES, conf
 from django_clientcert.encodings import DECODERS
 from django_clientcert.evaluation import STEPS
 from django_clientcert.exceptions import Reason
 from django_clientcert.identities import Kind, parse_sha256
-from django_clientcert.models import CertificateMapping
+from django_clientcert.management.subcommands import crl as crl_command
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    Revocation,
+)
 from django_clientcert.proxies import _FIELDS, PRESETS
+from django_clientcert.rules import PRESETS as RULE_PRESETS
+from django_clientcert.rules import RuleIdentity
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
+from tests.commands import Outcome, clientcert
 from tests.plugins.required_programs import find_program
 from tests.test_rooms import ROOMS
 
@@ -239,15 +252,46 @@ def test_the_kinds_are_in_the_reference_the_best_first() -> None:
     ]
 
 
-def test_every_field_of_a_mapping_is_in_the_reference() -> None:
-    """And no other."""
+def list_fields(model: str) -> list[str]:
+    """Return the names of a model's fields but its id, sorted."""
+    options = getattr(models, model)._meta
+    fields = (*options.concrete_fields, *options.local_many_to_many)
+    return sorted(one.name for one in fields if one.name != "id")
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["CertificateMapping", "CertificateAuthority", "RevocationList", "Revocation"],
+)
+def test_every_field_is_in_the_reference(model: str) -> None:
+    """In the table of its model, and no other."""
+    sections = find_sections(read("models"))
+    section = (
+        sections[model] if model in sections else sections[f"{model}`, `RevokedSerial"]
+    )
     told = [
         name
-        for row in find_table(read("models"), "Field")[1:]
+        for row in find_table(section, "Field")[1:]
         for name in re.findall(r"`(\w+)`", row[0])
     ]
-    fields = {field.name for field in CertificateMapping._meta.concrete_fields}
-    assert sorted(told) == sorted(fields - {"id"})
+    assert sorted(told) == list_fields(model)
+
+
+@pytest.mark.parametrize(
+    ("model", "before"),
+    [
+        ("RevokedSerial", "`RevokedSerial` has"),
+        ("SeenCertificate", "let in lately:"),
+        ("AuthorityCertificate", "certificate of the bundle ("),
+    ],
+)
+def test_every_field_of_a_small_table_is_in_the_reference(
+    model: str, before: str
+) -> None:
+    """In the paragraph about it, and no other."""
+    _, _, text = read("models").partition(before)
+    paragraph, _, _ = text.partition("\n\n")
+    assert sorted(re.findall("`([a-z_]+)`", paragraph)) == list_fields(model)
 
 
 def test_the_signals_and_steps_are_in_the_reference() -> None:
@@ -282,6 +326,261 @@ def test_a_refusal_is_logged_as_the_reference_says(
     )
     ask("/open/", alice_cert.der)
     assert re.fullmatch(line.replace("…", ".+"), caplog.messages[-1])
+
+
+# --- revocation, rules, renewals ----------------------------------------------------
+
+
+def read_howto(name: str) -> str:
+    """Return a page below ``docs/howto``."""
+    return (DOCS / "howto" / f"{name}.md").read_text(encoding="utf-8")
+
+
+def first_column(text: str, corner: str) -> list[str]:
+    """Return what stands in code style in the first column of a table."""
+    rows = find_table(text, corner)[1:]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row[0])]
+
+
+def test_every_code_of_a_list_that_is_refused_has_its_remedy() -> None:
+    """All that the code can raise, and no other."""
+    package = ROOT / "django_clientcert" / "revocation"
+    source = "".join(file.read_text(encoding="utf-8") for file in package.glob("*.py"))
+    codes = set(re.findall(r'\brefuse\(\s*"(\w+)"', source))
+    assert len(codes) > 15
+    assert sorted(first_column(read_howto("revoke"), "Code")) == sorted(codes)
+
+
+def test_every_policy_is_documented_as_often_as_it_is_explained() -> None:
+    """In the how-to and in the reference, in one order."""
+    policies = CertificateAuthority.Policy.values
+    assert first_column(read_howto("revoke"), "Policy") == policies
+    assert first_column(read("models"), "Policy") == policies
+
+
+def test_every_state_of_a_mapping_is_documented() -> None:
+    """In the how-to, in order, and in the reference."""
+    states = CertificateMapping.State.values
+    assert first_column(read_howto("renew-certificates"), "State") == states
+    (row,) = (one for one in find_table(read("models"), "Field") if "`state`" in one)
+    assert set(states) <= set(re.findall(r"`(\w+)`", row[1]))
+
+
+def test_every_identity_and_preset_of_a_rule_is_documented() -> None:
+    """In the how-to and at the options of the command."""
+    identities = [one.value for one in RuleIdentity]
+    assert first_column(read_howto("smart-cards"), "Identity") == identities
+    terms = re.split(
+        r"\n\n(?=`)", find_sections(read("commands"))["clientcert authority rule NAME"]
+    )
+    told = {
+        term.split("\n")[0]: set(re.findall(r"`([a-z_]+)`", term)) for term in terms
+    }
+    assert told["`--identity IDENTITY`"] == set(identities)
+    assert told["`--preset PRESET`"] == set(RULE_PRESETS)
+    used = re.findall(r"--preset (\w+)", read_howto("smart-cards"))
+    assert used == list(RULE_PRESETS)
+
+
+def test_what_a_rule_is_quoted_to_say_is_what_it_says() -> None:
+    """Every quotation in the table, but for the values in it."""
+    package = ROOT / "django_clientcert"
+    source = "".join(
+        (package / name).read_text(encoding="utf-8")
+        for name in ("rules.py", "evaluation/rules.py")
+    )
+    rows = find_table(read_howto("smart-cards"), "It says")[1:]
+    quoted = [one for row in rows for one in re.findall("“(.*?)”", row[0])]
+    assert len(quoted) > len(RULE_PRESETS)
+    for text in quoted:
+        for part in re.split(r"san_\w+|…", text):
+            assert part in source, text
+
+
+def list_lines(text: str) -> Iterator[list[str]]:
+    """Yield the arguments of each ``manage.py clientcert`` in a page's blocks."""
+    # Those of lists are indented.
+    fenced = r"^( *)```(?:sh|text)\n(.*?)^\1```$"
+    for match in re.finditer(fenced, text, re.MULTILINE | re.DOTALL):
+        for line in match[2].splitlines():
+            _, found, rest = line.partition("python3 manage.py clientcert ")
+            if found:
+                words = shlex.shlex(rest, posix=True, punctuation_chars=True)
+                words.commenters = "#"
+                words.wordchars += "$:,*@"
+                yield cut(list(words))
+
+
+def cut(words: list[str]) -> list[str]:
+    """Return the words of the first command of a line, without redirections."""
+    end = next((at for at, one in enumerate(words) if set(one) <= set("<>|&;()")), None)
+    kept = words[:end]
+    # "2>&1" leaves its number.
+    return kept[:-1] if end is not None and kept[-1] == "2" else kept
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_shows_is_understood(page: Path) -> None:
+    """The subcommand, the options, and the form of their values."""
+    command = load_command_class("django_clientcert", "clientcert")
+    parser = command.create_parser("manage.py", "clientcert")
+    for words in list_lines(page.read_text(encoding="utf-8")):
+        if words[0] != "SUBCOMMAND":
+            parser.parse_args(words)
+
+
+class Reader:
+    """Types what a how-to shows, in its order."""
+
+    # These tell by their status what they have found.
+    ANSWERS = ("what-if", "expiring", "explain")
+
+    def __init__(self, page: str) -> None:
+        # The page speaks of next year; so does the reader, whatever year it is.
+        year = dt.datetime.now(dt.timezone.utc).year + 1
+        self.text = re.sub(r"(?<!\d)2027(?!\d)", str(year), read_howto(page))
+        self.year = year
+
+    def type_all(self) -> list[tuple[str, Outcome]]:
+        """Run everything; return each subcommand with its outcome."""
+        outcomes = []
+        for words in list_lines(self.text):
+            if "--undo" in words:
+                latest = Revocation.objects.latest("pk").pk
+                words[words.index("--undo") + 1] = str(latest)
+            outcome = clientcert(*words)
+            allowed = {0, 1} if words[0] in self.ANSWERS else {0}
+            assert outcome.status in allowed, (words, outcome.text)
+            outcomes.append((" ".join(words), outcome))
+        assert len(outcomes) > 5
+        return outcomes
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca: ThrowawayCA) -> Path:
+    """The folder of somebody who reads the how-tos, with the files they speak of."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ca.crt").write_text(ca.pem)
+    (tmp_path / "stolen.pem").write_text(ca.issue("laptop").pem)
+    (tmp_path / "card.pem").write_text(ca.issue("erika").pem)
+    (tmp_path / "issuing.crl").write_bytes(ca.crl([4711], number=7))
+    for name in ("alice", "device7"):
+        get_user_model().objects.create_user(name)
+    Group.objects.create(name="staff-portal")
+    return tmp_path
+
+
+def store_authorities(bundle: str, *names: str) -> None:
+    """Store authorities that a page takes for granted."""
+    for name in names:
+        CertificateAuthority.objects.create(name=name, bundle=bundle)
+
+
+def store_mapping_17(certificate: IssuedCertificate) -> CertificateMapping:
+    """Store the mapping that the pages call 17."""
+    return CertificateMapping.objects.create(
+        pk=17,
+        user=get_user_model().objects.get(username="alice"),
+        kind="fingerprint",
+        value=certificate.fingerprint,
+        certificate=certificate.der,
+    )
+
+
+@pytest.mark.django_db
+def test_the_commands_of_revoke_work_in_their_order(
+    desk: Path, ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And do what the page says: all but what was taken back is refused."""
+    store_authorities(ca.pem, "Clients")
+    store_mapping_17(ca.issue("alice"))
+    fetched: list[str] = []
+
+    def fetch(url: str, **_: Any) -> bytes:
+        fetched.append(url)
+        return ca.crl([4711, 4712], number=8)
+
+    monkeypatch.setattr(crl_command, "fetch", fetch)
+    outcomes = dict(Reader("revoke").type_all())
+    (stored,) = CertificateAuthority.objects.all()
+    # A page may show "crl fetch" for the hand and for cron.
+    assert set(fetched) == {stored.list_urls}
+    assert stored.revocation_policy == "required"
+    assert stored.revocation_lists.get().number == "8"
+    assert Revocation.objects.filter(issued_from=None).count() == 2
+    assert Revocation.objects.exclude(issued_from=None).count() == 1
+    stolen = (desk / "stolen.pem").name
+    refused = clientcert("explain", stolen)
+    assert "revoked: revocation" in refused.out
+    assert any("good until" in outcome.out for outcome in outcomes.values())
+
+
+@pytest.mark.django_db
+def test_the_commands_of_smart_cards_work_in_their_order(
+    desk: Path, ca: ThrowawayCA
+) -> None:
+    """Every rule is one that can be set; the last one creates the card's user."""
+    store_authorities(ThrowawayCA.create().pem, "DoD", "Agency", "Mesh", "Devices")
+    outcomes = Reader("smart-cards").type_all()
+    _, explained = outcomes[-1]
+    assert explained.status == 0
+    assert "a new user, who is created on the first request" in explained.out
+    shown = clientcert("authority", "rule", "Mesh").out
+    assert "spiffe://corp.example/*" in shown
+
+
+@pytest.mark.django_db
+def test_the_commands_of_renewals_work_in_their_order(
+    desk: Path, ca: ThrowawayCA
+) -> None:
+    """Also the two ways to renew a CA; a successor is called one."""
+    old, new = ThrowawayCA.create("Old Root"), ThrowawayCA.create("New Root")
+    reader = Reader("renew-certificates")
+    first, second = old.issue("alice"), old.issue("alice")
+    (desk / "alice.pem").write_text(first.pem)
+    (desk / f"alice-{reader.year}.pem").write_text(second.pem)
+    (desk / "device.pem").write_text(ca.issue(None, uris=["urn:device:7"]).pem)
+    (desk / "old-ca.crt").write_text(old.pem)
+    (desk / "new-ca.crt").write_text(new.pem)
+    (desk / "both.crt").write_text(old.pem + new.pem)
+    store_authorities(old.pem, "Clients")
+    store_authorities(ThrowawayCA.create("Another").pem, "Old CA")
+    mapping = store_mapping_17(first)
+
+    (quoted,) = re.findall("says “(.*?)”", reader.text)
+    before = clientcert("explain", f"alice-{reader.year}.pem")
+    assert quoted in before.out
+
+    outcomes = dict(reader.type_all())
+    mapping.refresh_from_db()
+    assert mapping.state == "retiring"
+    successor = CertificateMapping.objects.get(value=second.fingerprint)
+    assert (successor.user, successor.state) == (mapping.user, "active")
+    (asked,) = (
+        one for words, one in outcomes.items() if "--without-authority" in words
+    )
+    assert asked.status == 0
+    call_command("check", databases=["default"])
+
+
+def test_the_manifest_of_the_how_to_is_that_of_the_example() -> None:
+    """Settings, secrets and namespace go by the names of the Deployment."""
+    (block,) = find_blocks(read_howto("revoke"), "yaml")
+    job = yaml.safe_load(block)
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    manifests = ROOT / "example_project" / "kubernetes" / "app.yaml"
+    there = list(yaml.safe_load_all(manifests.read_text(encoding="utf-8")))
+    (deployment,) = (one for one in there if one and one["kind"] == "Deployment")
+    main = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert job["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+    assert container["image"] == main["image"]
+    sources = [one for one in container["envFrom"] if one in main["envFrom"]]
+    assert sources == container["envFrom"]
+    program, script, name, *words = container["command"]
+    assert (program, script, name) == ("python", "manage.py", "clientcert")
+    command = load_command_class("django_clientcert", "clientcert")
+    command.create_parser("manage.py", "clientcert").parse_args(words)
 
 
 # --- what can be compiled ------------------------------------------------------------
