@@ -36,7 +36,7 @@ def find_issuers(certificate: ClientCertificate) -> list[Issuer]:
         try:
             signers = authority.validator().issuers_of(certificate)
         except ClientCertError as error:
-            logger.error("authority %s cannot be used: %s", authority.pk, error)
+            logger.error("the authority %s cannot be used: %s", authority.pk, error)
             continue
         keys = {one.public_key_bytes: one for one in signers}
         found += [Issuer(authority, one) for one in keys.values()]

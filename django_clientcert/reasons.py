@@ -122,10 +122,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         ),
     ),
     Reason.UNTRUSTED_ISSUER: Explanation(
-        _("The certificate does not lead to the authority that the mapping names."),
+        _("The certificate does not lead to the authority of the mapping or rule."),
         _(
             "Let the mapping name the authority that issued the certificate, and add "
-            "missing intermediate certificates to that authority."
+            "missing intermediate certificates to that authority; a CA that only has "
+            "the same name is another one."
         ),
     ),
     Reason.INVALID_PATH: Explanation(

@@ -313,6 +313,32 @@ def test_contributors_are_told_the_rooms_that_the_imports_are_held_to() -> None:
     assert told == list(ROOMS)
 
 
+def list_log_calls() -> Iterator[tuple[str, str]]:
+    """Yield the level and the line of every call of a logger, values as "…"."""
+    for file in (ROOT / "django_clientcert").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and ast.unparse(node.func.value) == "logger"
+            ):
+                line = ast.literal_eval(node.args[0])
+                yield node.func.attr.upper(), re.sub("%[rs]", "…", line)
+
+
+def test_every_line_of_the_log_is_in_the_reference_and_no_other() -> None:
+    """With its level; of a refusal, the shorter line is the same one."""
+    rows = find_table(read("signals"), "Level")[1:]
+    told = {(row[0].strip("`"), row[1].strip("`").split("…")[0]) for row in rows}
+    logged = {(level, line.split("…")[0]) for level, line in list_log_calls()}
+    assert told == {
+        (level, "client certificate required: reason=no_certificate")
+        if "required" in line
+        else (level, line)
+        for level, line in logged
+    }
+
+
 def test_a_refusal_is_logged_as_the_reference_says(
     ask: Any, alice: Any, alice_cert: IssuedCertificate, caplog: Any
 ) -> None:
@@ -559,6 +585,20 @@ def test_the_commands_of_renewals_work_in_their_order(
     )
     assert asked.status == 0
     call_command("check", databases=["default"])
+
+
+@pytest.mark.django_db
+def test_a_refusal_is_explained_as_the_how_to_shows_it(ca: ThrowawayCA) -> None:
+    """Line by line, with another certificate."""
+    store_authorities(ca.pem, "Clients")
+    text = read_howto("explain-a-refusal")
+    (shown,) = (one for one in find_blocks(text, "text") if one.startswith("Steps"))
+    explained = clientcert("explain", "-", stdin=ca.issue("bob").pem.encode())
+    for old in (r"[0-9]+ bytes", "[0-9a-f]{64}", r"until [0-9-]+ [0-9:]+ UTC"):
+        shown = re.sub(old, "…", shown)
+    expect(shown, explained.out)
+    (line,) = re.findall(r"detail=(.*)$", text, re.MULTILINE)
+    assert line in explained.out
 
 
 def test_the_manifest_of_the_how_to_is_that_of_the_example() -> None:
