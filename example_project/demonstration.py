@@ -148,8 +148,10 @@ def tell(
     from .seed import ADMIN, LEAVER_USER, PERSON_USER
     from .showcase import list_requests, shell_line
 
-    explain = [str(_short(Path(sys.executable))), str(_short(PROJECT / "manage.py"))]
-    explain += ["clientcert", "explain", str(place.folder / f"{pki.STRANGER}.crt")]
+    command = [str(_short(Path(sys.executable))), str(_short(PROJECT / "manage.py"))]
+    command += ["clientcert"]
+    explain = [*command, "explain", str(place.folder / f"{pki.STRANGER}.crt")]
+    revoke = [*command, "revoke", str(place.folder / f"{pki.LEAVER}.crt")]
     print("Requests to paste, each with the status that it must print last:\n")
     for request in list_requests(verify_client):
         print(f"{request.status}  {request.title}")
@@ -170,7 +172,9 @@ and choose it when the browser asks. Afterwards remove it there again.
 
 Why a certificate is refused, step by step:
   {shlex.join(explain)}
-Disable {LEAVER_USER}'s mapping in the admin: the next request is answered with 403.
+Disable {LEAVER_USER}'s mapping in the admin, or revoke the certificate: the next
+request is answered with 403.
+  {shlex.join(revoke)}
 
 Ctrl-C stops everything.""",
         flush=True,
