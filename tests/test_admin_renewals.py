@@ -263,6 +263,20 @@ def test_successor_is_recognised(
     assert not any("/renew/" in text for text in shown)
 
 
+def test_disabled_mapping_is_not_renewed(
+    as_root: Client, old: Any, ca: ThrowawayCA, alice: Any
+) -> None:
+    """It lets nobody in: no link offers it, and its successor says what it is."""
+    CertificateMapping.objects.filter(pk=old.pk).update(state="disabled")
+    body = as_root.get(page(f"{MAPPING}_change", old.pk)).content.decode()
+    assert page(f"{MAPPING}_renew", old.pk) not in body
+    pem = ca.issue("alice").pem
+    data = {**ADD_MAPPING, "user": alice.pk, "kind": "public_key", "pasted": pem}
+    said = messages_after(as_root.post(page(f"{MAPPING}_add"), data))
+    (text,) = (text for level, text in said if level == "info")
+    assert text.endswith("That one is disabled.")
+
+
 # --- what a page and the list say of each mapping ---------------------------------
 
 

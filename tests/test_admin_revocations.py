@@ -202,6 +202,20 @@ def test_list_of_a_broken_authority(as_root: Client, ca: ThrowawayCA) -> None:
     assert set(errors_on(add_list(as_root, broken, ca.crl()))) == {"authority"}
 
 
+def test_list_of_an_authority_that_is_deleted_meanwhile(
+    as_root: Client, authority: Any, ca: ThrowawayCA, monkeypatch: Any
+) -> None:
+    """Between the choice and the import: an error of the form."""
+
+    def late(*arguments: Any, **named: Any) -> Any:
+        CertificateAuthority.objects.all().delete()
+        return import_list(*arguments, **named)
+
+    monkeypatch.setattr(forms, "import_list", late)
+    errors = errors_on(add_list(as_root, authority, ca.crl([1])))
+    assert "deleted meanwhile" in errors["authority"][0]
+
+
 def test_huge_list(
     as_root: Client, authority: Any, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
@@ -376,9 +390,10 @@ def test_revoke_a_certificate(
     assert row.public_key is not None
     assert row.serial is not None
     assert decide(alice_cert).reason == "revoked"
-    (text,) = warnings_after(send())
-    assert f"revoked already (revocation {row.pk})" in text
+    errors = errors_on(send())
+    assert f"revoked already, by revocation {row.pk}" in errors["__all__"][0]
     assert Revocation.objects.count() == 1
+    assert LogEntry.objects.count() == 1
 
 
 def test_revoke_a_serial_number(
@@ -638,7 +653,110 @@ def test_n65_reach_of_a_revocation(
     monkeypatch.setattr(reach, "has_flags", lambda: False)
     assert reach.may_revoke(actor, revocation)
     CertificateAuthority.objects.update(rule_allows_privileged=True)
-    assert not reach.may_revoke(actor, Revocation.objects.get(pk=revocation.pk))
+    assert not reach.may_revoke(actor, revocation)
+
+
+def _the_time(authority: Any, issued: IssuedCertificate) -> Revocation:
+    return revoke_period(authority, NOW - 400 * DAY, NOW + DAY)
+
+
+def _the_serial(authority: Any, issued: IssuedCertificate) -> Revocation:
+    return revoke_serial(authority, issued.certificate.serial_number)
+
+
+def _the_key(authority: Any, issued: IssuedCertificate) -> Revocation:
+    return revoke_public_key(parsed(issued).public_key_bytes)
+
+
+@pytest.mark.parametrize("how", [_the_time, _the_serial, _the_key])
+@pytest.mark.parametrize("mapped_by", ["name", "pin", "rule", "key"])
+def test_n65_reach_where_the_certificate_was_never_seen(
+    authority: Any, ca: ThrowawayCA, root: Any, how: Any, mapped_by: str
+) -> None:
+    """N65: a superuser’s is not revoked by way of another authority with that CA."""
+    actor = make_staff("actor", *all_permissions(*MODELS))
+    issued = ca.issue("root")
+    twin = CertificateAuthority.objects.create(name="Twin", bundle=ca.pem)
+    revocation = how(twin, issued)
+    assert reach.may_revoke(actor, revocation)
+    # What another CA issues is not hit, unless it may be the same key.
+    elsewhere = CertificateAuthority.objects.create(
+        name="Elsewhere", bundle=ThrowawayCA.create("Elsewhere").pem
+    )
+    named = CertificateMapping.objects.create(
+        user=root, kind="subject", value="CN=x", authority=elsewhere
+    )
+    assert reach.may_revoke(actor, revocation) == (how is not _the_key)
+    named.delete()
+    fields: dict[str, Any] = {
+        "name": {"kind": "subject", "value": "CN=root", "authority": authority},
+        "pin": {"kind": "fingerprint", "value": issued.fingerprint},
+        "key": {
+            "kind": "public_key",
+            "value": parsed(issued).public_key_fingerprint,
+        },
+    }.get(mapped_by, {})
+    if fields:
+        CertificateMapping.objects.create(user=root, **fields)
+    else:
+        CertificateAuthority.objects.filter(pk=authority.pk).update(
+            rule_identity="common_name", rule_allows_privileged=True
+        )
+    assert not reach.may_revoke(actor, revocation)
+    assert reach.may_revoke(root, revocation)
+
+
+@pytest.mark.parametrize("kind", ["fingerprint", "public_key"])
+def test_n65_reach_where_the_certificate_was_seen(
+    authority: Any, ca: ThrowawayCA, root: Any, kind: str
+) -> None:
+    """A pin that was used is known: others of its CA may be revoked."""
+    actor = make_staff("actor", *all_permissions(*MODELS))
+    issued, other = ca.issue("root"), ca.issue("other")
+    pins = {
+        "fingerprint": issued.fingerprint,
+        "public_key": parsed(issued).public_key_fingerprint,
+    }
+    pinned = CertificateMapping.objects.create(user=root, kind=kind, value=pins[kind])
+    revocation = _the_serial(authority, other)
+    assert not reach.may_revoke(actor, revocation)
+    # A certificate names its holder: no doubt about that one.
+    assert reach.may_revoke(actor, revoke_certificate(parsed(other)))
+    seen(root, issued, mapping=pinned)
+    assert reach.may_revoke(actor, revocation)
+    assert not reach.may_revoke(actor, _the_serial(authority, issued))
+
+
+def test_n65_reach_of_a_certificate_that_a_rule_knows(
+    authority: Any, ca: ThrowawayCA
+) -> None:
+    """N65: the rule is that of whichever authority has the CA."""
+    actor = make_staff("actor", *all_permissions(*MODELS))
+    assert reach.may_revoke(actor, revoke_certificate(parsed(self_signed("x"))))
+    twin = CertificateAuthority.objects.create(name="Z twin", bundle=ca.pem)
+    revocation = revoke_certificate(parsed(ca.issue("root")))
+    assert revocation.authority == authority
+    assert reach.may_revoke(actor, revocation)
+    CertificateAuthority.objects.filter(pk=twin.pk).update(
+        rule_identity="common_name", rule_allows_privileged=True
+    )
+    assert not reach.may_revoke(actor, revocation)
+
+
+def test_n65_list_of_a_twin(
+    as_helper: Client, authority: Any, ca: ThrowawayCA, root: Any
+) -> None:
+    """N65: what a list revokes for one authority, it does for its twin."""
+    CertificateMapping.objects.create(
+        user=root, kind="subject", value="CN=root", authority=authority
+    )
+    twin = CertificateAuthority.objects.create(name="Twin", bundle=ca.pem)
+    issued = ca.issue("root")
+    row = import_list(twin, ca.crl([issued])).row
+    assert decide(issued).reason == "revoked"
+    address = page(f"{REVOCATION_LIST}_delete", row.pk)
+    assert as_helper.post(address, {"post": "yes"}).status_code == 403
+    assert decide(issued).reason == "revoked"
 
 
 def test_n65_reach_where_the_authority_is_broken(
@@ -834,6 +952,24 @@ def test_action_on_many(
     ((level, text),) = messages_after(run_action(as_root, "revoke", rows, SEEN))
     assert (level, text) == ("error", "At most 2 at a time can be revoked here.")
     assert confirm(as_root, SEEN, rows).status_code == 400
+
+
+def test_action_on_as_many_as_fit(as_root: Client, alice: Any) -> None:
+    """The page of as many as are allowed can be sent: Django counts the fields."""
+    rows = [
+        SeenCertificate(
+            user=alice,
+            certificate=b"junk",
+            fingerprint=number.to_bytes(32, "big"),
+            first_seen_at=NOW,
+            last_seen_at=NOW,
+        )
+        for number in range(revoking.MAX_REVOKED)
+    ]
+    SeenCertificate.objects.bulk_create(rows)
+    said = messages_after(confirm(as_root, SEEN, SeenCertificate.objects.all()))
+    assert len(said) == 20
+    assert all("cannot be read" in text for _, text in said)
 
 
 @pytest.mark.parametrize("key", ["abc", "a\0b", "9" * 40, "-1", "99", ""])

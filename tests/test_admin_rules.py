@@ -176,6 +176,39 @@ def test_n65_authority_with_a_rule(
     assert b'name="_save"' not in response.content
 
 
+def test_n65_cas_of_an_authority_above(
+    authority: CertificateAuthority, ca: ThrowawayCA, other_ca: ThrowawayCA
+) -> None:
+    """N65: beside another CA, or alone, what they issued could be revoked."""
+    CertificateAuthority.objects.filter(pk=authority.pk).update(
+        rule_identity="common_name", rule_allows_privileged=True
+    )
+    client = as_one(MAY_CREATE)
+    upload = SimpleUploadedFile("ca.crt", ca.der)
+    for data in ({"bundle": other_ca.pem + ca.pem}, {"upload": upload}):
+        errors = errors_on(add(client, **data))
+        assert "in another authority" in errors["bundle"][0]
+    messages_after(add(client, bundle=other_ca.pem))
+    own = CertificateAuthority.objects.latest("pk")
+    errors = errors_on(change(client, own, bundle=ca.pem))
+    assert "in another authority" in errors["bundle"][0]
+    messages_after(change(client, own, note="mine"))
+    assert reload(own).note == "mine"
+    # One that has such a CA already is out of reach as a whole.
+    twin = CertificateAuthority.objects.create(name="Twin", bundle=ca.pem)
+    assert change(client, twin, note="mine").status_code == 403
+    address = page(f"{AUTHORITY}_delete", twin.pk)
+    assert client.post(address, {"post": "yes"}).status_code == 403
+    superuser = get_user_model().objects.create_superuser("root")
+    messages_after(add(log_in(superuser), name="Third", bundle=ca.pem))
+
+
+def test_ca_whose_key_cannot_be_read(as_root: Client, ca: ThrowawayCA) -> None:
+    """Refused for what it is."""
+    broken = encode_pem(write.certificate(ca, spki=b"\x30\x00"))
+    assert "bundle" in errors_on(add(as_root, bundle=ca.pem + broken))
+
+
 def test_superuser_sets_everything(
     as_root: Client, authority: CertificateAuthority
 ) -> None:

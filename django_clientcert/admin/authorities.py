@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -30,6 +31,7 @@ from .permissions import (
     may_change_authority,
     may_let_rule_create,
     may_set_rule,
+    may_use_cas,
 )
 from .times import moment, validity_status
 
@@ -88,6 +90,19 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         return deletion_of_authorities(request, self.admin_site, objs)
 
     # --- the form
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: CertificateAuthority | None = None,
+        change: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the form, which knows who is at the keyboard."""
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        # A class of its own for each call: see modelform_factory.
+        form.may_use_cas = staticmethod(partial(may_use_cas, request.user))
+        return form
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: CertificateAuthority | None = None

@@ -248,14 +248,19 @@ class CertificateMappingAdmin(RevokingAdmin):
     ) -> None:
         """Say of which mappings' certificates this one seems to be the renewal."""
         for one in find_predecessors(certificate)[:5]:
+            is_disabled = one.state == CertificateMapping.State.DISABLED
             text = format_html(
                 '{} <a href="{}">{}</a>. {}',
                 gettext("The certificate is the successor of"),
                 self._address("change", one.pk),
                 gettext("mapping %(pk)s") % {"pk": one.pk},
-                gettext("Both are good now: set a date on which the old one retires. "),
+                gettext("That one is disabled.")
+                if is_disabled
+                else gettext(
+                    "Both are good now: set a date on which the old one retires. "
+                ),
             )
-            if self.has_change_permission(request, one):
+            if self.has_change_permission(request, one) and not is_disabled:
                 text = format_html(
                     '{}<a href="{}">{}</a>',
                     text,
@@ -267,7 +272,9 @@ class CertificateMappingAdmin(RevokingAdmin):
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
         """Return links to what can be done with the mapping's certificate."""
         links = []
-        if self._may_renew(request, obj):
+        # A disabled one lets nobody in: there is nothing to renew.
+        is_disabled = obj.state == CertificateMapping.State.DISABLED
+        if self._may_renew(request, obj) and not is_disabled:
             links.append((self._address("renew", obj.pk), gettext("Renew")))
         if may_add_revocations(request.user) and _may_map(request, obj):
             address = f"{self._address('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"

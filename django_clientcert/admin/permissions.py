@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.contrib.auth import get_permission_codename, get_user_model
@@ -9,7 +10,11 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import (
+    AuthorityCertificate,
+    CertificateAuthority,
+    CertificateMapping,
+)
 
 
 def why_not_map(actor: Any, user: Any) -> ValidationError | None:
@@ -43,10 +48,39 @@ def may_change_authority(actor: Any, authority: CertificateAuthority) -> bool:
     """Tell whether *actor* may say which CAs answer for *authority*'s users.
 
     Whoever puts another CA into it can make certificates for each user whose mapping
-    relies on it, and for everybody whom its rule lets in.
+    relies on it, and for everybody whom its rule lets in. What an authority revokes
+    is revoked for every other one that has the same CA, so those count too.
     """
     if getattr(actor, "is_superuser", False):
         return True
+    return all(_is_in_reach(actor, one) for one in (authority, *twins(authority)))
+
+
+def may_use_cas(actor: Any, public_keys: Collection[bytes]) -> bool:
+    """Tell whether *actor* may put CAs with these keys into an authority.
+
+    Whoever does can revoke, by lists and by hand, what they issued for another.
+    """
+    if getattr(actor, "is_superuser", False):
+        return True
+    return all(_is_in_reach(actor, one) for one in authorities_with(public_keys))
+
+
+def authorities_with(public_keys: Iterable[Any]) -> list[CertificateAuthority]:
+    """Return the authorities that have a CA with one of these keys."""
+    cas = AuthorityCertificate.objects.filter(public_key__in=list(public_keys))
+    return list(CertificateAuthority.objects.filter(pk__in=cas.values("authority")))
+
+
+def twins(authority: CertificateAuthority) -> list[CertificateAuthority]:
+    """Return the other authorities that have one of the same CAs, by its key."""
+    own = AuthorityCertificate.objects.filter(authority=authority)
+    found = authorities_with(own.values_list("public_key", flat=True))
+    return [one for one in found if one != authority]
+
+
+def _is_in_reach(actor: Any, authority: CertificateAuthority) -> bool:
+    """Tell whether *actor*, no superuser, might have made rule and mappings."""
     if not _may_keep_rule(actor, authority):
         return False
     users: Any = get_user_model()._base_manager.filter(

@@ -18,8 +18,14 @@ from django_clientcert.models import (
     SeenCertificate,
     serial_key,
 )
+from django_clientcert.revoking import certificate_of
 
-from .permissions import has_flags, may_change_authority, why_not_map
+from .permissions import (
+    authorities_with,
+    has_flags,
+    may_change_authority,
+    why_not_map,
+)
 
 
 def may_revoke(actor: Any, revocation: Revocation) -> bool:
@@ -58,10 +64,15 @@ def count_period(
 def _authorities(revocation: Revocation) -> Iterator[CertificateAuthority]:
     """Yield the authorities of which anybody may be locked out."""
     authority = revocation.authority
-    if authority is not None and (
-        revocation.certificate is None or authority.rule_allows_privileged
-    ):
+    if revocation.certificate is None and authority is not None:
         yield authority
+    elif _is_bare_key(revocation):
+        # Whoever issues certificates for it
+        yield from CertificateAuthority.objects.filter(rule_allows_privileged=True)
+    elif revocation.issuer_key is not None:
+        for one in authorities_with([revocation.issuer_key]):
+            if one.rule_allows_privileged:
+                yield one
     named = Q(pk__in=[])
     if revocation.public_key is not None:
         named |= Q(public_key=revocation.public_key)
@@ -86,7 +97,7 @@ def _users(revocation: Revocation) -> Iterator[Any]:
     if certificate is not None:
         keys = {one.key for one in find_identities(certificate).found}
     for mapping in mappings.iterator(chunk_size=500):
-        stored = mapping.client_certificate()
+        known = certificate_of(mapping)
         if (
             mapping.key in keys
             or (
@@ -94,13 +105,32 @@ def _users(revocation: Revocation) -> Iterator[Any]:
                 and mapping.key == revocation.public_key
             )
             or (
-                stored is not None and _is_hit(revocation, stored, revocation.authority)
+                _may_be_hit(revocation, mapping)
+                if known is None
+                else _is_hit(revocation, known, revocation.authority)
             )
         ):
             yield mapping.user
     for row in seen.iterator(chunk_size=500):
         if _is_hit(revocation, row.client_certificate(), revocation.authority):
             yield row.user
+
+
+def _is_bare_key(revocation: Revocation) -> bool:
+    """Tell whether nothing but a public key is known of what is revoked."""
+    return revocation.certificate is None and revocation.authority is None
+
+
+def _may_be_hit(revocation: Revocation, mapping: CertificateMapping) -> bool:
+    """Tell whether *mapping*, whose certificate nobody here has seen, may be hit.
+
+    What names an authority is that authority's to issue, and asked for with it.
+    """
+    if revocation.certificate is not None:
+        return False  # its names were compared
+    if _is_bare_key(revocation):
+        return mapping.kind != Kind.PUBLIC_KEY.value
+    return mapping.authority is None
 
 
 def _is_hit(

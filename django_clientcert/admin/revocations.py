@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
@@ -138,16 +138,6 @@ class RevocationAdmin(GuardedAdmin):
         """Save the reason; what is new was revoked by the form."""
         if change:
             super().save_model(request, obj, form, change)
-        elif not form.is_new:
-            self.message_user(
-                request,
-                gettext(
-                    "This was revoked already (revocation %(pk)s); its reason and note "
-                    "are as they were."
-                )
-                % {"pk": obj.pk},
-                messages.WARNING,
-            )
 
     # --- the list
 

@@ -42,8 +42,9 @@ from .pages import show_page
 from .permissions import why_not_map
 from .reach import may_revoke
 
-# At a time; each asks who issued it
-MAX_REVOKED = 1000
+# At a time; each asks who issued it, and is a field of the form: of more than a
+# thousand, Django takes none (``DATA_UPLOAD_MAX_NUMBER_FIELDS``).
+MAX_REVOKED = 500
 
 Row = CertificateMapping | SeenCertificate
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -13,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.bundles import to_pem
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
+from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import user_fields
 from django_clientcert.rules import PLACEHOLDER_DOMAIN, PRESETS
@@ -46,8 +48,12 @@ class PemField(forms.CharField):
 class CertificateAuthorityForm(FormWithoutPrivateKeys):
     """An authority, from a bundle that is pasted or uploaded, and its rule.
 
-    After ``is_valid()``, ``remarks`` says what was done without being asked.
+    ``may_use_cas`` may be set to a function that tells whether the person at the
+    keyboard may put CAs with these public keys into an authority. After
+    ``is_valid()``, ``remarks`` says what was done without being asked.
     """
+
+    may_use_cas: Callable[[Collection[bytes]], bool] | None = None
 
     upload = forms.FileField(
         label=_("or upload them"),
@@ -190,10 +196,32 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
                 _("Paste the certificates or upload them, not both."),
                 code="two_bundles",
             )
-        bundle = to_pem(uploaded or read_bundle(text))
+        certificates = uploaded or read_bundle(text)
+        if uploaded or "bundle" in self.changed_data:
+            self._check_use(certificates)
+        bundle = to_pem(certificates)
         if len(bundle) > MAX_BUNDLE_BYTES:
             raise ValidationError(
                 _("These are more certificates than fit into one authority (1 MiB)."),
                 code="too_large",
             )
         return bundle
+
+    def _check_use(self, certificates: Sequence[ClientCertificate]) -> None:
+        """Return if these CAs may be put into an authority.
+
+        Raises:
+            ValidationError: one is of another, which is out of reach.
+        """
+        keys = set()
+        for one in certificates:
+            with suppress(CertificateParseError):  # said when the model is checked
+                keys.add(one.public_key_bytes)
+        if self.may_use_cas is not None and not self.may_use_cas(keys):
+            raise ValidationError(
+                _(
+                    "One of these CAs is in another authority, which you may not "
+                    "change. What is revoked here would be revoked there too."
+                ),
+                code="not_in_reach",
+            )

@@ -189,6 +189,13 @@ class RevocationListForm(FormWithoutModel):
                 self.add_error(
                     "authority", ValidationError(visible_error(error), code="bundle")
                 )
+            except CertificateAuthority.DoesNotExist:
+                self.add_error(
+                    "authority",
+                    ValidationError(
+                        _("This authority was deleted meanwhile."), code="deleted"
+                    ),
+                )
         return cleaned
 
 
@@ -219,7 +226,7 @@ class RevocationForm(FormWithCertificate):
     may not revoke something, or None; ``by`` to that person; ``count`` to one that
     returns how many mappings and certificates seen a time hits. It is revoked when
     the form is checked, or the reason is said why not. After ``is_valid()``,
-    ``instance`` is the revocation, and ``is_new`` tells whether there was none.
+    ``instance`` is the revocation.
     """
 
     refuse: Callable[[Revocation], ValidationError | None] | None = None
@@ -260,10 +267,6 @@ class RevocationForm(FormWithCertificate):
         fields = ("authority", "reason", "note")
         widgets = WhyForm.Meta.widgets
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.is_new = True
-
     def clean_serial_number(self) -> int | None:
         """Return the serial number."""
         text: str = self.cleaned_data["serial_number"]
@@ -288,10 +291,18 @@ class RevocationForm(FormWithCertificate):
                 why = None if self.refuse is None else self.refuse(revocation)
                 if why is not None:
                     raise why  # and what was done is undone
+                if revocation.revoked_at < began:
+                    raise ValidationError(
+                        _(
+                            "This is revoked already, by revocation %(pk)s: change "
+                            "reason and note there."
+                        ),
+                        code="already_revoked",
+                        params={"pk": revocation.pk},
+                    )
+                self.instance = revocation
         except ValidationError as error:
             self.add_error(None, error)
-        else:
-            self.instance, self.is_new = revocation, revocation.revoked_at >= began
         return cleaned
 
     def _revoke(self, cleaned: dict[str, Any]) -> Revocation:
