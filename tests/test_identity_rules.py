@@ -17,7 +17,11 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from django_clientcert.backends import ClientCertBackend
 from django_clientcert.evaluation import REFUSED
 from django_clientcert.evaluation import rules as rules_of_evaluation
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    SeenCertificate,
+)
 from django_clientcert.models.rules import is_unique_user_field, user_fields
 from django_clientcert.testing import (
     SERVER_AUTH,
@@ -33,6 +37,8 @@ from .deciding import decide, map_to
 from .queries import Access, captured
 
 pytestmark = pytest.mark.django_db
+
+_SEEN = SeenCertificate._meta.db_table
 
 # Policies and usages with a meaning elsewhere
 POLICY, OTHER_POLICY = "2.16.840.1.101.2.1.11.42", "2.16.840.1.101.2.1.11.9"
@@ -622,6 +628,52 @@ def test_a_database_that_fails_denies(
     monkeypatch.setattr(f"django_clientcert.evaluation.run.{failing}", fail)
     answer = ask("/open/", ca.issue("carol").der)
     assert answer.json()["reason"] == "trust_unavailable"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_user_who_is_deleted_meanwhile_is_no_error(
+    ask: Wsgi,
+    rule: Any,
+    alice: Any,
+    alice_cert: IssuedCertificate,
+) -> None:
+    """Found, then gone: the request is answered, and nothing is written of it."""
+    deleted = False
+
+    def delete_first(
+        execute: Any, sql: str, params: Any, many: bool, context: Any
+    ) -> Any:
+        nonlocal deleted
+        if not deleted and sql.startswith("UPDATE") and _SEEN in sql:
+            deleted = True
+            get_user_model().objects.filter(pk=alice.pk).delete()
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(delete_first):
+        assert ask("/ledger/", alice_cert.der).status_code == 200
+    assert deleted
+    assert not SeenCertificate.objects.exists()
+    assert ask("/open/", alice_cert.der).json()["reason"] == "unmapped"
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="how SQLite is read-only")
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_is_read_only_makes_nobody(
+    ask: Wsgi, rule: Any, ca: ThrowawayCA
+) -> None:
+    """A decision, and whoever is there already still comes in."""
+    set_rule(rule, creates_users=True)
+    make_user("alice")
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA query_only = ON")
+    try:
+        answer = ask("/open/", ca.issue("carol").der)
+        assert answer.json()["reason"] == "trust_unavailable"
+        assert ask("/ledger/", ca.issue("alice").der).json()["user"] == "alice"
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA query_only = OFF")
+    assert not get_user_model().objects.filter(username="carol").exists()
 
 
 # --- several authorities -----------------------------------------------------------
