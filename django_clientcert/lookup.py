@@ -8,7 +8,8 @@ request.
 The parts are put together with UNION ALL, each found by an index of its own: the
 mappings with one of the certificate's keys; the authorities that have its issuer's
 name; the revocations of its public key or serial number; the entries of lists with
-its serial number; and when it was seen before. A row has the columns of a mapping
+its serial number; and when it was seen before. All but the first and the last look
+for the certificates that were sent above it as well. A row has the columns of a mapping
 with its user and authority, most of them NULL in the other parts, and a few more.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import count, islice
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -72,17 +74,22 @@ _EXTRA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class LookupKeys:
-    """What a certificate is looked up with; each at most 32 bytes."""
+    """What a certificate is looked up with; each at most 32 bytes.
+
+    The certificates that were sent above it are looked up too, for authorities and
+    revocations: so names of issuers, public keys and serial numbers are several, the
+    certificate's own first, and as many of each.
+    """
 
     identities: Sequence[bytes]
-    issuer_name: bytes
-    public_key: bytes
-    serial: bytes
+    issuer_names: Sequence[bytes]
+    public_keys: Sequence[bytes]
+    serials: Sequence[bytes]
     fingerprint: bytes
 
 
 class RevocationHit(NamedTuple):
-    """A revocation of the certificate's public key, or of its serial number."""
+    """A revocation of a public key, or of a serial number."""
 
     number: str
     public_key: bytes | None
@@ -91,9 +98,10 @@ class RevocationHit(NamedTuple):
 
 
 class EntryHit(NamedTuple):
-    """What a list says of the certificate's serial number."""
+    """What a list says of a serial number."""
 
     list_number: str
+    serial: bytes
     reason: int | None
     revoked_at: dt.datetime | None
 
@@ -131,6 +139,13 @@ class _Part(NamedTuple):
     converters: list[tuple[int, list[_Converter], Any]]
 
 
+class _Size(NamedTuple):
+    """For how many keys a query is compiled."""
+
+    identities: int
+    certificates: int
+
+
 class _Plan(NamedTuple):
     """A compiled query for a number of keys."""
 
@@ -143,7 +158,7 @@ class _Plan(NamedTuple):
     extra: _Part
 
 
-_plans: WeakKeyDictionary[BaseDatabaseWrapper, dict[int, _Plan]] = WeakKeyDictionary()
+_plans: WeakKeyDictionary[BaseDatabaseWrapper, dict[_Size, _Plan]] = WeakKeyDictionary()
 
 
 class _Key(int):
@@ -155,19 +170,16 @@ def look_up(keys: LookupKeys) -> Found:
     queryset = CertificateMapping.objects.all()
     connection = connections[queryset.db]
     plans = _plans.setdefault(connection, {})
-    size = _round_up(len(keys.identities))
+    size = _Size(_round_up(max(4, len(keys.identities))), _round_up(len(keys.serials)))
     plan = plans.get(size)
     if plan is None:
         plan = plans[size] = _compile(connection, size)
-    # The last key fills up the places: looking it up again changes nothing.
-    surplus = size - len(keys.identities)
     given = [
-        keys.issuer_name,
-        keys.public_key,
-        keys.serial,
         keys.fingerprint,
-        *keys.identities,
-        *[keys.identities[-1]] * surplus,
+        *_fill_up(keys.issuer_names, size.certificates),
+        *_fill_up(keys.public_keys, size.certificates),
+        *_fill_up(keys.serials, size.certificates),
+        *_fill_up(keys.identities, size.identities),
     ]
     key_field = CertificateMapping._meta.get_field("key")
     prepared = [
@@ -185,7 +197,12 @@ def look_up(keys: LookupKeys) -> Found:
 
 def _round_up(count: int) -> int:
     """Return the next power of two, so that there are few statements to prepare."""
-    return 1 << max(2, (count - 1).bit_length())
+    return 1 << (count - 1).bit_length()
+
+
+def _fill_up(keys: Sequence[bytes], size: int) -> list[bytes]:
+    """Return *size* keys: looking up the last one again changes nothing."""
+    return [*keys, *[keys[-1]] * (size - len(keys))]
 
 
 # --- compiling -------------------------------------------------------------------
@@ -198,9 +215,13 @@ def _placeholder(position: int) -> bytes:
     return _PLACEHOLDER + position.to_bytes(KEY_BYTES - len(_PLACEHOLDER), "big")
 
 
-def _compile(connection: BaseDatabaseWrapper, size: int) -> _Plan:
-    issuer_name, public_key, serial, fingerprint = map(_placeholder, range(4))
-    identities = [_placeholder(4 + number) for number in range(size)]
+def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
+    places = map(_placeholder, count())
+    fingerprint = next(places)
+    issuer_names = list(islice(places, size.certificates))
+    public_keys = list(islice(places, size.certificates))
+    serials = list(islice(places, size.certificates))
+    identities = list(islice(places, size.identities))
     models_of, columns = _columns()
     using = connection.alias
     mappings = (
@@ -210,14 +231,16 @@ def _compile(connection: BaseDatabaseWrapper, size: int) -> _Plan:
         .values_list(*columns, *_EXTRA)
     )
     authorities = _select(
-        AuthorityCertificate._base_manager.using(using).filter(subject_key=issuer_name),
+        AuthorityCertificate._base_manager.using(using).filter(
+            subject_key__in=issuer_names
+        ),
         columns,
         # The authority's own columns, under the names that they have in a mapping
         {one: one for one in columns if one.startswith("authority__")},
         {"part": Value(_AUTHORITY)},
     )
     revocations = _select(
-        Revocation.objects.using(using).matching([public_key], [serial]),
+        Revocation.objects.using(using).matching(public_keys, serials),
         columns,
         {},
         {
@@ -229,12 +252,13 @@ def _compile(connection: BaseDatabaseWrapper, size: int) -> _Plan:
         },
     )
     entries = _select(
-        RevokedSerial._base_manager.using(using).filter(serial=serial),
+        RevokedSerial._base_manager.using(using).filter(serial__in=serials),
         columns,
         {},
         {
             "part": Value(_ENTRY),
             "number": _as_text("list_id"),
+            "first": F("serial"),
             "code": F("reason"),
             "moment": F("revoked_at"),
         },
@@ -379,7 +403,7 @@ def _collect(
         elif kind == _REVOCATION:
             found.revocations.append(RevocationHit(number, first, second, third))
         elif kind == _ENTRY:
-            found.entries.append(EntryHit(number, code, moment))
+            found.entries.append(EntryHit(number, first, code, moment))
         else:
             found.last_seen_at = moment
     return found

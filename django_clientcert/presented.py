@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from django.core.exceptions import DisallowedHost
@@ -10,21 +11,25 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from .conf import conf
-from .proxies import ABSENT, Proxy, meta_key
+from .proxies import ABSENT, Proxy, Source, meta_key
 
 
 @dataclass(frozen=True)
 class Presented:
     """The values that one request carries, untouched, and who sent them.
 
-    ``certificates`` is set instead of ``value`` where the DER is already at hand
-    and no request is spoken of, as in ``manage.py clientcert explain FILE``: there
-    are no gates to pass then.
+    ``certificates`` is set instead of ``value`` and ``chain`` where the DER is
+    already at hand and no request is spoken of, as in ``manage.py clientcert explain
+    FILE``: there are no gates to pass then.
     """
 
     proxy: Proxy
     value: str | None = field(default=None, repr=False)
     verdict: str | None = None
+    # The values of the proxy's conditions, in their order
+    conditions: tuple[str | None, ...] = ()
+    # Those with the certificates above the client's, in order, each that is there
+    chain: tuple[str, ...] = field(default=(), repr=False)
     subject_dn: str | None = field(default=None, repr=False)
     issuer_dn: str | None = field(default=None, repr=False)
     peer: str | None = None
@@ -46,6 +51,33 @@ class Presented:
         )
 
     @property
+    def is_vouched_for(self) -> bool:
+        """Whether the proxy says in its own words that it verified a certificate."""
+        proxy = self.proxy
+        return (
+            proxy.verdict is not None
+            and self.verdict == proxy.success
+            and self.unmet_condition is None
+        )
+
+    @property
+    def unmet_condition(self) -> tuple[str, str | None, str] | None:
+        """The first header that is not as it must be: its name, value, and word.
+
+        None where all are, and where no request is spoken of.
+        """
+        if not self.from_request:
+            return None
+        for (name, word), value in zip(
+            self.proxy.conditions,
+            self.conditions or (None,) * len(self.proxy.conditions),
+            strict=True,
+        ):
+            if value != word:
+                return name, value, word
+        return None
+
+    @property
     def from_request(self) -> bool:
         """Whether a request is spoken of, with a sender who has to be trusted."""
         return self.certificates is None
@@ -60,14 +92,21 @@ def read_request(request: HttpRequest) -> Presented:
         found = None if name is None else meta.get(proxy.meta_key(name))
         return found if isinstance(found, str) and found not in ABSENT else None
 
+    chain = (value(name) for name in proxy.chain)
     secret = conf.CLIENTCERT_PROXY_SECRET
     scope_headers = _scope_headers(request)
     keys = {proxy.meta_key(name) for name in proxy.names}
     peer = meta.get("REMOTE_ADDR")
     return Presented(
         proxy=proxy,
-        value=value(proxy.certificate),
+        value=(
+            _read_socket(meta.get(proxy.certificate))
+            if proxy.source == Source.SOCKET
+            else value(proxy.certificate)
+        ),
         verdict=value(proxy.verdict),
+        conditions=tuple(value(name) for name, _ in proxy.conditions),
+        chain=tuple(one for one in chain if one is not None),
         subject_dn=value(proxy.subject_dn),
         issuer_dn=value(proxy.issuer_dn),
         peer=peer if isinstance(peer, str) else None,
@@ -89,8 +128,11 @@ def get_host(request: HttpRequest) -> str:
 
 
 def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
-    """Take every header of *proxy* out of *request*, so that no code believes it."""
-    for name in proxy.names:
+    """Take every header of *proxy* out of *request*, so that no code believes it.
+
+    A connection is no header: it stays.
+    """
+    for name in proxy.names if proxy.source != Source.SOCKET else ():
         request.META.pop(proxy.meta_key(name), None)
     # request.headers is computed once from META
     request.__dict__.pop("headers", None)
@@ -103,6 +145,20 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
             if _meta_key(name) not in keys
         ]
         request.scope = {**scope, "headers": kept}  # type: ignore[attr-defined]
+
+
+def _read_socket(connection: object) -> str | None:
+    """Return the peer's certificate on a TLS connection, its octets as characters.
+
+    None where there is none: without TLS, without a certificate, or where the
+    connection is gone already (its owner will notice).
+    """
+    get_certificate = getattr(connection, "getpeercert", None)
+    found: object = None
+    if callable(get_certificate):
+        with suppress(OSError, ValueError):
+            found = get_certificate(True)
+    return found.decode("latin-1") if isinstance(found, bytes) and found else None
 
 
 def _scope_headers(request: HttpRequest) -> Iterable[tuple[bytes, bytes]]:

@@ -147,7 +147,7 @@ class RequestState:
                 "mapping": decision.mapping,
                 "user": decision.user,
             }
-        if decision.reason is Reason.NO_CERTIFICATE:
+        if decision.reason is Reason.NO_CERTIFICATE and not decision.detail:
             return None, {}
         certificate = decision.certificate
         logger.warning(

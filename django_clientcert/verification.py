@@ -241,14 +241,15 @@ class PathValidator:
             Refusal: dates, purpose.
             CertificateParseError: it cannot be read.
         """
-        remembered = self._remembered.get(certificate.fingerprint_bytes)
+        # With other certificates it is another question.
+        prefix = b"".join(one.fingerprint_bytes for one in presented)
+        remembered = self._remembered.get(prefix + certificate.fingerprint_bytes)
         if remembered is not None and remembered.covers(at):
             return remembered
         check_validity(certificate, at)
         check_end_entity(certificate, self.profile, self.purpose)
         path = self._validate(certificate, at, presented)
-        if not presented:
-            self._remember(certificate, path)
+        self._remember(certificate, path, prefix)
         return path
 
     def _validate(
@@ -278,7 +279,7 @@ class PathValidator:
             one.x509
             for one in (
                 *presented[:MAX_PRESENTED],
-                *_reachable(certificate.issuer_der, self._by_subject),
+                *_reachable([certificate, *presented], self._by_subject),
             )
         ]
         try:
@@ -341,10 +342,20 @@ class PathValidator:
         self._remember(certificate, path, b"issuer")
         return path
 
+    def __contains__(self, certificate: object) -> bool:
+        """Tell whether *certificate* is one of the bundle's."""
+        return isinstance(certificate, ClientCertificate) and certificate in (
+            self._cas_by_subject.get(certificate.subject_der, ())
+        )
+
     def issuers_of(
-        self, certificate: ClientCertificate
+        self,
+        certificate: ClientCertificate,
+        presented: Sequence[ClientCertificate] = (),
     ) -> tuple[ClientCertificate, ...]:
-        """Return the bundle's CA certificates whose key signed *certificate*.
+        """Return the CA certificates whose key signed *certificate*.
+
+        Of the bundle's, and of what was *presented* with it.
 
         Whether they may, and when they are valid, is another question: this is to
         find out whose serial number it is.
@@ -354,7 +365,9 @@ class PathValidator:
         """
         candidates = self._cas_by_subject.get(certificate.issuer_der, ())
         return tuple(
-            one for one in candidates[:MAX_CANDIDATES] if _signed_by(certificate, one)
+            one
+            for one in (*presented, *candidates[:MAX_CANDIDATES])
+            if _signed_by(certificate, one)
         )
 
     def signer_paths(
@@ -505,15 +518,16 @@ def _index(
 
 
 def _reachable(
-    issuer: bytes, by_subject: dict[bytes, list[ClientCertificate]]
+    certificates: Sequence[ClientCertificate],
+    by_subject: dict[bytes, list[ClientCertificate]],
 ) -> list[ClientCertificate]:
-    """Return the intermediates that names lead to, at most 64.
+    """Return the intermediates that the issuers' names lead to, at most 64.
 
     The verifier scans what it is given once for each level, so a bundle of
     thousands is narrowed by name first.
     """
     found: list[ClientCertificate] = []
-    todo, seen = [issuer], set()
+    todo, seen = [one.issuer_der for one in reversed(certificates)], set()
     while todo and len(found) < MAX_CANDIDATES:
         name = todo.pop()
         if name in seen:

@@ -140,7 +140,7 @@ def key_of(number: int) -> bytes:
 def find_mappings(keys: list[bytes]) -> list[CertificateMapping]:
     """Return the mappings with one of *keys*, by the one query of a request."""
     other = hashlib.sha256(b"of no certificate").digest()
-    return look_up(LookupKeys(keys, other, other, b"\1", other)).mappings
+    return look_up(LookupKeys(keys, [other], [other], [b"\1"], other)).mappings
 
 
 def make_users() -> list[Any]:

@@ -966,9 +966,9 @@ def test_only_what_names_lead_to_is_tried(
     """PATHS 14: a bundle of thousands is narrowed by name first."""
     issuing = ca.issue_ca("Issuing").issue_ca("Lower")
     built = validator([ca], [*crowd, issuing])
-    found = verification._reachable(read(issuing.issue()).issuer_der, built._by_subject)
+    found = verification._reachable([read(issuing.issue())], built._by_subject)
     assert found == [read(issuing)]
-    many = verification._reachable(read(crowd[0].issue()).issuer_der, built._by_subject)
+    many = verification._reachable([read(crowd[0].issue())], built._by_subject)
     assert len(many) == MAX_CANDIDATES
 
 

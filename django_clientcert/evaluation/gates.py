@@ -17,6 +17,9 @@ from django_clientcert.presented import Presented
 
 def _gate_peer(presented: Presented, host: str) -> str:
     trusted = conf.CLIENTCERT_TRUSTED_PROXIES
+    if not trusted and not presented.proxy.is_header:
+        # No client can write there, and the address is the client's own.
+        return "nothing is read from a header"
     if not trusted:
         raise Refusal(
             Reason.UNTRUSTED_PEER, "CLIENTCERT_TRUSTED_PROXIES is not set: nobody is"
@@ -77,6 +80,8 @@ def _gate_size(presented: Presented, host: str) -> str:
         presented.verdict,
         presented.subject_dn,
         presented.issuer_dn,
+        *presented.conditions,
+        *presented.chain,
     ):
         if value is not None and len(value) > limit:
             raise Refusal(

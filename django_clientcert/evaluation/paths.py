@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Sequence
+from itertools import pairwise
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
 from django_clientcert.exceptions import (
     BundleError,
     CertificateParseError,
+    PathError,
     Reason,
     Refusal,
 )
@@ -34,11 +37,15 @@ logger = logging.getLogger("django_clientcert.evaluation")
 def find_path(
     authority: CertificateAuthority,
     certificate: ClientCertificate,
+    above: Sequence[ClientCertificate],
     at: dt.datetime,
     *,
     proxy_verified: bool,
 ) -> Path:
     """Return the path from *certificate* to *authority*.
+
+    By the authority's own certificates if they suffice. Otherwise by those that were
+    sent *above* it too, and then the whole path is validated here.
 
     Raises:
         Refusal: there is none (``untrusted_issuer``), it breaks a rule, or the
@@ -47,7 +54,12 @@ def find_path(
     validator = get_validator(authority)
     find = validator.find_issuer if proxy_verified else validator.validate
     try:
-        return find(certificate, at)
+        try:
+            return find(certificate, at)
+        except PathError:
+            if not above:
+                raise
+            return validator.validate(certificate, at, above)
     except Refusal as refusal:
         raise Refusal(
             refusal.reason, f"{authority}: {visible(refusal.detail)}"
@@ -84,7 +96,12 @@ def _state(
         raise unavailable(authority, error) from error
 
 
-def check_revoked(certificate: ClientCertificate, found: Found, at: dt.datetime) -> str:
+def check_revoked(
+    certificate: ClientCertificate,
+    found: Found,
+    at: dt.datetime,
+    above: Sequence[ClientCertificate] = (),
+) -> str:
     """Return if neither an administrator nor its issuer has revoked *certificate*.
 
     Whatever it may be mapped by: a revocation beats every permission, a pin without
@@ -93,14 +110,10 @@ def check_revoked(certificate: ClientCertificate, found: Found, at: dt.datetime)
     Raises:
         Refusal: it is revoked, or that cannot be told.
     """
-    for hit in found.revocations:
-        if hit.public_key == certificate.public_key_bytes:
-            raise Refusal(
-                Reason.REVOKED, f"revocation {hit.number} is of its public key"
-            )
+    _check_key(certificate, found)
     for authority in found.authorities:
         policy, state = _state(authority)
-        hits = _hits(certificate, state, found)
+        hits = _hits([certificate], state, found)
         if not (
             found.revocations
             or (hits and policy is not RevocationPolicy.OFF)
@@ -108,11 +121,20 @@ def check_revoked(certificate: ClientCertificate, found: Found, at: dt.datetime)
         ):
             continue
         # Rarely: somebody's certificate of that serial number, or of that time
-        for issuer in get_validator(authority).issuers_of(certificate):
+        for issuer in get_validator(authority).issuers_of(certificate, above):
             _check_own(certificate, issuer, found, state)
             if policy is not RevocationPolicy.OFF:
                 _check_listed(certificate, issuer, state, hits, at)
     return "no revocation names it"
+
+
+def _check_key(certificate: ClientCertificate, found: Found) -> None:
+    """Refuse what is revoked here by its public key."""
+    for hit in found.revocations:
+        if hit.public_key == certificate.public_key_bytes:
+            raise Refusal(
+                Reason.REVOKED, f"revocation {hit.number} is of its public key"
+            )
 
 
 def _check_own(
@@ -163,7 +185,7 @@ def check_lists(
             the policy requires it.
     """
     policy, state = _state(authority)
-    leaf = path.certificates[0]
+    validator = get_validator(authority)
     for one in path.certificates:
         number = state.revoked.get(one.fingerprint)
         if number is not None:
@@ -171,7 +193,15 @@ def check_lists(
                 Reason.REVOKED,
                 f"revocation {number} is of a CA that the path leads through",
             )
-    _check_own(leaf, path.certificates[1], found, state)
+    # What is in the bundle was looked at when it came there, or the revocation did.
+    sent = [
+        (one, issuer)
+        for one, issuer in pairwise(path.certificates)
+        if one is path.certificates[0] or one not in validator
+    ]
+    for one, issuer in sent:
+        _check_key(one, found)
+        _check_own(one, issuer, found, state)
     if policy is RevocationPolicy.OFF:
         return f"{authority}: lists are not looked at"
     if policy is RevocationPolicy.IF_LOADED and not state.lists:
@@ -179,27 +209,31 @@ def check_lists(
     statuses = check_path(
         path,
         list(state.lists.values()),
-        {**state.hits, **_hits(leaf, state, found)},
+        {**state.hits, **_hits([one for one, _ in sent], state, found)},
         at=at,
         policy=policy,
-        signers=get_validator(authority),
+        signers=validator,
     )
     known = sum(one.outcome is Outcome.GOOD for one in statuses)
     return f"{authority}: lists clear {known} of {len(statuses)} certificates"
 
 
 def _hits(
-    certificate: ClientCertificate, state: AuthorityState, found: Found
+    certificates: Sequence[ClientCertificate], state: AuthorityState, found: Found
 ) -> dict[tuple[str, int], Entry]:
-    """Return what the authority's lists say of the serial number."""
+    """Return what the authority's lists say of the serial numbers."""
     if not found.entries:
         return {}
-    serial = certificate.serial_number
+    numbers: dict[bytes, set[int]] = {}
+    for one in certificates:
+        number = one.serial_number
+        numbers.setdefault(serial_key(number), set()).add(number)
     return collect_hits(
         (
             state.lists[entry.list_number].fingerprint,
-            Entry(serial, read_reason(entry.reason), entry.revoked_at),
+            Entry(number, read_reason(entry.reason), entry.revoked_at),
         )
         for entry in found.entries
         if entry.list_number in state.lists
+        for number in numbers.get(entry.serial, ())
     )

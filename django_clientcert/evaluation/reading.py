@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from functools import lru_cache
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
-from django_clientcert.encodings import DECODERS
+from django_clientcert.encodings import DECODERS, read_forwarder
 from django_clientcert.escaping import visible
 from django_clientcert.exceptions import NameSyntaxError, Reason, Refusal
 from django_clientcert.names import DistinguishedName, Order, parse_name
 from django_clientcert.presented import Presented
-from django_clientcert.verification import check_usage, check_validity
+from django_clientcert.verification import (
+    MAX_PRESENTED,
+    check_usage,
+    check_validity,
+)
 
 from .gates import quote
 
 
 def check_verdict(presented: Presented) -> str:
     proxy = presented.proxy
+    unmet = presented.unmet_condition
+    if unmet is not None:
+        name, value, word = unmet
+        raise Refusal(
+            Reason.PROXY_VERDICT, f"{name} is {quote(value)}, not {quote(word)}"
+        )
     if proxy.verdict is None:
         return "the proxy gives none"
     verdict = presented.verdict
@@ -36,19 +47,74 @@ def check_verdict(presented: Presented) -> str:
     )
 
 
+def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
+    """Return the client's own certificate, and behind it what leads up to a CA.
+
+    Raises:
+        Refusal: they cannot be read, or are of two header lines; or the request did
+            not come through the gateway that it has to come through.
+    """
+    if presented.certificates is not None:
+        return _as_chain(presented.certificates)
+    proxy = presented.proxy
+    certificates = _decode(
+        proxy.encoding,
+        presented.value or "",
+        proxy.chain_encoding if presented.chain else None,
+        presented.chain,
+    )
+    if proxy.forwarder is not None:
+        _check_forwarder(proxy.forwarder, presented.value or "")
+    return certificates
+
+
 @lru_cache(maxsize=1024)
-def _decode(encoding: str, value: str) -> ClientCertificate:
-    """Return the certificate of a header value; the same one for the same text.
+def _decode(
+    encoding: str, value: str, chain_encoding: str | None, chain: tuple[str, ...]
+) -> tuple[ClientCertificate, ...]:
+    """Return the certificates of header values; the same ones for the same texts.
 
     Pure, so the result may be kept. A refusal is not kept.
     """
-    return ClientCertificate(DECODERS[encoding](value)[0])
+    found = list(DECODERS[encoding](value))
+    if chain_encoding is not None:
+        for one in chain:
+            found += DECODERS[chain_encoding](one)
+    return _as_chain(found)
 
 
-def find_certificate(presented: Presented) -> ClientCertificate:
-    if presented.certificates is not None:
-        return ClientCertificate(presented.certificates[0])
-    return _decode(presented.proxy.encoding, presented.value or "")
+def _as_chain(found: Sequence[bytes]) -> tuple[ClientCertificate, ...]:
+    """Return the certificates, if all but the first can be a CA's.
+
+    In a list of certificates, two header lines look like one: that a second client's
+    certificate is there gives them away.
+    """
+    leaf, *others = map(ClientCertificate, found)
+    # Some write the client's own certificate into both headers.
+    above = [one for one in others if one != leaf]
+    if len(above) > MAX_PRESENTED:
+        raise Refusal(
+            Reason.MALFORMED_HEADER,
+            f"{len(above)} certificates above the client’s; {MAX_PRESENTED} are read",
+        )
+    if any(not one.is_ca for one in above):
+        raise Refusal(
+            Reason.AMBIGUOUS_HEADER,
+            "a certificate above the client’s is no CA’s: two header lines were "
+            "joined, or the client sends what does not belong there",
+        )
+    return leaf, *above
+
+
+def _check_forwarder(expected: str, value: str) -> None:
+    """Refuse what another than the gateway sent to the sidecar."""
+    found = read_forwarder(value)
+    if set(found) != {expected}:
+        raise Refusal(
+            Reason.UNTRUSTED_PEER,
+            f"the last proxy was called by {quote(' '.join(found) or None)}, not by "
+            f"{expected}",
+        )
 
 
 def parse(certificate: ClientCertificate) -> str:

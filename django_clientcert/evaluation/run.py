@@ -32,14 +32,14 @@ from django_clientcert.presented import Presented
 from django_clientcert.verification import Path
 
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
-from .gates import GATES
+from .gates import GATES, check_gates
 from .paths import check_lists, check_revoked, find_path
 from .reading import (
     check_dates,
     check_purpose,
     check_verdict,
     compare_names,
-    find_certificate,
+    find_certificates,
     parse,
 )
 from .rules import Claim, choose_user, create_user, find_users, new_user, read_claim
@@ -79,6 +79,8 @@ class _Run:
         self.steps: list[Step] = []
         self.refusal: Refusal | None = None
         self.certificate: ClientCertificate | None = None
+        # What was sent to get from it to a CA: intermediates, and nothing else
+        self.above: tuple[ClientCertificate, ...] = ()
         self.identities: Identities | None = None
         self.mapping: CertificateMapping | None = None
         self.rule_authority: CertificateAuthority | None = None
@@ -109,7 +111,7 @@ class _Run:
         """Take the steps up to the names: what did the peer prove possession of?"""
         presented = self.presented
         if not presented.has_certificate:
-            self.refusal = Refusal(Reason.NO_CERTIFICATE)
+            self.refusal = Refusal(Reason.NO_CERTIFICATE, self._why_none())
             return False
         for name, gate in GATES if presented.from_request else ():
             if not self.step(name, partial(gate, presented, self.host)):
@@ -120,18 +122,30 @@ class _Run:
         read: list[ClientCertificate] = []
 
         def decode() -> str:
-            read.append(find_certificate(presented))
-            return f"{len(read[0].der)} bytes of DER"
+            read.extend(find_certificates(presented))
+            above = f", {len(read) - 1} above it" if len(read) > 1 else ""
+            return f"{len(read[0].der)} bytes of DER{above}"
 
         if not self.step("decode", decode):
             return False
-        certificate = read[0]
+        certificate, *above = read
         if not self.step("parse", lambda: parse(certificate)):
             return False
         if not self.step("names", lambda: compare_names(presented, certificate)):
             return False
         self.certificate = certificate
+        self.above = tuple(above)
         return True
+
+    def _why_none(self) -> str:
+        """Return why there is no certificate, where the proxy says that there is."""
+        presented = self.presented
+        if not presented.is_vouched_for or check_gates(presented, host=self.host):
+            return ""
+        return (
+            f"the proxy says {presented.proxy.success} and forwards no certificate: "
+            "it is left out by the configuration, or too long for the proxy"
+        )
 
     def prepare(self) -> LookupKeys | None:
         """Take every step in front of the query; return what to look up."""
@@ -141,12 +155,13 @@ class _Run:
         if not self.step("purpose", lambda: check_purpose(certificate)):
             return None
         self.identities = find_identities(certificate)
+        chain = (certificate, *self.above)
         try:
             return LookupKeys(
                 identities=[one.key for one in self.identities.found],
-                issuer_name=name_key(certificate.issuer_der),
-                public_key=certificate.public_key_bytes,
-                serial=serial_key(certificate.serial_number),
+                issuer_names=[name_key(one.issuer_der) for one in chain],
+                public_keys=[one.public_key_bytes for one in chain],
+                serials=[serial_key(one.serial_number) for one in chain],
                 fingerprint=certificate.fingerprint_bytes,
             )
         except Refusal as refusal:
@@ -179,7 +194,8 @@ class _Run:
         self.last_seen_at = found.last_seen_at
         certificate = self.proven
         if not self.step(
-            "revocation", lambda: check_revoked(certificate, found, self.at)
+            "revocation",
+            lambda: check_revoked(certificate, found, self.at, self.above),
         ):
             return
         untrusted: list[Refusal] = []
@@ -277,12 +293,14 @@ class _Run:
         )
 
     def _path_to(self, authority: CertificateAuthority) -> Path:
-        proxy_verified = (
-            conf.CLIENTCERT_PROXY_VERIFIES
-            and self.presented.proxy.verdict is not None
-            and self.presented.verdict == self.presented.proxy.success
+        return find_path(
+            authority,
+            self.proven,
+            self.above,
+            self.at,
+            proxy_verified=conf.CLIENTCERT_PROXY_VERIFIES
+            and self.presented.is_vouched_for,
         )
-        return find_path(authority, self.proven, self.at, proxy_verified=proxy_verified)
 
     def _conclude(
         self,

@@ -78,6 +78,14 @@ def add_parser(subparsers: Any) -> None:
         "word for success; with FILE, nothing: the path is validated here)",
     )
     parser.add_argument(
+        "--chain",
+        action="append",
+        default=[],
+        metavar="VALUE",
+        help="with --header, the value of a header with the certificates above it; may "
+        "be repeated, in the order of the preset",
+    )
+    parser.add_argument(
         "--subject-dn",
         metavar="DN",
         help="the proxy's header with the subject (default: what fits)",
@@ -121,6 +129,8 @@ def run(command: Command, options: dict[str, Any]) -> None:
             for name in ("header", "host", "verdict", "subject_dn", "issuer_dn", "peer")
         }
     )
+    for value in options["chain"]:
+        refuse_private_keys(chain=value)
     assumptions: list[str] = []
     at = _choose_moment(options, assumptions)
     read = _from_file if options["file"] is not None else _from_header
@@ -161,8 +171,8 @@ def _from_file(
     options: dict[str, Any], assumptions: list[str]
 ) -> tuple[Presented, ClientCertificate | None]:
     """Return the certificate of a file, without any request around it."""
-    for option in ("peer", "subject_dn", "issuer_dn"):
-        if options[option] is not None:
+    for option in ("peer", "subject_dn", "issuer_dn", "chain"):
+        if options[option]:
             raise CommandError(
                 f"--{option.replace('_', '-')} is about a request: use it with "
                 "--header.",
@@ -170,7 +180,8 @@ def _from_file(
             )
     name = options["file"]
     try:
-        certificate = choose_end_entity(read_certificate_file(name))
+        certificates = read_certificate_file(name)
+        certificate = choose_end_entity(certificates)
     except BundleError as error:
         raise CommandError(f"{show_name(name)}: {error}") from error
     proxy = conf.CLIENTCERT_PROXY
@@ -184,8 +195,14 @@ def _from_file(
             "verdict: none, so the path is validated here; --verdict "
             f"{proxy.success} judges as if the proxy had done it"
         )
+    above = [one.der for one in certificates if one != certificate]
+    if above and proxy.forwards_chains:
+        assumptions.append("chain: the file’s other certificates, forwarded too")
+    elif above:
+        assumptions.append(f"chain: none, because {proxy.name} forwards none")
+        above = []
     return (
-        Presented(proxy, verdict=verdict, certificates=(certificate.der,)),
+        Presented(proxy, verdict=verdict, certificates=(certificate.der, *above)),
         certificate,
     )
 
@@ -215,13 +232,32 @@ def _from_header(
         issuer_dn=_choose_name(
             "issuer", options["issuer_dn"], proxy.issuer_dn, certificate, assumptions
         ),
+        conditions=tuple(word for _, word in proxy.conditions),
+        chain=_read_chain(options["chain"], proxy),
         peer=_choose_peer(options["peer"], assumptions),
         secret=None if secret is None else secret[1][0],
     )
+    assumptions.extend(f"{name}: {word}" for name, word in proxy.conditions)
     assumptions.append("transport: taken as secure")
     if secret is not None:
         assumptions.append("secret: the first of CLIENTCERT_PROXY_SECRET")
     return presented, certificate
+
+
+def _read_chain(values: list[str], proxy: Proxy) -> tuple[str, ...]:
+    """Return the values of the headers with the chain, as a server hands them over.
+
+    Raises:
+        CommandError: the proxy has no such headers.
+    """
+    if len(values) > len(proxy.chain):
+        raise CommandError(
+            f"--chain: {proxy.name} has {len(proxy.chain)} headers for a chain, and "
+            f"{len(values)} are given.",
+            returncode=2,
+        )
+    given = (_present(_as_wsgi(one)) for one in values)
+    return tuple(one for one in given if one is not None)
 
 
 def _as_wsgi(text: str) -> str:
