@@ -156,6 +156,8 @@ class RequestState:
             certificate.short_fingerprint if certificate else "-",
             decision.detail or "-",
         )
+        if decision.reason is Reason.NO_CERTIFICATE:
+            return None, {}
         return client_cert_refused, {
             "request": self.request,
             "certificate": certificate,

@@ -355,7 +355,7 @@ class PathValidator:
     ) -> tuple[ClientCertificate, ...]:
         """Return the CA certificates whose key signed *certificate*.
 
-        Of the bundle's, and of what was *presented* with it.
+        Of the bundle's, and of what was *presented* with it and leads to them.
 
         Whether they may, and when they are valid, is another question: this is to
         find out whose serial number it is.
@@ -366,9 +366,27 @@ class PathValidator:
         candidates = self._cas_by_subject.get(certificate.issuer_der, ())
         return tuple(
             one
-            for one in (*presented, *candidates[:MAX_CANDIDATES])
+            for one in (*self._below_bundle(presented), *candidates[:MAX_CANDIDATES])
             if _signed_by(certificate, one)
         )
+
+    def _below_bundle(
+        self, presented: Sequence[ClientCertificate]
+    ) -> list[ClientCertificate]:
+        """Return those of *presented* whose signatures lead to the bundle.
+
+        From the bundle downwards, so that each pair is looked at once.
+        """
+        found: list[ClientCertificate] = []
+        todo = list(presented[:MAX_PRESENTED])
+        level = [one for one in todo if self.issuers_of(one)]
+        while level:
+            found += level
+            todo = [one for one in todo if one not in level]
+            level = [
+                one for one in todo if any(_signed_by(one, upper) for upper in level)
+            ]
+        return found
 
     def signer_paths(
         self, subject: bytes, public_key: bytes, at: dt.datetime
