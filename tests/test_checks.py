@@ -32,7 +32,12 @@ from django.db import OperationalError, transaction
 
 from django_clientcert import checks
 from django_clientcert.backends import ClientCertBackend
-from django_clientcert.checks import EXAMPLES, IDS
+from django_clientcert.checks import (
+    EXAMPLES,
+    IDS,
+    installation,
+)
+from django_clientcert.checks import mappings as mapping_checks
 from django_clientcert.conf import NAMES, conf
 from django_clientcert.list_import import import_list
 from django_clientcert.middleware import ClientCertMiddleware
@@ -85,6 +90,18 @@ def own(name: str) -> str:
     return f"{__name__}.{name}"
 
 
+# Every module with questions
+MODULES = [
+    module
+    for name, module in vars(checks).items()
+    if isinstance(module, ModuleType) and name in checks.__all__
+]
+
+
+def _is_ours(check: Any) -> bool:
+    return check.__module__ in {one.__name__ for one in MODULES}
+
+
 def found(*, deploy: bool = False, databases: list[str] | None = None) -> list[str]:
     """Return the ids of this package that ``check`` reports, in order."""
     return [message.id for message in messages(deploy=deploy, databases=databases)]
@@ -97,7 +114,7 @@ def messages(*, deploy: bool = False, databases: list[str] | None = None) -> lis
     """
     reported: list[Any] = []
     for check in registry.get_checks(include_deployment_checks=deploy):
-        if check.__module__ != checks.__name__:
+        if not _is_ours(check):
             continue
         if databases or Tags.database not in check.tags:
             reported += check(app_configs=None, databases=databases)
@@ -153,7 +170,7 @@ def test_ids_are_unique_and_say_how_bad_it_is() -> None:
 
 def test_every_id_is_used_once_and_asserted_here() -> None:
     """No id without its question, no question without its test."""
-    source = inspect.getsource(checks)
+    source = "".join(map(inspect.getsource, MODULES))
     tests = inspect.getsource(inspect.getmodule(found) or ModuleType("x"))
     for key, value in IDS.items():
         assert source.count(f'id=IDS["{key}"]') == 1
@@ -162,8 +179,8 @@ def test_every_id_is_used_once_and_asserted_here() -> None:
 
 def test_levels_and_ids_agree() -> None:
     """E for errors, W for warnings."""
-    tree = ast.parse(inspect.getsource(checks))
-    for call in ast.walk(tree):
+    trees = [ast.parse(inspect.getsource(one)) for one in MODULES]
+    for call in (each for tree in trees for each in ast.walk(tree)):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             continue
         for keyword in call.keywords:
@@ -177,7 +194,7 @@ def test_only_the_checks_of_the_database_look_into_it(
 ) -> None:
     """Without --database, no check sends a query."""
     for check in registry.get_checks(include_deployment_checks=True):
-        if check.__module__ == checks.__name__:
+        if _is_ours(check):
             wanted = (Tags.database,) if "databases" in _names(check) else ("security",)
             assert check.tags == wanted
     with django_assert_num_queries(0):
@@ -206,7 +223,7 @@ def test_e001_middleware_is_missing(middleware: Any, settings: Any) -> None:
     settings.MIDDLEWARE = middleware
     messages = [
         one
-        for one in checks.check_middleware_is_there(None)
+        for one in installation.check_middleware_is_there(None)
         if one.id == "clientcert.E001"
     ]
     assert len(messages) == 1
@@ -219,13 +236,13 @@ def test_e001_passes_with_the_middleware_or_a_subclass(
 ) -> None:
     """Also beside middleware that is a function, or cannot be imported."""
     settings.MIDDLEWARE = [BROKEN, own("function_middleware"), middleware]
-    assert checks.check_middleware_is_there(None) == []
+    assert installation.check_middleware_is_there(None) == []
 
 
 def test_e001_when_the_middleware_itself_cannot_be_imported(monkeypatch: Any) -> None:
     """Even then, a message and no traceback."""
-    monkeypatch.setattr(checks, "MIDDLEWARE", BROKEN)
-    (message,) = checks.check_middleware_is_there(None)
+    monkeypatch.setattr(installation, "MIDDLEWARE", BROKEN)
+    (message,) = installation.check_middleware_is_there(None)
     assert message.id == "clientcert.E001"
 
 
@@ -234,11 +251,11 @@ def test_e001_when_the_middleware_itself_cannot_be_imported(monkeypatch: Any) ->
 def test_e002_order(ours: str, django: str, settings: Any) -> None:
     """In front of AuthenticationMiddleware, the user would be replaced again."""
     settings.MIDDLEWARE = [BROKEN, ours, own("function_middleware"), django]
-    (message,) = checks.check_middleware_order(None)
+    (message,) = installation.check_middleware_order(None)
     assert message.id == "clientcert.E002"
     assert message.hint == f'Move "{ours}" behind "{django}" in MIDDLEWARE.'
     settings.MIDDLEWARE = [django, BROKEN, ours]
-    assert checks.check_middleware_order(None) == []
+    assert installation.check_middleware_order(None) == []
 
 
 @pytest.mark.parametrize("middleware", [[MIDDLEWARE], [AUTHENTICATION], []])
@@ -247,7 +264,7 @@ def test_e002_is_silent_where_one_of_both_is_missing(
 ) -> None:
     """A service without sessions needs no AuthenticationMiddleware."""
     settings.MIDDLEWARE = middleware
-    assert checks.check_middleware_order(None) == []
+    assert installation.check_middleware_order(None) == []
 
 
 @pytest.mark.parametrize(
@@ -307,6 +324,15 @@ def test_e004_trusted_proxies_are_left_out(settings: Any) -> None:
     """The same without the setting."""
     del settings.CLIENTCERT_TRUSTED_PROXIES
     assert only().id == "clientcert.E004"
+
+
+def test_e004_is_not_asked_of_an_environ(settings: Any) -> None:
+    """No client can write there, so there is nobody to trust."""
+    del settings.CLIENTCERT_TRUSTED_PROXIES
+    settings.CLIENTCERT_PROXY = "mod_wsgi"
+    assert found() == []
+    settings.CLIENTCERT_PROXY = "gunicorn"
+    assert found() == []
 
 
 @pytest.mark.parametrize("value", [["unix"], ["10.0.0.0/8"], ["::1"]])
@@ -505,7 +531,7 @@ def test_e010_survives_a_broken_router(settings: Any) -> None:
             raise LookupError
 
     settings.DATABASE_ROUTERS = [Broken()]
-    assert checks.check_database_router(None) == []
+    assert installation.check_database_router(None) == []
 
 
 # --- check --database ------------------------------------------------------------
@@ -637,7 +663,7 @@ def test_w024_looks_at_the_newest_only(
     alice: Any, authority: CertificateAuthority, other_ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """However many there are, the check takes no longer."""
-    monkeypatch.setattr(checks, "_MAX_LOOKED_AT", 2)
+    monkeypatch.setattr(mapping_checks, "_MAX_LOOKED_AT", 2)
     for number in range(3):
         CertificateMapping.objects.create(
             user=alice,
@@ -790,12 +816,13 @@ def test_w021_is_silent_for_users_without_the_column(
         raise FieldDoesNotExist
 
     monkeypatch.setattr(get_user_model()._meta, "get_field", get_field)
-    assert checks.check_users_are_active(None, databases=["default"]) == []
+    assert mapping_checks.check_users_are_active(None, databases=["default"]) == []
 
 
 DATABASE_CHECKS = [
     check
-    for check in vars(checks).values()
+    for module in MODULES
+    for check in vars(module).values()
     if Tags.database in getattr(check, "tags", ())
 ]
 
@@ -975,6 +1002,20 @@ def test_w035_underscores(deployed: Any) -> None:
     for words in ("underscores_in_headers", "header_map", "clientcert.W035"):
         assert words in str(message.hint)
     deployed.CLIENTCERT_PROXY = ENVIRON  # no client can spell those
+    assert found(deploy=True) == []
+
+
+def test_w036_forwarder(deployed: Any) -> None:
+    """N23: behind a sidecar, whoever may call it may write the gateway's element."""
+    deployed.CLIENTCERT_PROXY = "istio-sidecar"
+    message = only(deploy=True)
+    assert message.id == "clientcert.W036"
+    for words in ("forwarder", "AuthorizationPolicy", "clientcert.W036"):
+        assert words in str(message.hint)
+    deployed.CLIENTCERT_PROXY = {
+        "preset": "istio-sidecar",
+        "forwarder": "spiffe://cluster.local/ns/istio-system/sa/ingress",
+    }
     assert found(deploy=True) == []
 
 
