@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import datetime as dt
+import importlib.util
 import os
 import re
 import shlex
@@ -36,7 +37,7 @@ from django.urls import path
 from django_clientcert import models, signals
 from django_clientcert.checks import IDS
 from django_clientcert.conf import NAMES, conf
-from django_clientcert.encodings import DECODERS
+from django_clientcert.encodings import DECODERS, OF_CHAINS
 from django_clientcert.evaluation import STEPS
 from django_clientcert.exceptions import Reason
 from django_clientcert.identities import Kind, parse_sha256
@@ -46,7 +47,7 @@ from django_clientcert.models import (
     CertificateMapping,
     Revocation,
 )
-from django_clientcert.proxies import _FIELDS, PRESETS
+from django_clientcert.proxies import FIELDS, PRESETS, Proxy
 from django_clientcert.rules import PRESETS as RULE_PRESETS
 from django_clientcert.rules import RuleIdentity
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
@@ -74,6 +75,9 @@ ANNOTATIONS = {
     "auth-tls-pass-certificate-to-upstream",
     "auth-tls-match-cn",
 }
+
+# Of HAProxy Ingress, which took over the other names
+OTHER_ANNOTATIONS = {"auth-tls-cert-header", "auth-tls-strict"}
 
 # Environment variables, and no settings
 NO_SETTINGS = {"CLIENTCERT_REQUIRE_PROGRAMS"}
@@ -156,7 +160,8 @@ def test_no_page_names_a_setting_or_annotation_that_does_not_exist(page: Path) -
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(r"\bCLIENTCERT_[A-Z_]*[A-Z]\b", text))
     assert named <= {*NAMES, *NO_SETTINGS}
-    assert set(re.findall(r"\bauth-tls-[a-z-]*[a-z]", text)) <= ANNOTATIONS
+    annotations = set(re.findall(r"\bauth-tls-[a-z-]*[a-z]", text))
+    assert annotations <= ANNOTATIONS | OTHER_ANNOTATIONS
 
 
 def test_every_reason_is_in_the_reference_and_no_other() -> None:
@@ -204,31 +209,79 @@ def test_every_subcommand_and_option_is_in_the_reference_and_no_other() -> None:
     assert sorted(there) == sorted(sections)
 
 
-def test_every_preset_is_in_the_reference_as_it_is() -> None:
-    """A column for each, with every name in it."""
-    head, *rows = find_table(read("presets"), "")
-    assert [one.strip("`") for one in head[1:]] == list(PRESETS)
-    told = {row[0]: row[1:] for row in rows}
-    for column, proxy in enumerate(PRESETS.values()):
-        required = "required" if proxy.names_required else "where sent"
-        assert told["Certificate"][column] == f"`{proxy.certificate}`"
-        assert told["Encoding"][column] == f"`{proxy.encoding}`"
-        assert told["Verdict"][column] == f"`{proxy.verdict}`"
-        assert told["Success, exactly"][column] == f"`{proxy.success}`"
-        assert told["Not verified, begins with"][column] == f"`{proxy.failure}`"
-        assert told["Subject, compared"][column] == f"`{proxy.subject_dn}`, {required}"
-        assert told["Issuer, compared"][column] == f"`{proxy.issuer_dn}`, {required}"
-        assert told["Proxy validates the path"][column] == (
-            "yes" if proxy.verifies else "no"
+def load_writer() -> ModuleType:
+    """Return the module that writes the page of presets."""
+    spec = importlib.util.spec_from_file_location(
+        "write_presets", DOCS / "write_presets.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_written_of_the_presets_is_up_to_date() -> None:
+    """As docs/write_presets.py writes it; if this fails, run that."""
+    writer = load_writer()
+    _, _, rest = read("presets").partition(writer.BEGIN)
+    written, end, _ = rest.partition(writer.END)
+    assert end
+    assert written == writer.render()
+
+
+def test_every_preset_is_in_the_overview_as_it_is() -> None:
+    """A row for each, in their order."""
+    _, *rows = find_table(read("presets"), "Preset")
+    assert [re.findall("`(.+?)`", row[0])[0] for row in rows] == list(PRESETS)
+    for row, proxy in zip(rows, PRESETS.values(), strict=True):
+        assert row[0] == f"[`{proxy.name}`](#{proxy.name})"
+        assert row[1].replace("`", "") == proxy.title
+        assert row[2] == f"`{proxy.certificate}`"
+        assert row[3] == f"`{proxy.encoding}`"
+        assert row[4] == (
+            f"`{proxy.verdict}`: `{proxy.success}`" if proxy.verdict else "no verdict"
         )
+        assert row[5] == ("yes" if proxy.verifies else "no")
 
 
-def test_the_traps_of_every_preset_are_in_the_reference() -> None:
-    """In the words of the preset."""
-    text = " ".join(read("presets").replace("`", "").split())
-    for proxy in PRESETS.values():
-        for trap in proxy.traps:
-            assert trap in text
+def read_preset(name: str) -> str:
+    """Return the section of one preset, on one line and without marks of code."""
+    (section,) = re.findall(
+        rf"^### `{name}`\n(.*?)^#", read("presets"), re.MULTILINE | re.DOTALL
+    )
+    return " ".join(section.replace("`", "").split())
+
+
+@pytest.mark.parametrize("proxy", PRESETS.values(), ids=list(PRESETS))
+def test_all_of_a_preset_is_in_its_section(proxy: Proxy) -> None:
+    """Every name that is read, every word that counts, and what people are told."""
+    text = read_preset(proxy.name)
+    for name in proxy.names:
+        assert re.search(rf"[ ]{name}[,; ]", text), name
+    for told in (proxy.title, proxy.client_copies, *proxy.traps, proxy.reference):
+        assert told
+        assert told in text
+    if proxy.verdict is not None:
+        assert f"success is exactly {proxy.success}," in text
+        assert f"begins with {', '.join(proxy.failure)}" in text
+    for name, word in proxy.conditions:
+        assert f"Condition: {name} is exactly {word}" in text
+    if proxy.chain:
+        assert f"{proxy.chain[-1]}, as {proxy.chain_encoding}" in text
+    assert ("Chain:" in text) == (bool(proxy.chain) or proxy.encoding in OF_CHAINS)
+    if proxy.subject_dn is not None:
+        required = "required" if proxy.names_required else "where sent"
+        assert f"{proxy.issuer_dn}; {required} -" in text
+    assert f"Validates the path: {'yes' if proxy.verifies else 'no; '}" in text
+    assert ("Read from:" in text) == (not proxy.is_header)
+
+
+@pytest.mark.parametrize("proxy", PRESETS.values(), ids=list(PRESETS))
+def test_every_preset_has_a_page_that_says_how_to_use_it(proxy: Proxy) -> None:
+    """It names the preset, and the preset's section leads there."""
+    (name,) = re.findall(r"\(\.\./howto/([\w-]+)\.md\)", read_preset(proxy.name))
+    assert f'CLIENTCERT_PROXY = "{proxy.name}"' in read_howto(name)
 
 
 def test_the_keys_and_encodings_of_a_custom_proxy_are_in_the_reference() -> None:
@@ -239,7 +292,7 @@ def test_the_keys_and_encodings_of_a_custom_proxy_are_in_the_reference() -> None
         for row in find_table(text, "Key")[1:]
         for key in re.findall(r"`(\w+)`", row[0])
     ]
-    assert sorted(keys) == sorted({*_FIELDS, "preset"})
+    assert sorted(keys) == sorted({*FIELDS, "preset"})
     encodings = text[text.index("### Encodings") :]
     assert sorted(find_terms(encodings)) == sorted(DECODERS)
 

@@ -1,0 +1,163 @@
+"""Write what ``reference/presets.md`` says of each preset from the presets themselves.
+
+    python3 docs/write_presets.py
+
+Only what stands between the two markers is written; a test compares it with the data.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+from django_clientcert.encodings import OF_CHAINS  # noqa: E402
+from django_clientcert.proxies import PRESETS, Proxy, Source  # noqa: E402
+
+PAGE = DOCS / "reference" / "presets.md"
+BEGIN = "<!-- begin: written by docs/write_presets.py -->\n"
+END = "<!-- end -->\n"
+
+# The page that says how to use each
+HOWTOS = {
+    "ingress-nginx": "ingress-nginx",
+    "nginx": "nginx",
+    "traefik-ingress-nginx": "traefik",
+    "traefik": "traefik",
+    "envoy": "envoy",
+    "envoy-gateway": "envoy-gateway",
+    "contour": "contour",
+    "istio": "istio",
+    "istio-sidecar": "istio",
+    "haproxy": "haproxy",
+    "haproxy-ingress": "haproxy-ingress",
+    "caddy": "caddy",
+    "apache": "apache",
+    "mod_wsgi": "apache",
+    "uwsgi": "app-servers",
+    "gunicorn": "app-servers",
+    "werkzeug": "app-servers",
+    "rfc9440": "rfc9440",
+    "aws-alb-verify": "aws",
+    "aws-alb-passthrough": "aws",
+    "gcp": "gcp",
+    "cloudflare": "cloudflare",
+    "cloudflare-rfc9440": "cloudflare",
+    "azure-app-service": "azure",
+    "azure-app-gateway": "azure",
+    "kong": "kong",
+}
+
+_SOURCES = {
+    Source.ENVIRON: "keys of `request.META` that no client can set",
+    Source.SOCKET: "the TLS connection that stands in `request.META` under this key",
+}
+
+# What is typed somewhere, in sentences that are plain text
+_CODE = re.compile(
+    r"(?<![\w`])(?:"
+    r"(?:auth-tls|ssl|X|Cf|Client|enable|proxy)-[A-Za-z-]*[A-Za-z]"
+    r"|(?:set|add|del)-header|--[a-z-]+"
+    r"|\+?[A-Za-z0-9]+(?:_[A-Za-z0-9]+)+(?: (?:on|= False))?"
+    r"|\w+\.trustedIPs|trustedIPs|\w+: (?:true|Sanitize\w*)"
+    r"|SUCCESS|GENEROUS|SANITIZE|SanitizeSet|AppendForward|ForwardOnly"
+    r"|AlwaysForwardOnly|\+\w+|SSLUserName|Connection|RequestHeader (?:un)?set"
+    r")(?![\w`])"
+)
+
+
+def write() -> None:
+    """Rewrite the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    PAGE.write_text(f"{before}{BEGIN}{render()}{END}{after}", encoding="utf-8")
+
+
+def render() -> str:
+    """Return what stands between the markers."""
+    return "\n".join(["", *_overview(), "", "## Each preset", "", *_sections(), ""])
+
+
+def _overview() -> Iterator[str]:
+    yield "| Preset | Proxy | Certificate | Encoding | Success | Validates |"
+    yield "|---|---|---|---|---|---|"
+    for proxy in PRESETS.values():
+        success = (
+            f"`{proxy.verdict}`: `{proxy.success}`" if proxy.verdict else "no verdict"
+        )
+        yield (
+            f"| [`{proxy.name}`](#{proxy.name}) | {_mark_up(proxy.title)} "
+            f"| `{proxy.certificate}` | `{proxy.encoding}` | {success} "
+            f"| {'yes' if proxy.verifies else 'no'} |"
+        )
+
+
+def _sections() -> Iterator[str]:
+    for proxy in PRESETS.values():
+        yield f"### `{proxy.name}`"
+        yield ""
+        howto = f"[How to use it](../howto/{HOWTOS[proxy.name]}.md)."
+        yield f"{_mark_up(proxy.title)}. {howto}"
+        yield ""
+        for one in _facts(proxy):
+            yield _item(one)
+        yield "- Traps:"
+        for trap in proxy.traps:
+            yield _item(_mark_up(trap), indent="  ")
+        yield f"- Reference: {_reference(proxy.reference)}"
+        yield ""
+
+
+def _facts(proxy: Proxy) -> Iterator[str]:
+    if not proxy.is_header:
+        yield f"Read from: {_SOURCES[proxy.source]}"
+    yield f"Certificate: `{proxy.certificate}`, as `{proxy.encoding}`"
+    if proxy.verdict is not None:
+        failure = ", ".join(f"`{one}`" for one in proxy.failure)
+        yield (
+            f"Verdict: `{proxy.verdict}`; success is exactly `{proxy.success}`, “not "
+            f"verified” begins with {failure}"
+        )
+    for name, word in proxy.conditions:
+        yield f"Condition: `{name}` is exactly `{word}`"
+    if proxy.chain:
+        names = ", ".join(f"`{one}`" for one in proxy.chain)
+        yield f"Chain: {names}, as `{proxy.chain_encoding}`"
+    elif proxy.encoding in OF_CHAINS:
+        yield "Chain: behind the certificate, in the same value"
+    if proxy.subject_dn is not None:
+        required = "required" if proxy.names_required else "where sent"
+        yield (
+            f"Names, compared: `{proxy.subject_dn}`, `{proxy.issuer_dn}`; {required}"
+        )
+    yield f"Validates the path: {'yes' if proxy.verifies else 'no; it is done here'}"
+    yield f"A client's own headers: {_mark_up(proxy.client_copies)}"
+
+
+def _item(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text,
+        width=79,
+        initial_indent=f"{indent}- ",
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _mark_up(text: str) -> str:
+    return _CODE.sub(lambda match: f"`{match[0]}`", text)
+
+
+def _reference(text: str) -> str:
+    return f"<{text}>" if text.startswith("https://") else text
+
+
+if __name__ == "__main__":
+    write()
