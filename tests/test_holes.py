@@ -235,7 +235,7 @@ def test_constraints_that_cannot_be_read_count_as_limits(ca: ThrowawayCA) -> Non
 
 def test_a_setting_that_raises_something_else_is_reported(settings: Any) -> None:
     """The check never raises, and does not repeat the value."""
-    from django_clientcert.checks import check_settings_are_usable
+    from django_clientcert.checks.configuration import check_settings_are_usable
 
     class Broken(list):  # type: ignore[type-arg]
         def __iter__(self) -> Any:
