@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 from pathlib import Path
@@ -31,6 +32,7 @@ from django_clientcert.testing import (
 )
 
 from .commands import Outcome, clientcert
+from .deciding import map_to
 
 pytestmark = pytest.mark.django_db
 
@@ -121,7 +123,7 @@ def test_der_chain_on_standard_input(
     assert clientcert("explain", "-", stdin=chain).status == 0
 
 
-@pytest.mark.parametrize("option", ["--peer", "--subject-dn", "--issuer-dn"])
+@pytest.mark.parametrize("option", ["--peer", "--subject-dn", "--issuer-dn", "--chain"])
 def test_options_of_a_request_need_a_header(option: str, file: str) -> None:
     """They would have no effect, so they are refused as wrong usage."""
     outcome = clientcert("explain", file, option, "x")
@@ -298,6 +300,63 @@ def test_header_of_another_encoding(
     )
     assert outcome.status == 0
     assert not any("verdict" in one for one in outcome.data["assumptions"])
+
+
+# --- a chain ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def below(db: None, alice: Any, ca: ThrowawayCA) -> tuple[Any, IssuedCertificate]:
+    """An intermediate that only the client has, and a certificate of it."""
+    issuing = ca.issue_ca("Only the client has it")
+    authority = CertificateAuthority.objects.create(name="PKI", bundle=ca.pem)
+    map_to(alice, "subject", "CN=deep", authority=authority)
+    return issuing, issuing.issue("deep")
+
+
+def test_the_chain_of_a_file_counts_where_the_proxy_forwards_it(
+    below: tuple[Any, IssuedCertificate], settings: Any
+) -> None:
+    """And it is said, both ways."""
+    issuing, leaf = below
+    chain = (leaf.pem + issuing.pem).encode()
+    data = clientcert("explain", "-", "--json", stdin=chain).data
+    assert data["reason"] == "untrusted_issuer"
+    assert "chain: none, because ingress-nginx forwards none" in data["assumptions"]
+    settings.CLIENTCERT_PROXY = "traefik"
+    data = clientcert("explain", "-", "--json", stdin=chain).data
+    assert data["accepted"] is True
+    assert "chain: the file’s other certificates, forwarded too" in data["assumptions"]
+    data = clientcert("explain", "-", "--json", stdin=leaf.pem.encode()).data
+    assert data["reason"] == "untrusted_issuer"
+    assert not any("chain" in one for one in data["assumptions"])
+
+
+def test_the_chain_of_a_header(
+    below: tuple[Any, IssuedCertificate], settings: Any
+) -> None:
+    """Each in its place; what the proxy says besides is assumed, and that is said."""
+    issuing, leaf = below
+    settings.CLIENTCERT_PROXY = "haproxy"
+    value = base64.b64encode(leaf.der).decode()
+    chain = base64.b64encode(issuing.der).decode()
+    data = clientcert("explain", "--header", value, "--json").data
+    assert data["reason"] == "untrusted_issuer"
+    data = clientcert("explain", "--header", value, "--chain", "", "--json").data
+    assert data["reason"] == "untrusted_issuer"
+    data = clientcert("explain", "--header", value, "--chain", chain, "--json").data
+    assert data["accepted"] is True
+    assert "x-ssl-client-used: 1" in data["assumptions"]
+    outcome = clientcert("explain", "--header", value, "--chain", "a", "--chain", "b")
+    assert outcome.status == 2
+    assert "haproxy has 1 headers for a chain, and 2 are given" in outcome.error
+
+
+def test_n66_a_private_key_is_no_chain(alice_cert: IssuedCertificate) -> None:
+    """It is refused, and not repeated."""
+    outcome = clientcert("explain", "--header", "x", "--chain", alice_cert.key_pem)
+    assert "--chain holds a private key" in outcome.error
+    assert alice_cert.key_pem.splitlines()[1] not in outcome.error
 
 
 # --- what is assumed -------------------------------------------------------------
