@@ -116,8 +116,9 @@ _XFCC_TRAP = (
     "what trusted_ca and require_client_certificate make of it."
 )
 _XFCC_APPEND = (
-    "APPEND_FORWARD, FORWARD_ONLY and ALWAYS_FORWARD_ONLY let a client write into the "
-    "header; such a header is refused, not believed."
+    "With FORWARD_ONLY and ALWAYS_FORWARD_ONLY the header is the client's own, and "
+    "nothing gives that away: never use them. With APPEND_FORWARD a client writes in "
+    "front of the proxy; that is noticed, and refused."
 )
 _XFCC_UNDERSCORES = (
     "Names with underscores pass unless headers_with_underscores_action says otherwise."
@@ -168,8 +169,10 @@ ENVOY_GATEWAY = replace(
         ),
         _XFCC_TRAP,
         (
-            "The modes AppendForward, ForwardOnly and AlwaysForwardOnly let a client "
-            "write into the header; such a header is refused, not believed."
+            "With the modes ForwardOnly and AlwaysForwardOnly the header is the "
+            "client's own, and nothing gives that away: never use them. With "
+            "AppendForward a client writes in front of the proxy; that is noticed, and "
+            "refused."
         ),
     ),
     reference="https://gateway.envoyproxy.io/docs/api/extension_types/",
