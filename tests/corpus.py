@@ -17,7 +17,6 @@ Another program is a row in ``SOURCES``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -47,10 +46,19 @@ from django.http import HttpRequest  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.test.client import FakePayload  # noqa: E402
 
-from django_clientcert.encodings import DECODERS  # noqa: E402
 from django_clientcert.evaluation import Decision, prove  # noqa: E402
-from django_clientcert.presented import get_host, read_request  # noqa: E402
-from django_clientcert.proxies import INGRESS_NGINX, NGINX, Proxy  # noqa: E402
+from django_clientcert.evaluation.reading import find_certificates  # noqa: E402
+from django_clientcert.presented import (  # noqa: E402
+    Presented,
+    get_host,
+    read_request,
+)
+from django_clientcert.proxies import (  # noqa: E402
+    INGRESS_NGINX,
+    NGINX,
+    PRESETS,
+    Proxy,
+)
 
 Case = Mapping[str, Any]
 
@@ -60,21 +68,33 @@ class Source:
     """How to recognise the captures of one configuration, and how to read them.
 
     *note* is searched in the case's ``config_note``; *names* are headers or environ
-    keys, lower case, any of which is enough too.
+    keys, lower case, any of which is enough too. Without either, every case of the
+    program fits. *proxy* None: nothing of HTTP has a certificate there, for the
+    *reason*.
     """
 
     program: str
-    proxy: Proxy
+    proxy: Proxy | None
     note: str = ""
     names: frozenset[str] = frozenset()
+    # Whether what a client sends gets in between, so that a refusal is right
+    mixes: bool = False
+    reason: str = ""
 
     def fits(self, case: Case) -> bool:
         """Tell whether *case* is one of this configuration."""
         if not re.fullmatch(self.program, str(case.get("program"))):
             return False
+        if not self.note and not self.names:
+            return True
         seen = {name.lower() for name in (*case["headers"], *case.get("environ", ()))}
         noted = self.note and re.search(self.note, case["config_note"])
         return bool(noted or self.names & seen)
+
+
+def _preset(name: str, **changes: Any) -> Proxy:
+    """Return a preset, or one that differs from it."""
+    return replace(PRESETS[name], **changes)
 
 
 # A variable that a header of one's own, or a parameter, is set to decides about the
@@ -99,9 +119,12 @@ _PARAMETERS = Proxy(
 )
 _NGINX = r"nginx"
 _NGINX_PARAMETERS = r"nginx\+.*"
-_OWN = frozenset({"x-ssl-cert"})
 _RAW, _ESCAPED = r"\$ssl_client_raw_cert\b", r"\$ssl_client_escaped_cert\b"
 _FOLDED = r"\$ssl_client_cert\b"
+
+_ALONE: dict[str, Any] = {"verdict": None, "chain": (), "chain_encoding": None}
+# A server that is no preset of its own: it does as mod_wsgi does, without a chain.
+_CGI = _preset("mod_wsgi", chain=(), chain_encoding=None)
 
 # The first that fits is taken.
 SOURCES = (
@@ -119,6 +142,95 @@ SOURCES = (
     Source(
         _NGINX_PARAMETERS, replace(_PARAMETERS, encoding="escaped_pem"), note=_ESCAPED
     ),
+    # The same certificate in several encodings at once: each is read.
+    Source(
+        "apache2",
+        _preset(
+            "apache",
+            certificate="x-cert-escaped",
+            encoding="escaped_pem",
+            verdict="x-cert-verify",
+            chain=(),
+            chain_encoding=None,
+        ),
+        names=frozenset({"x-cert-escaped"}),
+        note=r"escape:",
+    ),
+    Source(
+        "apache2",
+        _preset("apache", verdict="x-verify", chain=(), chain_encoding=None),
+        note=r"per-attribute",
+        names=frozenset({"x-verify"}),
+    ),
+    Source("apache2", _preset("apache", **_ALONE), note=r"^RequestHeader only inside"),
+    Source("apache2", _preset("apache")),
+    Source("mod_wsgi", _preset("mod_wsgi")),
+    Source("caddy", _preset("caddy")),
+    Source("cheroot", _CGI),
+    Source(
+        "lighttpd",
+        _preset("apache", chain=(), chain_encoding=None),
+        note=r"mod_magnet|mod_proxy",
+        names=frozenset({"x-ssl-client-verify"}),
+    ),
+    Source("lighttpd", _CGI),
+    Source("uwsgi.*", _preset("uwsgi")),
+    Source("werkzeug", _preset("werkzeug")),
+    Source("traefik", _preset("traefik")),
+    Source(
+        r"traefik.*",
+        _preset("traefik", encoding="escaped_base64_der_list"),
+        # Before 2.9.2
+        note="Query",
+    ),
+    Source(
+        "envoy",
+        _preset("envoy", certificate="x-client-cert", encoding="escaped_pem"),
+        note=r"request_headers_to_add|keep_empty_value",
+        names=frozenset({"x-client-cert"}),
+    ),
+    Source("envoy", _preset("envoy"), note=r"APPEND_FORWARD|FORWARD_ONLY", mixes=True),
+    Source("envoy", _preset("envoy")),
+    Source("contour", _preset("contour")),
+    Source("istio-gateway", _preset("istio")),
+    Source("istio-sidecar", _preset("istio-sidecar")),
+    Source("haproxy", _preset("haproxy"), names=frozenset({"x-ssl-client-used"})),
+    Source(
+        "haproxy",
+        _preset("haproxy", conditions=(), verifies=False, **_ALONE),
+        note=r"if .*ssl_c_used|add-header",
+        mixes=True,
+    ),
+    Source("haproxy", _preset("haproxy", conditions=())),
+    Source("haproxy-ingress", _preset("haproxy-ingress")),
+    Source(
+        "hitch",
+        None,
+        reason="it forwards connections: the certificate is in PROXY v2, not in HTTP",
+    ),
+    Source("AWS ALB", _preset("aws-alb-verify"), note=r"^verify\b"),
+    Source("AWS ALB", _preset("aws-alb-passthrough")),
+    Source("Azure.*", _preset("azure-app-service"), note=r"^App Service"),
+    Source("Azure.*", _preset("azure-app-gateway")),
+    Source("Cloudflare", _preset("cloudflare"), note=r"client_certificate_forwarding"),
+    Source("Cloudflare", _preset("cloudflare-rfc9440")),
+    Source("Google Cloud.*", _preset("gcp")),
+    Source("RFC 9440", _preset("rfc9440")),
+    Source("kong.*", _preset("kong")),
+    Source(
+        r"f5-irule / WebLogic",
+        _preset("haproxy-ingress", certificate="wl-proxy-client-cert"),
+    ),
+    Source(
+        "f5-irule",
+        _preset(
+            "haproxy",
+            encoding="escaped_pem",
+            conditions=(),
+            chain=(),
+            chain_encoding=None,
+        ),
+    ),
 )
 
 
@@ -135,15 +247,20 @@ def find_mismatches(case: Case) -> list[str]:
         known = any(re.fullmatch(one.program, str(program)) for one in SOURCES)
         what = "unknown kind of case for" if known else "no preset yet for"
         return [f"{what} program {program!r}"]
+    if source.proxy is None:
+        return []
     try:
-        return list(_compare(case, source.proxy))
+        return list(_compare(case, source.proxy, mixes=source.mixes))
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure
         return [f"{type(error).__name__}: {error}"]
 
 
-def _compare(case: Case, proxy: Proxy) -> Iterator[str]:
+def _compare(case: Case, proxy: Proxy, *, mixes: bool) -> Iterator[str]:
     expected = case["expected"]
+    # Some forward something of a certificate, and not the certificate.
+    forwarded = None if case.get("cert_in_header") is False else expected["sha256"]
     for interface, request, strict in _requests(case, proxy):
+        strict = strict and not mixes
         for verifies in (True, False):
             label = f"{interface}, the proxy {'verifies' if verifies else 'does not'}"
             with override_settings(
@@ -153,24 +270,37 @@ def _compare(case: Case, proxy: Proxy) -> Iterator[str]:
             ):
                 presented = read_request(request)
                 decision = prove(presented, host=get_host(request))
-            succeeded = proxy.verdict is None or presented.verdict == proxy.success
-            wanted = expected["sha256"] if succeeded or not verifies else None
-            yield from _check(decision, wanted, label, strict=strict)
+            trusted = _is_trusted(proxy, expected["verify"], verifies=verifies)
+            yield from _check(
+                decision, forwarded if trusted else None, label, strict=strict
+            )
             if not strict:
                 continue
-            # Where the proxy spoke of nothing, a verdict is the client's own.
-            spoken = expected["sha256"] is not None or expected["verify"] is not None
-            if (
-                proxy.verdict is not None
-                and spoken
-                and presented.verdict != expected["verify"]
-            ):
-                yield (
-                    f"{label}: the verdict is {presented.verdict!r}, "
-                    f"not {expected['verify']!r}"
-                )
+            yield from _check_verdict(proxy, presented.verdict, expected, label)
             if decision.certificate is not None:
-                yield from _check_chain(proxy, presented.value, expected["chain"])
+                yield from _check_chain(presented, expected["chain"])
+
+
+def _is_trusted(proxy: Proxy, verdict: str | None, *, verifies: bool) -> bool:
+    """Tell whether a certificate with the expected *verdict* may come out."""
+    if proxy.verdict is None:
+        return True
+    if verdict is None or "+revoked" in verdict:
+        return False
+    return verdict == proxy.success or (
+        not verifies and verdict.startswith(proxy.failure)
+    )
+
+
+def _check_verdict(
+    proxy: Proxy, found: str | None, expected: Mapping[str, Any], label: str
+) -> Iterator[str]:
+    # Where the proxy spoke of nothing, a verdict is the client's own.
+    spoken = expected["sha256"] is not None or expected["verify"] is not None
+    # A revocation stands in another header.
+    wanted = expected["verify"] and expected["verify"].removesuffix("+revoked")
+    if proxy.verdict is not None and spoken and found != wanted:
+        yield f"{label}: the verdict is {found!r}, not {wanted!r}"
 
 
 def _check(
@@ -186,13 +316,8 @@ def _check(
         yield f"{label}: {found} came out, not {wanted}"
 
 
-def _check_chain(
-    proxy: Proxy, value: str | None, expected: Sequence[str]
-) -> Iterator[str]:
-    chain = [
-        hashlib.sha256(one).hexdigest()
-        for one in DECODERS[proxy.encoding](value or "")[1:]
-    ]
+def _check_chain(presented: Presented, expected: Sequence[str]) -> Iterator[str]:
+    chain = [one.fingerprint for one in find_certificates(presented)[1:]]
     if chain != list(expected):
         yield f"the chain is {chain}, not {list(expected)}"
 
@@ -204,11 +329,19 @@ def _requests(case: Case, proxy: Proxy) -> Iterator[tuple[str, HttpRequest, bool
     lines = lines or list(case["headers"].items())
     environ = case.get("environ", {})
     if proxy.is_header:
-        yield "ASGI", _asgi_request(lines), True
+        yield "ASGI", _asgi_request(lines), not _has_copies(lines, proxy)
         yield "WSGI", _wsgi_request(lines, environ, folding=False), True
         yield "WSGI, folding", _wsgi_request(lines, environ, folding=True), False
     else:
         yield "WSGI", _wsgi_request(lines, environ, folding=True), True
+
+
+def _has_copies(lines: Sequence[tuple[str, str]], proxy: Proxy) -> bool:
+    """Tell whether a header is there in a second spelling: that is refused."""
+    return any(
+        "_" in name and name.lower().replace("_", "-") in proxy.names
+        for name, _ in lines
+    )
 
 
 def _asgi_request(lines: Sequence[tuple[str, str]]) -> HttpRequest:
@@ -283,7 +416,8 @@ def run(files: Sequence[str | Path]) -> Result:
             print(f"{file}: no case in it")
             result.failed += 1
         for number, case in enumerate(cases):
-            if case["forwarded"] is False:
+            source = find_source(case)
+            if case["forwarded"] is False or (source and source.proxy is None):
                 result.skipped += 1
                 continue
             mismatches = find_mismatches(case)

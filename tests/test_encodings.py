@@ -1,4 +1,4 @@
-"""Header text to DER: what nginx writes is read, and nothing else."""
+"""One PEM block in a header: what nginx writes is read, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from django_clientcert import encodings
 from django_clientcert.encodings import (
     DECODERS,
     decode_escaped_pem,
     decode_folded_pem,
     decode_pem,
 )
+from django_clientcert.encodings.values import unquote as unquote_whole
 from django_clientcert.exceptions import HeaderDecodeError, Reason
 from django_clientcert.testing import (
     IssuedCertificate,
@@ -29,6 +29,7 @@ from django_clientcert.testing import (
     encode_pem,
 )
 from tests import der_writer as w
+from tests.test_other_encodings import ENCODERS as OTHERS
 
 DER = w.tlv(w.SEQUENCE, w.tlv(w.OCTET_STRING, bytes(range(200))))
 PEM = encode_pem(DER)
@@ -54,9 +55,9 @@ def refused(name: str, value: str) -> Reason:
     return error.value.reason
 
 
-def test_every_decoder_is_tested_here() -> None:
-    """A new encoding gets its rows on this page."""
-    assert set(ENCODERS) == set(DECODERS)
+def test_every_decoder_is_tested() -> None:
+    """Here, or on the page of the others: a new encoding gets its rows."""
+    assert {*ENCODERS, *OTHERS} == set(DECODERS)
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -361,7 +362,7 @@ def test_one_changed_character_is_seen(name: str, data: st.DataObject) -> None:
 def test_unquoting_is_the_library_s(pieces: list[str]) -> None:
     """The fast way gives what urllib gives, for every value with whole escapes."""
     value = "".join(pieces)
-    assert encodings._unquote(value) == unquote_to_bytes(value)
+    assert unquote_whole(value) == unquote_to_bytes(value)
 
 
 BIG = {

@@ -28,13 +28,19 @@ def test_presets_are_sound(name: str, alice_cert: IssuedCertificate) -> None:
     proxy = get_proxy(name)
     assert proxy.name == name
     assert get_proxy(proxy) == proxy
-    assert proxy.is_header
     assert proxy.encoding in DECODERS
-    assert proxy.reference
-    assert proxy.traps
     # A set of strings side by side, none joined by accident
     assert all(trap.endswith(".") for trap in proxy.traps)
-    assert set(proxy_headers(alice_cert.der, preset=name)) == set(proxy.names)
+    assert proxy.traps
+    assert proxy.title
+    assert proxy.client_copies.endswith(".")
+    assert proxy.reference
+    # A proxy that validates says so in every request.
+    assert not proxy.verifies or proxy.verdict is not None
+    if proxy.is_header:
+        chain = [alice_cert.der] * len(proxy.chain)
+        headers = proxy_headers(alice_cert.der, preset=name, chain=chain)
+        assert set(headers) == set(proxy.names)
 
 
 def test_ingress_nginx() -> None:
@@ -57,7 +63,7 @@ def test_meta_key() -> None:
 
 def test_n25_absent() -> None:
     """N25: what programs write for no certificate, and nothing more."""
-    assert {"", "-", "(null)"} == ABSENT
+    assert {"", "-", "(null)", "::", "<nil>"} == ABSENT
 
 
 def test_a_dict_starts_from_a_preset() -> None:
@@ -93,6 +99,33 @@ def test_environ_keys_stay_as_they_are() -> None:
     assert not proxy.is_header
     assert proxy.names == ("SSL_CLIENT_CERT", "SSL_CLIENT_VERIFY")
     assert proxy.meta_key("SSL_CLIENT_CERT") == "SSL_CLIENT_CERT"
+
+
+def test_lists_and_dicts_become_tuples() -> None:
+    """A description is frozen, whatever it was written as."""
+    proxy = get_proxy(
+        {
+            "failure": "FAILED",
+            "conditions": {"X-Used": "1"},
+            "chain": ["X-Chain"],
+            "chain_encoding": "rfc9440_list",
+        }
+    )
+    assert proxy.failure == ("FAILED",)
+    assert proxy.conditions == (("x-used", "1"),)
+    assert proxy.chain == ("x-chain",)
+    assert proxy.names[-2:] == ("x-used", "x-chain")
+    assert proxy.forwards_chains
+    assert not get_proxy("nginx").forwards_chains
+    assert get_proxy("traefik").forwards_chains
+    assert hash(proxy)
+
+
+def test_a_sidecar_may_have_a_forwarder() -> None:
+    """The identity of the gateway."""
+    uri = "spiffe://cluster.local/ns/istio-system/sa/ingress"
+    proxy = get_proxy({"preset": "istio-sidecar", "forwarder": uri})
+    assert proxy.forwarder == uri
 
 
 def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
@@ -161,6 +194,51 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
         pytest.param({"success": ""}, "'success' must not", id="n08 empty success"),
         pytest.param({"success": None}, "'success' must not", id="n08 no success"),
         pytest.param({"failure": ""}, "'failure' must not", id="n08 empty failure"),
+        pytest.param({"failure": []}, "'failure' must not", id="n08 no failure"),
+        pytest.param({"failure": ["x", ""]}, "'failure' must not", id="n08 one empty"),
+        pytest.param({"failure": ["x", 1]}, "'failure' must not", id="a number"),
+        pytest.param(
+            {"failure": 1}, "a text or a list of texts", id="one number"
+        ),
+        pytest.param({"conditions": "x"}, "is a dict", id="conditions a text"),
+        pytest.param({"conditions": [1]}, "is a dict", id="conditions of numbers"),
+        pytest.param({"conditions": {"x-a": ""}}, "is a dict", id="n08 empty word"),
+        pytest.param({"conditions": {"x-a": None}}, "is a dict", id="n08 no word"),
+        pytest.param({"conditions": {"x_a": "1"}}, "hyphens", id="n05 a condition"),
+        pytest.param({"conditions": [("x-a",)]}, "is a dict", id="half a condition"),
+        pytest.param({"chain": ["x-a"]}, "no encoding None", id="chain, no encoding"),
+        pytest.param(
+            {"chain": ["x_a"], "chain_encoding": "pem"}, "hyphens", id="n05 a chain"
+        ),
+        pytest.param(
+            {"chain_encoding": "pem"}, "without 'chain'", id="encoding, no chain"
+        ),
+        pytest.param(
+            {"chain": "X-SSL-Client-Cert", "chain_encoding": "pem"},
+            "same header",
+            id="the chain is the certificate",
+        ),
+        pytest.param({"forwarder": "spiffe://x"}, "xfcc_two_hops", id="forwarder"),
+        pytest.param(
+            {"preset": "istio-sidecar", "forwarder": "gateway"},
+            "the URI in the gateway",
+            id="a forwarder that is no URI",
+        ),
+        pytest.param(
+            {"preset": "istio-sidecar", "forwarder": ""},
+            "the URI in the gateway",
+            id="n08 empty forwarder",
+        ),
+        pytest.param(
+            {"preset": "gunicorn", "certificate": "HTTP_X"},
+            "has the connection",
+            id="a socket of a header",
+        ),
+        pytest.param(
+            {"preset": "gunicorn", "certificate": "wsgi url"},
+            "has the connection",
+            id="a socket with a space",
+        ),
     ],
 )
 def test_n08_refused(value: Any, says: str) -> None:

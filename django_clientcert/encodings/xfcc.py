@@ -140,7 +140,10 @@ def _certificates(element: dict[str, tuple[str, bool]]) -> tuple[bytes, ...]:
         )
     if "chain" not in element:
         return (leaf,)
-    chain = decode_pem_chain(unescape(element["chain"][0]))
+    chain_value, chain_quoted = element["chain"]
+    if not chain_quoted:
+        raise HeaderDecodeError("a Chain without quotes")
+    chain = decode_pem_chain(unescape(chain_value))
     if chain[0] != leaf:
         raise HeaderDecodeError(
             "Chain does not begin with Cert", reason=Reason.HEADER_MISMATCH

@@ -1,23 +1,12 @@
-"""Helpers for tests: a throw-away CA, certificates, and the headers of each proxy.
-
-Nothing in the package imports this module. Keys are made on the spot and are
-meant to be forgotten; never trust a certificate made here in production.
-
-    ca = ThrowawayCA.create("Test CA")
-    alice = ca.issue("alice", emails=["alice@example.com"])
-    client.get("/ledger/", **proxy_meta(alice.der))
-"""
+"""A throw-away CA and its certificates."""
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
-import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TypeAlias
-from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -312,78 +301,6 @@ def self_signed(
     for value, critical in extensions:
         builder = builder.add_extension(value, critical)
     return IssuedCertificate(builder.sign(private, _hash_for(private)), private)
-
-
-def encode_pem(der: bytes) -> str:
-    """Return *der* as PEM with 64-character lines and a final line feed."""
-    body = "\n".join(textwrap.wrap(base64.b64encode(der).decode("ascii"), 64))
-    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
-
-
-def encode_escaped_pem(der: bytes) -> str:
-    """Return *der* as nginx's ``$ssl_client_escaped_cert`` writes it."""
-    return quote(encode_pem(der), safe="")
-
-
-def proxy_headers(
-    der: bytes,
-    *,
-    preset: str = "ingress-nginx",
-    verdict: str = "SUCCESS",
-) -> dict[str, str]:
-    """Return the header fields that the proxy of *preset* forwards for *der*.
-
-    Raises:
-        ValueError: no encoder for *preset*.
-    """
-    from .certificates import ClientCertificate
-
-    certificate = ClientCertificate(der)
-    if preset == "ingress-nginx":
-        headers = {
-            "ssl-client-cert": encode_escaped_pem(der),
-            "ssl-client-verify": verdict,
-            "ssl-client-subject-dn": certificate.subject.openssl_rfc2253(),
-            "ssl-client-issuer-dn": certificate.issuer.openssl_rfc2253(),
-        }
-    elif preset == "nginx":
-        headers = {
-            "x-ssl-client-cert": encode_escaped_pem(der),
-            "x-ssl-client-verify": verdict,
-            "x-ssl-client-s-dn": certificate.subject.openssl_rfc2253(),
-            "x-ssl-client-i-dn": certificate.issuer.openssl_rfc2253(),
-        }
-    else:
-        raise ValueError(f"no encoder for the preset {preset!r}")
-    # nginx removes a header whose variable is empty.
-    return {name: value for name, value in headers.items() if value}
-
-
-def headers_to_meta(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return *headers* under the names that WSGI gives them in ``request.META``."""
-    return {
-        "HTTP_" + name.upper().replace("-", "_"): value
-        for name, value in headers.items()
-    }
-
-
-def proxy_meta(
-    der: bytes,
-    *,
-    preset: str = "ingress-nginx",
-    verdict: str = "SUCCESS",
-    peer: str = "127.0.0.1",
-) -> dict[str, str]:
-    """Return ``extra`` for Django's test client: a request through the proxy.
-
-    The request is secure and comes from *peer*; put that address into
-    ``CLIENTCERT_TRUSTED_PROXIES`` of the test settings.
-    """
-    return {
-        **headers_to_meta(proxy_headers(der, preset=preset, verdict=verdict)),
-        "REMOTE_ADDR": peer,
-        "wsgi.url_scheme": "https",
-    }
 
 
 def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:

@@ -1,0 +1,42 @@
+"""Helpers for tests: a throw-away CA, certificates, and what each proxy forwards.
+
+Nothing in the package imports this one. Keys are made on the spot and are meant to be
+forgotten; never trust a certificate made here in production.
+
+    ca = ThrowawayCA.create("Test CA")
+    alice = ca.issue("alice", emails=["alice@example.com"])
+    client.get("/ledger/", **proxy_meta(alice.der))
+"""
+
+from .encoders import ENCODERS, encode_escaped_pem, encode_pem
+from .forwarding import TlsConnection, headers_to_meta, proxy_headers, proxy_meta
+from .pki import (
+    CLIENT_AUTH,
+    SERVER_AUTH,
+    UPN_OID,
+    IssuedCertificate,
+    PrivateKey,
+    ThrowawayCA,
+    make_key,
+    make_name,
+    self_signed,
+)
+
+__all__ = [
+    "CLIENT_AUTH",
+    "ENCODERS",
+    "SERVER_AUTH",
+    "UPN_OID",
+    "IssuedCertificate",
+    "PrivateKey",
+    "ThrowawayCA",
+    "TlsConnection",
+    "encode_escaped_pem",
+    "encode_pem",
+    "headers_to_meta",
+    "make_key",
+    "make_name",
+    "proxy_headers",
+    "proxy_meta",
+    "self_signed",
+]

@@ -1,0 +1,98 @@
+"""DER to header text, as each program writes it: the other way of ``encodings``."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import textwrap
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+# The identity that a gateway of a service mesh has, where none is given
+GATEWAY = "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"
+
+
+def encode_pem(der: bytes) -> str:
+    """Return *der* as PEM with 64-character lines and a final line feed."""
+    body = "\n".join(textwrap.wrap(_encode_base64(der), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+
+
+def encode_escaped_pem(der: bytes) -> str:
+    """Return *der* as nginx's ``$ssl_client_escaped_cert`` writes it."""
+    return quote(encode_pem(der), safe="")
+
+
+def encode_escaped_pem_chain(ders: Sequence[bytes]) -> str:
+    """Return PEM blocks as AWS writes them: ``+``, ``=`` and ``/`` stay."""
+    return quote("".join(map(encode_pem, ders)), safe="+=/")
+
+
+def encode_folded_pem(der: bytes) -> str:
+    """Return *der* as Apache writes it: each line end became a space."""
+    return encode_pem(der).replace("\n", " ").rstrip(" ")
+
+
+def encode_base64_der(der: bytes) -> str:
+    """Return *der* as HAProxy and Caddy write it."""
+    return _encode_base64(der)
+
+
+def encode_base64_der_list(ders: Sequence[bytes]) -> str:
+    """Return *ders* as Traefik writes them."""
+    return ",".join(map(_encode_base64, ders))
+
+
+def encode_rfc9440_list(ders: Sequence[bytes]) -> str:
+    """Return *ders* as a list of byte sequences (RFC 9440, 2.3)."""
+    return ", ".join(f":{_encode_base64(der)}:" for der in ders)
+
+
+def encode_xfcc(ders: Sequence[bytes]) -> str:
+    """Return *ders* as the one Envoy in front writes them, with their chain."""
+    cert = encode_escaped_pem(ders[0])
+    chain = "".join(map(encode_escaped_pem, ders))
+    digest = hashlib.sha256(ders[0]).hexdigest()
+    return f'Hash={digest};Cert="{cert}";Chain="{chain}"'
+
+
+def encode_xfcc_two_hops(ders: Sequence[bytes], forwarder: str | None = None) -> str:
+    """Return *ders* as a gateway and the sidecar behind it write them.
+
+    *forwarder* is the URI in the gateway's certificate.
+    """
+    digest = hashlib.sha256(b"the gateway's certificate").hexdigest()
+    own = "spiffe://cluster.local/ns/default/sa/default"
+    return (
+        f'{encode_xfcc(ders)},By={own};Hash={digest};Subject="";'
+        f"URI={forwarder or GATEWAY}"
+    )
+
+
+def _encode_base64(der: bytes) -> str:
+    return base64.b64encode(der).decode("ascii")
+
+
+def _first(encode: Callable[[bytes], str]) -> Callable[[Sequence[bytes]], str]:
+    """Return an encoder of the first certificate: there is no room for more."""
+    return lambda ders: encode(ders[0])
+
+
+# By the names of ``encodings.DECODERS``; each takes certificates, the client's first.
+ENCODERS: dict[str, Callable[[Sequence[bytes]], str]] = {
+    "escaped_pem": _first(encode_escaped_pem),
+    "escaped_pem_chain": encode_escaped_pem_chain,
+    "folded_pem": _first(encode_folded_pem),
+    "pem": _first(encode_pem),
+    "base64_der": _first(encode_base64_der),
+    "base64_der_concatenated": lambda ders: _encode_base64(b"".join(ders)),
+    "base64_der_list": encode_base64_der_list,
+    "escaped_base64_der_list": lambda ders: ",".join(
+        quote(_encode_base64(der), safe="") for der in ders
+    ),
+    "latin1_der": _first(lambda der: der.decode("latin-1")),
+    "rfc9440": _first(lambda der: encode_rfc9440_list([der])),
+    "rfc9440_list": encode_rfc9440_list,
+    "xfcc": encode_xfcc,
+    "xfcc_two_hops": encode_xfcc_two_hops,
+}
