@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from example_project.nginx import Nginx
+from example_project.programs import Program
 
 from .pki import PINNED, Pki
 
@@ -109,7 +110,8 @@ class Application:
         descriptor = str(listener.fileno())
         if interface == "wsgi":
             command = ["-m", "gunicorn", "--bind", f"fd://{descriptor}"]
-            command += ["--threads", "4", "--limit-request-field_size", "16384"]
+            limit = settings.get("CLIENTCERT_MAX_HEADER_BYTES", 16384)
+            command += ["--threads", "4", "--limit-request-field_size", str(limit)]
             command += ["--log-level", "warning", "tests.end_to_end.wsgi"]
         else:
             command = ["-m", "uvicorn", "--fd", descriptor, "--no-proxy-headers"]
@@ -162,6 +164,13 @@ APPLICATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+# One for each preset that is behind a real proxy, with room for long chains
+for _preset in ("nginx", "haproxy", "caddy", "traefik", "envoy", "apache"):
+    _settings = {"CLIENTCERT_PROXY": _preset, "CLIENTCERT_MAX_HEADER_BYTES": 65536}
+    APPLICATIONS[_preset] = ("wsgi", _settings)
+    APPLICATIONS[f"{_preset}_asgi"] = ("asgi", _settings)
+
+
 @pytest.fixture(scope="session")
 def applications(folder: Path) -> Iterator[Callable[[str], Application]]:
     """Start application servers when they are asked for; stop them at the end."""
@@ -205,12 +214,39 @@ def proxies(
         yield get
 
 
+@pytest.fixture(scope="session")
+def programs(
+    folder: Path, pki: Pki, applications: Callable[[str], Application]
+) -> Iterator[Callable[..., Program]]:
+    """Start a program with its own configuration, or a changed one, when asked for."""
+    running: dict[tuple[Any, ...], Program] = {}
+    with ExitStack() as stack:
+
+        def get(name: str, application: str, **options: Any) -> Program:
+            key = (name, application, *sorted(options.items()))
+            if key not in running:
+                running[key] = stack.enter_context(
+                    Program(
+                        name,
+                        folder / f"program{len(running)}",
+                        upstream=applications(application).address,
+                        certificate=pki.server.chain_pem,
+                        key=pki.server.key_pem,
+                        ca=pki.ca.pem,
+                        **options,
+                    )
+                )
+            return running[key]
+
+        yield get
+
+
 @pytest.fixture
 def send(folder: Path, pki: Pki) -> Callable[..., Answer]:
     """Send a request over TLS, with or without a client certificate."""
 
     def request(
-        nginx: Nginx,
+        nginx: Nginx | Program,
         path: str = "/open/",
         certificate: str | None = None,
         *,

