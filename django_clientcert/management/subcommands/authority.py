@@ -30,7 +30,7 @@ from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule
 from django_clientcert.verification import PROFILES
 
-from . import authority_rule
+from . import authority_export, authority_rule
 
 if TYPE_CHECKING:
     from django_clientcert.management.commands.clientcert import Command
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
     """Describe the arguments."""
     parser = subparsers.add_parser(
         "authority",
-        help="add and list certificate authorities",
+        help="add, list and export certificate authorities",
         description="The certificate authorities that answer for names.",
     )
     actions = parser.add_subparsers(
@@ -103,6 +103,7 @@ def add_parser(subparsers: Any) -> None:
     )
     setting.set_defaults(run=run_set)
     authority_rule.add_parser(actions)
+    authority_export.add_parser(actions)
     listing = actions.add_parser(
         "list",
         help="list the authorities",
