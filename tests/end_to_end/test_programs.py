@@ -155,7 +155,7 @@ def test_a_certificate_that_haproxy_leaves_out_is_nobody(
 ) -> None:
     """Without the line that refuses it: the header is empty, and that is none."""
     line = "    http-request deny deny_status 400 if { ssl_c_used } "
-    change = ((line + "!{ ssl_c_der -m found }\n", ""),)
+    change = ((line + "!{ ssl_c_der,base64 -m found }\n", ""),)
     proxy = programs("haproxy", "haproxy", change=change)
     seen = send(proxy, "/open/", "huge").seen
     assert (seen["user"], seen["reason"]) == ("", "no_certificate")
