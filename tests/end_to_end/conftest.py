@@ -169,6 +169,10 @@ for _preset in ("nginx", "haproxy", "caddy", "traefik", "envoy", "apache"):
     _settings = {"CLIENTCERT_PROXY": _preset, "CLIENTCERT_MAX_HEADER_BYTES": 65536}
     APPLICATIONS[_preset] = ("wsgi", _settings)
     APPLICATIONS[f"{_preset}_asgi"] = ("asgi", _settings)
+    APPLICATIONS[f"{_preset}_secret"] = (
+        "wsgi",
+        {**_settings, "CLIENTCERT_PROXY_SECRET": ["X-Proxy-Secret", ["new", "old"]]},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -406,3 +406,52 @@ def test_n14_envoy_that_appends(
             else ("no_certificate",)
         )
     assert send(proxy, "/open/", "bob").seen["user"] == "bob"
+
+
+# --- the proxy's secret ----------------------------------------------------------
+
+# How the line is switched on in each configuration
+SECRET = {
+    "nginx": (
+        ("# proxy_set_header X-Proxy-Secret", "proxy_set_header X-Proxy-Secret"),
+    ),
+    "haproxy": (("# http-request set-header X-P", "http-request set-header X-P"),),
+    "caddy": (("# header_up X-Proxy-Secret", "header_up X-Proxy-Secret"),),
+    "traefik": (
+        ("    # proxy-secret:\n    #   headers:", "    proxy-secret:\n      headers:"),
+        ("    #     customRequestHeaders:", "        customRequestHeaders:"),
+        ("    #       X-Proxy-Secret:", "          X-Proxy-Secret:"),
+        ("[client-certificate]", "[client-certificate, proxy-secret]"),
+    ),
+    "envoy": (
+        ("# request_headers_to_add:", "request_headers_to_add:"),
+        ("#   - header: {key: X-P", "  - header: {key: X-P"),
+        ("#     append_action", "    append_action"),
+    ),
+    "apache": (("# RequestHeader set X-Proxy-S", "RequestHeader set X-Proxy-S"),),
+}
+
+
+@each_proxy
+@pytest.mark.parametrize("secret", ["new", "old", "wrong"])
+def test_the_secret_line_of_each_configuration(
+    name: str, secret: str, programs: Programs, send: Send
+) -> None:
+    """Each of two secrets during a rotation; a client’s own is overwritten."""
+    change = (*SECRET[name], ("see CLIENTCERT_PROXY_SECRET", secret))
+    proxy = programs(name, f"{name}_secret", change=change)
+    for sent in ([], [("X-Proxy-Secret", "new")]):
+        seen = send(proxy, "/open/", "bob", headers=sent).seen
+        if secret == "wrong":
+            assert seen["reason"] == "bad_proxy_secret"
+        else:
+            assert seen["user"] == "bob"
+
+
+@each_proxy
+def test_without_its_secret_line_nobody_is_believed(
+    name: str, programs: Programs, send: Send
+) -> None:
+    """A hop that does not know it, even with the right one from a client."""
+    proxy = programs(name, f"{name}_secret")
+    assert send(proxy, "/open/", "bob").seen["reason"] == "bad_proxy_secret"
