@@ -8,7 +8,12 @@ forgotten; never trust a certificate made here in production.
     client.get("/ledger/", **proxy_meta(alice.der))
 """
 
-from .encoders import ENCODERS, encode_escaped_pem, encode_pem
+from django_clientcert.encodings.writing import (
+    ENCODERS,
+    encode_escaped_pem,
+    encode_pem,
+)
+
 from .forwarding import TlsConnection, headers_to_meta, proxy_headers, proxy_meta
 from .pki import (
     CLIENT_AUTH,

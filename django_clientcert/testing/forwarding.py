@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.encodings import OF_CHAINS
-from django_clientcert.proxies import Proxy, Source, get_proxy, meta_key
-
-from .encoders import ENCODERS, encode_xfcc_two_hops
+from django_clientcert.proxies import Source, get_proxy, meta_key
+from django_clientcert.proxies.forwarding import forwarded_values
 
 
 class TlsConnection:
@@ -42,7 +39,7 @@ def proxy_headers(
     proxy = get_proxy(preset)
     if not proxy.is_header:
         raise ValueError(f"the preset {preset!r} has no header; use proxy_meta()")
-    return _values(proxy, der, verdict, chain)
+    return forwarded_values(proxy, der, verdict=verdict, chain=chain)
 
 
 def headers_to_meta(headers: Mapping[str, str]) -> dict[str, str]:
@@ -72,37 +69,6 @@ def proxy_meta(
     if proxy.source == Source.SOCKET:
         meta = {proxy.certificate: TlsConnection(der)}
     else:
-        values = _values(proxy, der, verdict, chain)
+        values = forwarded_values(proxy, der, verdict=verdict, chain=chain)
         meta = {proxy.meta_key(name): value for name, value in values.items()}
     return {**meta, "REMOTE_ADDR": peer, "wsgi.url_scheme": "https"}
-
-
-def _values(
-    proxy: Proxy, der: bytes, verdict: str | None, chain: Sequence[bytes]
-) -> dict[str, str]:
-    """Return what the proxy says, by the names of its headers or environ keys."""
-    certificate = ClientCertificate(der)
-    ders = [der, *(chain if proxy.encoding in OF_CHAINS else ())]
-    values = {proxy.certificate: ENCODERS[proxy.encoding](ders)}
-    if proxy.encoding == "xfcc_two_hops":
-        values[proxy.certificate] = encode_xfcc_two_hops(ders, proxy.forwarder)
-    if proxy.verdict is not None:
-        values[proxy.verdict] = proxy.success if verdict is None else verdict
-    if proxy.subject_dn is not None:
-        values[proxy.subject_dn] = certificate.subject.openssl_rfc2253()
-    if proxy.issuer_dn is not None:
-        values[proxy.issuer_dn] = certificate.issuer.openssl_rfc2253()
-    values |= dict(proxy.conditions)
-    values |= _chain_values(proxy, chain)
-    # A header whose value would be empty is left out.
-    return {name: value for name, value in values.items() if value}
-
-
-def _chain_values(proxy: Proxy, chain: Sequence[bytes]) -> dict[str, str]:
-    """Return the headers with the chain: one with all of it, or one for each."""
-    if not chain or proxy.chain_encoding is None:
-        return {}
-    encode = ENCODERS[proxy.chain_encoding]
-    if proxy.chain_encoding in OF_CHAINS:
-        return {proxy.chain[0]: encode(chain)}
-    return {name: encode([one]) for name, one in zip(proxy.chain, chain, strict=False)}

@@ -1,4 +1,7 @@
-"""DER to header text, as each program writes it: the other way of ``encodings``."""
+"""DER to header text, as each program writes it: the other way of the decoders.
+
+For tests, and to find out what a proxy lets pass. No decision rests on it.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ def _first(encode: Callable[[bytes], str]) -> Callable[[Sequence[bytes]], str]:
     return lambda ders: encode(ders[0])
 
 
-# By the names of ``encodings.DECODERS``; each takes certificates, the client's first.
+# By the names of ``DECODERS``; each takes certificates, the client's first.
 ENCODERS: dict[str, Callable[[Sequence[bytes]], str]] = {
     "escaped_pem": _first(encode_escaped_pem),
     "escaped_pem_chain": encode_escaped_pem_chain,
