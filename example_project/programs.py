@@ -153,6 +153,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=environment,
+                cwd=self.folder,
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )
@@ -217,7 +218,8 @@ class Program:
                 ),
             )
         text = text.replace("127.0.0.1:8000", self.upstream)
-        return _FOLDER.sub(lambda _: f"{self.folder}/", text)
+        # Relative to where it is started: a folder may have a space in its name.
+        return _FOLDER.sub("./", text)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_TIMEOUT

@@ -14,7 +14,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,7 +25,7 @@ _TIMEOUT = 20
 
 @dataclass(frozen=True)
 class Request:
-    """One request, and the answer to expect.
+    """One request, and the answer to expect; status 0 is a handshake that ends.
 
     *identity* names the certificate that the client presents, and *headers* a file
     with header lines it sends besides. *user* is who the answer must speak of;
@@ -166,6 +166,43 @@ def list_requests(verify_client: str) -> Iterator[Request]:
     )
 
 
+# What a client sees of a handshake that the proxy has ended: its alert, or only that
+# the connection is gone.
+_ENDED = (
+    "alert",
+    "reset",
+    "broken pipe",
+    "eof",
+    "unexpected",
+    "closed",
+    "not connected",
+)
+
+
+def list_requests_for(proxy: str) -> Iterator[Request]:
+    """Yield the same for another proxy, which asks for a certificate.
+
+    nginx answers those that do not verify; the others end the handshake, and what
+    curl prints for the status then is 000.
+    """
+    is_nginx = proxy == "nginx"
+    for request in list_requests("optional"):
+        if request.headers is not None:
+            request = replace(request, headers=f"{proxy}-{request.headers}")
+        if request.identity in (pki.EXPIRED, pki.IMPOSTOR) and not is_nginx:
+            title = request.title.replace(
+                "nginx refuses it", f"{proxy} ends the handshake"
+            )
+            request = replace(request, title=title, status=0, says="")
+        elif request.plain:
+            title = f"{request.title}: sent to HTTPS"
+            request = replace(request, title=title, status=301, says="")
+        elif proxy == "envoy" and request.headers == f"envoy-{pki.MISSPELT_HEADERS}":
+            title = f"{request.title}: envoy refuses it"
+            request = replace(request, title=title, status=400, says="")
+        yield request
+
+
 def curl(request: Request, place: Place) -> list[str]:
     """Return the command that sends *request* and prints the status last."""
     command = ["curl", "-sS", "-w", r"\n%{http_code}\n"]
@@ -238,6 +275,10 @@ def send_with_python(request: Request, place: Place) -> Answer:
 
 def find_surprise(request: Request, answer: Answer) -> str:
     """Return what is not as expected about *answer*, or an empty string."""
+    if request.status == 0:
+        if any(word in answer.failure.lower() for word in _ENDED):
+            return ""
+        return answer.failure or f"status {answer.status}, not the handshake's end"
     if answer.failure:
         return answer.failure
     if answer.status != request.status:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,18 +33,26 @@ os.umask(0o077)
 from argparse import Namespace
 from pathlib import Path
 from example_project.demonstration import run
-folder, check, port, mode, reset = sys.argv[1:]
+folder, check, port, mode, reset, proxy = sys.argv[1:]
 sys.exit(run(Namespace(
-    check=check == "check", port=int(port), verify_client=mode, reset=reset == "reset"
+    check=check == "check", port=int(port), verify_client=mode,
+    reset=reset == "reset", proxy=proxy,
 ), Path(folder)))
 """
 
 
 def command(
-    folder: Path, what: str, *, port: int = 0, mode: str = "optional", reset: str = ""
+    folder: Path,
+    what: str,
+    *,
+    port: int = 0,
+    mode: str = "optional",
+    reset: str = "",
+    proxy: str = "ingress-nginx",
 ) -> list[str]:
     """Return the command that runs the demonstration in *folder*."""
-    return [sys.executable, "-c", RUN, str(folder), what, str(port), mode, reset]
+    arguments = [str(folder), what, str(port), mode, reset, proxy]
+    return [sys.executable, "-c", RUN, *arguments]
 
 
 def environment() -> dict[str, str]:
@@ -55,12 +64,10 @@ def environment() -> dict[str, str]:
     }
 
 
-def demonstrate(
-    folder: Path, *, port: int = 0, mode: str = "optional", reset: str = ""
-) -> subprocess.CompletedProcess[str]:
+def demonstrate(folder: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run ``--check`` in *folder*."""
     return subprocess.run(
-        command(folder, "check", port=port, mode=mode, reset=reset),
+        command(folder, "check", **options),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -127,6 +134,29 @@ def test_the_first_start_prepares_everything(
 def test_every_printed_request_is_answered_as_expected(folder: Path, mode: str) -> None:
     """``--check`` finds no surprise, whatever nginx does with certificates."""
     as_expected(demonstrate(folder, mode=mode))
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        pytest.param(name, marks=pytest.mark.needs_program(name))
+        for name in ("nginx", "caddy", "traefik", "envoy")
+    ],
+)
+def test_every_other_proxy_answers_as_expected(folder: Path, proxy: str) -> None:
+    """``--proxy``, with the configuration of ``proxies/`` as it stands."""
+    result = demonstrate(folder, proxy=proxy)
+    as_expected(result)
+    assert f'CLIENTCERT_PROXY = "{proxy}"' in result.stdout
+
+
+@pytest.mark.needs_program("nginx", "caddy")
+def test_python_sees_a_handshake_end_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without curl, an alert is no surprise either."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    as_expected(demonstrate(folder, proxy="caddy"))
 
 
 def as_expected(result: subprocess.CompletedProcess[str]) -> None:

@@ -80,15 +80,17 @@ AUTHENTICATION_BACKENDS = [
 
 # --- client certificates -------------------------------------------------------------
 
-CLIENTCERT_PROXY = "ingress-nginx"
+# Another one with demo.py --proxy
+CLIENTCERT_PROXY = os.environ.get("CLIENTCERT_PROXY", "ingress-nginx")
 # Whose socket may speak for a client: nginx on this machine, or the network of the
 # pods in which the ingress controller runs.
 CLIENTCERT_TRUSTED_PROXIES = read_list("CLIENTCERT_TRUSTED_PROXIES", "127.0.0.1")
 if "CLIENTCERT_HOSTS" in os.environ:
     CLIENTCERT_HOSTS = read_list("CLIENTCERT_HOSTS", "")
 # False with "optional_no_ca", where nginx forwards certificates that it could not
-# verify; this side then does all of it.
-CLIENTCERT_PROXY_VERIFIES = read_boolean("CLIENTCERT_PROXY_VERIFIES", default=True)
+# verify; this side then does all of it. Unset, it is as the proxy's preset says.
+if "CLIENTCERT_PROXY_VERIFIES" in os.environ:
+    CLIENTCERT_PROXY_VERIFIES = read_boolean("CLIENTCERT_PROXY_VERIFIES", default=True)
 
 # nginx sets this header on every request, so no client can.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
