@@ -21,8 +21,9 @@ import json
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +69,16 @@ class Source:
     """How to recognise the captures of one configuration, and how to read them.
 
     *note* is searched in the case's ``config_note``; *names* are headers or environ
-    keys, lower case, any of which is enough too. Without either, every case of the
-    program fits. *proxy* None: nothing of HTTP has a certificate there, for the
-    *reason*.
+    keys, lower case, any of which is enough too, if *form* is found in its value.
+    Without either, every case of the program fits. *proxy* None: nothing of HTTP has
+    a certificate there, for the *reason*.
     """
 
     program: str
     proxy: Proxy | None
     note: str = ""
     names: frozenset[str] = frozenset()
+    form: str = ""
     # Whether what a client sends gets in between, so that a refusal is right
     mixes: bool = False
     reason: str = ""
@@ -87,9 +89,16 @@ class Source:
             return False
         if not self.note and not self.names:
             return True
-        seen = {name.lower() for name in (*case["headers"], *case.get("environ", ()))}
         noted = self.note and re.search(self.note, case["config_note"])
-        return bool(noted or self.names & seen)
+        return bool(noted) or any(
+            name.lower() in self.names and re.search(self.form, str(value))
+            for name, value in (*case["headers"].items(), *_environ(case).items())
+        )
+
+
+def _environ(case: Case) -> Mapping[str, Any]:
+    environ: Mapping[str, Any] = case.get("environ") or {}
+    return environ
 
 
 def _preset(name: str, **changes: Any) -> Proxy:
@@ -138,10 +147,29 @@ SOURCES = (
         # "x-real-ip": its template's, also where there is nothing about a client
         names=frozenset({*INGRESS_NGINX.names, "x-real-ip"}),
     ),
-    Source(_NGINX_PARAMETERS, replace(_PARAMETERS, encoding="pem"), note=_RAW),
+    # Where the note does not tell, the form of the value does.
     Source(
-        _NGINX_PARAMETERS, replace(_PARAMETERS, encoding="escaped_pem"), note=_ESCAPED
+        _NGINX,
+        replace(_OWN_NAMES, encoding="folded_pem"),
+        names=frozenset({"x-ssl-cert"}),
+        form=r"-(\n?\t| )M",
     ),
+    Source(
+        _NGINX,
+        replace(_NO_VERDICT, encoding="pem"),
+        names=frozenset({"x-ssl-cert"}),
+        form=r"-\r?\nM",
+    ),
+    Source(_NGINX, _OWN_NAMES, names=frozenset(_OWN_NAMES.names)),
+    Source(_NGINX, NGINX, names=frozenset(NGINX.names)),
+    Source(
+        _NGINX_PARAMETERS,
+        replace(_PARAMETERS, encoding="escaped_pem"),
+        note=_ESCAPED,
+        names=frozenset({"ssl_client_cert"}),
+        form="%0A",
+    ),
+    Source(_NGINX_PARAMETERS, _PARAMETERS),
     # The same certificate in several encodings at once: each is read.
     Source(
         "apache2",
@@ -176,13 +204,15 @@ SOURCES = (
     Source("lighttpd", _CGI),
     Source("uwsgi.*", _preset("uwsgi")),
     Source("werkzeug", _preset("werkzeug")),
-    Source("traefik", _preset("traefik")),
     Source(
-        r"traefik.*",
+        r"traefik.+",
         _preset("traefik", encoding="escaped_base64_der_list"),
         # Before 2.9.2
         note="Query",
+        names=frozenset({"x-forwarded-tls-client-cert"}),
+        form="%(2B|2F|3D)",
     ),
+    Source("traefik.*", _preset("traefik")),
     Source(
         "envoy",
         _preset("envoy", certificate="x-client-cert", encoding="escaped_pem"),
@@ -208,7 +238,12 @@ SOURCES = (
         None,
         reason="it forwards connections: the certificate is in PROXY v2, not in HTTP",
     ),
-    Source("AWS ALB", _preset("aws-alb-verify"), note=r"^verify\b"),
+    Source(
+        "AWS ALB",
+        _preset("aws-alb-verify"),
+        note=r"^verify\b",
+        names=frozenset({"x-amzn-mtls-clientcert-leaf"}),
+    ),
     Source("AWS ALB", _preset("aws-alb-passthrough")),
     Source("Azure.*", _preset("azure-app-service"), note=r"^App Service"),
     Source("Azure.*", _preset("azure-app-gateway")),
@@ -327,7 +362,7 @@ def _requests(case: Case, proxy: Proxy) -> Iterator[tuple[str, HttpRequest, bool
     server keeps apart what differs by an underscore only."""
     lines = [(name, value) for name, value in case.get("raw_headers") or ()]
     lines = lines or list(case["headers"].items())
-    environ = case.get("environ", {})
+    environ = _environ(case)
     if proxy.is_header:
         yield "ASGI", _asgi_request(lines), not _has_copies(lines, proxy)
         yield "WSGI", _wsgi_request(lines, environ, folding=False), True
@@ -400,11 +435,23 @@ class Result:
 
     passed: int = 0
     failed: int = 0
-    skipped: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         text = f"{self.passed} passed, {self.failed} failed"
-        return text + (f", {self.skipped} skipped" if self.skipped else "")
+        skipped = self.skipped.total()
+        return text + (f", {skipped} skipped" if skipped else "")
+
+
+def _find_reason_to_skip(case: Case) -> str:
+    """Return why nothing of *case* can be read, or "" where something can."""
+    source = find_source(case)
+    if source is not None and source.proxy is None:
+        return source.reason
+    # What has come through all the same is read, whatever the capture says of it.
+    if case["forwarded"] is False and not (case["headers"] or _environ(case)):
+        return "no request came through"
+    return ""
 
 
 def run(files: Sequence[str | Path]) -> Result:
@@ -416,9 +463,9 @@ def run(files: Sequence[str | Path]) -> Result:
             print(f"{file}: no case in it")
             result.failed += 1
         for number, case in enumerate(cases):
-            source = find_source(case)
-            if case["forwarded"] is False or (source and source.proxy is None):
-                result.skipped += 1
+            reason = _find_reason_to_skip(case)
+            if reason:
+                result.skipped[f"{case['program']}: {reason}"] += 1
                 continue
             mismatches = find_mismatches(case)
             for mismatch in mismatches:
@@ -439,6 +486,8 @@ def main(arguments: Sequence[str]) -> int:
         print(f"usage: python -m tests.corpus FILE…\n\n{__doc__}", file=sys.stderr)
         return 2
     result = run(arguments)
+    for reason, count in sorted(result.skipped.items()):
+        print(f"{count} skipped, {reason}")
     print(result)
     return 1 if result.failed or not result.passed else 0
 

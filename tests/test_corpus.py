@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 
 from django_clientcert.proxies import PRESETS
-from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
+from django_clientcert.testing import (
+    ENCODERS,
+    IssuedCertificate,
+    ThrowawayCA,
+    proxy_headers,
+)
 from tests import corpus
 
 CAPTURES = Path(__file__).resolve().parents[2] / "shared" / "corpus"
@@ -152,6 +157,51 @@ def test_what_is_not_in_http_is_skipped(case: dict[str, Any], tmp_path: Path) ->
     assert all(one.reason for one in corpus.SOURCES if one.proxy is None)
 
 
+def test_what_came_through_is_never_skipped(
+    case: dict[str, Any], mallory_cert: IssuedCertificate, tmp_path: Path
+) -> None:
+    """A capture that says nothing was forwarded, and has headers, is read."""
+    case["forwarded"] = False
+    case["headers"] = proxy_headers(mallory_cert.der)
+    file = tmp_path / "captures.json"
+    file.write_text(json.dumps({"cases": [case]}), "utf-8")
+    assert str(corpus.run([file])) == "0 passed, 1 failed"
+
+
+@pytest.mark.parametrize(
+    ("program", "name", "encoding"),
+    [
+        ("nginx", "X-SSL-CERT", "escaped_pem"),
+        ("nginx", "X-SSL-CERT", "folded_pem"),
+        ("nginx", "X-SSL-CERT", "pem"),
+        ("nginx", "X-SSL-Client-Cert", "escaped_pem"),
+        ("nginx+uwsgi_pass", "SSL_CLIENT_CERT", "escaped_pem"),
+        ("nginx+uwsgi_pass", "SSL_CLIENT_CERT", "pem"),
+        ("traefik<=2.9.1", "X-Forwarded-Tls-Client-Cert", "escaped_base64_der_list"),
+        ("traefik", "X-Forwarded-Tls-Client-Cert", "base64_der_list"),
+        ("AWS ALB", "X-Amzn-Mtls-Clientcert-Leaf", "escaped_pem"),
+        ("AWS ALB", "X-Amzn-Mtls-Clientcert", "escaped_pem_chain"),
+    ],
+)
+def test_the_form_tells_where_the_note_does_not(
+    program: str, name: str, encoding: str, ca: ThrowawayCA
+) -> None:
+    """A note that nobody has seen yet: the header's name and form are enough."""
+    value = ENCODERS[encoding]([ca.issue("alice").der])
+    source = corpus.find_source(
+        {
+            "program": program,
+            "config_note": "unseen",
+            "headers": {},
+            "environ" if "+" in program else "headers": {name: value},
+        }
+    )
+    assert source is not None
+    assert source.proxy is not None
+    assert source.proxy.encoding == encoding
+    assert source.proxy.certificate.lower() == name.lower()
+
+
 def test_what_a_client_mixes_in_may_only_spoil_it(
     alice_cert: IssuedCertificate, mallory_cert: IssuedCertificate
 ) -> None:
@@ -245,8 +295,8 @@ def test_names_of_ones_own(ca: ThrowawayCA, case: dict[str, Any]) -> None:
     [
         ([], 1, "0 passed, 1 failed"),
         ([{}], 0, "1 passed, 0 failed"),
-        ([{}, {"forwarded": False}], 0, "1 passed, 0 failed, 1 skipped"),
-        ([{"forwarded": False}], 1, "0 passed, 0 failed, 1 skipped"),
+        ([{}, {"forwarded": False, "headers": {}}], 0, "1 passed, 0 failed, 1 skipped"),
+        ([{"forwarded": False, "headers": {}}], 1, "0 passed, 0 failed, 1 skipped"),
         ([{}, {"program": "x"}], 1, "1 passed, 1 failed"),
     ],
     ids=["empty", "good", "skipped", "only skipped", "bad"],
