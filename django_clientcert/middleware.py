@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.html import format_html
 
+from . import probing
 from .backends import find_backend
 from .conf import NAMES, conf
 from .decorators import ClientCertRequired
@@ -56,7 +57,10 @@ class ClientCertMiddleware:
         """Handle a request."""
         if self.is_async:
             return self.__acall__(request)
+        question = probing.read_question(request)
         state = attach(request, self.backend)
+        if question is not None and probing.take(question):
+            return probing.answer(question, state.presented, state.host)
         if state.must_be_reported:
             state.decide()  # no query: a gate says it all
         response: HttpResponseBase = self.get_response(request)
@@ -66,7 +70,10 @@ class ClientCertMiddleware:
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
+        question = probing.read_question(request)
         state = attach(request, self.backend)
+        if question is not None and await sync_to_async(probing.take)(question):
+            return probing.answer(question, state.presented, state.host)
         if state.must_be_reported:
             await state.adecide()
         response: HttpResponseBase = await self.get_response(request)

@@ -25,6 +25,7 @@ ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
     (3, frozenset({"lookup", "issuers", "list_import"})),
     (3, frozenset({"revoking", "renewals"})),
     (4, frozenset({"evaluation"})),
+    (5, frozenset({"probing"})),
     (5, frozenset({"requests"})),
     (5, frozenset({"backends"})),
     (5, frozenset({"decorators"})),
