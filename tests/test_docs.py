@@ -297,6 +297,54 @@ def test_the_keys_and_encodings_of_a_custom_proxy_are_in_the_reference() -> None
     assert sorted(find_terms(encodings)) == sorted(DECODERS)
 
 
+def test_who_moves_from_ingress_nginx_finds_every_successor_and_annotation() -> None:
+    """With presets that exist; and each annotation has a row."""
+    text = read_howto("moving-from-ingress-nginx")
+    rows = find_table(text, "Successor")[1:]
+    named = [name for row in rows for name in re.findall('`"(.+?)"`', row[1])]
+    assert set(named) <= set(PRESETS)
+    assert {
+        name
+        for name in PRESETS
+        if name.startswith(("traefik", "envoy-", "contour", "istio", "haproxy-"))
+    } <= set(named)
+    # Whoever sends no verdict needs the CA here, and only those.
+    for row in rows:
+        for name in re.findall('`"(.+?)"`', row[1]):
+            assert ("the CA" in row[2]) != PRESETS[name].verifies, name
+    told = {one for one in first_column(text, "ingress-nginx") if "auth-tls-" in one}
+    assert {one.partition(":")[0] for one in told} == ANNOTATIONS
+    head, *rows = find_table(text, "ingress-nginx")
+    assert {len(row) for row in rows} == {len(head)}
+
+
+def test_every_configuration_of_the_example_project_is_shown_or_named() -> None:
+    """In some how-to, by its name."""
+    text = "".join(
+        page.read_text(encoding="utf-8") for page in (DOCS / "howto").glob("*.md")
+    )
+    for file in (ROOT / "example_project" / "proxies").iterdir():
+        if file.suffix not in (".py", ".ini", ".pyc") and file.is_file():
+            assert f"example_project/proxies/{file.name}" in text, file.name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_manifests_and_configurations_in_yaml_can_be_read(page: Path) -> None:
+    """Every block, each document a mapping."""
+    for block in find_blocks(page.read_text(encoding="utf-8"), "yaml"):
+        for document in yaml.safe_load_all(block):
+            assert isinstance(document, dict)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_presets_that_a_page_names_exist(page: Path) -> None:
+    """In settings, in dicts and after proxy-config."""
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r'CLIENTCERT_PROXY = "(.+?)"|"preset": "(.+?)"', text)
+    asked = re.findall(r"clientcert proxy-config ([a-z][\w-]*)", text)
+    assert {one or other for one, other in named} | set(asked) <= set(PRESETS)
+
+
 def test_the_kinds_are_in_the_reference_the_best_first() -> None:
     """With whether they need an authority."""
     rows = find_table(read("models"), "Kind")[1:]
