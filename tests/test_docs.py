@@ -1023,6 +1023,34 @@ def test_the_openssl_lines_print_what_can_be_pasted(
     assert int(length) == len(proxy_headers(alice_cert.der)["ssl-client-cert"])
 
 
+@pytest.mark.django_db
+@pytest.mark.needs_program("bash", "openssl")
+@pytest.mark.parametrize(
+    ("page", "preset"),
+    [
+        ("nginx", "nginx"),
+        ("caddy", "caddy"),
+        ("haproxy", "haproxy"),
+        ("apache", "apache"),
+        ("traefik", "traefik"),
+    ],
+)
+def test_the_header_that_a_page_makes_for_explain_is_that_of_its_proxy(
+    page: str,
+    preset: str,
+    tmp_path: Path,
+    alice_cert: IssuedCertificate,
+    settings: Any,
+) -> None:
+    """It is decoded to the certificate that it was made of."""
+    (tmp_path / "alice.pem").write_text(alice_cert.pem)
+    (script,) = re.findall(r'explain --header "\$\((.+)\)"$', read_howto(page), re.M)
+    made = run(f'printf %s "$({script})"', tmp_path, make_environment(tmp_path))
+    settings.CLIENTCERT_PROXY = preset
+    explained = clientcert("explain", "--header", made)
+    assert f"parse      passed         {alice_cert.fingerprint}" in explained.out
+
+
 def wrap_for_nginx(block: str) -> str:
     """Return a whole configuration around a block of directives."""
     if "server {" not in block:
