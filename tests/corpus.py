@@ -170,7 +170,7 @@ SOURCES = (
         form="%0A",
     ),
     Source(_NGINX_PARAMETERS, _PARAMETERS),
-    # The same certificate in several encodings at once: each is read.
+    # Several encodings at once; base64 of the PEM text is none that a preset has.
     Source(
         "apache2",
         _preset(

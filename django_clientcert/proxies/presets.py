@@ -88,7 +88,9 @@ TRAEFIK = Proxy(
     certificate="x-forwarded-tls-client-cert",
     encoding="base64_der_list",
     verifies=False,
-    client_copies="Removed, in every spelling, from whoever is not in trustedIPs.",
+    client_copies=(
+        "Removed, in every spelling since 3.6, from whoever is not in trustedIPs."
+    ),
     traps=(
         (
             "From addresses in forwardedHeaders.trustedIPs, and from everybody with "
@@ -102,6 +104,11 @@ TRAEFIK = Proxy(
             "X-Forwarded-Tls-Client-Cert-Info is not quoted inside: a name in it can "
             "be forged. It is never read."
         ),
+        (
+            "Before 3.6 a name with underscores passes: use a server that drops it, or "
+            "a newer Traefik."
+        ),
+        "A client's Ed448 certificate counts as none.",
     ),
     reference=(
         "https://doc.traefik.io/traefik/reference/routing-configuration/http/"
@@ -124,6 +131,8 @@ _XFCC_UNDERSCORES = (
     "Names with underscores pass unless headers_with_underscores_action says otherwise."
 )
 
+_XFCC_KEYS = "A client's Ed25519, Ed448 or P-521 certificate counts as none."
+
 ENVOY = Proxy(
     name="envoy",
     title="Envoy",
@@ -131,7 +140,7 @@ ENVOY = Proxy(
     encoding="xfcc",
     verifies=False,
     client_copies="Removed with SANITIZE_SET, the setting to use; and with SANITIZE.",
-    traps=(_XFCC_TRAP, _XFCC_APPEND, _XFCC_UNDERSCORES),
+    traps=(_XFCC_TRAP, _XFCC_APPEND, _XFCC_UNDERSCORES, _XFCC_KEYS),
     reference=(
         "https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/"
         "headers#x-forwarded-client-cert"
@@ -167,7 +176,7 @@ ENVOY_GATEWAY = replace(
             "xForwardedClientCert "
             "with mode: SanitizeSet and Cert among certDetailsToAdd."
         ),
-        _XFCC_TRAP,
+        _XFCC_KEYS,
         (
             "With the modes ForwardOnly and AlwaysForwardOnly the header is the "
             "client's own, and nothing gives that away: never use them. With "
@@ -188,8 +197,11 @@ ISTIO = replace(
             "Where a sidecar stands between the gateway and the application, it adds "
             "an element of its own: use istio-sidecar."
         ),
-        _XFCC_APPEND,
-        _XFCC_TRAP,
+        (
+            "With another forwardClientCertDetails than SANITIZE_SET, a client writes "
+            "into the header: only with APPEND_FORWARD is that noticed, and refused."
+        ),
+        _XFCC_KEYS,
     ),
     reference=(
         "https://istio.io/latest/docs/reference/config/networking/proxy-config/"
@@ -273,7 +285,9 @@ CADDY = Proxy(
     certificate="x-client-cert-der",
     encoding="base64_der",
     verifies=False,
-    client_copies="Overwritten by header_up; names with underscores are dropped.",
+    client_copies=(
+        "Overwritten by header_up; names with underscores are dropped since 2.11."
+    ),
     traps=(
         (
             "With the modes request and require, certificates that nobody checked are "
@@ -281,6 +295,10 @@ CADDY = Proxy(
         ),
         "The placeholder with the PEM makes an invalid header: every request fails.",
         "A site without the header_up lines lets a client's own header pass.",
+        (
+            "Before 2.11, names with underscores pass unless header_up -*_* removes "
+            "them."
+        ),
         "A client's Ed448 certificate counts as none.",
     ),
     reference="https://caddyserver.com/docs/caddyfile/concepts#placeholders",
@@ -457,6 +475,10 @@ GCP = Proxy(
     ),
     traps=(
         "The headers have the names that you give them: give them these.",
+        (
+            "Other customers' load balancers connect from the same addresses: set "
+            "CLIENTCERT_PROXY_SECRET."
+        ),
         "A certificate longer than 16 KB is left out of the request.",
         "A backend service without these custom headers lets a client's own pass.",
     ),
@@ -527,6 +549,10 @@ AZURE_APP_SERVICE = Proxy(
     client_copies="Overwritten by the front end; said by its maker, not run.",
     traps=(
         "The platform verifies nothing: the path is validated here.",
+        (
+            "In the optional modes, whether the client proved that it has the key is "
+            "disputed: use clientCertMode=Required."
+        ),
         (
             "Behind another load balancer, TLS ends there: the header then comes from "
             "whoever writes it."
