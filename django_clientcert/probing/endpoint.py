@@ -48,7 +48,7 @@ def read_question(request: HttpRequest) -> Question | None:
     if question is None:
         return None
     proxy = conf.CLIENTCERT_PROXY
-    values = {name: request.META.get(meta_key(name)) for name in proxy.names}
+    values = {name: request.META.get(proxy.meta_key(name)) for name in proxy.names}
     return Question(
         nonce=str(question.get("n")),
         fingerprint=str(question.get("c")),
@@ -76,7 +76,6 @@ def answer(question: Question, presented: Presented, host: str) -> HttpResponse:
     """Return which forged values arrived, signed; nothing of any other value."""
     refusal = check_gates(presented, host=host)
     proof = prove(presented, host=host)
-    proven = proof.certificate is not None
     said = Answer(
         nonce=question.nonce,
         headers={
@@ -86,7 +85,7 @@ def answer(question: Question, presented: Presented, host: str) -> HttpResponse:
         gate="" if refusal is None else str(refusal.reason),
         believed=proof.certificate is not None
         and proof.certificate.fingerprint == question.fingerprint,
-        proven=proven,
+        proven=proof.certificate is not None,
     )
     return HttpResponse(
         sign_answer(said),

@@ -15,6 +15,7 @@ from django_clientcert.management.subcommands import (
     crl,
     expiring,
     explain,
+    probe,
     proxy_config,
     revoke,
     trust,
@@ -30,6 +31,7 @@ SUBCOMMANDS = (
     explain,
     what_if,
     expiring,
+    probe,
     proxy_config,
 )
 

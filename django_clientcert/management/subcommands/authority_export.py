@@ -28,7 +28,7 @@ def add_parser(actions: Any) -> None:
         help="print the certificates of an authority, for the proxy",
         description=(
             "Print the certificates of an authority as the proxy in front wants them:\n"
-            "PEM, or the Kubernetes Secret that ingress-nginx’s annotation\n"
+            "PEM, or the Kubernetes Secret that ingress-nginx's annotation\n"
             "auth-tls-secret names. No private key is in it: there is none here."
         ),
         epilog=(
@@ -52,7 +52,7 @@ def add_parser(actions: Any) -> None:
         "--secret",
         type=_label,
         metavar="LABEL",
-        help="with k8s-secret, its name (default: made of the authority’s)",
+        help="with k8s-secret, its name (default: made of the authority's)",
     )
     parser.add_argument(
         "--namespace",

@@ -51,10 +51,10 @@ def add_parser(subparsers: Any) -> None:
     """Describe the arguments."""
     parser = subparsers.add_parser(
         "proxy-config",
-        help="print the proxy’s configuration that fits the settings",
+        help="print the proxy's configuration that fits the settings",
         description=(
             "Print the lines for the proxy in front: which headers it sets, what it\n"
-            "removes of a client’s own, the secret that it sends. They are a part of\n"
+            "removes of a client's own, the secret that it sends. They are a part of\n"
             "a configuration; the comments say of which."
         ),
         epilog=(

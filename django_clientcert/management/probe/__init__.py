@@ -1,0 +1,1 @@
+"""``clientcert probe``: what is sent, how, and what the answers mean."""
