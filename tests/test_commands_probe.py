@@ -344,6 +344,7 @@ def test_judgements() -> None:
     assert said.endswith("arrives, and is refused: untrusted_peer")
     assert verdict(gate="untrusted_peer")[1] == "refused: untrusted_peer"
     assert verdict(gate="ambiguous_header")[0] == "note"
+    assert "underscores" in verdict(gate="ambiguous_header", spelling=2)[2]
     assert verdict(gate="ambiguous_header", **all_four)[0] == "HOLE"
     # The proxy’s own SUCCESS is that of the forgery
     assert verdict(usual="forged", ssl_client_verify="forged")[0] == "closed"

@@ -92,6 +92,11 @@ def _remedy(proxy: Proxy, place: Place, spelling: Spelling, names: list[str]) ->
             "NetworkPolicy, a Unix socket), narrow CLIENTCERT_TRUSTED_PROXIES, or set "
             "CLIENTCERT_PROXY_SECRET."
         )
+    if "underscore" in spelling.name:
+        return (
+            "Let the proxy drop header names with underscores, or use an application "
+            "server that does."
+        )
     if proxy.name in ("ingress-nginx", "traefik-ingress-nginx"):
         if names == [proxy.certificate]:
             return (
@@ -104,11 +109,6 @@ def _remedy(proxy: Proxy, place: Place, spelling: Spelling, names: list[str]) ->
                 "a secret that has the key ca.crt; or leave the host out of "
                 "CLIENTCERT_HOSTS."
             )
-    if "underscore" in spelling.name:
-        return (
-            "Let the proxy drop header names with underscores, or use an application "
-            "server that does."
-        )
     return (
         f"Let the proxy set or remove {_list(names)} for every host and path, without "
         "a condition; manage.py clientcert proxy-config prints how. A host that "
