@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -85,6 +87,7 @@ class Server:
                 env={**environment, "PYTHONPATH": self._path(root, environment)},
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     @staticmethod
@@ -104,8 +107,8 @@ class Server:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it, at once: it has nothing to lose."""
-        self.process.kill()
+        """End it and its workers, at once: it has nothing to lose."""
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
 
