@@ -197,9 +197,7 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
         pytest.param({"failure": []}, "'failure' must not", id="n08 no failure"),
         pytest.param({"failure": ["x", ""]}, "'failure' must not", id="n08 one empty"),
         pytest.param({"failure": ["x", 1]}, "'failure' must not", id="a number"),
-        pytest.param(
-            {"failure": 1}, "a text or a list of texts", id="one number"
-        ),
+        pytest.param({"failure": 1}, "a text or a list of texts", id="one number"),
         pytest.param({"conditions": "x"}, "is a dict", id="conditions a text"),
         pytest.param({"conditions": [1]}, "is a dict", id="conditions of numbers"),
         pytest.param({"conditions": {"x-a": ""}}, "is a dict", id="n08 empty word"),
