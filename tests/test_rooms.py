@@ -26,6 +26,7 @@ ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
     (3, frozenset({"revoking", "renewals"})),
     (4, frozenset({"evaluation"})),
     (5, frozenset({"requests"})),
+    (5, frozenset({"inbox"})),
     (5, frozenset({"backends"})),
     (5, frozenset({"decorators"})),
     (5, frozenset({"mixins"})),
