@@ -256,14 +256,16 @@ class UnknownCertificateAdmin(GuardedAdmin):
             request, object_id, form_url, {**(extra_context or {}), "map_url": address}
         )
 
-    def get_readonly_fields(
-        self, request: HttpRequest, obj: UnknownCertificate | None = None
-    ) -> Any:
-        """Return the fields, which know who is looking."""
-        if obj is not None:
-            obj.__dict__["_request"] = request
-            obj.__dict__["_suggestions"] = None
-        return super().get_readonly_fields(request, obj)
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> UnknownCertificate | None:
+        """Return the row, which knows who is looking, or None."""
+        row: UnknownCertificate | None = super().get_object(
+            request, object_id, from_field
+        )
+        if row is not None:
+            row.__dict__["_request"] = request
+        return row
 
     @admin.display(description=_("reason"))
     def shown_reason(self, obj: UnknownCertificate) -> str:
