@@ -26,6 +26,7 @@ from django.views.decorators.debug import (
     sensitive_variables,
 )
 
+from django_clientcert.bundles import to_pem
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import ClientCertError, Reason
@@ -139,7 +140,7 @@ class CertificateMappingAdmin(RevokingAdmin):
         initial = {"kind": Kind.PUBLIC_KEY.value, **initial}
         row = self._unknown(request)
         if row is not None:
-            initial["pasted"] = suggestions.to_pem(row.client_certificate())
+            initial["pasted"] = to_pem([row.client_certificate()])
             authority = self._suggestions(request, row).authority
             pins = {Kind.PUBLIC_KEY.value, Kind.FINGERPRINT.value}
             if authority is not None and initial["kind"] not in pins:
@@ -374,7 +375,7 @@ class CertificateMappingAdmin(RevokingAdmin):
         sent = (request.POST, request.FILES) if request.method == "POST" else ()
         initial = {}
         if not sent and (row := self._unknown(request)) is not None:
-            initial["pasted"] = suggestions.to_pem(row.client_certificate())
+            initial["pasted"] = to_pem([row.client_certificate()])
         form = RenewalForm(mapping, *sent, initial=initial)
         if sent and form.is_valid():
             return self._renewed(request, mapping, form)

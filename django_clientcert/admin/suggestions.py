@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import textwrap
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -205,11 +203,3 @@ def chosen_row(site: AdminSite, request: HttpRequest) -> UnknownCertificate | No
     if not site.get_model_admin(UnknownCertificate).has_view_permission(request):
         return None
     return UnknownCertificate.objects.filter(pk=key).first()
-
-
-def to_pem(certificate: ClientCertificate) -> str:
-    """Return *certificate* as PEM, whether or not it can be read."""
-    lines = textwrap.wrap(base64.b64encode(certificate.der).decode(), 64)
-    return "\n".join(
-        ["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""]
-    )

@@ -15,13 +15,14 @@ from django_clientcert.management.subcommands import (
     crl,
     expiring,
     explain,
+    inbox,
     revoke,
     trust,
     what_if,
 )
 from django_clientcert.management.text import encodable, one_line
 
-SUBCOMMANDS = (trust, authority, revoke, crl, explain, what_if, expiring)
+SUBCOMMANDS = (trust, authority, revoke, crl, explain, what_if, expiring, inbox)
 
 Run = Callable[["Command", dict[str, Any]], None]
 
