@@ -553,6 +553,7 @@ def test_several_are_mapped(
     assert results(shown) == {"a": "alice", "b": "bob"}
     text = text_of(shown)
     assert "mapped by its public key" in text
+    assert shown.context["adminform"].form["which"].value() == "all"
     said = messages_after(confirm(as_root, shown, note="by hand"))
     assert said == [
         ("success", "2 certificates are mapped, and let in from the next request on.")
@@ -648,6 +649,7 @@ def test_n65_what_is_in_the_way(
     if said["b"] != "bob":
         assert shown.context["adminform"] is None  # nothing can be mapped at all
         return
+    assert shown.context["adminform"].form["which"].value() == "valid"
     errors = errors_on(confirm(client, shown, "all"))
     assert "Nothing was done" in errors["which"][0]
     assert CertificateMapping.objects.count() == before

@@ -92,6 +92,13 @@ def renewal(mapping: CertificateMapping) -> str:
     return _("A renewed certificate with the same name is let in too.")
 
 
+def _once_renewed(kind: Kind) -> str:
+    """Return what a mapping that is not there yet would do with a renewal."""
+    if kind in (Kind.FINGERPRINT, Kind.ISSUER_SERIAL):
+        return _("A renewed certificate needs a new mapping.")
+    return renewal(CertificateMapping(kind=kind.value))
+
+
 def show_ways(
     suggestions: Suggestions, address: Callable[[Kind], str] | None
 ) -> SafeString:
@@ -117,7 +124,7 @@ def show_ways(
                     label,
                     show_value(kind, identity.value, 16 if kind.is_pin else _MAX_VALUE),
                     strength(like),
-                    renewal(like),
+                    _once_renewed(kind),
                 ),
             )
             for like in [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -492,7 +493,11 @@ class UnknownCertificateAdmin(GuardedAdmin):
             )
             return HttpResponseRedirect(self._address("changelist"))
         candidates = find_candidates(request.user, rows, kind)
-        return self._preview(request, kind, candidates, MapSeveralForm())
+        # The button says how many will be mapped: that is what it does.
+        some = any(one.why_not for one in candidates)
+        which = Which.VALID if some else Which.ALL
+        form = MapSeveralForm(initial={"which": which.value})
+        return self._preview(request, kind, candidates, form)
 
     def _preview(
         self,
@@ -513,8 +518,8 @@ class UnknownCertificateAdmin(GuardedAdmin):
             name=_NAMES[kind],
             rows=[
                 {
-                    "subject": str(one.row),
-                    "name": one.name,
+                    "subject": facts.breakable(str(one.row)),
+                    "name": _breakable(one.name),
                     "user": "" if one.user is None else visible(str(one.user), 50),
                     "authority": one.authority or "",
                     "why_not": one.why_not,
@@ -586,6 +591,12 @@ class UnknownCertificateAdmin(GuardedAdmin):
             f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}",
             current_app=self.admin_site.name,
         )
+
+
+def _breakable(name: str) -> str:
+    """Return an address that a narrow column may break behind its signs."""
+    parts = re.split(r"(?<=[@.,])", name)
+    return format_html_join(SafeString("<wbr>"), "{}", ((part,) for part in parts))
 
 
 def _reason_of(obj: UnknownCertificate) -> Reason | None:
