@@ -373,6 +373,20 @@ def test_a_key_that_cannot_be_read_has_no_row(ca: ThrowawayCA) -> None:
     assert not UnknownCertificate.objects.all().of_key(certificate).exists()
 
 
+def test_who_has_a_mapping_is_known(
+    mallory_cert: IssuedCertificate, open_inbox: Clock
+) -> None:
+    """Whatever reason a backend of the project's own gives."""
+    decision = SimpleNamespace(
+        accepted=False,
+        certificate=ClientCertificate(mallory_cert.der),
+        mapping=object(),
+        reason=Reason.UNMAPPED,
+    )
+    state: Any = SimpleNamespace(is_decided=True, decide=lambda: decision)
+    assert inbox._sighting_of(state) is None
+
+
 # --- where from -------------------------------------------------------------------
 
 
