@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
 
 from .certificates import ClientCertificate
-from .exceptions import ClientCertError
-from .models import CertificateAuthority, name_key
+from .exceptions import CertificateParseError, ClientCertError
+from .models import AuthorityCertificate, CertificateAuthority, name_key
 
 logger = logging.getLogger("django_clientcert")
+
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Issuer(NamedTuple):
@@ -41,3 +46,39 @@ def find_issuers(certificate: ClientCertificate) -> list[Issuer]:
         keys = {one.public_key_bytes: one for one in signers}
         found += [Issuer(authority, one) for one in keys.values()]
     return found
+
+
+def find_authorities(
+    certificates: Mapping[Key, ClientCertificate],
+) -> dict[Key, list[CertificateAuthority]]:
+    """Return the authorities whose key signed each of *certificates*: one query.
+
+    What cannot be read was issued by nobody.
+    """
+    names: dict[Key, bytes] = {}
+    for key, certificate in certificates.items():
+        with suppress(CertificateParseError):
+            names[key] = name_key(certificate.issuer_der)
+    authorities: dict[bytes, dict[object, CertificateAuthority]] = {}
+    for ca in (
+        AuthorityCertificate.objects.filter(subject_key__in=set(names.values()))
+        .select_related("authority")
+        .order_by("authority_id")
+    ):
+        authorities.setdefault(ca.subject_key, {})[ca.authority_id] = ca.authority
+    return {
+        key: [
+            one
+            for one in authorities.get(name, {}).values()
+            if _signed(one, certificates[key])
+        ]
+        for key, name in names.items()
+    }
+
+
+def _signed(authority: CertificateAuthority, certificate: ClientCertificate) -> bool:
+    try:
+        return bool(authority.validator().issuers_of(certificate))
+    except ClientCertError as error:
+        logger.error("the authority %s cannot be used: %s", authority.pk, error)
+        return False

@@ -21,6 +21,7 @@ from .backends import find_backend
 from .conf import NAMES, conf
 from .decorators import ClientCertRequired
 from .evaluation import Decision
+from .inbox import find_unrecorded_refusal, forget, record_refusal
 from .models import CertificateMapping, SeenCertificate
 from .requests import RequestState, attach
 
@@ -66,6 +67,8 @@ class ClientCertMiddleware:
         response: HttpResponseBase = self.get_response(request)
         if (use := find_unrecorded_use(state)) is not None:
             record_use(use)
+        if (refusal := find_unrecorded_refusal(state)) is not None:
+            record_refusal(*refusal)
         return finish(response, state)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -79,6 +82,8 @@ class ClientCertMiddleware:
         response: HttpResponseBase = await self.get_response(request)
         if (use := find_unrecorded_use(state)) is not None:
             await sync_to_async(record_use)(use)
+        if (refusal := find_unrecorded_refusal(state)) is not None:
+            await sync_to_async(record_refusal)(*refusal)
         return finish(response, state)
 
     def process_exception(
@@ -150,6 +155,8 @@ def record_use(use: Use) -> None:
                 size=conf.CLIENTCERT_SEEN_SIZE,
                 at=use.at,
             )
+        if certificate is not None and use.decision.last_seen_at is None:
+            forget(certificate)
     except DatabaseError as error:
         logger.warning(
             "last use of %s not written: %s",

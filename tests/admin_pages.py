@@ -18,6 +18,7 @@ AUTHORITY = "django_clientcert_certificateauthority"
 REVOCATION_LIST = "django_clientcert_revocationlist"
 REVOCATION = "django_clientcert_revocation"
 SEEN = "django_clientcert_seencertificate"
+UNKNOWN = "django_clientcert_unknowncertificate"
 
 ADD_AUTHORITY = {
     "name": "A CA",

@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.test import AsyncClient, Client
 from django.test.client import FakePayload
 
+from django_clientcert import inbox
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import (
     IssuedCertificate,
@@ -83,6 +84,38 @@ def mapping(alice: Any, alice_cert: IssuedCertificate) -> CertificateMapping:
     return CertificateMapping.objects.create(
         user=alice, kind="fingerprint", value=alice_cert.fingerprint
     )
+
+
+class ClosedThrottle(inbox.Throttle):
+    """Lets nothing be written."""
+
+    def take(self) -> None:
+        """Return that nothing is to be written."""
+
+
+@pytest.fixture(autouse=True)
+def closed_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test has a query more for the inbox; ``open_inbox`` is for those about it."""
+    monkeypatch.setattr(inbox, "throttle", ClosedThrottle())
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def open_inbox(closed_inbox: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Refusals are written; the clock that decides how often."""
+    clock = Clock()
+    monkeypatch.setattr(inbox, "throttle", inbox.Throttle(clock))
+    return clock
 
 
 class Wsgi:

@@ -27,6 +27,7 @@ ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
     (4, frozenset({"evaluation"})),
     (5, frozenset({"probing"})),
     (5, frozenset({"requests"})),
+    (5, frozenset({"inbox"})),
     (5, frozenset({"backends"})),
     (5, frozenset({"decorators"})),
     (5, frozenset({"mixins"})),

@@ -7,6 +7,7 @@ from .mappings import CertificateMappingAdmin
 from .revocation_lists import RevocationListAdmin
 from .revocations import RevocationAdmin
 from .seen import SeenCertificateAdmin
+from .unknown import UnknownCertificateAdmin
 
 __all__ = [
     "CertificateAuthorityAdmin",
@@ -14,4 +15,5 @@ __all__ = [
     "RevocationAdmin",
     "RevocationListAdmin",
     "SeenCertificateAdmin",
+    "UnknownCertificateAdmin",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -26,17 +26,22 @@ from django.views.decorators.debug import (
     sensitive_variables,
 )
 
+from django_clientcert.bundles import to_pem
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import ClientCertError, Reason
 from django_clientcert.forms import CertificateMappingForm, RenewalForm
 from django_clientcert.forms.entries import spell_out
 from django_clientcert.identities import Kind, find_identities, show_value
-from django_clientcert.models import CertificateMapping, CertificateMappingQuerySet
+from django_clientcert.models import (
+    CertificateMapping,
+    CertificateMappingQuerySet,
+    UnknownCertificate,
+)
 from django_clientcert.names import Order, parse_name
 from django_clientcert.renewals import find_predecessors
 
-from . import facts, remarks
+from . import facts, remarks, suggestions
 from .guarded import Fieldsets, hide_from_reports, is_possible_key
 from .pages import show_page
 from .permissions import why_not_map
@@ -51,6 +56,8 @@ from .times import (
     relative,
     validity_status,
 )
+
+T = TypeVar("T")
 
 _NAME_KINDS = frozenset({Kind.SUBJECT.value, Kind.ISSUER_SERIAL.value})
 _SHOWN_DIGITS = 16
@@ -130,7 +137,45 @@ class CertificateMappingAdmin(RevokingAdmin):
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the address fills in; the kind that survives a renewal."""
         initial = super().get_changeform_initial_data(request)
-        return {"kind": Kind.PUBLIC_KEY.value, **initial}
+        initial = {"kind": Kind.PUBLIC_KEY.value, **initial}
+        row = self._unknown(request)
+        if row is not None:
+            initial["pasted"] = to_pem([row.client_certificate()])
+            authority = self._suggestions(request, row).authority
+            pins = {Kind.PUBLIC_KEY.value, Kind.FINGERPRINT.value}
+            if authority is not None and initial["kind"] not in pins:
+                initial.setdefault("authority", authority.pk)
+        return initial
+
+    def _unknown(self, request: HttpRequest) -> UnknownCertificate | None:
+        """Return the row of the inbox that is to be mapped, once per request."""
+        return _once(
+            request, "row", lambda: suggestions.chosen_row(self.admin_site, request)
+        )
+
+    def _suggestions(
+        self, request: HttpRequest, row: UnknownCertificate
+    ) -> suggestions.Suggestions:
+        """Return how the row could be mapped, found out once per request."""
+        return _once(
+            request,
+            "suggestions",
+            lambda: suggestions.suggest(row.client_certificate()),
+        )
+
+    def _describe_unknown(self, request: HttpRequest) -> str:
+        """Return what is said above the form of a certificate of the inbox."""
+        row = self._unknown(request)
+        if row is None:
+            return ""
+        found = self._suggestions(request, row)
+        return format_html(
+            "<p>{} {}</p><p>{}</p>{}",
+            gettext("The certificate comes from the inbox."),
+            suggestions.show_authorities(found),
+            suggestions.show_predecessors(found, self.admin_site, request, row),
+            suggestions.show_ways(found, None),
+        )
 
     def get_form(
         self,
@@ -143,6 +188,8 @@ class CertificateMappingAdmin(RevokingAdmin):
         form: Any = super().get_form(request, obj, change, **kwargs)
         # A class of its own for each call: see modelform_factory.
         form.refuse_user = staticmethod(partial(why_not_map, request.user))
+        if obj is None and (row := self._unknown(request)) is not None:
+            form.offered_kinds = self._suggestions(request, row).kinds
         return form
 
     def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
@@ -175,7 +222,8 @@ class CertificateMappingAdmin(RevokingAdmin):
                     _("Certificate"),
                     {
                         "fields": ("pasted", "upload", "kind", "value", "order"),
-                        "description": _(
+                        "description": self._describe_unknown(request)
+                        or _(
                             "Paste or upload the certificate, or type what it can be "
                             "recognised by. A private key is refused."
                         ),
@@ -242,6 +290,21 @@ class CertificateMappingAdmin(RevokingAdmin):
                 self.message_user(request, remark, messages.WARNING)
             if not change:
                 self._say_what_it_renews(request, form.certificate)
+            self._clear_inbox(request, form.certificate)
+
+    def _clear_inbox(
+        self, request: HttpRequest, certificate: ClientCertificate
+    ) -> None:
+        """Take what is mapped now out of the inbox."""
+        if UnknownCertificate.objects.all().of_key(certificate).delete()[0]:
+            self.message_user(
+                request,
+                gettext(
+                    "The certificate is mapped now, and no longer in the inbox. It is "
+                    "looked at anew with the next request."
+                ),
+                messages.INFO,
+            )
 
     def _say_what_it_renews(
         self, request: HttpRequest, certificate: ClientCertificate
@@ -310,7 +373,10 @@ class CertificateMappingAdmin(RevokingAdmin):
         if not self._may_renew(request, mapping):
             raise PermissionDenied
         sent = (request.POST, request.FILES) if request.method == "POST" else ()
-        form = RenewalForm(mapping, *sent)
+        initial = {}
+        if not sent and (row := self._unknown(request)) is not None:
+            initial["pasted"] = to_pem([row.client_certificate()])
+        form = RenewalForm(mapping, *sent, initial=initial)
         if sent and form.is_valid():
             return self._renewed(request, mapping, form)
         return show_page(
@@ -350,6 +416,7 @@ class CertificateMappingAdmin(RevokingAdmin):
         }
         self.message_user(request, text, messages.SUCCESS)
         certificate = successor.client_certificate()
+        self._clear_inbox(request, certificate)
         for remark in remarks.on_certificate(
             certificate, Kind(successor.kind), successor.authority
         ):
@@ -475,16 +542,7 @@ class CertificateMappingAdmin(RevokingAdmin):
     @admin.display(description=_("strength"))
     def strength(self, obj: CertificateMapping) -> str:
         """Return whether the certificate is named beyond doubt, or who answers."""
-        if obj.is_pin:
-            return gettext("strong: whoever holds the key, and nobody else")
-        if obj.is_strong:
-            return gettext(
-                "strong: this one certificate, as long as “%(authority)s” uses no "
-                "serial number twice"
-            ) % {"authority": obj.authority}
-        return gettext(
-            "by name: every certificate with it, and “%(authority)s” answers for that"
-        ) % {"authority": obj.authority}
+        return suggestions.strength(obj)
 
     @admin.display(description=_("revocation"))
     def revocation(self, obj: CertificateMapping) -> str:
@@ -497,11 +555,7 @@ class CertificateMappingAdmin(RevokingAdmin):
     @admin.display(description=_("renewal"))
     def renewal(self, obj: CertificateMapping) -> str:
         """Return what happens when the certificate is renewed."""
-        if obj.kind == Kind.PUBLIC_KEY.value:
-            return gettext("A renewed certificate with the same key is let in too.")
-        if obj.is_strong:
-            return gettext("A renewed certificate needs a new mapping: renew this one.")
-        return gettext("A renewed certificate with the same name is let in too.")
+        return suggestions.renewal(obj)
 
     @admin.display(description=_("created"))
     def created(self, obj: CertificateMapping) -> str:
@@ -695,6 +749,14 @@ class _UserSelect(AutocompleteSelect):
         key = self.field.target_field
         possible = [one for one in value if is_possible_key(key, one)]
         return super().optgroups(name, possible, attr)
+
+
+def _once(request: HttpRequest, name: str, find: Callable[[], T]) -> T:
+    """Return what *find* returns, and asks for it once in a request."""
+    found: dict[str, Any] = request.__dict__.setdefault("_client_cert_inbox", {})
+    if name not in found:
+        found[name] = find()
+    return found[name]  # type: ignore[no-any-return]
 
 
 def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django import forms
@@ -36,12 +36,14 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
     """A mapping, from a certificate that is pasted or uploaded, or from a typed value.
 
     ``refuse_user`` may be set to a function that returns why the person at the
-    keyboard may not map a certificate to a user, or None. After ``is_valid()``,
+    keyboard may not map a certificate to a user, or None; ``offered_kinds`` to those
+    that an empty form offers. After ``is_valid()``,
     ``certificate`` is what the mapping is about, and ``remarks`` what was done
     without being asked.
     """
 
     refuse_user: Callable[[Any], ValidationError | None] | None = None
+    offered_kinds: Collection[Kind] | None = None
 
     pasted = forms.CharField(
         label=_("Paste a certificate"),
@@ -122,6 +124,13 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
                 CertificateMapping.MappingKind.choices,
                 key=lambda choice: choice[0] != Kind.PUBLIC_KEY.value,
             )
+            if self.offered_kinds is not None and not self.is_bound:
+                offered = {kind.value for kind in self.offered_kinds}
+                self.fields["kind"].choices = [  # type: ignore[attr-defined]
+                    choice
+                    for choice in self.fields["kind"].choices  # type: ignore[attr-defined]
+                    if choice[0] in offered
+                ]
         self.certificate: ClientCertificate | None = None
         self.remarks: list[str] = []
 

@@ -671,6 +671,78 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="UnknownCertificate",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "public_key",
+                    django_clientcert.models.fields.KeyField(
+                        unique=True, verbose_name="SHA-256 of the public key"
+                    ),
+                ),
+                (
+                    "fingerprint",
+                    django_clientcert.models.fields.KeyField(
+                        verbose_name="SHA-256 fingerprint"
+                    ),
+                ),
+                ("certificate", models.BinaryField(verbose_name="certificate")),
+                ("subject", models.TextField(blank=True, verbose_name="subject")),
+                ("issuer", models.TextField(blank=True, verbose_name="issuer")),
+                (
+                    "not_after",
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="valid until"
+                    ),
+                ),
+                ("reason", models.CharField(max_length=32, verbose_name="reason")),
+                ("detail", models.TextField(blank=True, verbose_name="detail")),
+                (
+                    "host",
+                    models.CharField(blank=True, max_length=255, verbose_name="host"),
+                ),
+                (
+                    "address",
+                    models.CharField(blank=True, max_length=45, verbose_name="address"),
+                ),
+                (
+                    "count",
+                    models.PositiveBigIntegerField(default=1, verbose_name="count"),
+                ),
+                (
+                    "first_seen_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="first seen"
+                    ),
+                ),
+                (
+                    "last_seen_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="last seen"
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "unknown certificate",
+                "verbose_name_plural": "unknown certificates",
+                "ordering": ("-last_seen_at", "-pk"),
+                "indexes": [
+                    models.Index(fields=["last_seen_at"], name="clientcert_unknown_at"),
+                    models.Index(
+                        fields=["fingerprint"], name="clientcert_unknown_print"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="AuthorityCertificate",
             fields=[
                 (

@@ -13,6 +13,7 @@ from .revocations import (
     RevokedSerial,
 )
 from .seen import SeenCertificate, SeenCertificateQuerySet
+from .unknown import UnknownCertificate, UnknownCertificateQuerySet
 
 __all__ = [
     "KEY_BYTES",
@@ -27,6 +28,8 @@ __all__ = [
     "RevokedSerial",
     "SeenCertificate",
     "SeenCertificateQuerySet",
+    "UnknownCertificate",
+    "UnknownCertificateQuerySet",
     "name_key",
     "serial_key",
 ]

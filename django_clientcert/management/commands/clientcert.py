@@ -15,6 +15,7 @@ from django_clientcert.management.subcommands import (
     crl,
     expiring,
     explain,
+    inbox,
     probe,
     proxy_config,
     revoke,
@@ -31,6 +32,7 @@ SUBCOMMANDS = (
     explain,
     what_if,
     expiring,
+    inbox,
     probe,
     proxy_config,
 )
