@@ -15,6 +15,9 @@ import pytest
 
 from django_clientcert.proxies import PRESETS
 from django_clientcert.testing import proxy_headers
+from example_project.nginx import find_programs
+from example_project.programs import Program
+from tests.plugins.required_programs import programs_are_required
 
 from .conftest import Answer
 from .pki import Pki
@@ -120,6 +123,32 @@ def test_a_chain_that_only_the_client_has(
         assert seen["user"] == "erin"
     else:
         assert (seen["user"], seen["reason"]) == ("", "untrusted_issuer")
+
+
+@pytest.mark.needs_program("nginx")
+def test_every_nginx_that_is_there(
+    folder: Path, pki: Pki, applications: Callable[[str], Any], send: Send
+) -> None:
+    """The wheel's and the distribution's, with the same file."""
+    programs = find_programs()
+    # Continuous integration installs both.
+    assert len(programs) == 2 or not programs_are_required()
+    for number, program in enumerate(programs):
+        with Program(
+            "nginx",
+            folder / f"nginx-of-{number}",
+            upstream=applications("nginx").address,
+            certificate=pki.server.chain_pem,
+            key=pki.server.key_pem,
+            ca=pki.ca.pem,
+            path=program.path,
+        ) as nginx:
+            assert send(nginx, "/ledger/", "bob").seen["user"] == "bob"
+            assert send(nginx, "/ledger/").status == 403
+            assert send(nginx, "/open/", "expired").status == 400
+            for own in (None, "mallory"):
+                sent = list(forged("nginx", pki).items())
+                assert send(nginx, "/open/", own, headers=sent).seen["user"] == ""
 
 
 # --- size ------------------------------------------------------------------------
