@@ -136,6 +136,17 @@ class Settings:
         """How many unknown certificates are kept. Default: 1000; 0 turns it off."""
         return _size("CLIENTCERT_INBOX_SIZE", 1000)
 
+    @property
+    def CLIENTCERT_NOTIFY_EMAILS(self) -> tuple[str, ...]:
+        """Who is told of everything that expires. Default: nobody but the owners."""
+        value = getattr(settings, "CLIENTCERT_NOTIFY_EMAILS", ())
+        if not _is_list_of_texts(value) or not all("@" in one for one in value):
+            raise ImproperlyConfigured(
+                "CLIENTCERT_NOTIFY_EMAILS is a list of e-mail addresses, such as "
+                '["pki@example.com"].'
+            )
+        return tuple(value)
+
 
 NAMES = tuple(name for name in vars(Settings) if name.startswith("CLIENTCERT_"))
 

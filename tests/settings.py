@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import django
 from django.core.exceptions import ImproperlyConfigured
 
 SECRET_KEY = "not a secret: tests only"
@@ -32,6 +33,10 @@ if _database != "sqlite":
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STATIC_URL = "static/"
+
+# Django 6.1 wants to know by whom mail is sent; EMAIL_BACKEND is for older ones.
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 
 INSTALLED_APPS = [
     "django.contrib.admin",

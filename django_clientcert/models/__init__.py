@@ -6,6 +6,7 @@ from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
 from .fields import KEY_BYTES, KeyField, name_key, serial_key
 from .mappings import CertificateMapping, CertificateMappingQuerySet
+from .notices import ExpiryNotice
 from .revocations import (
     Revocation,
     RevocationList,
@@ -21,6 +22,7 @@ __all__ = [
     "CertificateAuthority",
     "CertificateMapping",
     "CertificateMappingQuerySet",
+    "ExpiryNotice",
     "KeyField",
     "Revocation",
     "RevocationList",

@@ -172,6 +172,11 @@ class CertificateMapping(models.Model):
             models.Index(
                 fields=["certificate_subject_key"], name="clientcert_mapping_subject"
             ),
+            # For what expires: lists, filters and notices
+            models.Index(
+                fields=["certificate_not_after"], name="clientcert_mapping_cert_end"
+            ),
+            models.Index(fields=["valid_until"], name="clientcert_mapping_end"),
         )
 
     def __str__(self) -> str:

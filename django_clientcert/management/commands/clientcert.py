@@ -16,6 +16,7 @@ from django_clientcert.management.subcommands import (
     expiring,
     explain,
     inbox,
+    notify,
     probe,
     proxy_config,
     revoke,
@@ -33,6 +34,7 @@ SUBCOMMANDS = (
     what_if,
     expiring,
     inbox,
+    notify,
     probe,
     proxy_config,
 )

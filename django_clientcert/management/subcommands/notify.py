@@ -1,0 +1,212 @@
+"""``clientcert notify``: mail what expires to whom it concerns, once for each stage."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Sequence
+from smtplib import SMTPException
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.mail import EmailMessage
+from django.core.management.base import CommandError
+from django.core.validators import validate_email
+from django.db import IntegrityError, router, transaction
+from django.utils import timezone, translation
+
+from django_clientcert.conf import conf
+from django_clientcert.management.notices import (
+    STAGES,
+    Ending,
+    find_endings,
+    known_keys,
+    write_mail,
+)
+from django_clientcert.management.text import one_line
+from django_clientcert.models import ExpiryNotice
+from django_clientcert.signals import certificate_expiring
+
+if TYPE_CHECKING:
+    from django_clientcert.management.commands.clientcert import Command
+
+# The recipient that stands for the receivers of the signal
+_SIGNAL = ""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Describe the arguments."""
+    stages = ", ".join(str(days) for days in sorted(STAGES, reverse=True))
+    parser = subparsers.add_parser(
+        "notify",
+        help="mail what expires soon to whom it concerns",
+        description=(
+            "Mail what expires soon: to each user their certificates and mappings, to\n"
+            "the addresses of CLIENTCERT_NOTIFY_EMAILS all of it, with authorities\n"
+            f"and revocation lists. One mail each, once {stages} days before the\n"
+            "end; run it every day. A mail that could not be sent is tried again next\n"
+            "time. Sends the signal certificate_expiring for each as well."
+        ),
+        epilog=(
+            "Examples:\n"
+            "  manage.py clientcert notify --dry-run\n"
+            "  manage.py clientcert notify --to pki@example.com\n"
+            "\n"
+            "Exit status: 0 all sent, or nothing to send; 1 a mail could not be sent;\n"
+            "2 wrong usage."
+        ),
+    )
+    parser.add_argument(
+        "--to",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="instead of CLIENTCERT_NOTIFY_EMAILS; may be repeated",
+    )
+    parser.add_argument(
+        "--no-owners", action="store_true", help="send nothing to the users"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the mails, send nothing and remember nothing",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(command: Command, options: dict[str, Any]) -> None:
+    """Send what was not sent yet.
+
+    Raises:
+        CommandError: an address is none, or a mail could not be sent.
+    """
+    now = timezone.now()
+    addresses = _addresses(options["to"])
+    endings = list(find_endings(now))
+    mails = _by_recipient(endings, addresses, owners=not options["no_owners"])
+    failed = []
+    sent = 0
+    with translation.override(settings.LANGUAGE_CODE):
+        for recipient, concerned in mails.items():
+            new = _untold(recipient, concerned)
+            if not new:
+                continue
+            mail = write_mail(new, now, to_owner=recipient not in addresses)
+            if options["dry_run"]:
+                _show(command, recipient, *mail)
+                continue
+            try:
+                sent += _send(recipient, new, *mail)
+            except (SMTPException, OSError) as error:
+                failed.append(recipient)
+                command.warn(
+                    f"not sent to {one_line(recipient)}: {one_line(str(error))}"
+                )
+    if options["dry_run"]:
+        command.say("Nothing was sent.")
+        return
+    _signal(_untold(_SIGNAL, endings))
+    ExpiryNotice.forget_old(now)
+    command.say(f"Sent: {sent}. Expiring within {max(STAGES)} days: {len(endings)}.")
+    if failed:
+        raise CommandError(
+            f"Not sent: {len(failed)}. They are tried again the next time."
+        )
+
+
+def _addresses(given: Sequence[str]) -> list[str]:
+    """Return the addresses of those who are told everything.
+
+    Raises:
+        CommandError: one is none.
+    """
+    for address in given:
+        try:
+            validate_email(address)
+        except ValidationError as error:
+            raise CommandError(
+                f"--to {one_line(address)}: that is no e-mail address.", returncode=2
+            ) from error
+    return list(dict.fromkeys(given or conf.CLIENTCERT_NOTIFY_EMAILS))
+
+
+def _by_recipient(
+    endings: Sequence[Ending], addresses: Sequence[str], *, owners: bool
+) -> dict[str, list[Ending]]:
+    """Return what is to be told to whom, the users last."""
+    mails: dict[str, list[Ending]] = {address: list(endings) for address in addresses}
+    of_owners: dict[str, list[Ending]] = defaultdict(list)
+    for ending in endings if owners else ():
+        address = _address_of(ending.user)
+        if address and address not in mails:
+            of_owners[address].append(ending)
+    return {**{one: all_ for one, all_ in mails.items() if all_}, **of_owners}
+
+
+def _address_of(user: Any) -> str:
+    """Return the address of an active user, or "" where there is none."""
+    if user is None or not getattr(user, "is_active", True):
+        return ""
+    name = getattr(type(user), "get_email_field_name", lambda: "")()
+    address = str(getattr(user, name, "") or "") if name else ""
+    try:
+        validate_email(address)
+    except ValidationError:
+        return ""
+    return address
+
+
+def _untold(recipient: str, endings: Sequence[Ending]) -> list[Ending]:
+    """Return those of *endings* that *recipient* has not been told at this stage."""
+    told = known_keys([one.key(recipient) for one in endings])
+    return [one for one in endings if one.key(recipient) not in told]
+
+
+def _remember(recipient: str, endings: Sequence[Ending]) -> None:
+    ExpiryNotice.objects.bulk_create(
+        ExpiryNotice(key=key)
+        for key in dict.fromkeys(one.key(recipient) for one in endings)
+    )
+
+
+def _send(recipient: str, endings: Sequence[Ending], subject: str, text: str) -> int:
+    """Send one mail; return 1, or 0 where another run is sending it right now.
+
+    The notices are written first, in a transaction that the mail ends: of two runs at
+    a time the second is refused, and a mail that fails leaves none behind.
+    """
+    try:
+        with transaction.atomic(using=router.db_for_write(ExpiryNotice)):
+            _remember(recipient, endings)
+            EmailMessage(subject, text, to=[recipient]).send()
+    except IntegrityError:
+        return 0
+    return 1
+
+
+def _signal(endings: Sequence[Ending]) -> None:
+    """Tell the receivers of the signal what they were not told at this stage."""
+    for ending in endings:
+        try:
+            with transaction.atomic(using=router.db_for_write(ExpiryNotice)):
+                _remember(_SIGNAL, [ending])
+        except IntegrityError:
+            continue  # another run tells it
+        certificate_expiring.send_robust(
+            sender=type(ending.instance),
+            instance=ending.instance,
+            certificate=ending.certificate,
+            user=ending.user,
+            expires_at=ending.expires_at,
+            stage=dt.timedelta(days=ending.stage),
+        )
+
+
+def _show(command: Command, recipient: str, subject: str, text: str) -> None:
+    command.say(f"To: {one_line(recipient)}")
+    command.say(f"Subject: {one_line(subject)}")
+    command.say("")
+    for line in text.splitlines():
+        command.say(line)
+    command.say("")
