@@ -37,11 +37,12 @@ from django_clientcert.names import Order, parse_name
 from django_clientcert.renewals import find_predecessors
 
 from . import facts, remarks
+from .explaining import ExplainingAdmin
 from .guarded import Fieldsets, hide_from_reports, is_possible_key
 from .pages import show_page
 from .permissions import why_not_map
 from .revoked import in_words, revoked_mappings
-from .revoking import RevokingAdmin, may_add_revocations
+from .revoking import may_add_revocations
 from .search import fingerprint_digits
 from .times import (
     LastUsedFilter,
@@ -86,7 +87,7 @@ _READ_ONLY = (
 
 
 @admin.register(CertificateMapping)
-class CertificateMappingAdmin(RevokingAdmin):
+class CertificateMappingAdmin(ExplainingAdmin):
     """Who a certificate is."""
 
     form = CertificateMappingForm
@@ -271,7 +272,8 @@ class CertificateMappingAdmin(RevokingAdmin):
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
         """Return links to what can be done with the mapping's certificate."""
-        links = []
+        explain = f"{self._address('explain')}?mapping={obj.pk}"
+        links = [(explain, gettext("Explain"))]
         # A disabled one lets nobody in: there is nothing to renew.
         is_disabled = obj.state == CertificateMapping.State.DISABLED
         if self._may_renew(request, obj) and not is_disabled:
