@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib.admin import AdminSite
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
@@ -18,6 +19,7 @@ from django.views.decorators.debug import (
 
 from django_clientcert.escaping import visible_once
 from django_clientcert.forms import ExplainForm
+from django_clientcert.models import CertificateMapping
 
 from .answers import in_words
 from .guarded import hide_from_reports
@@ -91,6 +93,13 @@ class ExplainingAdmin(RevokingAdmin):
             button=gettext("Explain"),
             **context,
         )
+
+
+def may_explain(site: AdminSite, request: HttpRequest) -> bool:
+    """Tell whether there is the page, and this person may use it."""
+    if not site.is_registered(CertificateMapping):
+        return False
+    return site.get_model_admin(CertificateMapping).has_view_permission(request)
 
 
 def _ask(
