@@ -309,6 +309,11 @@ def test_predecessors_and_successors(
             "successors": [page(f"{MAPPING}_change", new.pk)],
         }
     assert "none" in field(show(as_root, other), "successors")
+    same = stored(bob, ca.issue("alice", not_before=NOW - DAY))
+    assert page(f"{MAPPING}_change", same.pk) in field(show(as_root, new), "successors")
+    assert page(f"{MAPPING}_change", same.pk) not in field(
+        show(as_root, new), "predecessors"
+    )
 
 
 def test_hidden_siblings(
@@ -415,3 +420,9 @@ def test_history_begins_with_the_addition(as_root: Client, alice: Any) -> None:
     data = {**ADD_MAPPING, "user": alice.pk, "value": "ab" * 32}
     assert as_root.post(page(f"{MAPPING}_add"), data).status_code == 302
     assert LogEntry.objects.get().get_change_message() == "Added."
+
+
+def test_nobody_adds_a_certificate_seen(rf: Any) -> None:
+    """So the page to add one has no fields."""
+    model_admin: Any = admin.site.get_model_admin(SeenCertificate)
+    assert model_admin.get_fieldsets(rf.get("/")) == []

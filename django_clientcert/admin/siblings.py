@@ -85,7 +85,7 @@ class Siblings:
             .select_related("user")
             .defer("note")
         )
-        ages = [(_is_newer(own, row), row) for row in rows[: MAX_LISTED + 1]]
+        ages = [(_is_newer(self.row, own, row), row) for row in rows[: MAX_LISTED + 1]]
         return [(age, row) for age, row in ages if age is not None]
 
     def _rows(self, model: Any) -> QuerySet[Any] | None:
@@ -132,13 +132,17 @@ class Siblings:
         }
 
 
-def _is_newer(own: ClientCertificate, row: CertificateMapping) -> bool | None:
+def _is_newer(
+    before: CertificateMapping, own: ClientCertificate, row: CertificateMapping
+) -> bool | None:
     """Tell whether the certificate of *row* is newer; None where it is no relative."""
     other = ClientCertificate(bytes(row.certificate or b""))
     try:
         if other == own or other.issuer_der != own.issuer_der:
             return None
-        return other.not_before >= own.not_before
+        # Of the same second, the one that was mapped later
+        dates = (other.not_before, row.pk), (own.not_before, before.pk)
+        return dates[0] > dates[1]
     except CertificateParseError:
         return None
 
