@@ -127,6 +127,11 @@ def test_from_the_refusal_to_the_user(
     shown = as_root.get(page(CHANGE, row.pk))
     link = shown.context["map_url"]
     assert f'<a href="{link}">Map to…</a>' in shown.content.decode()
+    explained = shown.context["explain_url"]
+    assert f'<a href="{explained}">Explain</a>' in shown.content.decode()
+    answer = as_root.get(explained)
+    assert answer.status_code == 200
+    assert "nobody has said whose it is" in answer.content.decode()
     form = as_root.get(link).context["adminform"].form
     sent = {
         **ADD_MAPPING,
@@ -394,6 +399,7 @@ def test_without_screens_of_mappings(
     monkeypatch.delitem(admin.site._registry, CertificateMapping)
     content = as_root.get(page(CHANGE, row.pk)).content.decode()
     assert "Map to…" not in content
+    assert "Explain" not in content
     assert "(active)" in content
 
 

@@ -446,6 +446,7 @@ def test_parsed_certificate(as_root: Client, alice: Any, ca: ThrowawayCA) -> Non
         "Matching",
         "Validity",
         "Certificate",
+        "Other certificates",
         "Replace the certificate",
     ]
     assert b"style=" not in response.content.split(b'id="content-main"')[1]
@@ -464,7 +465,7 @@ def test_without_a_certificate(as_root: Client, alice: Any) -> None:
     """It is said that there is none."""
     mapping = pin(alice)
     screen: Any = admin.site.get_model_admin(CertificateMapping)
-    assert screen.subject(mapping) == "none"
+    assert screen.full_subject(mapping) == "none"
     text = text_of(as_root.get(page(CHANGE, mapping.pk)))
     assert "None is stored: this mapping was made from a typed value." in text
     assert "Store a certificate" in text
@@ -1149,7 +1150,8 @@ def test_actions(as_root: Client, alice: Any, bob: Any, root: Any) -> None:
     }
     assert LogEntry.objects.count() == 2
     assert {entry.get_change_message() for entry in LogEntry.objects.all()} == {
-        "Changed State."
+        "Changed State (active → disabled).",
+        "Changed State (retiring → disabled).",
     }
     assert {entry.user for entry in LogEntry.objects.all()} == {root}
     assert messages_after(run_action(as_root, "enable", rows[:1])) == [
@@ -1158,7 +1160,8 @@ def test_actions(as_root: Client, alice: Any, bob: Any, root: Any) -> None:
     rows[0].refresh_from_db()
     assert (rows[0].state, rows[0].value) == ("active", f"{1:064x}")
     history = text_of(as_root.get(page(f"{MAPPING}_history", rows[0].pk)))
-    assert history.count("Changed State.") == 2
+    assert "Changed State (active → disabled)." in history
+    assert "Changed State (disabled → active)." in history
 
 
 def test_action_leaves_alone_what_is_not_allowed(

@@ -31,6 +31,7 @@ ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
     (5, frozenset({"backends"})),
     (5, frozenset({"decorators"})),
     (5, frozenset({"mixins"})),
+    (5, frozenset({"explaining"})),
     (6, frozenset({"middleware", "forms"})),
     (6, frozenset({"checks"})),
     (7, frozenset({"admin", "apps", "management", "contrib", "migrations"})),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -42,6 +43,11 @@ USAGES = {
     "2.5.29.37.0": "anyExtendedKeyUsage",
 }
 POLICIES = {"2.5.29.32.0": "anyPolicy"}
+SIGNATURES = {"1.3.101.112": "Ed25519", "1.3.101.113": "Ed448"}
+WEAK_HASHES = frozenset({"md5", "sha1"})
+# 112 bits of security (NIST SP 800-57 part 1, table 2)
+MIN_RSA_BITS = 2048
+MIN_CURVE_BITS = 224
 CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
@@ -90,14 +96,30 @@ def validity(certificate: ClientCertificate, now: dt.datetime) -> str:
 
 
 def key(certificate: ClientCertificate) -> str:
-    """Return algorithm and size of the public key."""
+    """Return algorithm and size of the public key, and whether it is weak."""
     public_key = certificate.public_key
     if isinstance(public_key, rsa.RSAPublicKey):
-        return _("RSA, %(bits)d bits") % {"bits": public_key.key_size}
+        text = _("RSA, %(bits)d bits") % {"bits": public_key.key_size}
+        return _flag(text, is_weak=public_key.key_size < MIN_RSA_BITS)
     if isinstance(public_key, ec.EllipticCurvePublicKey):
         name = public_key.curve.name
-        return _("elliptic curve %(name)s") % {"name": CURVES.get(name, name)}
+        text = _("elliptic curve %(name)s") % {"name": CURVES.get(name, name)}
+        return _flag(text, is_weak=public_key.curve.key_size < MIN_CURVE_BITS)
     return type(public_key).__name__.removesuffix("PublicKey")
+
+
+def signature(certificate: ClientCertificate) -> str:
+    """Return the hash that the issuer signed, and whether it is weak."""
+    parsed = certificate.x509
+    try:
+        algorithm = parsed.signature_hash_algorithm
+    except (UnsupportedAlgorithm, ValueError):
+        algorithm = None
+    if algorithm is None:
+        oid = parsed.signature_algorithm_oid.dotted_string
+        return SIGNATURES.get(oid, oid)
+    name = algorithm.name
+    return _flag(name.upper(), is_weak=name in WEAK_HASHES)
 
 
 def usage(certificate: ClientCertificate) -> str:
@@ -179,6 +201,12 @@ def breakable(name: str) -> SafeString:
 def lines(texts: Iterable[str]) -> SafeString:
     """Return *texts* one below the other."""
     return format_html_join(SafeString("<br>"), "{}", ((text,) for text in texts))
+
+
+def _flag(text: str, *, is_weak: bool) -> str:
+    if not is_weak:
+        return text
+    return format_html("{} <strong>{}</strong>", text, _("⚠ weak"))
 
 
 def _name(name: DistinguishedName) -> str:

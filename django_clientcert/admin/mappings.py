@@ -32,7 +32,7 @@ from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import ClientCertError, Reason
 from django_clientcert.forms import CertificateMappingForm, RenewalForm
 from django_clientcert.forms.entries import spell_out
-from django_clientcert.identities import Kind, find_identities, show_value
+from django_clientcert.identities import Kind, show_value
 from django_clientcert.models import (
     CertificateMapping,
     CertificateMappingQuerySet,
@@ -42,12 +42,16 @@ from django_clientcert.names import Order, parse_name
 from django_clientcert.renewals import find_predecessors
 
 from . import facts, remarks, suggestions
+from .certificate_page import ShowsCertificate
+from .explaining import ExplainingAdmin
 from .guarded import Fieldsets, hide_from_reports, is_possible_key
+from .history import TellsChanges, change
 from .pages import show_page
 from .permissions import why_not_map
 from .revoked import in_words, revoked_mappings
-from .revoking import RevokingAdmin, may_add_revocations
+from .revoking import may_add_revocations
 from .search import fingerprint_digits
+from .siblings import Siblings
 from .times import (
     LastUsedFilter,
     ValidityFilter,
@@ -63,37 +67,24 @@ _NAME_KINDS = frozenset({Kind.SUBJECT.value, Kind.ISSUER_SERIAL.value})
 _SHOWN_DIGITS = 16
 _SHOWN_NAME = 50
 
-_CERTIFICATE_FIELDS = (
-    "subject",
-    "issuer",
-    "serial_number",
-    "certificate_validity",
-    "public_key",
-    "key_usage",
-    "extended_key_usage",
-    "alternative_names",
-    "policies",
-    "sha256_fingerprint",
-    "public_key_fingerprint",
-    "sha1_fingerprint",
-)
 _READ_ONLY = (
-    *_CERTIFICATE_FIELDS,
-    "problems",
     "created",
     "last_used",
-    "no_certificate",
+    "other_mappings",
+    "predecessors",
     "renewal",
     "revocation",
     "shown_value",
     "strength",
+    "successors",
     "understood",
+    "used_from",
     "validity",
 )
 
 
 @admin.register(CertificateMapping)
-class CertificateMappingAdmin(RevokingAdmin):
+class CertificateMappingAdmin(ExplainingAdmin, ShowsCertificate, TellsChanges):
     """Who a certificate is."""
 
     form = CertificateMappingForm
@@ -117,6 +108,21 @@ class CertificateMappingAdmin(RevokingAdmin):
     readonly_fields = _READ_ONLY
     actions = ("enable", "disable", "revoke")
     prefilled_fields = ("user", "kind", "value", "authority", "note")
+    told_fields = (
+        "user",
+        "kind",
+        "value",
+        "authority",
+        "state",
+        "valid_from",
+        "valid_until",
+        "hosts",
+    )
+    renamed_fields = {
+        "pasted": "Certificate",
+        "upload": "Certificate",
+        "order": "",
+    }
 
     # --- who may do what
 
@@ -232,6 +238,7 @@ class CertificateMappingAdmin(RevokingAdmin):
                 (_("Matching"), {"fields": ("authority", "hosts")}),
                 (_("Validity"), {"fields": ("state", "valid_from", "valid_until")}),
             ]
+        obj.siblings = Siblings(self, request, obj)  # type: ignore[attr-defined]
         may_change = self.has_change_permission(request, obj)
         value: tuple[str, ...] = ("value", "order") if may_change else ("shown_value",)
         if obj.kind in _NAME_KINDS:
@@ -239,7 +246,7 @@ class CertificateMappingAdmin(RevokingAdmin):
         fieldsets: Fieldsets = [
             (
                 _("Identity"),
-                {"fields": ("user", "note", "created", "last_used")},
+                {"fields": ("user", "note", "created", "last_used", "used_from")},
             ),
             (
                 _("Matching"),
@@ -259,7 +266,11 @@ class CertificateMappingAdmin(RevokingAdmin):
                     "description": self._links(request, obj),
                 },
             ),
-            (_("Certificate"), {"fields": _certificate_fields(obj)}),
+            (_("Certificate"), {"fields": self.certificate_fields(obj)}),
+            (
+                _("Other certificates"),
+                {"fields": ("other_mappings", "predecessors", "successors")},
+            ),
         ]
         if may_change:
             fieldsets.append(
@@ -334,7 +345,8 @@ class CertificateMappingAdmin(RevokingAdmin):
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
         """Return links to what can be done with the mapping's certificate."""
-        links = []
+        explain = f"{self._address('explain')}?mapping={obj.pk}"
+        links = [(explain, gettext("Explain"))]
         # A disabled one lets nobody in: there is nothing to renew.
         is_disabled = obj.state == CertificateMapping.State.DISABLED
         if self._may_renew(request, obj) and not is_disabled:
@@ -583,78 +595,27 @@ class CertificateMappingAdmin(RevokingAdmin):
         except ClientCertError as error:
             return visible_once(str(error))
 
-    @admin.display(description=_("certificate"))
-    def no_certificate(self, obj: CertificateMapping) -> str:
-        """Return that there is nothing to show."""
-        return gettext(
-            "None is stored: this mapping was made from a typed value. Upload the "
-            "certificate below to see what is in it."
-        )
+    # --- what is beside it: get_fieldsets() has said for whom
 
-    @admin.display(description=_("subject"))
-    def subject(self, obj: CertificateMapping) -> str:
-        """Return the subject."""
-        return _fact(obj, facts.subject)
+    @admin.display(description=_("used from"))
+    def used_from(self, obj: CertificateMapping) -> str:
+        """Return the hosts and certificates that it let in."""
+        return _siblings(obj).seen()
 
-    @admin.display(description=_("issuer"))
-    def issuer(self, obj: CertificateMapping) -> str:
-        """Return the issuer."""
-        return _fact(obj, facts.issuer)
+    @admin.display(description=_("mappings of this user"))
+    def other_mappings(self, obj: CertificateMapping) -> str:
+        """Return the other mappings of the user."""
+        return _siblings(obj).mappings()
 
-    @admin.display(description=_("serial number"))
-    def serial_number(self, obj: CertificateMapping) -> str:
-        """Return the serial number."""
-        return _fact(obj, facts.serial_number)
+    @admin.display(description=_("predecessors"))
+    def predecessors(self, obj: CertificateMapping) -> str:
+        """Return what the certificate seems to renew."""
+        return _siblings(obj).predecessors()
 
-    @admin.display(description=_("valid"))
-    def certificate_validity(self, obj: CertificateMapping) -> str:
-        """Return the validity period."""
-        return _fact(obj, partial(facts.validity, now=timezone.now()))
-
-    @admin.display(description=_("public key"))
-    def public_key(self, obj: CertificateMapping) -> str:
-        """Return algorithm and size of the key."""
-        return _fact(obj, facts.key)
-
-    @admin.display(description=_("key usage"))
-    def key_usage(self, obj: CertificateMapping) -> str:
-        """Return the key usage."""
-        return _fact(obj, facts.usage)
-
-    @admin.display(description=_("extended key usage"))
-    def extended_key_usage(self, obj: CertificateMapping) -> str:
-        """Return the extended key usage."""
-        return _fact(obj, facts.extended_usage)
-
-    @admin.display(description=_("alternative names"))
-    def alternative_names(self, obj: CertificateMapping) -> str:
-        """Return the subject alternative names."""
-        return _fact(obj, facts.alternative_names)
-
-    @admin.display(description=_("policies"))
-    def policies(self, obj: CertificateMapping) -> str:
-        """Return the certificate policies."""
-        return _fact(obj, facts.policies)
-
-    @admin.display(description=_("SHA-256 fingerprint"))
-    def sha256_fingerprint(self, obj: CertificateMapping) -> str:
-        """Return the fingerprint."""
-        return _fact(obj, facts.fingerprint)
-
-    @admin.display(description=_("SHA-256 of the public key"))
-    def public_key_fingerprint(self, obj: CertificateMapping) -> str:
-        """Return the digest of the public key."""
-        return _fact(obj, facts.public_key_fingerprint)
-
-    @admin.display(description=_("SHA-1 fingerprint"))
-    def sha1_fingerprint(self, obj: CertificateMapping) -> str:
-        """Return the SHA-1, to compare by eye with what other tools print."""
-        return _fact(obj, facts.sha1_fingerprint)
-
-    @admin.display(description=_("unusable"))
-    def problems(self, obj: CertificateMapping) -> str:
-        """Return which identities the certificate does not have, and why."""
-        return _fact(obj, facts.problems)
+    @admin.display(description=_("successors"))
+    def successors(self, obj: CertificateMapping) -> str:
+        """Return what seems to renew the certificate."""
+        return _siblings(obj).successors()
 
     # --- actions
 
@@ -716,11 +677,10 @@ class CertificateMappingAdmin(RevokingAdmin):
                 elif mapping.state not in before:
                     same += 1
                 else:
+                    told = change("State", mapping.state, after.value)
                     mapping.state = after
                     mapping.save(update_fields=["state"])
-                    self.log_change(
-                        request, mapping, [{"changed": {"fields": ["State"]}}]
-                    )
+                    self.log_change(request, mapping, [{"changed": {"fields": [told]}}])
                     changed += 1
         text = ngettext(
             "%(count)d mapping had this state already.",
@@ -765,19 +725,6 @@ def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:
     return why_not_map(request.user, obj.user) is None
 
 
-def _certificate_fields(obj: CertificateMapping) -> tuple[str, ...]:
-    """Return the facts that there are about the stored certificate."""
-    certificate = obj.client_certificate()
-    if certificate is None:
-        return ("no_certificate",)
-    if find_identities(certificate).problems:
-        return (*_CERTIFICATE_FIELDS, "problems")
-    return _CERTIFICATE_FIELDS
-
-
-def _fact(obj: CertificateMapping, show: Callable[[ClientCertificate], str]) -> str:
-    """Return one fact about the stored certificate."""
-    certificate = obj.client_certificate()
-    if certificate is None:
-        return gettext("none")
-    return facts.read(lambda: show(certificate))
+def _siblings(obj: CertificateMapping) -> Siblings:
+    siblings: Siblings = obj.siblings  # type: ignore[attr-defined]
+    return siblings

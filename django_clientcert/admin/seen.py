@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -18,23 +17,16 @@ from django_clientcert.escaping import visible
 from django_clientcert.models import SeenCertificate
 
 from . import facts
+from .certificate_page import ShowsCertificate
+from .explaining import may_explain
+from .guarded import Fieldsets
 from .revoked import in_words, revoked_certificates
-from .revoking import RevokingAdmin
+from .siblings import Siblings
 from .times import moment, relative, validity_status
-
-_CERTIFICATE_FIELDS = (
-    "certificate_subject",
-    "issuer",
-    "serial_number",
-    "certificate_validity",
-    "sha256_fingerprint",
-    "public_key_fingerprint",
-    "revoked",
-)
 
 
 @admin.register(SeenCertificate)
-class SeenCertificateAdmin(RevokingAdmin):
+class SeenCertificateAdmin(ShowsCertificate):
     """Which certificates were let in: to look at, and to revoke."""
 
     list_display = (
@@ -50,28 +42,38 @@ class SeenCertificateAdmin(RevokingAdmin):
     search_fields = ("subject", "host")
     show_full_result_count = False
     readonly_fields = (
-        *_CERTIFICATE_FIELDS,
         "shown_user",
         "through",
         "shown_host",
         "first_seen",
         "last_seen",
+        "revoked",
+        "explained",
+        "mappings_of_user",
+        "others_of_user",
     )
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    "shown_user",
-                    "through",
-                    "shown_host",
-                    "first_seen",
-                    "last_seen",
-                )
-            },
-        ),
-        (_("Certificate"), {"fields": _CERTIFICATE_FIELDS}),
-    )
+
+    def get_fieldsets(
+        self, request: HttpRequest, obj: SeenCertificate | None = None
+    ) -> Fieldsets:
+        """Return the groups of fields, with what is known of the certificate."""
+        if obj is None:
+            return []  # nobody adds one
+        obj.siblings = Siblings(self, request, obj)  # type: ignore[attr-defined]
+        used = ["shown_user", "through", "shown_host", "first_seen", "last_seen"]
+        if may_explain(self.admin_site, request):
+            used.append("explained")
+        return [
+            (None, {"fields": used}),
+            (
+                _("Certificate"),
+                {"fields": (*self.certificate_fields(obj), "revoked")},
+            ),
+            (
+                _("Other certificates"),
+                {"fields": ("mappings_of_user", "others_of_user")},
+            ),
+        ]
 
     # --- who may do what
 
@@ -186,41 +188,33 @@ class SeenCertificateAdmin(RevokingAdmin):
         status = validity_status(None, obj.not_after, timezone.now())
         return f"{moment(obj.not_after)[:10]}: {status}"
 
-    @admin.display(description=_("subject"))
-    def certificate_subject(self, obj: SeenCertificate) -> str:
-        """Return the whole subject."""
-        return facts.read(lambda: facts.subject(obj.client_certificate()))
+    @admin.display(description=_("mappings of this user"))
+    def mappings_of_user(self, obj: SeenCertificate) -> str:
+        """Return the mappings of the user."""
+        return _siblings(obj).mappings()
 
-    @admin.display(description=_("issuer"))
-    def issuer(self, obj: SeenCertificate) -> str:
-        """Return the issuer."""
-        return facts.read(lambda: facts.issuer(obj.client_certificate()))
+    @admin.display(description=_("seen of this user"))
+    def others_of_user(self, obj: SeenCertificate) -> str:
+        """Return the other certificates of the user."""
+        return _siblings(obj).seen()
 
-    @admin.display(description=_("serial number"))
-    def serial_number(self, obj: SeenCertificate) -> str:
-        """Return the serial number."""
-        return facts.read(lambda: facts.serial_number(obj.client_certificate()))
-
-    @admin.display(description=_("valid"))
-    def certificate_validity(self, obj: SeenCertificate) -> str:
-        """Return the validity period."""
-        show = partial(facts.validity, now=timezone.now())
-        return facts.read(lambda: show(obj.client_certificate()))
-
-    @admin.display(description=_("SHA-256 fingerprint"))
-    def sha256_fingerprint(self, obj: SeenCertificate) -> str:
-        """Return the fingerprint."""
-        return facts.fingerprint(obj.client_certificate())
-
-    @admin.display(description=_("SHA-256 of the public key"))
-    def public_key_fingerprint(self, obj: SeenCertificate) -> str:
-        """Return the digest of the public key."""
-        return facts.read(
-            lambda: facts.public_key_fingerprint(obj.client_certificate())
+    @admin.display(description=_("decision"))
+    def explained(self, obj: SeenCertificate) -> str:
+        """Return a link to the page that explains what becomes of it now."""
+        address = reverse(
+            "admin:django_clientcert_certificatemapping_explain",
+            current_app=self.admin_site.name,
         )
+        text = gettext("Explain")
+        return format_html('<a href="{}?seen={}">{}</a>', address, obj.pk, text)
 
     @admin.display(description=_("revocation"))
     def revoked(self, obj: SeenCertificate) -> str:
         """Return whether it is revoked by now, and why."""
         found = revoked_certificates({obj.pk: obj.client_certificate()})
         return in_words(found.get(obj.pk))
+
+
+def _siblings(obj: SeenCertificate) -> Siblings:
+    siblings: Siblings = obj.siblings  # type: ignore[attr-defined]
+    return siblings

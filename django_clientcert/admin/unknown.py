@@ -40,6 +40,7 @@ from django_clientcert.reasons import explain
 
 from . import facts, suggestions
 from .candidates import KINDS, Candidate, find_candidates
+from .explaining import may_explain
 from .guarded import GuardedAdmin, hide_from_reports, is_possible_key
 from .lists import MAX_SHOWN, more_than
 from .pages import show_page
@@ -253,9 +254,15 @@ class UnknownCertificateAdmin(GuardedAdmin):
             and self.has_map_permission(request)
         ):
             address = self._address_to_map(object_id)
-        return super().changeform_view(
-            request, object_id, form_url, {**(extra_context or {}), "map_url": address}
-        )
+        context = {**(extra_context or {}), "map_url": address}
+        if object_id is not None and may_explain(self.admin_site, request):
+            explain_url = reverse(
+                "admin:django_clientcert_certificatemapping_explain",
+                current_app=self.admin_site.name,
+            )
+            query = urlencode({"unknown": object_id})
+            context["explain_url"] = f"{explain_url}?{query}"
+        return super().changeform_view(request, object_id, form_url, context)
 
     def get_object(
         self, request: HttpRequest, object_id: str, from_field: str | None = None

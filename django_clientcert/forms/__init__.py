@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .authorities import CertificateAuthorityForm
+from .explain import ExplainForm
 from .mappings import CertificateMappingForm
 from .renewals import RenewalForm
 from .revocations import (
@@ -15,6 +16,7 @@ from .revocations import (
 __all__ = [
     "CertificateAuthorityForm",
     "CertificateMappingForm",
+    "ExplainForm",
     "RenewalForm",
     "RevocationForm",
     "RevocationListForm",

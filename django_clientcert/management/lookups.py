@@ -7,18 +7,17 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import (
-    ImproperlyConfigured,
     ObjectDoesNotExist,
     ValidationError,
 )
 from django.core.management.base import CommandError
 from django.db import DataError
 
-from django_clientcert.backends import find_backend
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible
-from django_clientcert.evaluation import CanAuthenticate, is_active
+from django_clientcert.evaluation import CanAuthenticate
 from django_clientcert.exceptions import BundleError, Reason, Refusal
+from django_clientcert.explaining import user_rule
 from django_clientcert.identities import Kind
 from django_clientcert.models import CertificateAuthority
 
@@ -164,8 +163,7 @@ def find_user_rule(said: list[str]) -> CanAuthenticate:
 
     Where none is configured, puts a sentence into *said*.
     """
-    try:
-        return find_backend().user_can_authenticate
-    except (ImproperlyConfigured, ImportError) as error:
-        said.append(f"backend: none is configured. {one_line(str(error))}")
-        return is_active
+    can_authenticate, why = user_rule()
+    if why:
+        said.append(why)
+    return can_authenticate

@@ -1,0 +1,207 @@
+"""What an evaluation came to, as data."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import DatabaseError
+
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible
+from django_clientcert.evaluation import GATES, NOT_REACHED, REFUSED, STEPS, Decision
+from django_clientcert.exceptions import CertificateParseError, Reason
+from django_clientcert.identities import Identity, find_identities
+from django_clientcert.models import CertificateMapping, Revocation, serial_key
+from django_clientcert.models.rules import describe_rule
+from django_clientcert.reasons import explain
+from django_clientcert.renewals import find_predecessors
+
+from .text import describe_certificate, one_line, show_value
+
+NOT_LOOKED_AT = "not_looked_at"
+
+_GATE_NAMES = frozenset(name for name, _ in GATES)
+
+Report = dict[str, Any]
+
+
+def make_report(
+    decision: Decision,
+    certificate: ClientCertificate | None,
+    *,
+    at: dt.datetime,
+    host: str,
+    assumptions: Sequence[str],
+    from_request: bool,
+    verdict_given: bool,
+) -> Report:
+    """Return *decision* as JSON-ready data, with these stable keys.
+
+    - ``at`` (ISO 8601, UTC), ``host``, ``assumptions``: a list of sentences
+    - ``accepted``; ``reason``, ``meaning``, ``remedy``: null where accepted;
+      ``detail``
+    - ``user``: the name, ``mapping``: null unless accepted, and where a rule let it in
+    - ``rule``: null unless a rule let it in; else ``authority``, the ``identity`` that
+      it reads, the user's ``field`` and the ``value`` of it, the rule in a sentence as
+      ``text``, and ``creates_user``, whether a user would be created
+    - ``successor_of``: of an unmapped certificate, the mappings whose certificate it
+      seems to renew
+    - ``revocations``: those that name its public key or serial number, by their ids
+    - ``certificate``: as ``describe_certificate()`` has it, null where it cannot be
+      decoded
+    - ``steps``: each with ``name``, ``outcome`` (``passed``, ``refused``,
+      ``not_reached``, ``not_looked_at``), ``reason`` (null unless refused), ``detail``
+    - ``identities``: each with ``kind``, ``value`` and ``mappings``, null where the
+      database cannot be read
+    - ``problems``: why further identities could not be had
+
+    A mapping has ``id``, ``user``, ``kind``, ``value``, ``authority`` (null for
+    none), ``strong`` (false where its authority answers for a name), ``state``,
+    ``valid_from``, ``valid_until``, ``hosts``.
+    """
+    reason = decision.reason
+    explanation = None if reason is None else explain(reason)
+    skipped = set() if from_request else set(_GATE_NAMES)
+    if not from_request and not verdict_given:
+        skipped.add("verdict")
+    identities, problems = _describe_identities(certificate)
+    return {
+        "at": at.isoformat(),
+        "host": visible(host),
+        "assumptions": list(assumptions),
+        "accepted": decision.accepted,
+        "reason": None if reason is None else reason.value,
+        "meaning": None if explanation is None else str(explanation.meaning),
+        "remedy": None if explanation is None else str(explanation.remedy),
+        "detail": one_line(decision.detail),
+        "user": None if decision.user is None else _username(decision.user),
+        "mapping": (
+            _describe_mapping(decision.mapping)
+            if decision.accepted and decision.mapping is not None
+            else None
+        ),
+        "rule": _describe_rule(decision),
+        "successor_of": _successor_of(decision),
+        "revocations": _revocations(certificate),
+        "certificate": None
+        if certificate is None
+        else describe_certificate(certificate),
+        "steps": list(_describe_steps(decision, skipped)),
+        "identities": identities,
+        "problems": problems,
+    }
+
+
+def _describe_steps(decision: Decision, skipped: set[str]) -> Iterator[Report]:
+    """Return every step in the order in which they are taken."""
+    taken = {step.name: step for step in decision.steps}
+    for name in STEPS:
+        step = taken[name]
+        refused = step.outcome == REFUSED
+        yield {
+            "name": name,
+            "outcome": (
+                NOT_LOOKED_AT
+                if step.outcome == NOT_REACHED and name in skipped
+                else step.outcome
+            ),
+            "reason": str(decision.reason) if refused else None,
+            "detail": one_line(step.detail),
+        }
+
+
+def _describe_rule(decision: Decision) -> Report | None:
+    authority = decision.rule_authority
+    if not decision.accepted or authority is None:
+        return None
+    return {
+        "authority": str(authority),
+        "identity": visible(authority.rule_identity),
+        "field": visible(authority.user_field),
+        # A rule compares to the letter: what the user has is what was read.
+        "value": visible(str(getattr(decision.user, authority.user_field))),
+        "text": describe_rule(authority),
+        "creates_user": decision.creates_user,
+    }
+
+
+def _successor_of(decision: Decision) -> list[Any]:
+    """Return the mappings whose certificate an unmapped one seems to renew."""
+    if decision.reason is not Reason.UNMAPPED or decision.certificate is None:
+        return []
+    return [one.pk for one in find_predecessors(decision.certificate)]
+
+
+def _revocations(certificate: ClientCertificate | None) -> list[Any]:
+    """Return the revocations of the public key, or of a serial number like it."""
+    if certificate is None:
+        return []
+    try:
+        keys = [certificate.public_key_bytes], [serial_key(certificate.serial_number)]
+        rows = Revocation.objects.matching(*keys).order_by("pk")
+        return list(rows.values_list("pk", flat=True))
+    except (CertificateParseError, DatabaseError):
+        return []  # the evaluation says so
+
+
+def _describe_identities(
+    certificate: ClientCertificate | None,
+) -> tuple[list[Report], list[str]]:
+    """Return every identity with the mappings that there are for it."""
+    if certificate is None:
+        return [], []
+    identities = find_identities(certificate)
+    rows = _find_rows(identities.found)
+    described = [
+        {
+            "kind": one.kind.value,
+            "value": show_value(one.kind.value, one.value),
+            "mappings": None if rows is None else rows[one.kind.value, one.key],
+        }
+        for one in identities.found
+    ]
+    return described, [one_line(problem) for problem in identities.problems]
+
+
+def _find_rows(
+    identities: Sequence[Identity],
+) -> dict[tuple[str, bytes], list[Report]] | None:
+    """Return the mappings by kind and key; None where they cannot be read."""
+    found: dict[tuple[str, bytes], list[Report]] = {
+        (one.kind.value, one.key): [] for one in identities
+    }
+    try:
+        rows = CertificateMapping.objects.matching([one.key for one in identities])
+        for row in rows.order_by("pk"):
+            # A key that was looked up for another kind does not match.
+            same = found.get((row.kind, bytes(row.key)))
+            if same is not None:
+                same.append(_describe_mapping(row))
+    except DatabaseError:
+        return None  # the evaluation says so: trust_unavailable
+    return found
+
+
+def _describe_mapping(mapping: CertificateMapping) -> Report:
+    return {
+        "id": mapping.pk,
+        "user": _username(mapping.user),
+        "kind": mapping.kind,
+        "value": show_value(mapping.kind, mapping.value),
+        "authority": None if mapping.authority is None else str(mapping.authority),
+        "strong": mapping.is_strong,
+        "state": mapping.state,
+        "valid_from": _iso(mapping.valid_from),
+        "valid_until": _iso(mapping.valid_until),
+        "hosts": mapping.hosts.split(),
+    }
+
+
+def _username(user: Any) -> str:
+    return visible(str(user.get_username()))
+
+
+def _iso(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,52 @@
+"""Text of a certificate and of a decision, safe to show on one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django_clientcert import identities
+from django_clientcert.certificates import ClientCertificate
+from django_clientcert.escaping import visible_once
+from django_clientcert.exceptions import CertificateParseError
+
+MAX_CHARACTERS = 4096
+
+
+def one_line(text: str) -> str:
+    """Return *text*, which is usually escaped already, so that it stays on its line."""
+    return visible_once(text, MAX_CHARACTERS)
+
+
+def show_value(kind: str, value: str) -> str:
+    """Return the value of an identity as it may be shown."""
+    return identities.show_value(identities.Kind(kind), value, MAX_CHARACTERS)
+
+
+def describe_certificate(certificate: ClientCertificate) -> dict[str, Any]:
+    """Return what *certificate* says of itself, by stable keys; never raises.
+
+    ``subject``, ``issuer``, ``serial_number`` (hex), ``not_before``, ``not_after``
+    (ISO 8601), ``fingerprint``, ``public_key`` (SHA-256, hex), each None where it
+    cannot be read, and ``problems``, which says why.
+    """
+    problems: list[str] = []
+
+    def read(get: Callable[[], str]) -> str | None:
+        try:
+            return one_line(get())
+        except CertificateParseError as error:
+            if (problem := one_line(error.detail)) not in problems:
+                problems.append(problem)
+            return None
+
+    return {
+        "subject": read(lambda: str(certificate.subject)),
+        "issuer": read(lambda: str(certificate.issuer)),
+        "serial_number": read(lambda: certificate.serial_number_hex),
+        "not_before": read(lambda: certificate.not_before.isoformat()),
+        "not_after": read(lambda: certificate.not_after.isoformat()),
+        "fingerprint": certificate.fingerprint,
+        "public_key": read(lambda: certificate.public_key_fingerprint),
+        "problems": problems,
+    }
