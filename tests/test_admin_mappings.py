@@ -749,6 +749,7 @@ def test_filters(as_root: Client, alice: Any, ca: ThrowawayCA) -> None:
         return ca.issue("x", not_before=now - 99 * DAY, not_after=now + ends * DAY).der
 
     valid = stored(alice, issued(99), last_used_at=now - DAY)
+    later = stored(alice, issued(89))
     soon = stored(alice, issued(9), last_used_at=now - 99 * DAY)
     expired = stored(alice, issued(-9))
     unknown = pin(alice, 1)
@@ -756,8 +757,11 @@ def test_filters(as_root: Client, alice: Any, ca: ThrowawayCA) -> None:
     ends_soon = stored(alice, issued(98), valid_until=now + DAY)
     everything = {one.pk for one in CertificateMapping.objects.all()}
     assert found(as_root, validity="expired") == {expired.pk, ended.pk}
-    assert found(as_root, validity="soon") == {soon.pk, ends_soon.pk}
-    assert found(as_root, validity="valid") == {valid.pk, soon.pk, ends_soon.pk}
+    within_30_days = {soon.pk, ends_soon.pk}
+    assert found(as_root, validity="week") == {ends_soon.pk}
+    assert found(as_root, validity="soon") == within_30_days
+    assert found(as_root, validity="quarter") == within_30_days | {later.pk}
+    assert found(as_root, validity="valid") == within_30_days | {later.pk, valid.pk}
     assert found(as_root, validity="unknown") == {unknown.pk}
     assert found(as_root, used="recently") == {valid.pk}
     assert found(as_root, used="before") == {soon.pk}

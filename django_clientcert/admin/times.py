@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 SOON = dt.timedelta(days=30)
 LONG_UNUSED = dt.timedelta(days=90)
 
+# What the filter by validity calls them; each holds those of the shorter ones
+WITHIN = {
+    "week": dt.timedelta(days=7),
+    "soon": SOON,
+    "quarter": dt.timedelta(days=90),
+}
+
 # RFC 5280, 4.1.2.5: "no well-defined expiration date"
 NO_END = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.timezone.utc)
 
@@ -111,7 +118,9 @@ class ValidityFilter(admin.SimpleListFilter):
         """Return the choices."""
         return [
             ("valid", _("valid")),
+            ("week", _("expires within 7 days")),
             ("soon", _("expires within 30 days")),
+            ("quarter", _("expires within 90 days")),
             ("expired", _("expired")),
             ("unknown", _("unknown")),
         ]
@@ -120,12 +129,14 @@ class ValidityFilter(admin.SimpleListFilter):
         """Return the mappings of the chosen validity."""
         now = timezone.now()
         expired = Q(certificate_not_after__lt=now) | Q(valid_until__lt=now)
-        soon = Q(certificate_not_after__lt=now + SOON) | Q(valid_until__lt=now + SOON)
         unknown = Q(certificate_not_after=None, valid_until=None)
         if self.value() == "expired":
             return queryset.filter(expired)
-        if self.value() == "soon":
-            return queryset.filter(soon).exclude(expired)
+        within = WITHIN.get(self.value() or "")
+        if within is not None:
+            until = now + within
+            ending = Q(certificate_not_after__lt=until) | Q(valid_until__lt=until)
+            return queryset.filter(ending).exclude(expired)
         if self.value() == "valid":
             return queryset.exclude(expired).exclude(unknown)
         if self.value() == "unknown":
