@@ -249,9 +249,8 @@ HAPROXY = Proxy(
             "sent beside it."
         ),
         (
-            "From about 16 KB on, the sample of a certificate is silently empty "
-            "and the "
-            "request goes on without it."
+            "From about 12 KB of DER on, which is 16 KB of Base64, the sample of a "
+            "certificate is silently empty and the request goes on without it."
         ),
         "set-header with a condition, and add-header, let a client's copy pass.",
         "Names with underscores pass unless they are deleted.",
