@@ -12,6 +12,9 @@ from django.db import DatabaseError
 from django_clientcert.management.arguments import HelpFormatter, SubcommandParser
 from django_clientcert.management.subcommands import (
     authority,
+    bulk_diff,
+    bulk_export,
+    bulk_import,
     crl,
     expiring,
     explain,
@@ -21,7 +24,10 @@ from django_clientcert.management.subcommands import (
 )
 from django_clientcert.management.text import encodable, one_line
 
-SUBCOMMANDS = (trust, authority, revoke, crl, explain, what_if, expiring)
+SUBCOMMANDS = (
+    *(trust, authority, revoke, crl, explain, what_if, expiring),
+    *(bulk_import, bulk_export, bulk_diff),
+)
 
 Run = Callable[["Command", dict[str, Any]], None]
 
