@@ -284,7 +284,11 @@ def test_json_laid_out_otherwise(
     record = {"type": "mapping", "user": "alice", "value": alice_cert.fingerprint}
     record["note"] = "x" * 70_000
     data = {"format": "django-clientcert", "version": 1, "records": [record]}
-    outcome = load(folder, json.dumps(data, indent=2), name="f.json")
+    text = json.dumps(data, indent=2)
+    spaced = text.replace("[\n", "[" + "\n" * 70_000)
+    outcome = load(folder, spaced, "--dry-run", name="f.json")
+    assert "line 70004: new: alice" in outcome.out
+    outcome = load(folder, text, name="f.json")
     assert outcome.status == 0
     assert "line 5: new: alice" in outcome.out
 
