@@ -200,7 +200,7 @@ class CertificateMapping(models.Model):
         if "certificate" in (
             update_fields or {"certificate"} - self.get_deferred_fields()
         ):
-            self._describe_certificate()
+            self.describe_certificate()
             if update_fields is not None:
                 update_fields = {
                     *update_fields,
@@ -219,6 +219,11 @@ class CertificateMapping(models.Model):
             ValidationError: with what to type instead.
         """
         super().clean()
+        self.clean_alone()
+        self._refuse_duplicate()
+
+    def clean_alone(self) -> None:
+        """See clean(); without a query, so without a look at other mappings."""
         self.normalise()
         if self.authority_id is None and not self.is_pin:
             raise ValidationError(
@@ -251,9 +256,8 @@ class CertificateMapping(models.Model):
                 {"valid_from": _("A scheduled mapping needs a date to begin on.")},
                 code="scheduled",
             )
-        self._refuse_duplicate()
 
-    def _describe_certificate(self) -> None:
+    def describe_certificate(self) -> None:
         """Set what lists show of the certificate, as far as it can be read."""
         self.certificate_subject, self.certificate_not_after = "", None
         self.certificate_subject_key = None

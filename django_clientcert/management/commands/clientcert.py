@@ -12,6 +12,9 @@ from django.db import DatabaseError
 from django_clientcert.management.arguments import HelpFormatter, SubcommandParser
 from django_clientcert.management.subcommands import (
     authority,
+    bulk_diff,
+    bulk_export,
+    bulk_import,
     crl,
     expiring,
     explain,
@@ -37,6 +40,9 @@ SUBCOMMANDS = (
     notify,
     probe,
     proxy_config,
+    bulk_import,
+    bulk_export,
+    bulk_diff,
 )
 
 Run = Callable[["Command", dict[str, Any]], None]

@@ -1,0 +1,20 @@
+"""What is decided by, as a file, and back: export, import and comparison."""
+
+from .differences import compare
+from .loading import Loader, Outcome, Status
+from .reading import Row, TransferError, read_rows
+from .records import export_records
+from .writing import write_csv, write_json
+
+__all__ = [
+    "Loader",
+    "Outcome",
+    "Row",
+    "Status",
+    "TransferError",
+    "compare",
+    "export_records",
+    "read_rows",
+    "write_csv",
+    "write_json",
+]

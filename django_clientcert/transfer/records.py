@@ -1,0 +1,166 @@
+"""Each row of the database as a record without a number of this database in it.
+
+A user is written by what they log in with, an authority by its name, moments in UTC.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    Revocation,
+    RevocationList,
+    RevokedSerial,
+)
+
+Record = dict[str, Any]
+
+AUTHORITY = "authority"
+LIST = "revocation_list"
+SERIALS = "revoked_serials"
+REVOCATION = "revocation"
+MAPPING = "mapping"
+
+AUTHORITY_TEXTS = (
+    *("bundle", "profile", "revocation_policy", "list_urls", "note"),
+    *("rule_identity", "rule_user_field", "rule_pattern", "rule_hosts"),
+    *("rule_policies", "rule_extended_key_usages"),
+)
+AUTHORITY_FLAGS = ("rule_creates_users", "rule_allows_privileged")
+MAPPING_FIELDS = (
+    *("user", "kind", "value", "authority", "state", "valid_from", "valid_until"),
+    *("hosts", "note", "certificate"),
+)
+_CHUNK = 1000
+
+
+def export_records(*, mappings_only: bool = False) -> Iterator[Record]:
+    """Yield everything that decisions rest on, what is referred to first.
+
+    Read in chunks: the memory does not grow with the tables.
+    """
+    if not mappings_only:
+        yield from _authorities()
+        yield from _lists()
+        yield from _revocations()
+    rows = CertificateMapping.objects.select_related("user", "authority")
+    for mapping in rows.order_by("pk").iterator(chunk_size=_CHUNK):
+        yield mapping_record(mapping)
+
+
+def mapping_record(mapping: CertificateMapping) -> Record:
+    """Return *mapping* as a record."""
+    return {
+        "type": MAPPING,
+        "user": mapping.user.get_username(),
+        "kind": mapping.kind,
+        "value": mapping.value,
+        "authority": _name(mapping.authority),
+        "state": mapping.state,
+        "valid_from": show_moment(mapping.valid_from),
+        "valid_until": show_moment(mapping.valid_until),
+        "hosts": mapping.hosts,
+        "note": mapping.note,
+        "certificate": _show_bytes(mapping.certificate),
+    }
+
+
+def authority_record(authority: CertificateAuthority) -> Record:
+    """Return *authority* with its rule as a record."""
+    return {
+        "type": AUTHORITY,
+        "name": authority.name,
+        **{
+            name: getattr(authority, name)
+            for name in (*AUTHORITY_TEXTS, *AUTHORITY_FLAGS)
+        },
+        "rule_groups": sorted(one.name for one in authority.rule_groups.all()),
+    }
+
+
+def revocation_record(revocation: Revocation) -> Record:
+    """Return *revocation* as a record."""
+    by = revocation.revoked_by
+    return {
+        "type": REVOCATION,
+        "authority": _name(revocation.authority),
+        "public_key": _show_key(revocation.public_key),
+        "issuer_key": _show_key(revocation.issuer_key),
+        "serial": _show_key(revocation.serial),
+        "issued_from": show_moment(revocation.issued_from),
+        "issued_until": show_moment(revocation.issued_until),
+        "certificate": _show_bytes(revocation.certificate),
+        "description": revocation.description,
+        "reason": revocation.reason,
+        "note": revocation.note,
+        "revoked_at": show_moment(revocation.revoked_at),
+        "revoked_by": None if by is None else by.get_username(),
+    }
+
+
+def _authorities() -> Iterator[Record]:
+    rows = CertificateAuthority.objects.prefetch_related("rule_groups")
+    for authority in rows.order_by("pk").iterator(chunk_size=100):
+        yield authority_record(authority)
+
+
+def _lists() -> Iterator[Record]:
+    for row in RevocationList.objects.select_related("authority").order_by("pk"):
+        name = row.authority.name
+        yield {
+            "type": LIST,
+            "authority": name,
+            "info": json.loads(row.info),
+            "issuer": row.issuer,
+            "source": row.source,
+        }
+        entries = (
+            RevokedSerial.objects.filter(list=row)
+            .order_by("pk")
+            .values_list("serial", "reason", "revoked_at")
+            .iterator(chunk_size=_CHUNK)
+        )
+        while batch := list(islice(entries, _CHUNK)):
+            yield {
+                "type": SERIALS,
+                "authority": name,
+                "list": row.fingerprint,
+                "serials": [
+                    [bytes(serial).hex(), reason, show_moment(at)]
+                    for serial, reason, at in batch
+                ],
+            }
+
+
+def _revocations() -> Iterator[Record]:
+    rows = Revocation.objects.select_related("authority", "revoked_by")
+    for revocation in rows.order_by("pk").iterator(chunk_size=_CHUNK):
+        yield revocation_record(revocation)
+
+
+def show_moment(at: dt.datetime | None) -> str | None:
+    """Return *at* in UTC, ISO 8601."""
+    if at is None:
+        return None
+    if at.tzinfo is None:  # USE_TZ is off
+        at = at.astimezone()
+    return at.astimezone(dt.timezone.utc).isoformat()
+
+
+def _name(authority: CertificateAuthority | None) -> str | None:
+    return None if authority is None else authority.name
+
+
+def _show_key(key: bytes | None) -> str | None:
+    return None if key is None else bytes(key).hex()
+
+
+def _show_bytes(octets: bytes | memoryview | None) -> str | None:
+    return None if octets is None else base64.b64encode(bytes(octets)).decode()
