@@ -14,7 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
+from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
+from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.list_import import import_list
 from django_clientcert.management import notices
 from django_clientcert.management.subcommands import notify
@@ -102,6 +104,22 @@ def test_authorities_and_lists_are_for_administrators(
     (message,) = mail.outbox
     assert "certificate of an authority PKI: CN=Ending Root" in message.body
     assert "revocation list PKI" in message.body
+
+
+def test_authorities_and_lists_that_last_are_not_told(
+    ca: ThrowawayCA, now: dt.datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor a certificate of theirs that cannot be read."""
+    authority = CertificateAuthority.objects.create(name="PKI", bundle=ca.pem)
+    import_list(authority, ca.crl(next_update=now + 90 * DAY))
+    assert clientcert("notify", "--to", "pki@example.com").status == 0
+
+    def fail(self: Any) -> Any:
+        raise CertificateParseError("subject")
+
+    monkeypatch.setattr(ClientCertificate, "subject", property(fail))
+    assert clientcert("notify", "--to", "pki@example.com").status == 0
+    assert mail.outbox == []
 
 
 def test_what_is_not_told(
