@@ -115,9 +115,9 @@ def test_authorities_and_lists_that_last_are_not_told(
     assert clientcert("notify", "--to", "pki@example.com").status == 0
 
     def fail(self: Any) -> Any:
-        raise CertificateParseError("subject")
+        raise CertificateParseError("validity")
 
-    monkeypatch.setattr(ClientCertificate, "subject", property(fail))
+    monkeypatch.setattr(ClientCertificate, "not_after", property(fail))
     assert clientcert("notify", "--to", "pki@example.com").status == 0
     assert mail.outbox == []
 
