@@ -153,6 +153,25 @@ def test_import_into_an_empty_project_decides_the_same(
     assert "0 refused" in again.out
 
 
+def test_a_listed_intermediate_stays_revoked(
+    ca: ThrowawayCA, alice: Any, tmp_path: Path
+) -> None:
+    """What a list says of the bundle's own certificates comes along."""
+    below = ca.issue_ca("Below")
+    authority = CertificateAuthority.objects.create(name="A", bundle=ca.pem + below.pem)
+    one = below.issue("alice")
+    map_to(alice, "subject", "CN=alice", authority=authority)
+    serial = below.certificate.serial_number
+    import_list(authority, crl_writer.crl(ca, entries=[crl_writer.entry(serial)]))
+    before = outcomes([one])
+    assert str(before[0][1]) == "revoked"
+    file = str(tmp_path / "all.json")
+    clientcert("export", "--output", file)
+    empty()
+    assert clientcert("import", file).status == 0
+    assert outcomes([one]) == before
+
+
 def test_mappings_come_back_from_csv(
     issued: list[IssuedCertificate], tmp_path: Path
 ) -> None:
