@@ -4,7 +4,8 @@
 Needs a Python (3.10 or newer) and a package index, nothing else: the first run
 prepares a virtual environment of its own below ``.venv-tests/``. Without
 arguments everything runs; ``-k``, ``-x``, paths (from the top of the project)
-and all the rest go to pytest, whose exit status is returned.
+and all the rest go to pytest, whose exit status is returned. ``-n 2`` runs two
+processes.
 """
 
 # The syntax is old on purpose: see bootstrap_environment.py.
