@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import UserManager
+from django.db import connection
 
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.list_import import import_list
@@ -463,8 +464,11 @@ def test_users_of_other_models(folder: Path, alice: Any, monkeypatch: Any) -> No
         lambda self, name: self.get(username__iexact=name),
     )
     assert load(folder, text, "--dry-run").status == 0
-    get_user_model().objects.create_user("Alice")
-    assert "or not just one" in load(folder, text).out
+    if connection.vendor != "mysql":  # there, nobody else can have that name
+        get_user_model().objects.create_user("Alice")
+        assert "or not just one" in load(folder, text).out
+    else:
+        get_user_model().objects.create_user("another")
     monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "first_name")
     twice = f"user,value\nx,{'ab' * 32}\n"
     get_user_model().objects.update(first_name="x")
