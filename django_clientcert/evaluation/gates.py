@@ -75,20 +75,21 @@ def _gate_spelling(presented: Presented, host: str) -> str:
 
 def _gate_size(presented: Presented, host: str) -> str:
     limit = conf.CLIENTCERT_MAX_HEADER_BYTES
-    for value in (
-        presented.value,
+    # Certificate and chain together: each header has its own limit in the server.
+    certificates = len(presented.value or "") + sum(map(len, presented.chain))
+    others = (
         presented.verdict,
         presented.subject_dn,
         presented.issuer_dn,
         *presented.conditions,
-        *presented.chain,
-    ):
-        if value is not None and len(value) > limit:
+    )
+    for size in (certificates, *(len(one or "") for one in others)):
+        if size > limit:
             raise Refusal(
                 Reason.HEADER_TOO_LARGE,
-                f"{len(value)} bytes, more than CLIENTCERT_MAX_HEADER_BYTES ({limit})",
+                f"{size} bytes, more than CLIENTCERT_MAX_HEADER_BYTES ({limit})",
             )
-    return f"{len(presented.value or '')} bytes"
+    return f"{certificates} bytes"
 
 
 _Gate = Callable[[Presented, str], str]

@@ -223,7 +223,7 @@ class Loader:
         rows = [
             RevokedSerial(
                 list=of,
-                serial=_key(serial),
+                serial=_needed(_key(serial)),
                 reason=None if reason is None else _small(reason),
                 revoked_at=_moment(at),
             )
@@ -472,11 +472,14 @@ def _find_users(names: list[str]) -> dict[str, Any]:
     for name in names:
         if name not in users and hasattr(manager, "get_by_natural_key"):
             try:
-                users[name] = manager.get_by_natural_key(name)
+                user = manager.get_by_natural_key(name)
             except (ObjectDoesNotExist, TypeError, ValueError, ValidationError):
                 continue
             except model.MultipleObjectsReturned:
                 continue
+            # Some databases find “alice” for “alicé”; a certificate could say that.
+            if str(user.get_username()).casefold() == name.casefold():
+                users[name] = user
     return {name: user for name, user in users.items() if name not in twice}
 
 
@@ -541,6 +544,12 @@ def _key(value: Any) -> bytes | None:
     if not 0 < len(octets) <= 32:
         raise ValueError("no key")
     return octets
+
+
+def _needed(key: bytes | None) -> bytes:
+    if key is None:
+        raise ValueError("no key")
+    return key
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -46,7 +46,11 @@ class Client:
         }
 
     def send(self, place: Place, lines: bytes) -> Reply:
-        """Return the reply to a GET with header *lines*; never raises for the peer."""
+        """Return the reply to a GET with header *lines*.
+
+        Never raises: what the peer does, and a name or port that cannot be, is the
+        reply's problem.
+        """
         request = (
             f"GET {place.path} HTTP/1.1\r\nHost: {place.authority}\r\n".encode()
             + b"User-Agent: django-clientcert-probe\r\nAccept: */*\r\n"
@@ -55,7 +59,7 @@ class Client:
         )
         try:
             return self._send(place, request)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:
             return Reply(
                 0,
                 problem=f"{type(error).__name__}: {error}",
