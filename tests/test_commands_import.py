@@ -397,6 +397,10 @@ def test_revocation_lists(
     assert "has 2 entries, and 0 are in the file. Nothing was stored" in outcome.error
     assert not lists.exists()
     assert "twice" in load_json(folder, *records, of, of, serials).out
+    of_none = {**serials, "serials": [[None, None, None], *serials["serials"][1:]]}
+    outcome = load_json(folder, *records, of, of_none)
+    assert "A part is missing or of another kind" in outcome.out
+    assert not lists.exists()
     assert load_json(folder, *records, of, serials).status == 0
     lists.all().delete()
     import_list(authority, crl_writer.crl(ca, extensions=number))
@@ -476,6 +480,18 @@ def test_users_of_other_models(folder: Path, alice: Any, monkeypatch: Any) -> No
         UserManager, "get_by_natural_key", lambda self, name: self.get(first_name=name)
     )
     assert "or not just one" in load(folder, twice).out
+
+
+def test_n40_a_user_of_another_name_is_not_taken(
+    folder: Path, alice: Any, monkeypatch: Any
+) -> None:
+    """Some databases find “alice” for “alicé”, which a certificate may say."""
+    monkeypatch.setattr(
+        UserManager, "get_by_natural_key", lambda self, name: self.get(pk=alice.pk)
+    )
+    for name, status in (("alicé", 1), ("ALICE", 0)):
+        outcome = load(folder, f"user,value\n{name},{'ab' * 32}\n", "--dry-run")
+        assert outcome.status == status, outcome.text
 
 
 def test_queries_are_of_batches(

@@ -289,6 +289,10 @@ def test_the_client(listen: Any, tmp_path: Path) -> None:
     broken = client.send(place(listen(b"no HTTP\r\n\r\n")), b"")
     assert (broken.status, broken.is_silence) == (0, False)
     assert "BadStatusLine" in broken.problem
+    for host, port in ((".x", 80), ("127.0.0.1", 99999)):
+        impossible = client.send(Place("p", host, port, False, "/", "x"), b"")
+        # Some platforms take a port of more than 16 bits for the rest of it.
+        assert (impossible.status, "Error: " in impossible.problem) == (0, True)
 
     server = ThrowawayCA.create("Servers").issue("localhost", dns=["localhost"])
     (tmp_path / "server.pem").write_text(server.pem + server.key_pem)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
 from django_clientcert.evaluation import REFUSED, Decision, evaluate
+from django_clientcert.exceptions import Reason
 from django_clientcert.list_import import import_list
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.presented import Presented
@@ -261,6 +262,23 @@ def test_n12_a_long_chain_is_refused(
     many = [root.issue_ca(f"CA {number}") for number in range(9)]
     assert through_traefik(leaf, *many).reason == "malformed_header"
     assert through_traefik(leaf, *many[:7], issuing).accepted
+
+
+@pytest.mark.usefixtures("haproxy")
+def test_n12_certificate_and_chain_are_limited_together(
+    company: CertificateAuthority,
+    issuing: ThrowawayCA,
+    leaf: IssuedCertificate,
+    settings: Any,
+) -> None:
+    """However a proxy spreads them over its headers."""
+    size = len(in_base64(leaf)) + len(concatenated(issuing))
+    settings.CLIENTCERT_MAX_HEADER_BYTES = size
+    assert through_haproxy(leaf, issuing).reason is not Reason.HEADER_TOO_LARGE
+    settings.CLIENTCERT_MAX_HEADER_BYTES = size - 1
+    decision = through_haproxy(leaf, issuing)
+    assert decision.reason is Reason.HEADER_TOO_LARGE
+    assert f"{size} bytes" in str(decision.steps)
 
 
 @pytest.mark.usefixtures("traefik")
