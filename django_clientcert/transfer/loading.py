@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import datetime as dt
 import enum
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -14,7 +11,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import router
-from django.utils.dateparse import parse_datetime
+from django.db.models import Model
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible, visible_once
@@ -36,6 +35,18 @@ from django_clientcert.models import (
 from django_clientcert.models.derived import rebuild_state
 from django_clientcert.revocation import ListInfo
 
+from .parts import (
+    Refused,
+    check_texts,
+    is_storable,
+    to_der,
+    to_flag,
+    to_key,
+    to_moment,
+    to_needed_key,
+    to_small,
+    to_text,
+)
 from .reading import Row, TransferError
 from .records import (
     AUTHORITY,
@@ -53,6 +64,7 @@ from .records import (
 )
 
 _BATCH = 500
+_WRONG_KIND = gettext_lazy("A part is missing or of another kind than it should be")
 _PINS = (Kind.FINGERPRINT.value, Kind.PUBLIC_KEY.value)
 
 
@@ -74,10 +86,6 @@ class Outcome(NamedTuple):
     is_mapping: bool = True
 
 
-class _Refused(Exception):
-    """The row cannot be stored; the text is safe to show."""
-
-
 class _Candidate(NamedTuple):
     place: str
     mapping: CertificateMapping
@@ -89,12 +97,26 @@ class Loader:
 
     ``counts`` says how many rows there were of each status; ``refused_others``
     how many refused ones are no mappings.
+
+    *kind* is that of mappings that name none. *refuse_user* returns why nobody may be
+    mapped to a user, if so; *mappings_only* refuses every other record; *stored* is
+    called with what was stored, some rows at a time.
     """
 
-    def __init__(self, *, kind: Kind = Kind.FINGERPRINT) -> None:
+    def __init__(
+        self,
+        *,
+        kind: Kind = Kind.FINGERPRINT,
+        refuse_user: Callable[[Any], ValidationError | None] = lambda user: None,
+        mappings_only: bool = False,
+        stored: Callable[[list[Model]], None] = lambda rows: None,
+    ) -> None:
         self.counts = dict.fromkeys(Status, 0)
         self.refused_others = 0
         self._kind = kind
+        self._refuse_user = refuse_user
+        self._mappings_only = mappings_only
+        self._stored = stored
         self._using = router.db_for_write(CertificateMapping)
         self._authorities: dict[str, CertificateAuthority] = {}
         # Of each list that is being stored: its row, and how many entries it has yet
@@ -114,11 +136,18 @@ class Loader:
                 if outcome.status is Status.REFUSED and not outcome.is_mapping:
                     self.refused_others += 1
                 yield outcome
-        for (name, _), (row, count) in self._lists.items():
+        for (name, _digest), (row, count) in self._lists.items():
             if count != row.entry_count:
                 raise TransferError(
-                    f"A revocation list of “{visible(name, 80)}” has "
-                    f"{row.entry_count} entries, and {count} are in the file."
+                    _(
+                        "A revocation list of “%(name)s” has %(expected)d entries, and "
+                        "%(found)d are in the file."
+                    )
+                    % {
+                        "name": visible(name, 80),
+                        "expected": row.entry_count,
+                        "found": count,
+                    }
                 )
             rebuild_state(row.authority_id, self._using)
 
@@ -142,10 +171,10 @@ class Loader:
     def _load_other(self, row: Row) -> Outcome | None:
         """Return what became of *row*; None for a part of a list that went well."""
         kind = row.record.get("type")
-        what = visible(str(row.record.get("name", kind or "row")), 80)
+        what = visible(str(row.record.get("name", kind or _("row"))), 80)
         if row.problem:
             # A row that cannot be read may be anything, but only a mapping in CSV.
-            return Outcome(row.place, "row", Status.REFUSED, row.problem, not kind)
+            return Outcome(row.place, _("row"), Status.REFUSED, row.problem, not kind)
         try:
             load = {
                 AUTHORITY: self._load_authority,
@@ -154,38 +183,43 @@ class Loader:
                 REVOCATION: self._load_revocation,
             }[str(kind)]
         except KeyError:
-            detail = f"“{visible(str(kind), 40)}” is no type of record"
-            return Outcome(row.place, "row", Status.REFUSED, detail, False)
+            detail = _("“%(name)s” is no type of record")
+            detail %= {"name": visible(str(kind), 40)}
+            return Outcome(row.place, _("row"), Status.REFUSED, detail, False)
+        if self._mappings_only:
+            detail = _("Only a superuser may import what is no mapping")
+            return Outcome(row.place, what, Status.REFUSED, detail, False)
         try:
-            _check_texts(row.record)
+            check_texts(row.record)
             status = load(row.record)
-        except _Refused as error:
+        except Refused as error:
             return Outcome(row.place, what, Status.REFUSED, str(error), False)
         except ValidationError as error:
             detail = _join(error)
             return Outcome(row.place, what, Status.REFUSED, detail, False)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            detail = "A part is missing or of another kind than it should be"
-            return Outcome(row.place, what, Status.REFUSED, detail, False)
+            return Outcome(row.place, what, Status.REFUSED, str(_WRONG_KIND), False)
         if status is None:
             return None
         return Outcome(row.place, what, status, "", False)
 
     def _load_authority(self, record: Record) -> Status:
-        texts = {name: _text(record[name]) for name in AUTHORITY_TEXTS}
-        flags = {name: _flag(record[name]) for name in AUTHORITY_FLAGS}
-        names = sorted({_text(one) for one in record["rule_groups"]})
-        authority = CertificateAuthority(name=_text(record["name"]), **texts, **flags)
+        texts = {name: to_text(record[name]) for name in AUTHORITY_TEXTS}
+        flags = {name: to_flag(record[name]) for name in AUTHORITY_FLAGS}
+        names = sorted({to_text(one) for one in record["rule_groups"]})
+        authority = CertificateAuthority(name=to_text(record["name"]), **texts, **flags)
         existing = CertificateAuthority.objects.filter(name=authority.name).first()
         if existing is not None:
             _compare(authority_record(existing), record)
             return Status.EXISTS
         groups = list(Group.objects.filter(name__in=names))
         if missing := sorted(set(names) - {one.name for one in groups}):
-            raise _Refused(f"There is no group “{visible(missing[0], 80)}”")
+            text = _("There is no group “%(name)s”")
+            raise Refused(text % {"name": visible(missing[0], 80)})
         authority.full_clean(exclude=["revocation_state"])
         authority.save()
         authority.rule_groups.set(groups)
+        self._stored([authority])
         self._authorities.pop(authority.name, None)
         return Status.NEW
 
@@ -195,37 +229,40 @@ class Loader:
         key = (authority.name, info.fingerprint)
         lists = authority.revocation_lists
         if key in self._lists or key in self._known:
-            raise _Refused("This list is in the file twice")
+            raise Refused(_("This list is in the file twice"))
         if lists.filter(fingerprint=info.fingerprint).exists():
             self._known.add(key)
             return Status.EXISTS
-        ours = {row.pk for row, _ in self._lists.values()}
+        ours = {row.pk for row, _count in self._lists.values()}
         if lists.exclude(pk__in=ours).exists():
-            raise _Refused(
-                "The authority has other revocation lists here: use “clientcert crl "
-                "import” for this one"
+            raise Refused(
+                _(
+                    "The authority has other revocation lists here: use “clientcert "
+                    "crl import” for this one"
+                )
             )
         row = RevocationList.of(
-            authority, info, issuer=_text(record["issuer"]), source=record["source"]
+            authority, info, issuer=to_text(record["issuer"]), source=record["source"]
         )
         row.full_clean(exclude=["authority"])
         row.save()
+        self._stored([row])
         self._lists[key] = (row, 0)
         return Status.NEW
 
     def _load_serials(self, record: Record) -> None:
-        key = (_text(record["authority"]), _text(record["list"]))
+        key = (to_text(record["authority"]), to_text(record["list"]))
         if key in self._known:
             return
         if key not in self._lists:
-            raise _Refused("The list that these serial numbers are of is missing")
+            raise Refused(_("The list that these serial numbers are of is missing"))
         of, count = self._lists[key]
         rows = [
             RevokedSerial(
                 list=of,
-                serial=_needed(_key(serial)),
-                reason=None if reason is None else _small(reason),
-                revoked_at=_moment(at),
+                serial=to_needed_key(serial),
+                reason=None if reason is None else to_small(reason),
+                revoked_at=to_moment(at),
             )
             for serial, reason, at in record["serials"]
         ]
@@ -236,15 +273,15 @@ class Loader:
         name = record["authority"]
         revocation = Revocation(
             authority=None if name is None else self._find_authority(name),
-            public_key=_key(record["public_key"]),
-            issuer_key=_key(record["issuer_key"]),
-            serial=_key(record["serial"]),
-            issued_from=_moment(record["issued_from"]),
-            issued_until=_moment(record["issued_until"]),
-            certificate=_bytes(record["certificate"]),
-            description=_text(record["description"]),
-            reason=_small(record["reason"]),
-            note=_text(record["note"]),
+            public_key=to_key(record["public_key"]),
+            issuer_key=to_key(record["issuer_key"]),
+            serial=to_key(record["serial"]),
+            issued_from=to_moment(record["issued_from"]),
+            issued_until=to_moment(record["issued_until"]),
+            certificate=to_der(record["certificate"]),
+            description=to_text(record["description"]),
+            reason=to_small(record["reason"]),
+            note=to_text(record["note"]),
         )
         same = Revocation.objects.filter(
             **{
@@ -255,7 +292,7 @@ class Loader:
             issued_from=revocation.issued_from,
             issued_until=revocation.issued_until,
         ).select_related("authority", "revoked_by")
-        at = _moment(record["revoked_at"])
+        at = to_moment(record["revoked_at"])
         by = record["revoked_by"]
         wanted = revocation_record(revocation)
         for one in same:
@@ -266,6 +303,7 @@ class Loader:
         revocation.full_clean(exclude=["authority", "revoked_by"])
         revocation.revoked_by = None if by is None else _find_users([by]).get(by)
         revocation.save()
+        self._stored([revocation])
         if at is not None:
             Revocation.objects.filter(pk=revocation.pk).update(revoked_at=at)
         return Status.NEW
@@ -281,12 +319,12 @@ class Loader:
         for number, row in rows.items():
             try:
                 candidates[number] = self._build(row, users)
-            except _Refused as error:
+            except Refused as error:
                 detail = str(error)
             except ValidationError as error:
                 detail = _join(error)
             except (TypeError, ValueError, AttributeError, OverflowError):
-                detail = "A part is of another kind than it should be"
+                detail = str(_WRONG_KIND)
             else:
                 continue
             done[number] = Outcome(
@@ -302,7 +340,7 @@ class Loader:
                 twin = _find_twin(mapping, pins, known)
                 if twin is not None:
                     _compare(mapping_record(twin), mapping_record(mapping))
-            except _Refused as error:
+            except Refused as error:
                 done[number] = Outcome(place, what, Status.REFUSED, str(error))
                 continue
             if twin is None:
@@ -312,33 +350,36 @@ class Loader:
                 place, what, Status.NEW if twin is None else Status.EXISTS
             )
         CertificateMapping.objects.bulk_create(new)
+        self._stored(list(new))
         return done
 
     def _build(self, row: Row, users: dict[str, Any]) -> _Candidate:
         """Return the mapping that *row* asks for, checked as far as it can be alone.
 
         Raises:
-            _Refused, ValidationError: it cannot be stored.
+            Refused, ValidationError: it cannot be stored.
         """
         record = {**dict.fromkeys(MAPPING_FIELDS), **row.record}
-        _check_texts(record)
+        check_texts(record)
         name = record["user"]
         if not isinstance(name, str) or name not in users:
-            raise _Refused(_no_user(name))
-        der = _bytes(record["certificate"])
+            raise Refused(_no_user(name))
+        if (refusal := self._refuse_user(users[name])) is not None:
+            raise Refused(" ".join(refusal.messages))
+        der = to_der(record["certificate"])
         certificate = None if der is None else ClientCertificate(der)
         kind = self._choose_kind(record["kind"])
         value = record["value"] or self._take_value(kind, certificate)
         mapping = CertificateMapping(
             user=users[name],
             kind=kind.value,
-            value=_text(value),
+            value=to_text(value),
             authority=self._choose_authority(record["authority"], kind, certificate),
-            state=_text(record["state"] or CertificateMapping.State.ACTIVE.value),
-            valid_from=_moment(record["valid_from"]),
-            valid_until=_moment(record["valid_until"]),
-            hosts=_text(record["hosts"] or ""),
-            note=_text(record["note"] or ""),
+            state=to_text(record["state"] or CertificateMapping.State.ACTIVE.value),
+            valid_from=to_moment(record["valid_from"]),
+            valid_until=to_moment(record["valid_until"]),
+            hosts=to_text(record["hosts"] or ""),
+            note=to_text(record["note"] or ""),
             certificate=der,
         )
         mapping.clean_fields(exclude=["user", "authority", "key"])
@@ -348,7 +389,7 @@ class Loader:
         if certificate is not None:
             found = find_identities(certificate).found
             if not any(one.key == mapping.key and one.kind is kind for one in found):
-                raise _Refused("The certificate does not have this value")
+                raise Refused(_("The certificate does not have this value"))
             pins = frozenset(one.key for one in found if one.kind.is_pin)
         return _Candidate(row.place, mapping, pins)
 
@@ -356,15 +397,16 @@ class Loader:
         try:
             return self._kind if name is None else Kind(name)
         except ValueError as error:
-            raise _Refused(f"“{visible(str(name), 40)}” is no kind") from error
+            text = _("“%(name)s” is no kind") % {"name": visible(str(name), 40)}
+            raise Refused(text) from error
 
     def _take_value(self, kind: Kind, certificate: ClientCertificate | None) -> str:
         if certificate is None:
-            raise _Refused("There is neither a value nor a certificate")
+            raise Refused(_("There is neither a value nor a certificate"))
         try:
             return identity_of_kind(kind, certificate).value
         except ClientCertError as error:
-            raise _Refused(visible_once(str(error), 500)) from error
+            raise Refused(visible_once(str(error), 500)) from error
 
     def _choose_authority(
         self, name: Any, kind: Kind, certificate: ClientCertificate | None
@@ -379,21 +421,22 @@ class Loader:
                 one.authority.pk: one.authority for one in find_issuers(certificate)
             }
         except ClientCertError as error:
-            raise _Refused(visible_once(str(error), 500)) from error
+            raise Refused(visible_once(str(error), 500)) from error
         if len(found) != 1:
-            raise _Refused(
-                "Several authorities issued this certificate: name one"
+            raise Refused(
+                _("Several authorities issued this certificate: name one")
                 if found
-                else "None of the stored authorities issued this certificate"
+                else _("None of the stored authorities issued this certificate")
             )
         return next(iter(found.values()))
 
     def _find_authority(self, name: Any) -> CertificateAuthority:
-        name = _text(name)
+        name = to_text(name)
         if name not in self._authorities:
             found = CertificateAuthority.objects.filter(name=name).first()
             if found is None or found.name != name:
-                raise _Refused(f"There is no authority “{visible(name, 80)}”")
+                text = _("There is no authority “%(name)s”")
+                raise Refused(text % {"name": visible(name, 80)})
             self._authorities[name] = found
         return self._authorities[name]
 
@@ -420,7 +463,7 @@ def _find_twin(
     """Return the same mapping where it is there already.
 
     Raises:
-        _Refused: it, or the certificate's key, is another user's.
+        Refused: it, or the certificate's key, is another user's.
     """
     twin = None
     for other in known.get(bytes(mapping.key), ()):
@@ -429,12 +472,12 @@ def _find_twin(
         ):
             continue
         if other.user_id != mapping.user_id:
-            raise _Refused("This is already a mapping of another user")
+            raise Refused(_("This is already a mapping of another user"))
         twin = other
     for key in pins:
         for other in known.get(key, ()):
             if other.kind in _PINS and other.user_id != mapping.user_id:
-                raise _Refused("The key of this certificate is another user’s")
+                raise Refused(_("The key of this certificate is another user’s"))
     return twin
 
 
@@ -442,13 +485,12 @@ def _compare(there: Record, wanted: Record) -> None:
     """Refuse what is there already, but different: nothing is overwritten.
 
     Raises:
-        _Refused: says in what.
+        Refused: says in what.
     """
     names = [name for name in there if there[name] != wanted.get(name)]
     if names:
-        raise _Refused(
-            f"This is there already, with other values in: {', '.join(names)}"
-        )
+        text = _("This is there already, with other values in: %(names)s")
+        raise Refused(text % {"names": ", ".join(names)})
 
 
 def _find_users(names: list[str]) -> dict[str, Any]:
@@ -456,7 +498,7 @@ def _find_users(names: list[str]) -> dict[str, Any]:
     model = get_user_model()
     manager: Any = model._default_manager
     field = model.USERNAME_FIELD
-    names = [one for one in names if _is_storable(one)]
+    names = [one for one in names if is_storable(one)]
     try:
         rows = list(manager.filter(**{f"{field}__in": names}))
     except (TypeError, ValueError, ValidationError):
@@ -486,12 +528,13 @@ def _find_users(names: list[str]) -> dict[str, Any]:
 def _no_user(name: Any) -> str:
     field = get_user_model().USERNAME_FIELD
     if not isinstance(name, str):
-        return "No user is named"
-    return f"There is no user, or not just one, whose {field} is “{visible(name, 80)}”"
+        return _("No user is named")
+    text = _("There is no user, or not just one, whose %(field)s is “%(name)s”")
+    return text % {"field": field, "name": visible(name, 80)}
 
 
 def _show_row(record: Record) -> str:
-    return visible(str(record.get("user") or "row"), 80)
+    return visible(str(record.get("user") or _("row")), 80)
 
 
 def _join(error: ValidationError) -> str:
@@ -500,85 +543,3 @@ def _join(error: ValidationError) -> str:
         for name, texts in error.message_dict.items()
         for text in texts
     )
-
-
-def _is_storable(text: str) -> bool:
-    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
-
-
-def _check_texts(record: Record) -> None:
-    """Refuse what a database cannot hold.
-
-    Raises:
-        _Refused: names the field.
-    """
-    for name, value in record.items():
-        if isinstance(value, str) and not _is_storable(value):
-            raise _Refused(
-                f"{visible(name, 40)} holds a character that cannot be stored"
-            )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("no text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("neither true nor false")
-    return value
-
-
-def _small(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 100:
-        raise ValueError("no reason")
-    return value
-
-
-def _key(value: Any) -> bytes | None:
-    if value is None:
-        return None
-    octets = bytes.fromhex(_text(value))
-    if not 0 < len(octets) <= 32:
-        raise ValueError("no key")
-    return octets
-
-
-def _needed(key: bytes | None) -> bytes:
-    if key is None:
-        raise ValueError("no key")
-    return key
-
-
-def _bytes(value: Any) -> bytes | None:
-    """Return the DER of a certificate in base64, PEM, or as it was read."""
-    if value is None:
-        return None
-    if isinstance(value, ClientCertificate):
-        return value.der
-    body = "".join(
-        line for line in _text(value).splitlines() if not line.startswith("-----")
-    )
-    try:
-        der = base64.b64decode("".join(body.split()), validate=True)
-        ClientCertificate(der).x509  # noqa: B018 - loads it
-    except (binascii.Error, ValueError, ClientCertError) as error:
-        raise _Refused("The certificate cannot be read") from error
-    return der
-
-
-def _moment(value: Any) -> dt.datetime | None:
-    if value is None:
-        return None
-    try:
-        at = parse_datetime(_text(value))
-    except (TypeError, ValueError) as error:
-        raise _Refused("A date cannot be read") from error
-    if at is None:
-        raise _Refused(
-            "A date cannot be read: write a moment like 2027-01-31T23:59:00+01:00"
-        )
-    at = at if at.tzinfo is not None else at.replace(tzinfo=dt.timezone.utc)
-    return at.astimezone(dt.timezone.utc)

@@ -13,9 +13,12 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from django_clientcert.bundles import (
     choose_end_entity,
@@ -41,10 +44,12 @@ _HEAD = re.compile(
     r'\s*"records"\s*:\s*\['
 )
 _HEAD_SIZE = 4096
+_DELIMITERS = ",;\t"
 _TAIL = re.compile(r"\s*\}\s*\Z")
-_PRIVATE_KEY = (
-    "holds a private key. A private key never leaves its owner: it was not stored"
+_PRIVATE_KEY = gettext_lazy(
+    "This holds a private key. A private key never leaves its owner: it was not stored"
 )
+_CUT_OFF = gettext_lazy("Line %(line)d: the file is cut off or damaged.")
 
 # Of JSON: it may have been anything. In the other formats, only a mapping.
 _UNKNOWN: Record = {"type": "unreadable"}
@@ -78,6 +83,46 @@ def read_rows(
         yield from _READERS[format or _guess(path, file)](file, user_from)
 
 
+def read_uploads(
+    uploads: Sequence[tuple[str, BinaryIO]], *, user_from: str = "file-name"
+) -> Iterator[Row]:
+    """Yield the rows of *uploads*, names and files: one with rows, or certificates.
+
+    What a file is, is seen from how it begins.
+
+    Raises:
+        TransferError: it cannot be read on, or there is one with rows among several.
+    """
+    formats = [_recognise(file) for _name, file in uploads]
+    if formats == ["certificate"] * len(formats):
+        for name, file in uploads:
+            octets = file.read(MAX_ENTRY + 1)
+            yield _check_file(name, PurePosixPath(name).stem, octets, user_from)
+    elif len(uploads) > 1:
+        raise TransferError(
+            _("Choose one file with rows, or one archive, or several certificates.")
+        )
+    else:
+        yield from _READERS[formats[0]](uploads[0][1], user_from)
+
+
+def _recognise(file: BinaryIO) -> str:
+    """Return “certificate”, or the format of what has more than one row."""
+    octets = file.read(_HEAD_SIZE)
+    file.seek(0)
+    if octets.startswith(b"PK\x03\x04"):
+        return "zip"
+    if octets.startswith(b"\x30"):  # a SEQUENCE in DER
+        return "certificate"
+    text = octets.decode("utf-16" if _is_wide(octets) else "utf-8-sig", "replace")
+    text = text.lstrip()
+    if text.startswith("{"):
+        return "json"
+    head = text.partition("\n")[0].lower()
+    is_csv = "user" in head and any(one in head for one in _DELIMITERS)
+    return "certificate" if "-----BEGIN" in text and not is_csv else "csv"
+
+
 def _guess(path: Path, file: BinaryIO) -> str:
     start = file.read(4)
     file.seek(0)
@@ -86,16 +131,25 @@ def _guess(path: Path, file: BinaryIO) -> str:
     suffix = path.suffix.lower().removeprefix(".")
     if suffix in _READERS:
         return suffix
-    raise TransferError("Say with --format what kind of file it is: csv, json or zip.")
+    raise TransferError(
+        _("Say with --format what kind of file it is: csv, json or zip.")
+    )
 
 
 def _text(file: BinaryIO) -> io.TextIOWrapper:
-    start = file.read(2)
+    wide = _is_wide(file.read(2))
     file.seek(0)
-    wide = start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     return io.TextIOWrapper(
         file, encoding="utf-16" if wide else "utf-8-sig", newline=""
     )
+
+
+def _is_wide(start: bytes) -> bool:
+    return start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def _at_line(number: int) -> str:
+    return _("line %(line)d") % {"line": number}
 
 
 def _read_json(file: BinaryIO, user_from: str) -> Iterator[Row]:
@@ -104,14 +158,14 @@ def _read_json(file: BinaryIO, user_from: str) -> Iterator[Row]:
         with _text(file) as text:
             yield from _decode(text)
     except UnicodeError as error:
-        raise TransferError("The file is not UTF-8.") from error
+        raise TransferError(_("The file is not UTF-8.")) from error
 
 
 def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
     buffer = text.read(_HEAD_SIZE)
     head = _HEAD.match(buffer)
     if head is None:
-        raise TransferError("This is not what “clientcert export” writes.")
+        raise TransferError(_("This is not what “clientcert export” writes."))
     decoder = json.JSONDecoder()
     line = 1 + head.group().count("\n")
     buffer, first = buffer[head.end() :], True
@@ -121,7 +175,7 @@ def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
             break
         if not first:
             if not buffer.startswith(","):
-                raise TransferError(f"Line {line}: the file is cut off or damaged.")
+                raise TransferError(_CUT_OFF % {"line": line})
             buffer, line = _skip(text, buffer[1:], line)
         first = False
         while True:
@@ -129,21 +183,23 @@ def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
                 record, end = decoder.raw_decode(buffer)
                 break
             except RecursionError as error:
-                raise TransferError(f"Line {line}: nested too deeply.") from error
+                raise TransferError(
+                    _("Line %(line)d: nested too deeply.") % {"line": line}
+                ) from error
             except ValueError as error:
                 # As much again as there is: decoding anew costs no more than reading.
                 more = text.read(max(_CHUNK, len(buffer)))
                 if not more or len(buffer) > MAX_RECORD:
-                    raise TransferError(
-                        f"Line {line}: the file is cut off or damaged."
-                    ) from error
+                    raise TransferError(_CUT_OFF % {"line": line}) from error
                 buffer += more
         written, buffer = buffer[:end], buffer[end:]
-        yield _check_json(f"line {line}", record, written)
+        yield _check_json(_at_line(line), record, written)
         line += written.count("\n")
     rest = buffer[1:] + text.read(_CHUNK)
     if not _TAIL.fullmatch(rest):
-        raise TransferError(f"Line {line}: there is more behind the records.")
+        raise TransferError(
+            _("Line %(line)d: there is more behind the records.") % {"line": line}
+        )
 
 
 def _skip(text: io.TextIOWrapper, buffer: str, line: int) -> tuple[str, int]:
@@ -155,15 +211,15 @@ def _skip(text: io.TextIOWrapper, buffer: str, line: int) -> tuple[str, int]:
             return rest, line
         buffer = text.read(_CHUNK)
         if not buffer:
-            raise TransferError(f"Line {line}: the file is cut off or damaged.")
+            raise TransferError(_CUT_OFF % {"line": line})
 
 
 def _check_json(place: str, record: Any, written: str) -> Row:
     if not isinstance(record, dict):
-        return Row(place, _UNKNOWN, "This is no record")
+        return Row(place, _UNKNOWN, _("This is no record"))
     # As it is meant, not as it is spelt: an escape must not hide a key.
     if holds_private_key(written) or _has_key(record):
-        return Row(place, _UNKNOWN, f"This {_PRIVATE_KEY}")
+        return Row(place, _UNKNOWN, str(_PRIVATE_KEY))
     return Row(place, record)
 
 
@@ -185,14 +241,16 @@ def _read_csv(file: BinaryIO, user_from: str) -> Iterator[Row]:
             for cells in reader:
                 begin, line = line + 2, reader.line_num
                 if any(cells):
-                    yield _check_cells(f"line {begin}", names, cells)
+                    yield _check_cells(_at_line(begin), names, cells)
         except UnicodeError as error:
             raise TransferError(
-                f"After line {line + 1}: the file is not UTF-8. Save it as “CSV UTF-8”."
+                _("After line %(line)d: the file is not UTF-8. Save it as “CSV UTF-8”.")
+                % {"line": line + 1}
             ) from error
         except csv.Error as error:
             raise TransferError(
-                f"After line {line + 1}: this is no CSV ({visible(str(error))})."
+                _("After line %(line)d: this is no CSV (%(why)s).")
+                % {"line": line + 1, "why": visible(str(error))}
             ) from error
         finally:
             csv.field_size_limit(before)
@@ -208,8 +266,8 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
 
 def _read_head(head: str) -> tuple[str, list[str]]:
     if holds_private_key(head):
-        raise TransferError(f"Line 1 {_PRIVATE_KEY}.")
-    for delimiter in ",;\t":
+        raise TransferError(f"{_at_line(1)}: {_PRIVATE_KEY}.")
+    for delimiter in _DELIMITERS:
         names = [
             one.strip().lower()
             for row in csv.reader([head.strip()], delimiter=delimiter)
@@ -219,24 +277,29 @@ def _read_head(head: str) -> tuple[str, list[str]]:
             break
     else:
         raise TransferError(
-            "Line 1 has to name the columns: user, and value or certificate, and "
-            f"any of {', '.join(MAPPING_FIELDS)}."
+            _(
+                "Line 1 has to name the columns: user, and value or certificate, and "
+                "any of %(names)s."
+            )
+            % {"names": ", ".join(MAPPING_FIELDS)}
         )
     unknown = [one for one in names if one not in MAPPING_FIELDS]
-    if unknown or len(set(names)) != len(names):
+    if unknown:
         raise TransferError(
-            "Line 1 names a column twice."
-            if not unknown
-            else f"Line 1 names an unknown column: {visible(unknown[0], 80)}."
+            _("Line 1 names an unknown column: %(name)s.")
+            % {"name": visible(unknown[0], 80)}
         )
+    if len(set(names)) != len(names):
+        raise TransferError(_("Line 1 names a column twice."))
     return delimiter, names
 
 
 def _check_cells(place: str, names: list[str], cells: list[str]) -> Row:
     if any(map(holds_private_key, cells)):
-        return Row(place, {}, f"This {_PRIVATE_KEY}")
+        return Row(place, {}, str(_PRIVATE_KEY))
     if len(cells) != len(names):
-        return Row(place, {}, f"There are {len(cells)} cells, and {len(names)} columns")
+        text = _("There are %(cells)d cells, and %(columns)d columns")
+        return Row(place, {}, text % {"cells": len(cells), "columns": len(names)})
     record = {
         name: (cell[1:] if cell[:1] == "'" and FORMULA.match(cell) else cell) or None
         for name, cell in zip(names, cells, strict=True)
@@ -250,7 +313,10 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
         with zipfile.ZipFile(file) as archive:
             entries = [one for one in archive.infolist() if not one.is_dir()]
             if len(entries) > MAX_ENTRIES:
-                raise TransferError(f"There are more than {MAX_ENTRIES} files in it.")
+                raise TransferError(
+                    _("There are more than %(count)d files in it.")
+                    % {"count": MAX_ENTRIES}
+                )
             for entry in entries:
                 with archive.open(entry) as member:
                     octets = member.read(MAX_ENTRY + 1)
@@ -265,7 +331,8 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
         zlib.error,
     ) as error:
         raise TransferError(
-            f"The archive cannot be read: {visible(str(error), 200)}."
+            _("The archive cannot be read: %(why)s.")
+            % {"why": visible(str(error), 200)}
         ) from error
 
 
@@ -279,12 +346,13 @@ def _read_folder(folder: Path, user_from: str) -> Iterator[Row]:
 
 def _check_file(name: str, stem: str, octets: bytes, user_from: str) -> Row:
     if holds_private_key(name):
-        return Row("a file", {}, f"Its name {_PRIVATE_KEY}")
+        return Row(_("a file’s name"), {}, str(_PRIVATE_KEY))
     place = visible(name, 120)
     if holds_private_key(octets):
-        return Row(place, {}, f"This {_PRIVATE_KEY}")
+        return Row(place, {}, str(_PRIVATE_KEY))
     if len(octets) > MAX_ENTRY:
-        return Row(place, {}, f"This is larger than {MAX_ENTRY // 1024} KiB")
+        text = _("This is larger than %(size)d KiB")
+        return Row(place, {}, text % {"size": MAX_ENTRY // 1024})
     try:
         certificate = choose_end_entity(read_certificates(octets))
         user = stem if user_from == "file-name" else _user_of(certificate, user_from)
@@ -307,7 +375,10 @@ def _user_of(certificate: ClientCertificate, user_from: str) -> str:
         found = certificate.subject_alternative_names
         names = tuple(found.emails if user_from == "email" else found.upns)
     if len(names) != 1 or not isinstance(names[0], str):
-        raise BundleError(f"The certificate does not have exactly one {user_from}")
+        raise BundleError(
+            _("The certificate does not have exactly one %(name)s")
+            % {"name": user_from}
+        )
     return names[0]
 
 
