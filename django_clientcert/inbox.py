@@ -175,7 +175,7 @@ def forget(certificate: ClientCertificate) -> None:
         DatabaseError: the database cannot be written to.
     """
     if conf.CLIENTCERT_INBOX_SIZE:
-        UnknownCertificate.objects.all().of_key(certificate).delete()
+        UnknownCertificate.objects.all().of_keys(certificate).delete()
 
 
 def _sighting_of(state: RequestState) -> Sighting | None:

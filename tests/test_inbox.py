@@ -370,7 +370,7 @@ def test_a_key_that_cannot_be_read_has_no_row(ca: ThrowawayCA) -> None:
     )
     state: Any = SimpleNamespace(is_decided=True, decide=lambda: decision)
     assert inbox.find_unrecorded_refusal(state) is None
-    assert not UnknownCertificate.objects.all().of_key(certificate).exists()
+    assert not UnknownCertificate.objects.all().of_keys(certificate).exists()
 
 
 def test_who_has_a_mapping_is_known(

@@ -46,6 +46,7 @@ from .certificate_page import ShowsCertificate
 from .explaining import ExplainingAdmin
 from .guarded import Fieldsets, hide_from_reports, is_possible_key
 from .history import TellsChanges, change
+from .importing import ImportingAdmin
 from .pages import show_page
 from .permissions import why_not_map
 from .revoked import in_words, revoked_mappings
@@ -84,7 +85,9 @@ _READ_ONLY = (
 
 
 @admin.register(CertificateMapping)
-class CertificateMappingAdmin(ExplainingAdmin, ShowsCertificate, TellsChanges):
+class CertificateMappingAdmin(
+    ExplainingAdmin, ImportingAdmin, ShowsCertificate, TellsChanges
+):
     """Who a certificate is."""
 
     form = CertificateMappingForm
@@ -106,7 +109,7 @@ class CertificateMappingAdmin(ExplainingAdmin, ShowsCertificate, TellsChanges):
     )
     raw_id_fields = ("user",)
     readonly_fields = _READ_ONLY
-    actions = ("enable", "disable", "revoke")
+    actions = ("enable", "disable", "revoke", "export_csv", "export_json")
     prefilled_fields = ("user", "kind", "value", "authority", "note")
     told_fields = (
         "user",
@@ -307,7 +310,7 @@ class CertificateMappingAdmin(ExplainingAdmin, ShowsCertificate, TellsChanges):
         self, request: HttpRequest, certificate: ClientCertificate
     ) -> None:
         """Take what is mapped now out of the inbox."""
-        if UnknownCertificate.objects.all().of_key(certificate).delete()[0]:
+        if UnknownCertificate.objects.all().of_keys(certificate).delete()[0]:
             self.message_user(
                 request,
                 gettext(

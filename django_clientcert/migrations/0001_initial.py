@@ -848,4 +848,43 @@ class Migration(migrations.Migration):
             model_name="seencertificate",
             index=models.Index(fields=["last_seen_at"], name="clientcert_seen_at"),
         ),
+        migrations.CreateModel(
+            name="PendingImport",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        default=django.utils.timezone.now, verbose_name="created at"
+                    ),
+                ),
+                (
+                    "stored_at",
+                    models.DateTimeField(null=True, verbose_name="stored at"),
+                ),
+                ("content", models.BinaryField(verbose_name="content")),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                        verbose_name="owner",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "import",
+                "verbose_name_plural": "imports",
+                "default_permissions": (),
+            },
+        ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
 from .fields import KEY_BYTES, KeyField, name_key, serial_key
+from .imports import PendingImport
 from .mappings import CertificateMapping, CertificateMappingQuerySet
 from .notices import ExpiryNotice
 from .revocations import (
@@ -24,6 +25,7 @@ __all__ = [
     "CertificateMappingQuerySet",
     "ExpiryNotice",
     "KeyField",
+    "PendingImport",
     "Revocation",
     "RevocationList",
     "RevocationQuerySet",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import suppress
 
 from django.db import models
 from django.db.models import F
@@ -44,15 +45,16 @@ class UnknownCertificateQuerySet(models.QuerySet["UnknownCertificate"]):
         )
         return self.filter(pk__in=least).delete()[0]
 
-    def of_key(self, certificate: ClientCertificate) -> UnknownCertificateQuerySet:
-        """Return the row of the public key of *certificate*, if there is one.
+    def of_keys(self, *certificates: ClientCertificate) -> UnknownCertificateQuerySet:
+        """Return the rows of the public keys of *certificates*, if there are any.
 
         Of a certificate whose key cannot be read, there is none.
         """
-        try:
-            return self.filter(public_key=certificate.public_key_bytes)
-        except CertificateParseError:
-            return self.none()
+        keys = []
+        for certificate in certificates:
+            with suppress(CertificateParseError):
+                keys.append(certificate.public_key_bytes)
+        return self.filter(public_key__in=keys)
 
     def digest_prefix(self, digits: str) -> UnknownCertificateQuerySet:
         """Return those whose fingerprint, or that of the key, begins with *digits*."""

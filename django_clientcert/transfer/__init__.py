@@ -2,8 +2,8 @@
 
 from .differences import compare
 from .loading import Loader, Outcome, Status
-from .reading import Row, TransferError, read_rows
-from .records import export_records
+from .reading import Row, TransferError, read_rows, read_uploads
+from .records import export_mappings, export_records
 from .writing import write_csv, write_json
 
 __all__ = [
@@ -13,8 +13,10 @@ __all__ = [
     "Status",
     "TransferError",
     "compare",
+    "export_mappings",
     "export_records",
     "read_rows",
+    "read_uploads",
     "write_csv",
     "write_json",
 ]

@@ -31,6 +31,7 @@ from django_clientcert.models import (
     Revocation,
     RevocationList,
     RevokedSerial,
+    UnknownCertificate,
 )
 from django_clientcert.models.derived import rebuild_state
 from django_clientcert.revocation import ListInfo
@@ -351,6 +352,9 @@ class Loader:
             )
         CertificateMapping.objects.bulk_create(new)
         self._stored(list(new))
+        # What is mapped is unknown no longer.
+        mapped = (mapping.client_certificate() for mapping in new)
+        UnknownCertificate.objects.all().of_keys(*filter(None, mapped)).delete()
         return done
 
     def _build(self, row: Row, users: dict[str, Any]) -> _Candidate:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from django.db.models import QuerySet
+
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -50,8 +52,13 @@ def export_records(*, mappings_only: bool = False) -> Iterator[Record]:
         yield from _authorities()
         yield from _lists()
         yield from _revocations()
-    rows = CertificateMapping.objects.select_related("user", "authority")
-    for mapping in rows.order_by("pk").iterator(chunk_size=_CHUNK):
+    yield from export_mappings(CertificateMapping.objects.all())
+
+
+def export_mappings(rows: QuerySet[CertificateMapping]) -> Iterator[Record]:
+    """Yield *rows*, in chunks too."""
+    rows = rows.select_related("user", "authority").order_by("pk")
+    for mapping in rows.iterator(chunk_size=_CHUNK):
         yield mapping_record(mapping)
 
 

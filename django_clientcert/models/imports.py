@@ -1,0 +1,53 @@
+"""An upload that was read, while somebody looks at what would become of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import zlib
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+_KEPT = dt.timedelta(days=1)
+
+
+class PendingImport(models.Model):
+    """The rows of an upload; once they are stored, what became of each.
+
+    Nobody but its owner sees it. No decision rests on it.
+    """
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="+",
+        verbose_name=_("owner"),
+    )
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    stored_at = models.DateTimeField(_("stored at"), null=True)
+    content = models.BinaryField(_("content"))
+
+    class Meta:
+        verbose_name = _("import")
+        verbose_name_plural = _("imports")
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.created_at.isoformat()
+
+    def pack(self, content: Any) -> None:
+        """Set ``content`` to a value that JSON has."""
+        self.content = zlib.compress(json.dumps(content).encode(), 1)
+
+    def unpack(self) -> Any:
+        """Return what was packed."""
+        return json.loads(zlib.decompress(bytes(self.content)))
+
+    @classmethod
+    def forget_old(cls, at: dt.datetime) -> None:
+        """Delete what nobody looks at any more."""
+        cls._base_manager.filter(created_at__lt=at - _KEPT).delete()
