@@ -226,13 +226,28 @@ def test_the_page_says_what_it_is_and_what_to_do(
         "Subject: CN=alice",
         "Key usage: digitalSignature",
         "Extended key usage: clientAuth",
-        "Unusable: none",
+        "PEM: Download the certificate",
         "Revocation: not revoked",
     ):
         assert expected in text, expected
     content = response.content.decode()
     assert f"?unknown={row.pk}&amp;kind=san_email" in content
     assert "style=" not in re.sub(r"(?s)^.*?<main", "", content)
+
+
+def test_the_certificate_can_be_taken_along(
+    as_root: Client, alice_cert: IssuedCertificate
+) -> None:
+    """As a file, and its fingerprints by a button; for those who may see it."""
+    row = refuse(alice_cert)
+    content = as_root.get(page(CHANGE, row.pk)).content.decode()
+    assert content.count('class="clientcert-copyable"') == 3
+    address = page(f"{UNKNOWN}_pem", row.pk)
+    assert f'href="{address}"' in content
+    response = as_root.get(address)
+    assert response.content.decode().strip() == alice_cert.pem.strip()
+    other = log_in(make_staff("other", "view_certificatemapping"))
+    assert other.get(address).status_code == 403
 
 
 def test_a_strangers_names_are_nothing_to_map_by(

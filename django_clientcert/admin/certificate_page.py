@@ -22,7 +22,7 @@ from django_clientcert.certificates import ClientCertificate
 from django_clientcert.identities import find_identities
 
 from . import facts
-from .revoking import RevokingAdmin
+from .guarded import GuardedAdmin
 
 CERTIFICATE_FIELDS = (
     "full_subject",
@@ -41,7 +41,7 @@ CERTIFICATE_FIELDS = (
 )
 
 
-class ShowsCertificate(RevokingAdmin):
+class ShowsCertificate(GuardedAdmin):
     """An admin of rows that store a certificate: ``client_certificate()`` has it."""
 
     class Media:

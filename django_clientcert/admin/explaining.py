@@ -22,13 +22,12 @@ from django_clientcert.forms import ExplainForm
 from django_clientcert.models import CertificateMapping
 
 from .answers import in_words
-from .guarded import hide_from_reports
+from .guarded import GuardedAdmin, hide_from_reports
 from .pages import show_page
-from .revoking import RevokingAdmin
 from .sources import Chosen, find_source
 
 
-class ExplainingAdmin(RevokingAdmin):
+class ExplainingAdmin(GuardedAdmin):
     """An admin with a page that explains what becomes of a certificate."""
 
     def get_urls(self) -> list[URLPattern]:

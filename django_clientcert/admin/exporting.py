@@ -32,14 +32,14 @@ from django_clientcert.transfer import (
 )
 from django_clientcert.transfer.records import Record
 
+from .guarded import GuardedAdmin
 from .pages import show_page
-from .revoking import RevokingAdmin
 
 _CHUNK = 64 * 1024
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
-class ExportingAdmin(RevokingAdmin):
+class ExportingAdmin(GuardedAdmin):
     """An admin with a page, and actions, that export."""
 
     def get_urls(self) -> list[URLPattern]:

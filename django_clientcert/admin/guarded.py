@@ -9,6 +9,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import BinaryField, Field, ForeignKey
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.debug import get_default_exception_reporter_filter
 from django.views.decorators.debug import (
@@ -80,6 +81,14 @@ class GuardedAdmin(BaseAdmin):
         if not isinstance(field, ForeignKey):
             return True
         return is_possible_key(field.target_field, value)
+
+    def _address(self, name: str, *arguments: Any) -> str:
+        """Return the address of one of this admin’s pages."""
+        return reverse(
+            f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}",
+            args=arguments,
+            current_app=self.admin_site.name,
+        )
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Refuse filters that a database cannot take, with 400.

@@ -50,7 +50,7 @@ from .importing import ImportingAdmin
 from .pages import show_page
 from .permissions import why_not_map
 from .revoked import in_words, revoked_mappings
-from .revoking import may_add_revocations
+from .revoking import RevokingAdmin, may_add_revocations
 from .search import fingerprint_digits
 from .siblings import Siblings
 from .times import (
@@ -86,7 +86,7 @@ _READ_ONLY = (
 
 @admin.register(CertificateMapping)
 class CertificateMappingAdmin(
-    ExplainingAdmin, ImportingAdmin, ShowsCertificate, TellsChanges
+    ExplainingAdmin, ImportingAdmin, RevokingAdmin, ShowsCertificate, TellsChanges
 ):
     """Who a certificate is."""
 

@@ -15,7 +15,7 @@ from django.core.exceptions import (
 )
 from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
@@ -196,14 +196,6 @@ class RevokingAdmin(GuardedAdmin):
             self.message_user(request, text % {"count": revoked}, messages.SUCCESS)
         for text in refused[:20]:
             self.message_user(request, text, messages.ERROR)
-
-    def _address(self, name: str, *arguments: Any) -> str:
-        """Return the address of one of this admin’s pages."""
-        return reverse(
-            f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}",
-            args=arguments,
-            current_app=self.admin_site.name,
-        )
 
 
 NOT_IN_REACH = _(

@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -17,16 +16,15 @@ from django_clientcert.escaping import visible
 from django_clientcert.models import SeenCertificate
 
 from . import facts
-from .certificate_page import ShowsCertificate
 from .explaining import may_explain
 from .guarded import Fieldsets
-from .revoked import in_words, revoked_certificates
+from .observed import ShowsObserved
+from .revoking import RevokingAdmin
 from .siblings import Siblings
-from .times import moment, relative, validity_status
 
 
 @admin.register(SeenCertificate)
-class SeenCertificateAdmin(ShowsCertificate):
+class SeenCertificateAdmin(RevokingAdmin, ShowsObserved):
     """Which certificates were let in: to look at, and to revoke."""
 
     list_display = (
@@ -77,16 +75,6 @@ class SeenCertificateAdmin(ShowsCertificate):
 
     # --- who may do what
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody writes down what was not seen."""
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: SeenCertificate | None = None
-    ) -> bool:
-        """Nobody changes what was seen."""
-        return False
-
     def has_delete_permission(
         self, request: HttpRequest, obj: SeenCertificate | None = None
     ) -> bool:
@@ -132,16 +120,6 @@ class SeenCertificateAdmin(ShowsCertificate):
             visible(obj.host, 80),
         )
 
-    @admin.display(description=_("last seen"), ordering="last_seen_at")
-    def list_seen(self, obj: SeenCertificate) -> str:
-        """Return how long ago it was let in, and on which day first."""
-        first = gettext("first %(day)s") % {"day": moment(obj.first_seen_at)[:10]}
-        return format_html(
-            '{}<br><span class="quiet">{}</span>',
-            relative(obj.last_seen_at, timezone.now()),
-            first,
-        )
-
     @admin.display(description=_("user"), ordering="user")
     def shown_user(self, obj: SeenCertificate) -> str:
         """Return the user."""
@@ -164,30 +142,6 @@ class SeenCertificateAdmin(ShowsCertificate):
             return gettext("the rule of %(authority)s") % {"authority": obj.authority}
         return gettext("what is deleted now")
 
-    @admin.display(description=_("host"))
-    def shown_host(self, obj: SeenCertificate) -> str:
-        """Return the host of the last request."""
-        return visible(obj.host, 80)
-
-    @admin.display(description=_("first seen"))
-    def first_seen(self, obj: SeenCertificate) -> str:
-        """Return when it was first let in."""
-        return moment(obj.first_seen_at)
-
-    @admin.display(description=_("last seen"))
-    def last_seen(self, obj: SeenCertificate) -> str:
-        """Return when it was last let in."""
-        ago = relative(obj.last_seen_at, timezone.now())
-        return f"{moment(obj.last_seen_at)}, {ago}"
-
-    @admin.display(description=_("valid until"), ordering="not_after")
-    def valid_until(self, obj: SeenCertificate) -> str:
-        """Return when it expires."""
-        if obj.not_after is None:
-            return gettext("unknown")
-        status = validity_status(None, obj.not_after, timezone.now())
-        return f"{moment(obj.not_after)[:10]}: {status}"
-
     @admin.display(description=_("mappings of this user"))
     def mappings_of_user(self, obj: SeenCertificate) -> str:
         """Return the mappings of the user."""
@@ -207,12 +161,6 @@ class SeenCertificateAdmin(ShowsCertificate):
         )
         text = gettext("Explain")
         return format_html('<a href="{}?seen={}">{}</a>', address, obj.pk, text)
-
-    @admin.display(description=_("revocation"))
-    def revoked(self, obj: SeenCertificate) -> str:
-        """Return whether it is revoked by now, and why."""
-        found = revoked_certificates({obj.pk: obj.client_certificate()})
-        return in_words(found.get(obj.pk))
 
 
 def _siblings(obj: SeenCertificate) -> Siblings:

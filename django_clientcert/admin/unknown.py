@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
@@ -25,7 +24,6 @@ from django.views.decorators.debug import (
     sensitive_variables,
 )
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import Reason
 from django_clientcert.forms.inbox import MapSeveralForm, Which
@@ -41,12 +39,11 @@ from django_clientcert.reasons import explain
 from . import facts, suggestions
 from .candidates import KINDS, Candidate, find_candidates
 from .explaining import may_explain
-from .guarded import GuardedAdmin, hide_from_reports, is_possible_key
+from .guarded import Fieldsets, hide_from_reports, is_possible_key
 from .lists import MAX_SHOWN, more_than
+from .observed import ShowsObserved
 from .pages import show_page
-from .revoked import in_words, revoked_certificates
 from .search import fingerprint_digits
-from .times import moment, relative, validity_status
 
 # At a time; each is a field of the form
 MAX_MAPPED = 200
@@ -79,22 +76,6 @@ _REFUSAL_FIELDS = (
     "shown_address",
 )
 _MAPPING_FIELDS = ("issued_by", "known_as", "renews", "ways")
-_CERTIFICATE_FIELDS = (
-    "certificate_subject",
-    "certificate_issuer",
-    "serial_number",
-    "certificate_validity",
-    "shown_public_key",
-    "key_usage",
-    "extended_key_usage",
-    "alternative_names",
-    "policies",
-    "sha256_fingerprint",
-    "public_key_fingerprint",
-    "sha1_fingerprint",
-    "problems",
-    "revoked",
-)
 
 
 class ReasonFilter(admin.SimpleListFilter):
@@ -119,18 +100,8 @@ class ReasonFilter(admin.SimpleListFilter):
         return queryset.filter(reason=value)
 
 
-def _fact(title: Any, show: Callable[[ClientCertificate], str]) -> Any:
-    """Return a method that shows one fact about the certificate of a row."""
-
-    @admin.display(description=title)
-    def shown(self: Any, obj: UnknownCertificate) -> str:
-        return facts.read(lambda: show(obj.client_certificate()))
-
-    return shown
-
-
 @admin.register(UnknownCertificate)
-class UnknownCertificateAdmin(GuardedAdmin):
+class UnknownCertificateAdmin(ShowsObserved):
     """Who was refused and is nobody yet: to look at, to map, and to delete."""
 
     list_display = (
@@ -149,24 +120,9 @@ class UnknownCertificateAdmin(GuardedAdmin):
     )
     show_full_result_count = False
     actions = ("map_by_email", "map_by_upn")
-    readonly_fields = (*_REFUSAL_FIELDS, *_MAPPING_FIELDS, *_CERTIFICATE_FIELDS)
-    fieldsets = (
-        (_("Refusal"), {"fields": _REFUSAL_FIELDS}),
-        (_("Mapping"), {"fields": _MAPPING_FIELDS}),
-        (_("Certificate"), {"fields": _CERTIFICATE_FIELDS}),
-    )
+    readonly_fields = (*_REFUSAL_FIELDS, *_MAPPING_FIELDS, "revoked")
 
     # --- who may do what
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody writes down what was not seen."""
-        return False
-
-    def has_change_permission(
-        self, request: HttpRequest, obj: UnknownCertificate | None = None
-    ) -> bool:
-        """Nobody changes what was seen."""
-        return False
 
     def has_map_permission(self, request: HttpRequest) -> bool:
         """Tell whether a mapping may be made: an action’s permission."""
@@ -192,11 +148,6 @@ class UnknownCertificateAdmin(GuardedAdmin):
                 return found, False
         return super().get_search_results(request, queryset, search_term)
 
-    @admin.display(description=_("subject"), ordering="subject")
-    def shown_subject(self, obj: UnknownCertificate) -> str:
-        """Return the subject, shortened."""
-        return facts.breakable(str(obj))
-
     @admin.display(description=_("reason"), ordering="reason")
     def list_reason(self, obj: UnknownCertificate) -> str:
         """Return why it was refused last, in a few words."""
@@ -210,16 +161,6 @@ class UnknownCertificateAdmin(GuardedAdmin):
             "count": obj.count
         }
 
-    @admin.display(description=_("last seen"), ordering="last_seen_at")
-    def list_seen(self, obj: UnknownCertificate) -> str:
-        """Return how long ago it was refused, and on which day first."""
-        first = gettext("first %(day)s") % {"day": moment(obj.first_seen_at)[:10]}
-        return format_html(
-            '{}<br><span class="quiet">{}</span>',
-            relative(obj.last_seen_at, timezone.now()),
-            first,
-        )
-
     @admin.display(description=_("host and address"), ordering="host")
     def list_from(self, obj: UnknownCertificate) -> str:
         """Return the host that was asked for, and where the client was."""
@@ -229,15 +170,18 @@ class UnknownCertificateAdmin(GuardedAdmin):
             self.shown_address(obj),
         )
 
-    @admin.display(description=_("valid until"), ordering="not_after")
-    def valid_until(self, obj: UnknownCertificate) -> str:
-        """Return when it expires."""
-        if obj.not_after is None:
-            return gettext("unknown")
-        status = validity_status(None, obj.not_after, timezone.now())
-        return f"{moment(obj.not_after)[:10]}: {status}"
-
     # --- one certificate
+
+    def get_fieldsets(
+        self, request: HttpRequest, obj: UnknownCertificate | None = None
+    ) -> Fieldsets:
+        """Return the groups of fields, with what is known of the certificate."""
+        facts_of = () if obj is None else self.certificate_fields(obj)
+        return [
+            (_("Refusal"), {"fields": _REFUSAL_FIELDS}),
+            (_("Mapping"), {"fields": _MAPPING_FIELDS}),
+            (_("Certificate"), {"fields": (*facts_of, "revoked")}),
+        ]
 
     def changeform_view(
         self,
@@ -301,26 +245,10 @@ class UnknownCertificateAdmin(GuardedAdmin):
             )
         return str(explain(reason).remedy)
 
-    @admin.display(description=_("host"))
-    def shown_host(self, obj: UnknownCertificate) -> str:
-        """Return the host of the last request."""
-        return visible_once(obj.host, 80) or gettext("unknown")
-
     @admin.display(description=_("address"))
     def shown_address(self, obj: UnknownCertificate) -> str:
         """Return where the client was, as the proxy said."""
         return visible_once(obj.address, 45) or gettext("unknown")
-
-    @admin.display(description=_("first seen"))
-    def first_seen(self, obj: UnknownCertificate) -> str:
-        """Return when it was first refused."""
-        return moment(obj.first_seen_at)
-
-    @admin.display(description=_("last seen"))
-    def last_seen(self, obj: UnknownCertificate) -> str:
-        """Return when it was last refused."""
-        ago = relative(obj.last_seen_at, timezone.now())
-        return f"{moment(obj.last_seen_at)}, {ago}"
 
     @admin.display(description=_("authority"))
     def issued_by(self, obj: UnknownCertificate) -> str:
@@ -361,27 +289,6 @@ class UnknownCertificateAdmin(GuardedAdmin):
         return suggestions.show_ways(
             _suggestions(obj), address if self.has_map_permission(request) else None
         )
-
-    certificate_subject = _fact(_("subject"), facts.subject)
-    certificate_issuer = _fact(_("issuer"), facts.issuer)
-    serial_number = _fact(_("serial number"), facts.serial_number)
-    certificate_validity = _fact(
-        _("valid"), lambda one: facts.validity(one, timezone.now())
-    )
-    shown_public_key = _fact(_("public key"), facts.key)
-    key_usage = _fact(_("key usage"), facts.usage)
-    extended_key_usage = _fact(_("extended key usage"), facts.extended_usage)
-    alternative_names = _fact(_("alternative names"), facts.alternative_names)
-    policies = _fact(_("policies"), facts.policies)
-    sha256_fingerprint = _fact(_("SHA-256 fingerprint"), facts.fingerprint)
-    public_key_fingerprint = _fact(
-        _("SHA-256 of the public key"), facts.public_key_fingerprint
-    )
-    sha1_fingerprint = _fact(_("SHA-1 fingerprint"), facts.sha1_fingerprint)
-    problems = _fact(_("unusable"), lambda one: facts.problems(one) or gettext("none"))
-    revoked = _fact(
-        _("revocation"), lambda one: in_words(revoked_certificates({0: one}).get(0))
-    )
 
     def _address_to_map(self, key: Any, kind: Kind | None = None) -> str:
         """Return the address of the form that maps a row, by *kind*."""
@@ -591,13 +498,6 @@ class UnknownCertificateAdmin(GuardedAdmin):
         screens = self.admin_site.get_model_admin(CertificateMapping)
         screens.log_addition(request, mapping, [{"added": {}}])
         one.row.delete()
-
-    def _address(self, name: str) -> str:
-        """Return the address of one of this admin’s pages."""
-        return reverse(
-            f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}",
-            current_app=self.admin_site.name,
-        )
 
 
 def _breakable(name: str) -> str:
