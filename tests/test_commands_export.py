@@ -26,7 +26,12 @@ from django_clientcert.models import (
 )
 from django_clientcert.revoking import revoke_certificate, revoke_period
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.transfer.records import show_moment
+from django_clientcert.transfer.records import (
+    authority_record,
+    mapping_record,
+    revocation_record,
+    show_moment,
+)
 
 from . import crl_writer
 from .commands import clientcert
@@ -230,3 +235,33 @@ def test_moments_of_a_project_without_time_zones() -> None:
     """They are of the server's zone, and written in UTC."""
     naive = timezone.now().replace(tzinfo=None)
     assert show_moment(naive) == naive.astimezone(dt.timezone.utc).isoformat()
+
+
+# What is worked out from the rest, or is this database's own
+OWN_COLUMNS = {
+    CertificateMapping: {
+        *("id", "key", "created_at", "last_used_at", "certificate_subject"),
+        *("certificate_not_after", "certificate_subject_key"),
+    },
+    CertificateAuthority: {"id", "created_at", "revocation_state"},
+    Revocation: {"id"},
+}
+
+
+@pytest.mark.parametrize("model", OWN_COLUMNS, ids=lambda model: model.__name__)
+def test_every_column_is_exported(
+    model: Any,
+    mapping: CertificateMapping,
+    authority: CertificateAuthority,
+    alice_cert: IssuedCertificate,
+) -> None:
+    """A new column is either in the file, or named here as one that is not."""
+    revoke_certificate(ClientCertificate(alice_cert.der))
+    write = {
+        CertificateMapping: mapping_record,
+        CertificateAuthority: authority_record,
+        Revocation: revocation_record,
+    }[model]
+    options = model._meta
+    columns = {one.name for one in (*options.concrete_fields, *options.many_to_many)}
+    assert set(write(model.objects.get())) - {"type"} == columns - OWN_COLUMNS[model]
