@@ -5,142 +5,71 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import F
 from django.utils.translation import gettext, ngettext
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible_once
-from django_clientcert.exceptions import CertificateParseError, ClientCertError
-from django_clientcert.models import (
-    CertificateAuthority,
-    CertificateMapping,
-    ExpiryNotice,
-    RevocationList,
+from django_clientcert.endings import (
+    Ending,
+    Span,
+    ending_by_date,
+    ending_with_certificate,
+    of_authorities,
+    of_certificates,
+    of_dates,
+    of_lists,
+    without_successor,
 )
+from django_clientcert.escaping import visible_once
+from django_clientcert.models import ExpiryNotice
 
 # Days before the end at which somebody is told, once each
 STAGES = (1, 7, 30)
 
 
 @dataclass(frozen=True)
-class Ending:
-    """Something that ends: what, whose, and at which stage it is."""
+class Notice:
+    """Something that ends, and at which stage it is, in days."""
 
-    what: str
-    instance: CertificateMapping | CertificateAuthority | RevocationList
-    certificate: ClientCertificate | None
-    name: str
-    expires_at: dt.datetime
+    ending: Ending
     stage: int
 
     def key(self, recipient: str) -> bytes:
         """Return what stands for the notice to *recipient*."""
+        one = self.ending
         return ExpiryNotice.key_of(
-            recipient, self.what, self.instance.pk, self.expires_at, self.stage
+            recipient, one.what, one.instance.pk, one.expires_at, self.stage
         )
 
-    @property
-    def user(self) -> Any:
-        """Whose it is; None for an authority and a list."""
-        return getattr(self.instance, "user", None)
 
-
-def find_endings(now: dt.datetime) -> Iterator[Ending]:
+def find_notices(now: dt.datetime) -> Iterator[Notice]:
     """Yield what ends within the longest stage, and has not ended.
 
     Not what is disabled, and no certificate that has a successor.
     """
-    until = now + dt.timedelta(days=max(STAGES))
-    mappings = (
-        CertificateMapping.objects.exclude(state=CertificateMapping.State.DISABLED)
-        .select_related("user")
-        .order_by("pk")
-    )
-    of_certificates = mappings.filter(
-        certificate_not_after__gt=now, certificate_not_after__lte=until
-    )
-    for mapping in _without_successor(of_certificates).iterator():
-        yield _ending(
-            "certificate",
-            mapping,
-            mapping.client_certificate(),
-            mapping.certificate_subject or str(mapping),
-            mapping.certificate_not_after,
-            now,
-        )
-    for mapping in mappings.filter(
-        valid_until__gt=now, valid_until__lte=until
-    ).iterator():
-        yield _ending("mapping", mapping, None, str(mapping), mapping.valid_until, now)
-    for authority in CertificateAuthority.objects.order_by("pk").iterator():
-        for certificate, end in _ends_of(authority):
-            if now < end <= until:
-                name = f"{authority}: {certificate.subject}"
-                yield _ending("authority", authority, certificate, name, end, now)
-    for row in (
-        RevocationList.objects.select_related("authority").order_by("pk").iterator()
+    span = Span(now, now + dt.timedelta(days=max(STAGES)))
+    certificates = without_successor(ending_with_certificate(span))
+    for ending in chain(
+        of_certificates(certificates.order_by("pk")),
+        of_dates(ending_by_date(span).order_by("pk")),
+        of_authorities(span),
+        of_lists(span),
     ):
-        end = row.list_info().expires()
-        if now < end <= until:
-            name = f"{row.authority}: {row}"
-            yield _ending("revocation_list", row, None, name, end, now)
-
-
-def _without_successor(
-    mappings: QuerySet[CertificateMapping],
-) -> QuerySet[CertificateMapping]:
-    later = CertificateMapping.objects.exclude(
-        state=CertificateMapping.State.DISABLED
-    ).filter(
-        user=OuterRef("user"),
-        certificate_subject_key=OuterRef("certificate_subject_key"),
-        certificate_not_after__gt=OuterRef("certificate_not_after"),
-    )
-    return mappings.filter(~Exists(later))
-
-
-def _ends_of(
-    authority: CertificateAuthority,
-) -> Iterator[tuple[ClientCertificate, dt.datetime]]:
-    try:
-        certificates = list(authority.certificates())
-    except ClientCertError:
-        return  # check --database says so
-    for certificate in certificates:
-        try:
-            certificate.subject  # noqa: B018 - it is told by its subject
-            yield certificate, certificate.not_after
-        except CertificateParseError:
-            continue  # authority list says what is wrong with it
-
-
-def _ending(
-    what: str,
-    instance: CertificateMapping | CertificateAuthority | RevocationList,
-    certificate: ClientCertificate | None,
-    name: str,
-    expires_at: dt.datetime | None,
-    now: dt.datetime,
-) -> Ending:
-    assert expires_at is not None  # noqa: S101 - it was selected by it
-    left = expires_at - now
-    stage = next(days for days in STAGES if left <= dt.timedelta(days=days))
-    return Ending(
-        what, instance, certificate, visible_once(name, 200), expires_at, stage
-    )
+        left = ending.expires_at - now
+        stage = next(days for days in STAGES if left <= dt.timedelta(days=days))
+        yield Notice(ending, stage)
 
 
 def write_mail(
-    endings: Sequence[Ending], now: dt.datetime, *, to_owner: bool
+    notices: Sequence[Notice], now: dt.datetime, *, to_owner: bool
 ) -> tuple[str, str]:
     """Return subject and text of the digest; no untrusted text is in the subject."""
     title = ngettext(
         "%(count)d client certificate or setting of it expires soon",
         "%(count)d client certificates or settings of them expire soon",
-        len(endings),
-    ) % {"count": len(endings)}
+        len(notices),
+    ) % {"count": len(notices)}
     head = (
         gettext(
             "You are known by these certificates. Ask for new ones in time, and have "
@@ -149,7 +78,8 @@ def write_mail(
         if to_owner
         else gettext("Renew these, or tell their owners.")
     )
-    lines = [_line(one, now) for one in sorted(endings, key=lambda one: one.expires_at)]
+    endings = sorted((one.ending for one in notices), key=lambda one: one.expires_at)
+    lines = [_line(one, now) for one in endings]
     return title, "\n".join([head, "", *lines, ""])
 
 

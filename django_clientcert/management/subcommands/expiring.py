@@ -9,24 +9,24 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from django_clientcert.endings import (
+    Ending,
+    Span,
+    ending_by_date,
+    ending_with_certificate,
+    of_authorities,
+    of_certificates,
+    of_dates,
+    of_lists,
+    of_seen,
+)
 from django_clientcert.escaping import visible
-from django_clientcert.exceptions import ClientCertError
-from django_clientcert.management.text import (
-    describe_certificate,
-    one_line,
-    show_moment,
-)
-from django_clientcert.models import (
-    CertificateAuthority,
-    CertificateMapping,
-    RevocationList,
-    SeenCertificate,
-)
+from django_clientcert.management.text import show_moment
 
 if TYPE_CHECKING:
     from django_clientcert.management.commands.clientcert import Command
@@ -35,18 +35,7 @@ _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([0-9]{1,5})([hdw])\Z")
 # What a spreadsheet takes for a formula (OWASP, CSV injection)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_NO_END = "9999-12-31T23:59:59+00:00"
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
-
-
-class Ending(NamedTuple):
-    """Something that ends, and when."""
-
-    what: str
-    id: Any
-    name: str
-    user: str
-    expires_at: dt.datetime
 
 
 def duration(text: str) -> dt.timedelta:
@@ -109,7 +98,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
     """
     now = timezone.now()
     until = now + options["within"]
-    found = sorted(find_endings(until), key=lambda one: (one.expires_at, one.what))
+    found = sorted(find_endings(now, until), key=lambda one: (one.expires_at, one.what))
     {"text": _print_text, "csv": _print_csv, "json": _print_json}[options["format"]](
         command, found, now, until
     )
@@ -121,76 +110,41 @@ def run(command: Command, options: dict[str, Any]) -> None:
         )
 
 
-def find_endings(until: dt.datetime) -> Iterator[Ending]:
-    """Yield what has an end before *until*."""
-    mappings = (
-        CertificateMapping.objects.exclude(state=CertificateMapping.State.DISABLED)
-        .select_related("user")
-        .defer("certificate", "note")
-    )
-    for mapping in mappings.filter(certificate_not_after__lte=until).iterator():
-        assert mapping.certificate_not_after is not None  # noqa: S101 - filtered
-        yield Ending(
-            "certificate",
-            mapping.pk,
-            one_line(mapping.certificate_subject) or str(mapping),
-            _username(mapping.user),
-            mapping.certificate_not_after,
-        )
-    for mapping in mappings.filter(valid_until__lte=until).iterator():
-        assert mapping.valid_until is not None  # noqa: S101 - filtered
-        yield Ending(
-            "mapping",
-            mapping.pk,
-            str(mapping),
-            _username(mapping.user),
-            mapping.valid_until,
-        )
+def find_endings(now: dt.datetime, until: dt.datetime) -> Iterator[Ending]:
+    """Yield what has an end before *until*, or has ended."""
+    span = Span(None, until)
+    unread = ("certificate", "note")
+    yield from of_certificates(ending_with_certificate(span).defer(*unread))
+    yield from of_dates(ending_by_date(span).defer(*unread))
     # One that has expired cannot come back: nothing is to be done about it.
-    seen = SeenCertificate.objects.filter(
-        not_after__lte=until, not_after__gt=timezone.now()
-    )
-    for one in seen.select_related("user").defer("certificate").iterator():
-        assert one.not_after is not None  # noqa: S101 - filtered
-        yield Ending(
-            "seen_certificate", one.pk, str(one), _username(one.user), one.not_after
-        )
-    yield from _of_authorities(until)
+    yield from of_seen(Span(now, until))
+    yield from of_authorities(span)
+    yield from of_lists(span)
 
 
-def _of_authorities(until: dt.datetime) -> Iterator[Ending]:
-    for authority in CertificateAuthority.objects.iterator():
-        try:
-            certificates = authority.certificates()
-        except ClientCertError:
-            continue  # check --database says so
-        for certificate in certificates:
-            facts = describe_certificate(certificate)
-            # One that cannot be read has no end; authority list says what is wrong.
-            end = dt.datetime.fromisoformat(facts["not_after"] or _NO_END)
-            if end <= until:
-                name = f"{authority}: {facts['subject']}"
-                yield Ending("authority", authority.pk, name, "", end)
-    for row in RevocationList.objects.select_related("authority").iterator():
-        end = row.list_info().expires()
-        if end <= until:
-            name = f"{row.authority}: {one_line(str(row))}"
-            yield Ending("revocation_list", row.pk, name, "", end)
-
-
-def _username(user: Any) -> str:
-    return visible(str(user.get_username()))
+def _describe(one: Ending, now: dt.datetime) -> dict[str, Any]:
+    user = "" if one.user is None else visible(str(one.user.get_username()))
+    return {
+        "what": one.what,
+        "id": one.instance.pk,
+        "name": one.name,
+        "user": user,
+        "expires_at": one.expires_at.isoformat(),
+        "expired": one.expires_at <= now,
+    }
 
 
 def _print_text(
     command: Command, found: list[Ending], now: dt.datetime, until: dt.datetime
 ) -> None:
     for one in found:
-        when = "EXPIRED" if one.expires_at <= now else "expires"
-        user = f" of {one.user}" if one.user else ""
+        row = _describe(one, now)
+        when = "EXPIRED" if row["expired"] else "expires"
+        user = f" of {row['user']}" if row["user"] else ""
         what = one.what.replace("_", " ")
         command.say(
-            f"{when} {show_moment(one.expires_at)}  {what} {one.id}{user}: {one.name}"
+            f"{when} {show_moment(one.expires_at)}  {what} {row['id']}{user}: "
+            f"{one.name}"
         )
     if not found:
         command.say(f"Nothing expires until {show_moment(until)}.")
@@ -203,22 +157,15 @@ def _print_csv(
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for one in found:
-        cells = [*one[:4], one.expires_at.isoformat(), one.expires_at <= now]
-        writer.writerow([_no_formula(str(cell)) for cell in cells])
+        cells = map(str, _describe(one, now).values())
+        writer.writerow([_no_formula(cell) for cell in cells])
     command.say(file.getvalue().rstrip("\n"))
 
 
 def _print_json(
     command: Command, found: list[Ending], now: dt.datetime, until: dt.datetime
 ) -> None:
-    rows = [
-        {
-            **one._asdict(),
-            "expires_at": one.expires_at.isoformat(),
-            "expired": one.expires_at <= now,
-        }
-        for one in found
-    ]
+    rows = [_describe(one, now) for one in found]
     told = {"at": now.isoformat(), "until": until.isoformat(), "expiring": rows}
     command.say(json.dumps(told, indent=2, default=str))
 

@@ -19,8 +19,8 @@ from django.utils import timezone, translation
 from django_clientcert.conf import conf
 from django_clientcert.management.notices import (
     STAGES,
-    Ending,
-    find_endings,
+    Notice,
+    find_notices,
     known_keys,
     write_mail,
 )
@@ -83,8 +83,8 @@ def run(command: Command, options: dict[str, Any]) -> None:
     """
     now = timezone.now()
     addresses = _addresses(options["to"])
-    endings = list(find_endings(now))
-    mails = _by_recipient(endings, addresses, owners=not options["no_owners"])
+    notices = list(find_notices(now))
+    mails = _by_recipient(notices, addresses, owners=not options["no_owners"])
     failed = []
     sent = 0
     with translation.override(settings.LANGUAGE_CODE):
@@ -106,9 +106,9 @@ def run(command: Command, options: dict[str, Any]) -> None:
     if options["dry_run"]:
         command.say("Nothing was sent.")
         return
-    _signal(_untold(_SIGNAL, endings))
+    _signal(_untold(_SIGNAL, notices))
     ExpiryNotice.forget_old(now)
-    command.say(f"Sent: {sent}. Expiring within {max(STAGES)} days: {len(endings)}.")
+    command.say(f"Sent: {sent}. Expiring within {max(STAGES)} days: {len(notices)}.")
     if failed:
         raise CommandError(
             f"Not sent: {len(failed)}. They are tried again the next time."
@@ -132,15 +132,15 @@ def _addresses(given: Sequence[str]) -> list[str]:
 
 
 def _by_recipient(
-    endings: Sequence[Ending], addresses: Sequence[str], *, owners: bool
-) -> dict[str, list[Ending]]:
+    notices: Sequence[Notice], addresses: Sequence[str], *, owners: bool
+) -> dict[str, list[Notice]]:
     """Return what is to be told to whom, the users last."""
-    mails: dict[str, list[Ending]] = {address: list(endings) for address in addresses}
-    of_owners: dict[str, list[Ending]] = defaultdict(list)
-    for ending in endings if owners else ():
-        address = _address_of(ending.user)
+    mails: dict[str, list[Notice]] = {address: list(notices) for address in addresses}
+    of_owners: dict[str, list[Notice]] = defaultdict(list)
+    for notice in notices if owners else ():
+        address = _address_of(notice.ending.user)
         if address and address not in mails:
-            of_owners[address].append(ending)
+            of_owners[address].append(notice)
     return {**{one: all_ for one, all_ in mails.items() if all_}, **of_owners}
 
 
@@ -157,20 +157,20 @@ def _address_of(user: Any) -> str:
     return address
 
 
-def _untold(recipient: str, endings: Sequence[Ending]) -> list[Ending]:
-    """Return those of *endings* that *recipient* has not been told at this stage."""
-    told = known_keys([one.key(recipient) for one in endings])
-    return [one for one in endings if one.key(recipient) not in told]
+def _untold(recipient: str, notices: Sequence[Notice]) -> list[Notice]:
+    """Return those of *notices* that *recipient* has not been told at this stage."""
+    told = known_keys([one.key(recipient) for one in notices])
+    return [one for one in notices if one.key(recipient) not in told]
 
 
-def _remember(recipient: str, endings: Sequence[Ending]) -> None:
+def _remember(recipient: str, notices: Sequence[Notice]) -> None:
     ExpiryNotice.objects.bulk_create(
         ExpiryNotice(key=key)
-        for key in dict.fromkeys(one.key(recipient) for one in endings)
+        for key in dict.fromkeys(one.key(recipient) for one in notices)
     )
 
 
-def _send(recipient: str, endings: Sequence[Ending], subject: str, text: str) -> int:
+def _send(recipient: str, notices: Sequence[Notice], subject: str, text: str) -> int:
     """Send one mail; return 1, or 0 where another run is sending it right now.
 
     The notices are written first, in a transaction that the mail ends: of two runs at
@@ -178,19 +178,20 @@ def _send(recipient: str, endings: Sequence[Ending], subject: str, text: str) ->
     """
     try:
         with transaction.atomic(using=router.db_for_write(ExpiryNotice)):
-            _remember(recipient, endings)
+            _remember(recipient, notices)
             EmailMessage(subject, text, to=[recipient]).send()
     except IntegrityError:
         return 0
     return 1
 
 
-def _signal(endings: Sequence[Ending]) -> None:
+def _signal(notices: Sequence[Notice]) -> None:
     """Tell the receivers of the signal what they were not told at this stage."""
-    for ending in endings:
+    for notice in notices:
+        ending = notice.ending
         try:
             with transaction.atomic(using=router.db_for_write(ExpiryNotice)):
-                _remember(_SIGNAL, [ending])
+                _remember(_SIGNAL, [notice])
         except IntegrityError:
             continue  # another run tells it
         certificate_expiring.send_robust(
@@ -199,7 +200,7 @@ def _signal(endings: Sequence[Ending]) -> None:
             certificate=ending.certificate,
             user=ending.user,
             expires_at=ending.expires_at,
-            stage=dt.timedelta(days=ending.stage),
+            stage=dt.timedelta(days=notice.stage),
         )
 
 
