@@ -35,6 +35,7 @@ ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
     (6, frozenset({"middleware", "forms"})),
     (6, frozenset({"checks"})),
     (7, frozenset({"admin", "apps", "management", "contrib", "migrations"})),
+    (7, frozenset({"templatetags"})),
 )
 # For the tests of those who use the package; nothing in it imports this one.
 OUTSIDE = "testing"

@@ -24,6 +24,7 @@ from django_clientcert.models import CertificateMapping
 from .answers import in_words
 from .guarded import GuardedAdmin, hide_from_reports
 from .pages import show_page
+from .permissions import may_see
 from .sources import Chosen, find_source
 
 
@@ -96,9 +97,7 @@ class ExplainingAdmin(GuardedAdmin):
 
 def may_explain(site: AdminSite, request: HttpRequest) -> bool:
     """Tell whether there is the page, and this person may use it."""
-    if not site.is_registered(CertificateMapping):
-        return False
-    return site.get_model_admin(CertificateMapping).has_view_permission(request)
+    return may_see(site, request, CertificateMapping)
 
 
 def _ask(

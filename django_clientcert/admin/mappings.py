@@ -53,6 +53,7 @@ from .revoked import in_words, revoked_mappings
 from .revoking import RevokingAdmin, may_add_revocations
 from .search import fingerprint_digits
 from .siblings import Siblings
+from .timeline import TimelineAdmin
 from .times import (
     LastUsedFilter,
     ValidityFilter,
@@ -86,7 +87,12 @@ _READ_ONLY = (
 
 @admin.register(CertificateMapping)
 class CertificateMappingAdmin(
-    ExplainingAdmin, ImportingAdmin, RevokingAdmin, ShowsCertificate, TellsChanges
+    ExplainingAdmin,
+    TimelineAdmin,
+    ImportingAdmin,
+    RevokingAdmin,
+    ShowsCertificate,
+    TellsChanges,
 ):
     """Who a certificate is."""
 

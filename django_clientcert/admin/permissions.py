@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from django.contrib.admin import AdminSite
 from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import Q
+from django.db.models import Model, Q
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.models import (
@@ -15,6 +17,13 @@ from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
 )
+
+
+def may_see(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
+    """Tell whether *site* has screens of *model*, and this person may look at them."""
+    return site.is_registered(model) and site.get_model_admin(
+        model
+    ).has_view_permission(request)
 
 
 def why_not_map(actor: Any, user: Any) -> ValidationError | None:

@@ -19,6 +19,7 @@ from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateMapping, SeenCertificate
 
 from . import facts
+from .permissions import may_see
 from .times import relative
 
 MAX_LISTED = 20
@@ -90,11 +91,9 @@ class Siblings:
 
     def _rows(self, model: Any) -> QuerySet[Any] | None:
         """Return the rows of *model* that this person may see; None for none."""
-        if not self.site.is_registered(model):
+        if not may_see(self.site, self.request, model):
             return None
         model_admin: admin.ModelAdmin[Any] = self.site.get_model_admin(model)
-        if not model_admin.has_view_permission(self.request):
-            return None
         return model_admin.get_queryset(self.request)
 
     def _list(self, rows: Any, describe: Callable[[Any], str]) -> str:

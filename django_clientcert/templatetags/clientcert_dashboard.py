@@ -1,0 +1,20 @@
+"""For the template of the app’s index page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+
+from django_clientcert.admin.dashboard import make_card
+
+register = template.Library()
+
+
+@register.inclusion_tag(
+    "admin/django_clientcert/includes/dashboard.html", takes_context=True
+)
+def clientcert_dashboard(context: Any) -> dict[str, Any]:
+    """Show how much needs somebody’s attention, to those who may see it."""
+    request = context.get("request")
+    return {"card": None if request is None else make_card(request)}
