@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import router, transaction
 from django.db.models import Field, QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -711,7 +712,15 @@ class CertificateMappingAdmin(
 
 
 class _UserSelect(AutocompleteSelect):
-    """The autocomplete widget, which fails on a key that cannot be one."""
+    """The autocomplete widget, which fails on a key that cannot be one.
+
+    And whose box has no name for a screen reader, without a script that gives it one.
+    """
+
+    @property
+    def media(self) -> Media:
+        """Return Django's files, and that script."""
+        return super().media + Media(js=["django_clientcert/name_selects.js"])
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         """Return the selected user."""

@@ -12,6 +12,16 @@ from .site import Site
 # The widths of a desk and of a telephone, in CSS pixels
 WIDE, NARROW = 1200, 400
 
+# How a screen is looked at
+LOOKS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark-narrow": {
+        "color_scheme": "dark",
+        "viewport": {"width": NARROW, "height": 800},
+    },
+    "right-to-left": {"locale": "he"},
+}
+
 
 @contextmanager
 def start_browser() -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .chromium import open_window, start_browser
+from .chromium import LOOKS, open_window, start_browser
 from .site import Site
 
 
@@ -26,25 +26,49 @@ def browser() -> Iterator[Any]:
         yield running
 
 
+class Windows:
+    """Opens windows; ``complaints`` is what their consoles say of errors."""
+
+    def __init__(self, browser: Any, site: Site, stack: ExitStack) -> None:
+        self.complaints: list[str] = []
+        self._opening = browser, site
+        self._stack = stack
+
+    def __call__(self, client: str | None = None, **options: Any) -> Any:
+        """Return a page in a window of its own, with the certificate of *client*."""
+        page = self._stack.enter_context(open_window(*self._opening, client, **options))
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    def _note(self, message: Any) -> None:
+        # Tests send certificates that are refused; browsers ask for an icon.
+        is_icon = message.location.get("url", "").endswith("/favicon.ico")
+        is_wanted = "status of 403" in message.text or is_icon
+        if message.type == "error" and not is_wanted:
+            self.complaints.append(f"{message.text} ({message.location})")
+
+
 @pytest.fixture
-def window(browser: Any, site: Site) -> Iterator[Callable[..., Any]]:
+def window(browser: Any, site: Site) -> Iterator[Windows]:
     """Open windows, and close them at the end; what they complain of is an error."""
-    complaints: list[str] = []
     with ExitStack() as stack:
+        windows = Windows(browser, site, stack)
+        yield windows
+    assert not windows.complaints
 
-        def open_one(client: str | None = None, **options: Any) -> Any:
-            page = stack.enter_context(open_window(browser, site, client, **options))
-            page.on("console", note)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            return page
 
-        def note(message: Any) -> None:
-            # Tests send certificates that are refused; browsers ask for an icon.
-            is_wanted = "status of 403" in message.text or message.location.get(
-                "url", ""
-            ).endswith("/favicon.ico")
-            if message.type == "error" and not is_wanted:
-                complaints.append(f"{message.text} ({message.location})")
+@pytest.fixture(scope="module")
+def look_at(browser: Any, site: Site) -> Iterator[Callable[[str], Any]]:
+    """Return an administrator's window that looks as it is called, once for all."""
+    pages: dict[str, Any] = {}
+    with ExitStack() as stack:
+        windows = Windows(browser, site, stack)
 
-        yield open_one
-    assert not complaints
+        def look(name: str) -> Any:
+            if name not in pages:
+                pages[name] = windows("anna", **LOOKS[name])
+            windows.complaints.clear()
+            return pages[name], windows.complaints
+
+        yield look

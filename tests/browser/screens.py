@@ -26,8 +26,8 @@ class Screen:
 
 
 def _press(page: Any, text: str) -> None:
-    page.get_by_role("button", name=text).first.click()
-    page.wait_for_load_state()
+    with page.expect_navigation():
+        page.get_by_role("button", name=text).first.click()
 
 
 def _explain(page: Any, site: Site) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from tests.end_to_end.settings import *  # noqa: F403
 
-LANGUAGE_CODE = os.environ.get("BROWSER_LANGUAGE", "en")
+LANGUAGE_CODE = "en"
+ROOT_URLCONF = "tests.browser.urls"
 MIDDLEWARE = [
     "tests.browser.policy.forbid_inline_code",
     *MIDDLEWARE,  # noqa: F405
+    "django.middleware.locale.LocaleMiddleware",
 ]

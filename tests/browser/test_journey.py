@@ -78,18 +78,12 @@ def test_a_file_is_looked_at_and_then_imported(site: Site, window: Window) -> No
         {"name": "a.csv", "mimeType": "text/csv", "buffer": text.encode()}
     )
     press(admin, "Look at it first")
-    assert admin.locator(".clientcert-answer tbody tr").count() == 2
-    assert (
-        "will be created"
-        in admin.locator(".clientcert-answer tbody tr").first.inner_text()
-    )
+    rows = admin.locator(".clientcert-answer tbody tr")
+    assert rows.count() == 2
+    assert "will be created" in rows.first.inner_text()
     press(admin, "Import 1")
-    assert (
-        "was created" in admin.locator(".clientcert-answer tbody tr").first.inner_text()
-    )
-    assert (
-        "was left out" in admin.locator(".clientcert-answer tbody tr").last.inner_text()
-    )
+    assert "was created" in rows.first.inner_text()
+    assert "was left out" in rows.last.inner_text()
     admin.goto(f"{APP}certificatemapping/?q={'12' * 8}")
     assert "partner2" in admin.locator("#result_list").inner_text()
 
