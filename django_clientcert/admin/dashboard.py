@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.endings import Span, living
 from django_clientcert.models import CertificateMapping, UnknownCertificate
 
-from .counting import Count, count
+from .bounded import Count, count
 from .permissions import may_see
 from .timeline import (
     CHOICES,
