@@ -147,7 +147,6 @@ class UnknownCertificateAdmin(GuardedAdmin):
     search_help_text = _(
         "Subject or host; or a fingerprint or its first digits, with or without colons."
     )
-    show_full_result_count = False
     actions = ("map_by_email", "map_by_upn")
     readonly_fields = (*_REFUSAL_FIELDS, *_MAPPING_FIELDS, *_CERTIFICATE_FIELDS)
     fieldsets = (
