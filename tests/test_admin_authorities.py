@@ -343,8 +343,8 @@ def test_list(as_root: Client, alice: Any, bob: Any) -> None:
     assert as_root.get(page(LIST), {"q": "part"}).status_code == 200
 
 
-def test_list_is_one_query_however_long(as_root: Client, alice: Any) -> None:
-    """The mappings are counted along the way."""
+def test_the_list_costs_the_same_however_long(as_root: Client, alice: Any) -> None:
+    """The mappings of all authorities are counted by one query."""
 
     def count() -> int:
         with CaptureQueriesContext(connection) as queries:

@@ -52,7 +52,13 @@ from .pages import show_page
 from .permissions import why_not_map
 from .revoked import in_words, revoked_mappings
 from .revoking import RevokingAdmin, may_add_revocations
-from .search import fingerprint_digits
+from .search import (
+    begins_with,
+    fingerprint_digits,
+    first_keys,
+    is_indexed,
+    name_keys,
+)
 from .siblings import Siblings
 from .timeline import TimelineAdmin
 from .times import (
@@ -108,11 +114,11 @@ class CertificateMappingAdmin(
     )
     list_select_related = ("user", "authority")
     list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
-    show_full_result_count = False
     search_fields = ("value", "certificate_subject")
     search_help_text = _(
-        "User, subject or value; or a fingerprint or its first digits, with or without "
-        "colons."
+        "The beginning of a user name; a fingerprint or its first digits, with or "
+        "without colons; a whole value or subject. In the newest 10,000 mappings also "
+        "a part of one."
     )
     raw_id_fields = ("user",)
     readonly_fields = _READ_ONLY
@@ -465,33 +471,43 @@ class CertificateMappingAdmin(
 
     def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
         """Return the user's name and address, the value and the subject."""
-        model = get_user_model()
-        names = [model.USERNAME_FIELD]
-        if hasattr(model, "get_email_field_name"):
-            names.append(model.get_email_field_name())
-        searched = []
-        for name in dict.fromkeys(names):
-            try:
-                field = model._meta.get_field(name)
-            except FieldDoesNotExist:
-                continue
-            if isinstance(field, Field) and not field.is_relation:
-                searched.append(f"user__{name}")
-        return (*searched, *self.search_fields)
+        names = (f"user__{field.name}" for field in _user_fields())
+        return (*names, *self.search_fields)
 
     def get_search_results(
         self,
         request: HttpRequest,
-        queryset: CertificateMappingQuerySet,  # type: ignore[override]
+        queryset: CertificateMappingQuerySet,
         search_term: str,
     ) -> tuple[QuerySet[CertificateMapping], bool]:
-        """Return the pins that begin with a fingerprint; or search the texts."""
+        """Return the pins that begin with a fingerprint; or search names and texts."""
         digits = fingerprint_digits(search_term)
         if digits is not None:
-            found = queryset.fingerprint_prefix(digits)
+            pins = CertificateMapping.objects.using(queryset.db)
+            keys = first_keys([pins.fingerprint_prefix(digits)], request)
+            found = queryset.filter(pk__in=keys)
             if found.exists():
                 return found, False
         return super().get_search_results(request, queryset, search_term)
+
+    def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
+        """Return those of users whose name begins with *term*, and those by a name.
+
+        The name is a value, or the subject of the certificate that is stored.
+        """
+        rows = CertificateMapping.objects.using(using)
+        keys = name_keys(term)
+        subjects = [key for key, kind in keys.items() if kind is Kind.SUBJECT]
+        found = [rows.filter(key__in=[*keys])] if keys else []
+        if subjects:
+            found.append(rows.filter(certificate_subject_key__in=subjects))
+        users: Any = get_user_model()._default_manager.using(using)
+        named = [
+            users.filter(begins_with(field, term, using))
+            for field in filter(is_indexed, _user_fields())
+        ]
+        of_users = rows.filter(user__in=first_keys(named, request))
+        return [*found, of_users] if named else found
 
     @admin.display(description=_("user"), ordering="user")
     def shown_user(self, obj: CertificateMapping) -> str:
@@ -741,6 +757,23 @@ def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:
     if obj is None or obj.user_id is None:
         return True
     return why_not_map(request.user, obj.user) is None
+
+
+def _user_fields() -> list[Field[Any, Any]]:
+    """Return the columns of a user that are texts to search: name and address."""
+    model = get_user_model()
+    names = [model.USERNAME_FIELD]
+    if hasattr(model, "get_email_field_name"):
+        names.append(model.get_email_field_name())
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            field = model._meta.get_field(name)
+        except FieldDoesNotExist:
+            continue
+        if isinstance(field, Field) and not field.is_relation:
+            found.append(field)
+    return found
 
 
 def _siblings(obj: CertificateMapping) -> Siblings:

@@ -204,6 +204,8 @@ class Revocation(models.Model):
         indexes = (
             models.Index(fields=["public_key"], name="clientcert_revoked_key"),
             models.Index(fields=["serial"], name="clientcert_revocation_serial"),
+            # For the list of the admin
+            models.Index(fields=["revoked_at"], name="clientcert_revocation_at"),
         )
 
     def __str__(self) -> str:
