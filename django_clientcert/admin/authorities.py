@@ -230,7 +230,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         try:
             return str(len(obj.certificates()))
         except ClientCertError as error:
-            return visible_once(str(error), 100)
+            return _unreadable(error, 100)
 
     @admin.display(description=_("first to expire"))
     def first_expiry(self, obj: CertificateAuthority) -> str:
@@ -291,7 +291,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
                 profile=PROFILES.get(obj.profile, PROFILES["strict"]),
             )
         except ClientCertError as error:
-            return visible_once(str(error), 500)
+            return _unreadable(error, 500)
         listed = format_html_join(
             "", "<li>{}</li>", ((_describe(one),) for one in examined[:MAX_SHOWN])
         )
@@ -300,6 +300,10 @@ class CertificateAuthorityAdmin(GuardedAdmin):
             text = ngettext("and %(more)d more", "and %(more)d more", more)
             return format_html("<ol>{}</ol>{}", listed, text % {"more": more})
         return format_html("<ol>{}</ol>", listed)
+
+
+def _unreadable(error: ClientCertError, limit: int) -> str:
+    return gettext("cannot be read: %(why)s") % {"why": visible_once(str(error), limit)}
 
 
 def _describe(one: Admission) -> SafeString:
