@@ -226,7 +226,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         try:
             return str(len(obj.certificates()))
         except ClientCertError as error:
-            return visible_once(str(error), 100)
+            return _unreadable(error, 100)
 
     @admin.display(description=_("first to expire"))
     def first_expiry(self, obj: CertificateAuthority) -> str:
@@ -300,7 +300,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
                 profile=PROFILES.get(obj.profile, PROFILES["strict"]),
             )
         except ClientCertError as error:
-            return visible_once(str(error), 500)
+            return _unreadable(error, 500)
         listed = format_html_join(
             "", "<li>{}</li>", ((_describe(one),) for one in examined[:MAX_SHOWN])
         )
@@ -317,6 +317,10 @@ def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, int]:
         return {}
     some = CertificateAuthority.objects.filter(pk=rows[0].pk)
     return count_each(some, {row.pk: row.mappings.all() for row in rows})
+
+
+def _unreadable(error: ClientCertError, limit: int) -> str:
+    return gettext("cannot be read: %(why)s") % {"why": visible_once(str(error), limit)}
 
 
 def _describe(one: Admission) -> SafeString:

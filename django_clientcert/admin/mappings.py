@@ -619,7 +619,8 @@ class CertificateMappingAdmin(
         try:
             return spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
         except ClientCertError as error:
-            return visible_once(str(error))
+            why = visible_once(str(error))
+            return gettext("cannot be read: %(why)s") % {"why": why}
 
     # --- what is beside it: get_fieldsets() has said for whom
 

@@ -297,7 +297,15 @@ class CertificateMapping(models.Model):
         try:
             identity = _read_value(kind, self.value)
         except ClientCertError as error:
-            raise ValidationError({"value": str(error)}, code="value") from error
+            raise ValidationError(
+                {
+                    "value": ValidationError(
+                        _("Cannot be used: %(why)s"),
+                        code="value",
+                        params={"why": str(error)},
+                    )
+                }
+            ) from error
         self.value, self.key = identity.value, identity.key
         self.hosts = normalise_hosts(self.hosts)
 
