@@ -207,7 +207,8 @@ def load(model: Any, rows: Iterable[dict[str, Any]]) -> None:
         else:
             marks = ", ".join("?" for one in fields)
             cursor.executemany(
-                f"INSERT INTO {table} ({columns}) VALUES ({marks})", values()
+                f"INSERT INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608
+                values(),
             )
 
 
