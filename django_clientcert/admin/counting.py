@@ -7,7 +7,7 @@ of a whole table PostgreSQL, which has no quicker way, is asked what it believes
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.admin.views.main import ChangeList
@@ -45,11 +45,10 @@ class LongPaginator(BasePaginator):
         rows: Any = self.object_list
         if _is_narrowed(rows):
             return self._count_some(rows)
-        if connections[rows.db].vendor == "postgresql":
-            estimate = _estimate(rows)
-            if estimate > MAX_COUNTED:
-                self.is_estimate = True
-                return estimate
+        estimate = _ESTIMATES.get(connections[rows.db].vendor, _no_estimate)(rows)
+        if estimate is not None and estimate > MAX_COUNTED:
+            self.is_estimate = True
+            return estimate
         return int(rows.count())
 
     def _count_some(self, rows: Any) -> int:
@@ -150,7 +149,20 @@ def _is_narrowed(rows: Any) -> bool:
     return bool(query.where or query.distinct or query.is_sliced or query.combinator)
 
 
-def _estimate(rows: Any) -> int:
+def _planned(rows: Any) -> int:
     """Return how many rows PostgreSQL expects: by the size of the table's file."""
-    ((top,),) = [json.loads(rows.order_by().values("pk").explain(format="json"))]
-    return int(top["Plan"]["Plan Rows"])
+    return _expected(rows.order_by().values("pk").explain(format="json"))
+
+
+def _expected(plan: str) -> int:
+    """Return the number of rows in a plan of PostgreSQL's."""
+    (found,) = json.loads(plan)
+    return int(found["Plan"]["Plan Rows"])
+
+
+def _no_estimate(rows: Any) -> int | None:
+    """Return that there is none: SQLite's count is quick, MariaDB's guess is bad."""
+    return None
+
+
+_ESTIMATES: dict[str, Callable[[Any], int | None]] = {"postgresql": _planned}

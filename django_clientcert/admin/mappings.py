@@ -12,7 +12,7 @@ from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Field, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -36,7 +36,6 @@ from django_clientcert.forms.entries import spell_out
 from django_clientcert.identities import Kind, show_value
 from django_clientcert.models import (
     CertificateMapping,
-    CertificateMappingQuerySet,
     UnknownCertificate,
 )
 from django_clientcert.names import Order, parse_name
@@ -58,6 +57,8 @@ from .search import (
     first_keys,
     is_indexed,
     name_keys,
+    newest,
+    with_words,
 )
 from .siblings import Siblings
 from .timeline import TimelineAdmin
@@ -117,8 +118,8 @@ class CertificateMappingAdmin(
     search_fields = ("value", "certificate_subject")
     search_help_text = _(
         "The beginning of a user name; a fingerprint or its first digits, with or "
-        "without colons; a whole value or subject. In the newest 10,000 mappings also "
-        "a part of one."
+        "without colons; a whole value or subject. Of the newest 10,000 mappings and "
+        "users, also a part of a name or address."
     )
     raw_id_fields = ("user",)
     readonly_fields = _READ_ONLY
@@ -469,15 +470,10 @@ class CertificateMappingAdmin(
         changelist.result_list = rows
         return changelist
 
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Return the user's name and address, the value and the subject."""
-        names = (f"user__{field.name}" for field in _user_fields())
-        return (*names, *self.search_fields)
-
     def get_search_results(
         self,
         request: HttpRequest,
-        queryset: CertificateMappingQuerySet,
+        queryset: QuerySet[CertificateMapping],
         search_term: str,
     ) -> tuple[QuerySet[CertificateMapping], bool]:
         """Return the pins that begin with a fingerprint; or search names and texts."""
@@ -502,14 +498,18 @@ class CertificateMappingAdmin(
         if subjects:
             found.append(rows.filter(certificate_subject_key__in=subjects))
         users: Any = get_user_model()._default_manager.using(using)
+        fields = _user_fields()
+        # In queries of their own: for a join, PostgreSQL would read all users.
+        vendor = connections[using].vendor
         named = [
-            users.filter(begins_with(field, term, using))
-            for field in filter(is_indexed, _user_fields())
+            users.filter(begins_with(field, term, vendor))
+            for field in filter(is_indexed, fields)
         ]
-        of_users = rows.filter(user__in=first_keys(named, request))
-        return [*found, of_users] if named else found
+        inside = newest(users.all()).filter(with_words(fields, term))
+        of_users = rows.filter(user__in=first_keys([*named, inside], request))
+        return [*found, of_users] if fields else found
 
-    @admin.display(description=_("user"), ordering="user")
+    @admin.display(description=_("user"), ordering="user_id")
     def shown_user(self, obj: CertificateMapping) -> str:
         """Return the user."""
         return visible(str(obj.user), _SHOWN_NAME)
@@ -532,7 +532,7 @@ class CertificateMappingAdmin(
             "{}<br><strong>{}</strong>", state, gettext("certificate revoked")
         )
 
-    @admin.display(description=_("value"), ordering="value")
+    @admin.display(description=_("value"))
     def list_value(self, obj: CertificateMapping) -> str:
         """Return the value, shortened; whose certificate, and which CA's, it is."""
         if obj.is_pin:

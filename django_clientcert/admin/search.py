@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connections
 from django.db.models import Field, Q
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -68,13 +67,13 @@ def name_keys(term: str) -> dict[bytes, Kind]:
     return found
 
 
-def begins_with(field: Field[Any, Any], text: str, using: str) -> Q:
+def begins_with(field: Field[Any, Any], text: str, vendor: str) -> Q:
     """Return the condition that *field* begins with *text*, by its index.
 
     In the case that it is typed in, or in lower or upper case, or capitalised: no
     index of Django's finds every mixture but MariaDB's.
     """
-    vendor, name = connections[using].vendor, field.name
+    name = field.name
     if vendor == "mysql":
         return Q(**{f"{name}__istartswith": text})
     found = Q()
@@ -88,9 +87,20 @@ def begins_with(field: Field[Any, Any], text: str, using: str) -> Q:
     return found
 
 
+def with_words(fields: Iterable[Field[Any, Any]], term: str) -> Q:
+    """Return the condition that each word of *term* is in one of *fields*."""
+    found = Q()
+    for word in term.split():
+        words = Q(pk__in=[])
+        for field in fields:
+            words |= Q(**{f"{field.name}__icontains": word})
+        found &= words
+    return found
+
+
 def is_indexed(field: Field[Any, Any]) -> bool:
     """Tell whether the database can find a value of *field* by an index."""
-    if field.unique or field.db_index:
+    if field.unique or getattr(field, "db_index", False):
         return True
     options: Any = field.model._meta
     return any(
