@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from django.utils.translation import gettext as translate
 from django.utils.translation import ngettext, override, to_language
 
 from django_clientcert.exceptions import Reason
+from django_clientcert.list_import import import_list
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -210,6 +212,27 @@ def test_the_readme_names_the_language(locale: str) -> None:
     readme = PACKAGE.with_name("README.md").read_text("utf-8")
     (row,) = re.findall(r"(?m)^\| Languages \| (.*) \|$", readme)
     assert Locale.parse(locale).get_display_name("en") in row.split(", ")
+
+
+@pytest.mark.django_db
+@in_each_locale
+def test_a_list_is_named_in_the_language(
+    authority: CertificateAuthority, ca: ThrowawayCA, locale: str
+) -> None:
+    """In English as by the modules that know nothing of Django."""
+    for data in (ca.crl(number=None), ca.crl(number=7)):
+        row = import_list(authority, data).row
+        complete = row.list_info()
+        assert row.label() == complete.label()
+        with override(to_language(locale)):
+            assert row.label() != complete.label()
+    delta = RevocationList.of(
+        authority, replace(complete, number=9, base_number=8), issuer="CN=A CA"
+    )
+    assert delta.label() == delta.list_info().label() == "delta list number 9"
+    with override(to_language(locale)):
+        name = translate("delta list number %(number)s") % {"number": 9}
+        assert str(delta) == f"{name}, CN=A CA"
 
 
 # --- the screens ------------------------------------------------------------------

@@ -98,12 +98,9 @@ class RevocationList(models.Model):
         """Return how to call the list in a sentence; see ``ListInfo.label()``."""
         info = self.list_info()
         if info.number is None:
-            text = (
-                gettext("delta list of %(date)s")
-                if info.is_delta
-                else gettext("list of %(date)s")
-            )
-            return text % {"date": show_minute(info.this_update)}
+            # A delta list without a number is not imported.
+            date = show_minute(info.this_update)
+            return gettext("list of %(date)s") % {"date": date}
         text = (
             gettext("delta list number %(number)s")
             if info.is_delta
