@@ -16,10 +16,19 @@ from django.db import connection
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 
+from django_clientcert.admin import guarded
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import IssuedCertificate
 
-from .admin_pages import MAPPING, all_permissions, log_in, make_staff, page, run_action
+from .admin_pages import (
+    MAPPING,
+    all_permissions,
+    log_in,
+    make_staff,
+    messages_after,
+    page,
+    run_action,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +96,25 @@ def test_all_that_a_filter_leaves(as_viewer: Client, mappings: list[Any]) -> Non
         "select_across": "1",
     }
     assert users_in(text_in(as_viewer.post(address, data))) == ["alice"]
+
+
+def test_any_number_of_rows(
+    as_viewer: Client, mappings: list[Any], monkeypatch: Any
+) -> None:
+    """They are not held in the memory, as those of other actions are."""
+    monkeypatch.setattr(guarded, "MAX_COUNTED", 1)
+    address = page(f"{MAPPING}_changelist")
+    data = {
+        "_selected_action": [mappings[0].pk],
+        "select_across": "1",
+        "action": "export_json",
+    }
+    assert users_in(text_in(as_viewer.post(address, data))) == ["alice", "bob"]
+    changer = log_in(make_staff("changer", "change_certificatemapping"))
+    for action in ("disable", ["export_json", "disable"]):
+        response = changer.post(address, {**data, "action": action})
+        ((level, text),) = messages_after(response)
+        assert (level, "At most 1 rows at a time" in text) == ("error", True)
 
 
 @pytest.mark.parametrize("what", ["csv", "json"])

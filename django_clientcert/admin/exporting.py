@@ -42,6 +42,8 @@ _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 class ExportingAdmin(GuardedAdmin):
     """An admin with a page, and actions, that export."""
 
+    streaming_actions = frozenset({"export_csv", "export_json"})
+
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses, with that of the page."""
         own = path(

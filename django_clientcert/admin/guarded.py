@@ -36,6 +36,9 @@ Fieldsets = list[tuple[Any, Any]]
 class GuardedAdmin(BaseAdmin):
     """Keeps private keys out of reports of errors, and junk out of the database."""
 
+    # Actions that read rows one by one, and may be run on any number of them
+    streaming_actions: frozenset[str] = frozenset()
+
     # Fields that the address of the add page may fill in
     prefilled_fields: tuple[str, ...] = ()
     paginator = LongPaginator
@@ -78,7 +81,8 @@ class GuardedAdmin(BaseAdmin):
     ) -> HttpResponse | None:
         """Run an action; on all rows of a list only where they are not too many."""
         across = request.POST.getlist("select_across")
-        if any(map(forms.BooleanField().to_python, across)):
+        is_limited = not set(request.POST.getlist("action")) <= self.streaming_actions
+        if is_limited and any(map(forms.BooleanField().to_python, across)):
             rows = queryset.order_by().values("pk")
             if rows[: MAX_COUNTED + 1].count() > MAX_COUNTED:
                 text = gettext(
