@@ -736,8 +736,10 @@ class _UserSelect(AutocompleteSelect):
 
     @property
     def media(self) -> Media:
-        """Return Django's files, and that script."""
-        return super().media + Media(js=["django_clientcert/name_selects.js"])
+        """Return Django's files, and that script behind them."""
+        own = "django_clientcert/name_selects.js"
+        before = ("admin/js/jquery.init.js", "admin/js/autocomplete.js")
+        return super().media + Media(js=[*before, own])
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         """Return the selected user."""
