@@ -68,9 +68,13 @@ class Span:
         return condition
 
 
-def living() -> Rows:
-    """Return the mappings that let somebody in, or will: all but the disabled."""
-    return CertificateMapping.objects.exclude(state=CertificateMapping.State.DISABLED)
+def living(mappings: Rows | None = None) -> Rows:
+    """Return the mappings that let somebody in, or will: all but the disabled.
+
+    Of *mappings*; without them, of all there are.
+    """
+    rows = CertificateMapping.objects.all() if mappings is None else mappings
+    return rows.exclude(state=CertificateMapping.State.DISABLED)
 
 
 def ending_with_certificate(span: Span) -> Rows:
@@ -83,18 +87,20 @@ def ending_by_date(span: Span) -> Rows:
     return living().filter(span.of("valid_until"))
 
 
-def ending_first(span: Span) -> tuple[Rows, Rows]:
-    """Return the mappings that end in *span*: with their certificate, or before it.
+def ending_first(mappings: Rows, span: Span) -> tuple[Rows, Rows]:
+    """Return those that end in *span*: with their certificate, or before it.
 
     No mapping is in both, and each is found by one index.
     """
     date, end = F("valid_until"), F("certificate_not_after")
     return (
-        ending_with_certificate(span).filter(
-            Q(valid_until=None) | Q(valid_until__gte=end)
+        mappings.filter(
+            span.of("certificate_not_after"),
+            Q(valid_until=None) | Q(valid_until__gte=end),
         ),
-        ending_by_date(span).filter(
-            Q(certificate_not_after=None) | Q(certificate_not_after__gt=date)
+        mappings.filter(
+            span.of("valid_until"),
+            Q(certificate_not_after=None) | Q(certificate_not_after__gt=date),
         ),
     )
 
@@ -138,19 +144,24 @@ def of_seen(span: Span) -> Iterator[Ending]:
         yield Ending("seen_certificate", one, str(one), one.not_after)
 
 
-def of_authorities(span: Span) -> Iterator[Ending]:
-    """Yield the ends of the certificates of all bundles."""
-    for authority in CertificateAuthority.objects.order_by("pk").iterator():
+def of_authorities(
+    span: Span, authorities: QuerySet[CertificateAuthority] | None = None
+) -> Iterator[Ending]:
+    """Yield the ends of the certificates of the bundles: of all, or of these."""
+    rows = CertificateAuthority.objects.all() if authorities is None else authorities
+    for authority in rows.order_by("pk").iterator():
         for certificate, end in _ends_of(authority):
             if span.has(end):
                 name = visible_once(f"{authority}: {certificate.subject}", _MAX_NAME)
                 yield Ending("authority", authority, name, end, certificate)
 
 
-def of_lists(span: Span) -> Iterator[Ending]:
-    """Yield until when revocation lists count."""
-    rows = RevocationList.objects.select_related("authority").order_by("pk")
-    for row in rows.iterator():
+def of_lists(
+    span: Span, lists: QuerySet[RevocationList] | None = None
+) -> Iterator[Ending]:
+    """Yield until when revocation lists count: all, or these."""
+    rows = RevocationList.objects.all() if lists is None else lists
+    for row in rows.select_related("authority").order_by("pk").iterator():
         end = row.list_info().expires()
         if span.has(end):
             name = visible_once(f"{row.authority}: {row}", _MAX_NAME)

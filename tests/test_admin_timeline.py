@@ -8,12 +8,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from django.contrib.admin import AdminSite
+from django.contrib.admin import AdminSite, site
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.template import Context
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
+from django.urls import ResolverMatch
 from django.utils import timezone, translation
 
 from django_clientcert.admin import bounded, dashboard, timeline
@@ -21,6 +22,7 @@ from django_clientcert.list_import import import_list
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
+    RevocationList,
     UnknownCertificate,
 )
 from django_clientcert.templatetags.clientcert_dashboard import clientcert_dashboard
@@ -122,20 +124,94 @@ def test_each_choice_has_what_ends_then(as_root: Client, ends: Any) -> None:
 
 
 def test_the_picture_has_the_same_numbers(as_root: Client, ends: Any) -> None:
-    """Expired, and twelve months that leave nothing out; a bar for each sort."""
+    """Expired, and a year that leaves nothing out; a bar for each sort."""
     months = list(timeline._months(NOW))
-    assert len(months) == 12
-    assert all(a.until == b.after for a, b in pairwise(months))
-    assert months[0].after == NOW
     ends(*[(one.until - NOW, None) for one in months], (-DAY, None))
     response = show(as_root)
     columns = response.context["chart"]["columns"]
-    assert len(columns) == 13
-    assert [str(one["total"]) for one in columns] == ["1"] * 13
+    assert [str(one["total"]) for one in columns] == ["1"] * (1 + len(months))
     assert all(len(one["bars"]) == 1 for one in columns)
     content = response.content.decode()
-    assert content.count('class="clientcert-bar clientcert-bar-plain"') == 13 + 1
+    assert content.count('class="clientcert-bar clientcert-bar-plain"') == (
+        len(columns) + 1
+    )
     assert 'role="img" aria-labelledby="timeline-title timeline-text"' in content
+
+
+@pytest.mark.parametrize(
+    ("now", "number"),
+    [
+        ("2026-11-26T12:00", 13),
+        ("2027-01-31T12:00", 13),
+        ("2027-03-01T12:00", 12),  # the 29th of February makes the year one shorter
+        ("2028-02-29T12:00", 13),
+        ("2027-01-01T00:00", 12),
+    ],
+)
+def test_months(settings: Any, now: str, number: int) -> None:
+    """The rest of this month, the others, and what is left of the year: no gap."""
+    settings.TIME_ZONE = "Europe/Berlin"
+    begin = timezone.make_aware(dt.datetime.fromisoformat(now))
+    months = list(timeline._months(begin))
+    assert len(months) == number
+    assert (months[0].after, months[-1].until) == (begin, begin + 365 * DAY)
+    assert all(one.after is not None and one.after < one.until for one in months)
+    assert all(a.until == b.after for a, b in pairwise(months))
+    starts = [timezone.localtime(one.until + MINUTE) for one in months[:-1]]
+    assert {(one.day, one.hour) for one in starts} == {(1, 0)}
+
+
+def test_a_certificate_of_a_year_is_there(as_root: Client, ends: Any) -> None:
+    """The picture and the choice go as far as what was issued today for a year."""
+    ends((None, 364 * DAY), (365 * DAY + 5 * MINUTE, None))
+    response = show(as_root, "year")
+    assert names(response) == ["CN=c1"]
+    assert str(response.context["chart"]["columns"][-1]["total"]) == "1"
+
+
+def hide(monkeypatch: Any, *models: Any, rows_too: bool) -> None:
+    """Let the screens of *models* keep their rows from everybody, or each one."""
+    for model in models:
+        screens = site.get_model_admin(model)
+        if rows_too:
+            none = model.objects.none()
+            monkeypatch.setattr(screens, "get_queryset", lambda request, n=none: n)
+        else:
+            monkeypatch.setattr(
+                screens, "has_view_permission", lambda request, obj=None: obj is None
+            )
+
+
+@pytest.mark.parametrize("rows_too", [True, False], ids=["list", "each"])
+def test_what_a_project_hides_is_hidden_here(
+    as_root: Client,
+    ca: ThrowawayCA,
+    authority: CertificateAuthority,
+    ends: Any,
+    monkeypatch: Any,
+    rows_too: bool,
+) -> None:
+    """Its screens may show each person only some rows, or let look at only some."""
+    ends((DAY, None), (None, 2 * DAY))
+    short = ThrowawayCA.create("Short", not_after=NOW + 3 * DAY)
+    CertificateAuthority.objects.create(name="Two", bundle=short.pem)
+    import_list(authority, ca.crl(next_update=NOW + 5 * DAY))
+    UnknownCertificate.objects.create(
+        public_key=b"k" * 32, fingerprint=b"f" * 32, certificate=b"x"
+    )
+    assert len(names(show(as_root))) == 4
+    hide(
+        monkeypatch,
+        *(CertificateMapping, CertificateAuthority, RevocationList),
+        UnknownCertificate,
+        rows_too=rows_too,
+    )
+    response = show(as_root)
+    assert names(response) == []
+    assert "Short" not in response.content.decode()
+    if rows_too:
+        assert set(counts(response).values()) == {"0"}
+        assert {number for number, _ in card(as_root).values()} == {"0"}
 
 
 def test_authorities_and_lists(
@@ -333,6 +409,14 @@ def test_pages_of_no_site(rf: RequestFactory, as_root: Client) -> None:
     request = rf.get("/")
     assert clientcert_dashboard(Context({"request": request})) == {"card": None}
     request.resolver_match = as_root.get("/admin/").resolver_match
-    site = dashboard.find_site(request)
-    assert isinstance(site, AdminSite)
-    assert site.name == "admin"
+    found = dashboard.find_site(request)
+    assert site == found  # which is lazy
+    # Another site of the name has other screens: it is not asked.
+    other = AdminSite()
+    assert other.name == site.name
+    (pattern,) = [one for one in other.get_urls() if one.name == "index"]
+    request.resolver_match = ResolverMatch(
+        pattern.callback, (), {}, namespaces=["admin"]
+    )
+    assert dashboard.find_site(request) is other
+    assert dashboard.make_card(request) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.contrib.admin.sites import all_sites
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -15,7 +15,7 @@ from django_clientcert.endings import Span, living
 from django_clientcert.models import CertificateMapping, UnknownCertificate
 
 from .bounded import Count, count
-from .permissions import may_see
+from .permissions import visible_rows
 from .timeline import (
     count_mappings,
     find_others,
@@ -46,9 +46,11 @@ _OTHERS = (
 
 def find_site(request: HttpRequest) -> AdminSite | None:
     """Return the admin site whose page this is."""
+    # Not by its name: a project that makes a site of its own without one has two of
+    # the name “admin”, with screens and permissions that differ.
     match = request.resolver_match
-    names = [] if match is None else match.namespaces
-    return next((one for one in all_sites if one.name in names), None)
+    site: AdminSite | None = getattr(getattr(match, "func", None), "admin_site", None)
+    return site
 
 
 def make_card(request: HttpRequest) -> dict[str, Any] | None:
@@ -58,19 +60,27 @@ def make_card(request: HttpRequest) -> dict[str, Any] | None:
         return None
     groups = []
     timeline = ""
-    if may_see(site, request, CertificateMapping):
+    mappings = visible_rows(site, request, CertificateMapping)
+    if mappings is not None:
         timeline = _timeline_of(site)
-        groups += [_of_mappings(site), _of_others(site, request, timeline)]
-    if may_see(site, request, UnknownCertificate):
+        groups += [
+            _of_mappings(site, mappings),
+            _of_others(site, request, timeline),
+        ]
+    unknown = visible_rows(site, request, UnknownCertificate)
+    if unknown is not None:
         address = _list_of(site, UnknownCertificate)
-        waiting = count(UnknownCertificate.objects.all())
+        waiting = count(unknown)
         entry = _entry(_("waiting to be mapped"), waiting, address)
         groups.append({"title": _("Unknown certificates"), "entries": [entry]})
     shown = [one for one in groups if one["entries"]]
     return {"groups": shown, "timeline": timeline} if shown else None
 
 
-def _of_mappings(site: AdminSite) -> dict[str, Any]:
+def _of_mappings(
+    site: AdminSite, mappings: QuerySet[CertificateMapping]
+) -> dict[str, Any]:
+    mappings = living(mappings)
     now = timezone.now()
     spans = {
         "expired": Span(None, now),
@@ -78,12 +88,14 @@ def _of_mappings(site: AdminSite) -> dict[str, Any]:
     }
     entries = [
         _entry(
-            _ENDS[name], count_mappings(span), list_address(site, f"validity={name}")
+            _ENDS[name],
+            count_mappings(mappings, span),
+            list_address(site, f"validity={name}"),
         )
         for name, span in spans.items()
     ]
-    unused = living().filter(last_used_at__lt=now - LONG_UNUSED)
-    never = living().filter(last_used_at=None)
+    unused = mappings.filter(last_used_at__lt=now - LONG_UNUSED)
+    never = mappings.filter(last_used_at=None)
     entries += [
         _entry(_("never used"), count(never), unused_address(site, "never")),
         _entry(

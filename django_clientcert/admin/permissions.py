@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.contrib.auth import get_permission_codename, get_user_model
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import Model, Q
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -24,6 +24,19 @@ def may_see(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
     return site.is_registered(model) and site.get_model_admin(
         model
     ).has_view_permission(request)
+
+
+def visible_rows(
+    site: AdminSite, request: HttpRequest, model: type[Model]
+) -> QuerySet[Any] | None:
+    """Return the rows of *model* that this person may see; None for none.
+
+    A project's own screens may show each person only some of the rows.
+    """
+    if not may_see(site, request, model):
+        return None
+    rows: QuerySet[Any] = site.get_model_admin(model).get_queryset(request)
+    return rows
 
 
 def why_not_map(actor: Any, user: Any) -> ValidationError | None:

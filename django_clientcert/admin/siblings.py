@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -19,7 +18,7 @@ from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateMapping, SeenCertificate
 
 from . import facts
-from .permissions import may_see
+from .permissions import visible_rows
 from .times import relative
 
 MAX_LISTED = 20
@@ -91,10 +90,7 @@ class Siblings:
 
     def _rows(self, model: Any) -> QuerySet[Any] | None:
         """Return the rows of *model* that this person may see; None for none."""
-        if not may_see(self.site, self.request, model):
-            return None
-        model_admin: admin.ModelAdmin[Any] = self.site.get_model_admin(model)
-        return model_admin.get_queryset(self.request)
+        return visible_rows(self.site, self.request, model)
 
     def _list(self, rows: Any, describe: Callable[[Any], str]) -> str:
         found = list(rows[: MAX_LISTED + 1])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.admin import AdminSite
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -21,6 +22,7 @@ from django_clientcert.endings import (
     Ending,
     Span,
     ending_first,
+    living,
     of_authorities,
     of_certificates,
     of_dates,
@@ -29,6 +31,7 @@ from django_clientcert.endings import (
 from django_clientcert.escaping import visible
 from django_clientcert.models import (
     CertificateAuthority,
+    CertificateMapping,
     RevocationList,
 )
 
@@ -36,11 +39,15 @@ from .bounded import Count, count
 from .chart import Column, Sort, draw
 from .guarded import GuardedAdmin
 from .pages import show_page
-from .permissions import may_see
+from .permissions import visible_rows
 from .times import SOON, WITHIN, moment, relative
 
 MAX_LISTED = 100
-MONTHS = 12
+YEAR = dt.timedelta(days=365)
+# The smallest step of the databases’ clock
+_INSTANT = dt.timedelta(microseconds=1)
+
+Rows = QuerySet[CertificateMapping]
 
 MAPPINGS, AUTHORITIES, LISTS = "mappings", "authorities", "lists"
 SORTS = {
@@ -88,13 +95,13 @@ class TimelineAdmin(GuardedAdmin):
             raise PermissionDenied
         now = timezone.now()
         months = list(_months(now))
-        year = Span(None, months[-1].until)
-        others = find_others(self.admin_site, request, year)
+        mappings = living(self.get_queryset(request))
+        others = find_others(self.admin_site, request, Span(None, now + YEAR))
         chosen = request.GET.get("show", "")
         if chosen not in CHOICES:
             chosen = "soon"
-        spans = _spans(now, year.until)
-        found, more = _list(spans[chosen], others)
+        spans = _spans(now)
+        found, more = _list(mappings, spans[chosen], others)
         return show_page(
             self,
             request,
@@ -103,12 +110,12 @@ class TimelineAdmin(GuardedAdmin):
             back=self._address("changelist"),
             form=None,
             fieldsets=[],
-            chart=draw(list(_columns(now, months, others)), SORTS),
+            chart=draw(list(_columns(now, months, mappings, others)), SORTS),
             choices=[
                 {
                     "name": name,
                     "words": words,
-                    "count": sum_of(spans[name], others),
+                    "count": sum_of(mappings, spans[name], others),
                     "is_chosen": name == chosen,
                 }
                 for name, words in CHOICES.items()
@@ -121,11 +128,19 @@ class TimelineAdmin(GuardedAdmin):
                 )
             ],
             chosen=CHOICES[chosen],
-            rows=[self._row(request, one, now) for one in found],
+            rows=[
+                self._row(one, now)
+                for one in found
+                if self._may_look_at(request, one.instance)
+            ],
             more=more,
         )
 
-    def _row(self, request: HttpRequest, one: Ending, now: dt.datetime) -> Any:
+    def _may_look_at(self, request: HttpRequest, row: Any) -> bool:
+        screens = self.admin_site.get_model_admin(type(row))
+        return screens.has_view_permission(request, row)
+
+    def _row(self, one: Ending, now: dt.datetime) -> Any:
         user = "" if one.user is None else visible(str(one.user), 50)
         options = one.instance._meta
         address = reverse(
@@ -153,23 +168,23 @@ class Others(NamedTuple):
 
 def find_others(site: AdminSite, request: HttpRequest, span: Span) -> Others:
     """Return the ends in *span* of authorities and lists; there are never many."""
-    authorities = may_see(site, request, CertificateAuthority)
-    lists = may_see(site, request, RevocationList)
+    authorities = visible_rows(site, request, CertificateAuthority)
+    lists = visible_rows(site, request, RevocationList)
     return Others(
-        list(of_authorities(span)) if authorities else [],
-        list(of_lists(span)) if lists else [],
+        [] if authorities is None else list(of_authorities(span, authorities)),
+        [] if lists is None else list(of_lists(span, lists)),
     )
 
 
-def sum_of(span: Span, others: Others) -> Count:
+def sum_of(mappings: Rows, span: Span, others: Others) -> Count:
     """Return how many things end in *span*."""
     theirs = sum(span.has(one.expires_at) for group in others for one in group)
-    return count_mappings(span) + Count(theirs)
+    return count_mappings(mappings, span) + Count(theirs)
 
 
-def count_mappings(span: Span) -> Count:
-    """Return how many mappings end in *span*."""
-    first, second = ending_first(span)
+def count_mappings(mappings: Rows, span: Span) -> Count:
+    """Return how many of *mappings* end in *span*."""
+    first, second = ending_first(mappings, span)
     return count(first) + count(second)
 
 
@@ -186,40 +201,49 @@ def list_address(site: AdminSite, query: str) -> str:
     return f"{address}?{query}&state__in=active,scheduled,retiring"
 
 
-def _spans(now: dt.datetime, until: dt.datetime) -> dict[str, Span]:
+def _spans(now: dt.datetime) -> dict[str, Span]:
     return {
         "expired": Span(None, now),
         **{name: Span(now, now + within) for name, within in WITHIN.items()},
-        "year": Span(now, until),
+        "year": Span(now, now + YEAR),
     }
 
 
 def _months(now: dt.datetime) -> Iterator[Span]:
-    """Yield the rest of this month, and the months after it."""
-    begin = now
+    """Yield the rest of this month, the months after it, and the year's last days.
+
+    What was issued today for a year must not be missing.
+    """
+    begin, last = now, now + YEAR
     first = timezone.localtime(now).replace(
         day=1, hour=0, minute=0, second=0, microsecond=0
     )
-    for number in range(1, MONTHS + 1):
+    for number in range(1, 14):
         index = first.month - 1 + number
         # Of the wall clock: not every month begins at the same distance from UTC.
         naive = first.replace(
             year=first.year + index // 12, month=index % 12 + 1, tzinfo=None
         )
-        end = timezone.make_aware(naive) - dt.timedelta(microseconds=1)
+        next_first = timezone.make_aware(naive)
+        if next_first >= last:
+            break
+        end = next_first - _INSTANT
         yield Span(begin, end)
         begin = end
+    yield Span(begin, last)
 
 
-def _columns(now: dt.datetime, months: list[Span], others: Others) -> Iterator[Column]:
+def _columns(
+    now: dt.datetime, months: list[Span], mappings: Rows, others: Others
+) -> Iterator[Column]:
     """Yield the columns of the picture: what has expired, and each month."""
     for number, span in enumerate([Span(None, now), *months]):
-        middle = timezone.localtime(span.until)
+        day = timezone.localtime((span.after or now) + _INSTANT)
         yield Column(
-            label=date_format(middle, "M") if number else gettext("expired"),
-            name=date_format(middle, "F Y") if number else gettext("expired"),
+            label=date_format(day, "M") if number else gettext("expired"),
+            name=date_format(day, "F Y") if number else gettext("expired"),
             counts={
-                MAPPINGS: count_mappings(span),
+                MAPPINGS: count_mappings(mappings, span),
                 AUTHORITIES: _count(span, others.authorities),
                 LISTS: _count(span, others.lists),
             },
@@ -230,9 +254,9 @@ def _count(span: Span, endings: list[Ending]) -> Count:
     return Count(sum(span.has(one.expires_at) for one in endings))
 
 
-def _list(span: Span, others: Others) -> tuple[list[Ending], str]:
+def _list(mappings: Rows, span: Span, others: Others) -> tuple[list[Ending], str]:
     """Return what ends in *span*, the first first, and how much more there is."""
-    first, second = ending_first(span)
+    first, second = ending_first(mappings, span)
     unread = ("certificate", "note")
     limit = MAX_LISTED + 1
     # Of what has expired, the latest: what is long gone is nobody's business now.
@@ -255,7 +279,7 @@ def _list(span: Span, others: Others) -> tuple[list[Ending], str]:
     found = list(islice(merge(*groups, key=_end_of, reverse=is_past), limit))
     if len(found) < limit:
         return found, ""
-    total = sum_of(span, others)
+    total = sum_of(mappings, span, others)
     text = gettext("%(shown)d of %(total)s are shown.")
     return found[:MAX_LISTED], text % {"shown": MAX_LISTED, "total": total}
 
