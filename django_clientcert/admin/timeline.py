@@ -40,7 +40,7 @@ from .chart import Column, Sort, draw
 from .guarded import GuardedAdmin
 from .pages import show_page
 from .permissions import visible_rows
-from .times import SOON, WITHIN, moment, relative
+from .times import WITHIN, moment, relative
 
 MAX_LISTED = 100
 YEAR = dt.timedelta(days=365)
@@ -151,7 +151,7 @@ class TimelineAdmin(GuardedAdmin):
         return {
             "at": moment(one.expires_at),
             "relative": relative(one.expires_at, now),
-            "is_near": one.expires_at - now < SOON,
+            "is_near": now < one.expires_at <= now + WITHIN["week"],
             "what": _WHAT[one.what],
             "name": one.name,
             "user": user,
@@ -215,22 +215,22 @@ def _months(now: dt.datetime) -> Iterator[Span]:
     What was issued today for a year must not be missing.
     """
     begin, last = now, now + YEAR
-    first = timezone.localtime(now).replace(
-        day=1, hour=0, minute=0, second=0, microsecond=0
-    )
-    for number in range(1, 14):
-        index = first.month - 1 + number
-        # Of the wall clock: not every month begins at the same distance from UTC.
-        naive = first.replace(
-            year=first.year + index // 12, month=index % 12 + 1, tzinfo=None
-        )
-        next_first = timezone.make_aware(naive)
-        if next_first >= last:
-            break
-        end = next_first - _INSTANT
-        yield Span(begin, end)
-        begin = end
+    number = 1
+    while (first := _first_of_month(now, number)) < last:
+        yield Span(begin, first - _INSTANT)
+        begin = first - _INSTANT
+        number += 1
     yield Span(begin, last)
+
+
+def _first_of_month(now: dt.datetime, number: int) -> dt.datetime:
+    """Return the beginning of the month that is *number* months after this one.
+
+    Of the wall clock: not every month begins at the same distance from UTC.
+    """
+    today = timezone.localtime(now)
+    years, month = divmod(today.month - 1 + number, 12)
+    return timezone.make_aware(dt.datetime(today.year + years, month + 1, 1))  # noqa: DTZ001
 
 
 def _columns(
