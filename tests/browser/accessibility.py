@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
@@ -28,11 +28,24 @@ KNOWN: tuple[Known, ...] = (
 )
 
 
-def find_violations(page: Page, rules: list[str] | None = None) -> list[str]:
-    """Return each violation as a line: rule, element, what to do. All rules, or some."""
+# What axe is asked for. The colours take as long as all other rules together, and are
+# looked at where this package writes.
+STRUCTURE = """axe.run(document, {
+    resultTypes: ["violations"],
+    rules: {"color-contrast": {enabled: false}},
+})"""
+COLOURS = """axe.run("#content", {
+    resultTypes: ["violations"],
+    runOnly: ["color-contrast"],
+})"""
+
+
+def find_violations(page: Page, *questions: str) -> list[str]:
+    """Return each violation as a line: rule, element, what to do."""
     return [
         f"{rule} at {selector}: {text}"
-        for rule, selector, text in run_axe(page, rules)
+        for question in questions
+        for rule, selector, text in ask_axe(page, question)
         if not any(
             known.rule == rule and _is_at(page, selector, known.selector)
             for known in KNOWN
@@ -40,21 +53,14 @@ def find_violations(page: Page, rules: list[str] | None = None) -> list[str]:
     ]
 
 
-def run_axe(page: Page, rules: list[str] | None = None) -> list[tuple[str, str, str]]:
+def ask_axe(page: Page, question: str) -> list[tuple[str, str, str]]:
     """Return each violation of *page*: the rule, the element, what is wrong."""
-    options: dict[str, Any] = {"resultTypes": ["violations"]}
-    if rules is not None:
-        options["runOnly"] = rules
-    else:
-        # That of the colours takes as long as all others; it is asked by name.
-        options["rules"] = {"color-contrast": {"enabled": False}}
     # Axe.run() would put the whole script into the page again, each time.
     if not page.evaluate("'axe' in window"):
         page.evaluate(_axe.axe_script)
-    response = page.evaluate("options => axe.run(options)", options)
     return [
         (violation["id"], " ".join(map(str, node["target"])), node["failureSummary"])
-        for violation in response["violations"]
+        for violation in page.evaluate(question)["violations"]
         for node in violation["nodes"]
     ]
 

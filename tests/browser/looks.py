@@ -28,5 +28,6 @@ LOOKS = (
     Look("dark", scheme="dark"),
     Look("narrow", width=NARROW),
     Look("rtl", language="he"),
-    Look("rtl-narrow", width=NARROW, language="he"),
 )
+NARROW_DARK = Look("dark and narrow", width=NARROW, scheme="dark")
+NARROW_RTL = Look("rtl and narrow", width=NARROW, language="he")

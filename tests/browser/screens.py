@@ -75,9 +75,7 @@ def _of_model(name: str, model: str, row: str) -> list[Screen]:
     """Return the screens that every model has."""
     return [
         Screen(f"{name}-list", f"{model}_changelist"),
-        Screen(f"{name}-list-empty", f"{model}_changelist", query={"q": "nothing"}),
         Screen(f"{name}-change", f"{model}_change", row),
-        Screen(f"{name}-view", f"{model}_change", row, person=AUDITOR),
         Screen(f"{name}-delete", f"{model}_delete", row),
         Screen(f"{name}-history", f"{model}_history", row),
     ]
@@ -93,6 +91,8 @@ def _to_add(name: str, model: str) -> list[Screen]:
 SCREENS = (
     Screen("app", "app_list"),
     *_of_model("mapping", MAPPING, "erika"),
+    Screen("mapping-list-empty", f"{MAPPING}_changelist", query={"q": "nothing"}),
+    Screen("mapping-view", f"{MAPPING}_change", "erika", person=AUDITOR),
     *_to_add("mapping", MAPPING),
     Screen(
         "mapping-add-from-inbox",
@@ -140,15 +140,18 @@ SCREENS = (
     Screen("import-preview", f"{MAPPING}_import", do=steps.preview_import),
     Screen("import-refused", f"{MAPPING}_import", do=steps.preview_refused_import),
     *_of_model("authority", AUTHORITY, "partners"),
+    Screen("authority-view", f"{AUTHORITY}_change", "partners", person=AUDITOR),
     *_to_add("authority", AUTHORITY),
-    *_of_model("revocation-list", LIST, "list"),
-    *_to_add("revocation-list", LIST),
+    *_of_model("crl", LIST, "list"),
+    *_to_add("crl", LIST),
     *_of_model("revocation", REVOCATION, "revocation"),
+    Screen("revocation-view", f"{REVOCATION}_change", "revocation", person=AUDITOR),
     *_to_add("revocation", REVOCATION),
     *_of_model("seen", SEEN, "seen"),
     Screen("seen-awkward", f"{SEEN}_change", "awkward seen"),
     Screen("seen-revoke", f"{SEEN}_changelist", do=steps.act("revoke")),
     *_of_model("inbox", UNKNOWN, "stranger unknown"),
+    Screen("inbox-list-empty", f"{UNKNOWN}_changelist", query={"q": "nothing"}),
     Screen("inbox-awkward", f"{UNKNOWN}_change", "awkward unknown"),
     Screen("inbox-map-by-email", f"{UNKNOWN}_changelist", do=steps.act("map_by_email")),
     Screen("inbox-map-by-upn", f"{UNKNOWN}_changelist", do=steps.act("map_by_upn")),

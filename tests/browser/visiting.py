@@ -14,7 +14,7 @@ from .looks import HEIGHT, LIGHT, Look
 from .site import Site
 
 # Longer than any page needs; on a machine that does much else, a page takes seconds.
-_PATIENCE = 30_000
+PATIENCE = 30_000
 
 
 class Visitors:
@@ -23,13 +23,14 @@ class Visitors:
     def __init__(self, site: Site, browser: Browser) -> None:
         self.site = site
         self._browser = browser
-        self._contexts: dict[tuple[str | None, str], BrowserContext] = {}
+        # A process of the browser for each new page would take most of the time.
+        self._pages: dict[tuple[str | None, str], tuple[Page, list[Any]]] = {}
 
     @contextmanager
     def open(
         self, person: str | None, look: Look = LIGHT, expected: tuple[int, ...] = ()
     ) -> Iterator[Page]:
-        """Yield a new page of *person*; None has no certificate.
+        """Yield the page of *person*; None has no certificate.
 
         What the browser complains of is an error: a script that fails, a file that is
         missing, whatever the Content-Security-Policy forbids. Only answers with a
@@ -38,56 +39,54 @@ class Visitors:
         Raises:
             AssertionError: at the end, with the complaints.
         """
-        page = self._context(person, look.language).new_page()
-        complaints = listen_to(page, expected)
-        page.set_default_timeout(_PATIENCE)
+        key = (person, look.language)
+        if key not in self._pages:
+            page = self._new_context(person, look.language).new_page()
+            page.set_default_timeout(PATIENCE)
+            self._pages[key] = page, listen_to(page)
+        page, complaints = self._pages[key]
+        complaints.clear()
         dress(page, look)
-        try:
-            yield page
-            if complaints:
-                raise AssertionError("\n".join(complaints))
-        finally:
-            page.close()
+        yield page
+        allowed = tuple(f"the server responded with a status of {n} " for n in expected)
+        wrong = [one for one in complaints if not any(text in one for text in allowed)]
+        if wrong:
+            raise AssertionError("\n".join(wrong))
 
-    def _context(self, person: str | None, language: str) -> BrowserContext:
-        key = (person, language)
-        if key not in self._contexts:
-            # Without one, there is no entry for this site: TLS still is Playwright's,
-            # which trusts the CA of the site, as the browser does not.
-            origin = self.site.url if person else "https://elsewhere.invalid"
-            files = self.site.folder / (person or "sam")
-            self._contexts[key] = self._browser.new_context(
-                client_certificates=[
-                    {
-                        "origin": origin,
-                        "certPath": files.with_suffix(".crt"),
-                        "keyPath": files.with_suffix(".key"),
-                    }
-                ],
-                locale=language,
-                timezone_id="UTC",
-                reduced_motion="reduce",
-            )
-        return self._contexts[key]
+    def _new_context(self, person: str | None, language: str) -> BrowserContext:
+        # Without one, there is no entry for this site. TLS still is Playwright's, which
+        # trusts the CA of the site, as the browser does not.
+        origin = self.site.url if person else "https://elsewhere.invalid"
+        files = self.site.folder / (person or "sam")
+        return self._browser.new_context(
+            client_certificates=[
+                {
+                    "origin": origin,
+                    "certPath": files.with_suffix(".crt"),
+                    "keyPath": files.with_suffix(".key"),
+                }
+            ],
+            locale=language,
+            timezone_id="UTC",
+            reduced_motion="reduce",
+        )
 
 
 def dress(page: Page, look: Look) -> None:
     """Give *page* the width and the colours of *look*; the language stays."""
     page.set_viewport_size({"width": look.width, "height": HEIGHT})
     page.emulate_media(color_scheme=look.scheme)  # type: ignore[arg-type]
+    # The admin lets colours change slowly.
+    page.evaluate("document.getAnimations().forEach(one => one.finish())")
 
 
-def listen_to(page: Page, expected: tuple[int, ...] = ()) -> list[str]:
+def listen_to(page: Page) -> list[str]:
     """Return a list that fills with what the browser complains of about *page*."""
     complaints: list[str] = []
-    allowed = [f"the server responded with a status of {one} " for one in expected]
 
     def note(message: Any) -> None:
-        text = str(message.text)
-        if message.type in ("error", "warning") and not any(
-            one in text for one in allowed
-        ):
-            complaints.append(f"{page.url}: {text}")
+        if message.type in ("error", "warning"):
+            complaints.append(f"{page.url}: {message.text}")
 
     page.on("console", note)
     page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
@@ -113,7 +112,7 @@ def start_browser(site: Site, chromium: str) -> Iterator[Visitors]:
             os.environ["NODE_EXTRA_CA_CERTS"] = before
     try:
         browser = playwright.chromium.launch(
-            executable_path=chromium, timeout=2 * _PATIENCE
+            executable_path=chromium, args=["--disable-gpu"], timeout=2 * PATIENCE
         )
         try:
             yield Visitors(site, browser)
