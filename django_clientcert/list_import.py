@@ -82,7 +82,7 @@ def import_list(
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
         # What the list says of the bundle's own certificates is known only now.
         rebuild_state(authority.pk, using)
-    labels = tuple(one.list_info().label() for one in replaced)
+    labels = tuple(one.label() for one in replaced)
     return Imported(row, parsed.info, labels)
 
 

@@ -174,7 +174,9 @@ def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
             params={"authority": authority, "names": _list_names(list(cas.values()))},
         )
     except ClientCertError as error:
-        raise ValidationError(str(error), code="issuer") from error
+        raise ValidationError(
+            _("Cannot be used: %(why)s"), code="issuer", params={"why": str(error)}
+        ) from error
 
 
 def _list_names(certificates: Sequence[ClientCertificate]) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from django.utils.translation import gettext as _
+
 from . import attribute_types
 from .certificates import ClientCertificate
 from .escaping import visible
@@ -117,16 +119,22 @@ def check_pattern(pattern: str, identity: RuleIdentity) -> None:
         return
     if pattern.count(GROUP) != 1:
         raise PatternError(
-            f"Write exactly one “{GROUP}” where the user’s name stands; everything "
-            "else is literal."
+            _(
+                "Write exactly one “%(group)s” where the user’s name stands; "
+                "everything else is literal."
+            )
+            % {"group": GROUP}
         )
     if pattern == GROUP:
         raise PatternError(
-            f"“{GROUP}” alone matches everything. Leave the pattern empty to take the "
-            "whole value, or write the literal text around the name."
+            _(
+                "“%(group)s” alone matches everything. Leave the pattern empty to take "
+                "the whole value, or write the literal text around the name."
+            )
+            % {"group": GROUP}
         )
     if _FORBIDDEN.search(pattern):
-        raise PatternError("The pattern holds a control character.")
+        raise PatternError(_("The pattern holds a control character."))
 
 
 def apply_pattern(pattern: str, value: str, identity: RuleIdentity) -> str | None:
@@ -137,7 +145,7 @@ def apply_pattern(pattern: str, value: str, identity: RuleIdentity) -> str | Non
     """
     if not pattern:
         return value
-    before, _, behind = pattern.partition(GROUP)
+    before, _group, behind = pattern.partition(GROUP)
     if identity is RuleIdentity.SAN_DNS:
         before, behind = fold_ascii(before), fold_ascii(behind)
     elif identity in (RuleIdentity.SAN_EMAIL, RuleIdentity.SAN_UPN):

@@ -40,6 +40,23 @@ class Query:
         """Return how the database would answer it."""
         return _EXPLAIN[connection.vendor](self.sql, self.given)
 
+    def sorts(self) -> set[str]:
+        """Return what would be sorted: all rows ("") or those of the same "last term".
+
+        Not on MariaDB.
+        """
+        if connection.vendor == "postgresql":
+            nodes = list(_nodes(_plan_of_postgresql(self.sql, self.given)))
+            return {
+                {"Sort": "", "Incremental Sort": "last term"}[each["Node Type"]]
+                for each in nodes
+                if each["Node Type"] in {"Sort", "Incremental Sort"}
+            }
+        steps = _execute(f"EXPLAIN QUERY PLAN {self.sql}", self.given)
+        # "USE TEMP B-TREE FOR ORDER BY", "… FOR LAST TERM OF ORDER BY"
+        said = [each["detail"] for each in steps if "B-TREE" in each["detail"]]
+        return {"last term" if "LAST TERM" in each else "" for each in said}
+
 
 @dataclass(frozen=True)
 class Access:
@@ -122,14 +139,26 @@ def _explain_sqlite(sql: str, parameters: Any) -> list[Access]:
     return accesses
 
 
-def _explain_postgresql(sql: str, parameters: Any) -> list[Access]:
+def _plan_of_postgresql(sql: str, parameters: Any) -> dict[str, Any]:
     (row,) = _execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
     (plan,) = (
         row["QUERY PLAN"]
         if isinstance(row["QUERY PLAN"], list)
         else json.loads(row["QUERY PLAN"])
     )
-    return list(_walk(plan["Plan"], None))
+    found: dict[str, Any] = plan["Plan"]
+    return found
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a node of a plan and all below."""
+    yield node
+    for child in node.get("Plans", ()):
+        yield from _nodes(child)
+
+
+def _explain_postgresql(sql: str, parameters: Any) -> list[Access]:
+    return list(_walk(_plan_of_postgresql(sql, parameters), None))
 
 
 def _walk(node: dict[str, Any], table: str | None) -> Iterator[Access]:

@@ -338,13 +338,13 @@ def test_list(as_root: Client, alice: Any, bob: Any) -> None:
     text = text_of(as_root.get(page(LIST)))
     ends = f"{NOW + 20.5 * DAY:%Y-%m-%d}"
     assert f"Partners 2 {ends}: expires in 20 days 2 if loaded, no list none" in text
-    assert re.search(r"Broken This is neither PEM .*unknown 0", text)
+    assert re.search(r"Broken cannot be read: This is neither PEM .*unknown 0", text)
     assert as_root.get(page(LIST), {"o": "-4"}).status_code == 200
     assert as_root.get(page(LIST), {"q": "part"}).status_code == 200
 
 
-def test_list_is_one_query_however_long(as_root: Client, alice: Any) -> None:
-    """The mappings are counted along the way."""
+def test_the_list_costs_the_same_however_long(as_root: Client, alice: Any) -> None:
+    """The mappings of all authorities are counted by one query."""
 
     def count() -> int:
         with CaptureQueriesContext(connection) as queries:

@@ -16,7 +16,7 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
-from django_clientcert.admin import counting, dashboard, timeline
+from django_clientcert.admin import bounded, dashboard, timeline
 from django_clientcert.list_import import import_list
 from django_clientcert.models import (
     CertificateAuthority,
@@ -188,7 +188,7 @@ def test_long_lists_are_cut_and_counted(
 ) -> None:
     """What is not shown is told; what is not counted, too."""
     monkeypatch.setattr(timeline, "MAX_LISTED", 3)
-    monkeypatch.setattr(counting, "MAX_COUNTED", 5)
+    monkeypatch.setattr(bounded, "MAX_COUNTED", 5)
     ends(*[(number * DAY, None) for number in range(1, 4)])
     assert show(as_root).context["more"] == ""
     ends((None, 5 * DAY))
@@ -249,8 +249,8 @@ def test_markup(as_root: Client, ends: Any) -> None:
 def test_right_to_left(ends: Any) -> None:
     """Time goes where the language goes."""
     made = [
-        timeline.Column("a", "a", {"mappings": counting.Count(1)}),
-        timeline.Column("b", "b", {"mappings": counting.Count(2)}),
+        timeline.Column("a", "a", {"mappings": bounded.Count(1)}),
+        timeline.Column("b", "b", {"mappings": bounded.Count(2)}),
     ]
     sorts = {"mappings": timeline.SORTS["mappings"]}
     for language, is_first in (("en", True), ("he", False)):
@@ -295,13 +295,13 @@ def test_the_card(
     shown = card(as_root)
     assert {words: number for words, (number, _) in shown.items()} == {
         "expired": "1",
-        "within 7 days": "1",
-        "within 30 days": "2",
-        "within 90 days": "3",
+        "expire within 7 days": "1",
+        "expire within 30 days": "2",
+        "expire within 90 days": "3",
         "never used": "5",
         "not used for 90 days": "1",
-        "authorities’ certificates, within 90 days": "1",
-        "revocation lists, within 90 days": "1",
+        "authorities’ certificates expire within 90 days": "1",
+        "revocation lists are out of date within 90 days": "1",
         "waiting to be mapped": "1",
     }
     for number, address in shown.values():
@@ -315,7 +315,9 @@ def test_the_card(
 def test_the_card_for_others(ends: Any, authority: CertificateAuthority) -> None:
     """Only what they may see; nothing for those who may see nothing of it."""
     ends((DAY, None))
-    assert "within 7 days" in card(log_in(make_staff("a", "view_certificatemapping")))
+    assert "expire within 7 days" in card(
+        log_in(make_staff("a", "view_certificatemapping"))
+    )
     assert list(card(log_in(make_staff("b", "view_unknowncertificate")))) == [
         "waiting to be mapped"
     ]

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from django_clientcert.evaluation import NOT_REACHED, PASSED, REFUSED
 from django_clientcert.explaining import NOT_LOOKED_AT, Report
@@ -181,7 +181,8 @@ class _Words:
             said = [self._describe(one) for one in mappings[:MAX_LISTED]]
             more = len(mappings) - len(said)
             if more:
-                said.append(_("and %(more)d more") % {"more": more})
+                text = ngettext("and %(more)d more", "and %(more)d more", more)
+                said.append(text % {"more": more})
         kinds = dict(CertificateMapping.MappingKind.choices)
         return {
             "kind": kinds[identity["kind"]],

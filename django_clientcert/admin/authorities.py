@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -24,6 +24,7 @@ from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.verification import PROFILES
 
 from . import facts, lists, remarks
+from .counting import MAX_COUNTED, count_each
 from .deleting import Deletion, deletion_of_authorities
 from .guarded import Fieldsets, GuardedAdmin
 from .permissions import (
@@ -61,11 +62,6 @@ class CertificateAuthorityAdmin(GuardedAdmin):
     )
     filter_horizontal = ("rule_groups",)
     prefilled_fields = ("name", "profile", "note")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[CertificateAuthority]:
-        """Return the authorities with the number of their mappings: one query."""
-        queryset: QuerySet[CertificateAuthority] = super().get_queryset(request)
-        return queryset.annotate(number_of_mappings=Count("mappings"))
 
     # --- who may do what
 
@@ -230,7 +226,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         try:
             return str(len(obj.certificates()))
         except ClientCertError as error:
-            return visible_once(str(error), 100)
+            return _unreadable(error, 100)
 
     @admin.display(description=_("first to expire"))
     def first_expiry(self, obj: CertificateAuthority) -> str:
@@ -243,11 +239,24 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         status = validity_status(None, end, now)
         return f"{end:%Y-%m-%d}: {status}"
 
-    @admin.display(description=_("mappings"), ordering="number_of_mappings")
-    def mapping_count(self, obj: CertificateAuthority) -> int:
-        """Return how many mappings rely on the authority."""
-        count: int = obj.number_of_mappings  # type: ignore[attr-defined]
-        return count
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list, whose rows know how many mappings rely on them."""
+        changelist: Any = super().get_changelist_instance(request)
+        changelist.result_list = rows = list(changelist.result_list)
+        counts = _count_mappings(rows)
+        for row in rows:
+            row.number_of_mappings = counts[row.pk]
+        return changelist
+
+    @admin.display(description=_("mappings"))
+    def mapping_count(self, obj: CertificateAuthority) -> str:
+        """Return how many mappings rely on the authority; not if they are many."""
+        count = obj.__dict__.get("number_of_mappings")
+        if count is None:
+            count = _count_mappings([obj])[obj.pk]
+        if count > MAX_COUNTED:
+            return gettext("more than %(count)d") % {"count": MAX_COUNTED}
+        return str(count)
 
     @admin.display(description=_("revocation lists"))
     def list_state(self, obj: CertificateAuthority) -> str:
@@ -291,7 +300,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
                 profile=PROFILES.get(obj.profile, PROFILES["strict"]),
             )
         except ClientCertError as error:
-            return visible_once(str(error), 500)
+            return _unreadable(error, 500)
         listed = format_html_join(
             "", "<li>{}</li>", ((_describe(one),) for one in examined[:MAX_SHOWN])
         )
@@ -300,6 +309,18 @@ class CertificateAuthorityAdmin(GuardedAdmin):
             text = ngettext("and %(more)d more", "and %(more)d more", more)
             return format_html("<ol>{}</ol>{}", listed, text % {"more": more})
         return format_html("<ol>{}</ol>", listed)
+
+
+def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, int]:
+    """Return the number of mappings by the key of their authority: one query."""
+    if not rows:
+        return {}
+    some = CertificateAuthority.objects.filter(pk=rows[0].pk)
+    return count_each(some, {row.pk: row.mappings.all() for row in rows})
+
+
+def _unreadable(error: ClientCertError, limit: int) -> str:
+    return gettext("cannot be read: %(why)s") % {"why": visible_once(str(error), limit)}
 
 
 def _describe(one: Admission) -> SafeString:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import get_language_bidi
 
-from .counting import Count
+from .bounded import Count
 
 WIDTH, HEIGHT = 780, 220
 _TOP, _BOTTOM = 24, 28

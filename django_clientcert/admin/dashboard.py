@@ -14,10 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.endings import Span, living
 from django_clientcert.models import CertificateMapping, UnknownCertificate
 
-from .counting import Count, count
+from .bounded import Count, count
 from .permissions import may_see
 from .timeline import (
-    CHOICES,
     count_mappings,
     find_others,
     list_address,
@@ -25,7 +24,24 @@ from .timeline import (
 )
 from .times import LONG_UNUSED, WITHIN
 
-_OTHERS = (_("authorities’ certificates"), _("revocation lists"))
+# What is said of the number of mappings that end in a time
+_ENDS = {
+    "expired": _("expired"),
+    "week": _("expire within 7 days"),
+    "soon": _("expire within 30 days"),
+    "quarter": _("expire within 90 days"),
+}
+# The same of authorities’ certificates, and of lists
+_OTHERS = (
+    {
+        "expired": _("authorities’ certificates expired"),
+        "quarter": _("authorities’ certificates expire within 90 days"),
+    },
+    {
+        "expired": _("revocation lists are out of date"),
+        "quarter": _("revocation lists are out of date within 90 days"),
+    },
+)
 
 
 def find_site(request: HttpRequest) -> AdminSite | None:
@@ -41,15 +57,17 @@ def make_card(request: HttpRequest) -> dict[str, Any] | None:
     if site is None:
         return None
     groups = []
+    timeline = ""
     if may_see(site, request, CertificateMapping):
-        groups += [_of_mappings(site), _of_others(site, request)]
+        timeline = _timeline_of(site)
+        groups += [_of_mappings(site), _of_others(site, request, timeline)]
     if may_see(site, request, UnknownCertificate):
         address = _list_of(site, UnknownCertificate)
         waiting = count(UnknownCertificate.objects.all())
         entry = _entry(_("waiting to be mapped"), waiting, address)
         groups.append({"title": _("Unknown certificates"), "entries": [entry]})
     shown = [one for one in groups if one["entries"]]
-    return {"groups": shown} if shown else None
+    return {"groups": shown, "timeline": timeline} if shown else None
 
 
 def _of_mappings(site: AdminSite) -> dict[str, Any]:
@@ -60,7 +78,7 @@ def _of_mappings(site: AdminSite) -> dict[str, Any]:
     }
     entries = [
         _entry(
-            CHOICES[name], count_mappings(span), list_address(site, f"validity={name}")
+            _ENDS[name], count_mappings(span), list_address(site, f"validity={name}")
         )
         for name, span in spans.items()
     ]
@@ -75,13 +93,10 @@ def _of_mappings(site: AdminSite) -> dict[str, Any]:
     return {"title": _("Certificates and mappings"), "entries": entries}
 
 
-def _of_others(site: AdminSite, request: HttpRequest) -> dict[str, Any]:
+def _of_others(site: AdminSite, request: HttpRequest, address: str) -> dict[str, Any]:
     """Return how many certificates of authorities, and lists, end within 90 days."""
     now = timezone.now()
     until = now + max(WITHIN.values())
-    address = reverse(
-        "admin:django_clientcert_certificatemapping_timeline", current_app=site.name
-    )
     entries = []
     for words, endings in zip(
         _OTHERS, find_others(site, request, Span(None, until)), strict=True
@@ -89,13 +104,19 @@ def _of_others(site: AdminSite, request: HttpRequest) -> dict[str, Any]:
         past = sum(one.expires_at <= now for one in endings)
         for name, number in (("expired", past), ("quarter", len(endings) - past)):
             if number:
-                text = f"{words}, {CHOICES[name]}"
-                entries.append(_entry(text, Count(number), f"{address}?show={name}"))
+                where = f"{address}?show={name}"
+                entries.append(_entry(words[name], Count(number), where))
     return {"title": _("Authorities"), "entries": entries}
 
 
 def _entry(words: Any, number: Count, address: str) -> dict[str, Any]:
     return {"words": words, "count": number, "address": address}
+
+
+def _timeline_of(site: AdminSite) -> str:
+    return reverse(
+        "admin:django_clientcert_certificatemapping_timeline", current_app=site.name
+    )
 
 
 def _list_of(site: AdminSite, model: Any) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import BinaryField, Field, ForeignKey
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext
 from django.views.debug import get_default_exception_reporter_filter
 from django.views.decorators.debug import (
     sensitive_post_parameters,
@@ -18,6 +20,9 @@ from django.views.decorators.debug import (
 )
 
 from django_clientcert.bundles import holds_private_key
+
+from .counting import MAX_COUNTED, LongList, LongPaginator
+from .search import first_keys, newest
 
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[Any]
@@ -33,6 +38,10 @@ class GuardedAdmin(BaseAdmin):
 
     # Fields that the address of the add page may fill in
     prefilled_fields: tuple[str, ...] = ()
+    paginator = LongPaginator
+    show_full_result_count = False
+    # Each would count all rows once more.
+    show_facets = admin.ShowFacets.NEVER
 
     @method_decorator(sensitive_post_parameters())
     @sensitive_variables()
@@ -63,6 +72,52 @@ class GuardedAdmin(BaseAdmin):
                 raise BadRequest("This is no key of a row.")
         response: HttpResponse = super().changelist_view(request, extra_context)
         return response
+
+    def response_action(
+        self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """Run an action; on all rows of a list only where they are not too many."""
+        across = request.POST.getlist("select_across")
+        if any(map(forms.BooleanField().to_python, across)):
+            rows = queryset.order_by().values("pk")
+            if rows[: MAX_COUNTED + 1].count() > MAX_COUNTED:
+                text = gettext(
+                    "At most %(count)d rows at a time: narrow the list down first. "
+                    "Nothing was done."
+                )
+                self.message_user(
+                    request, text % {"count": MAX_COUNTED}, messages.ERROR
+                )
+                return HttpResponseRedirect(request.get_full_path())
+        response: HttpResponse | None = super().response_action(
+            request, queryset, *args, **kwargs
+        )
+        return response
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LongList]:
+        """Return the kind of list: one that may be long."""
+        return LongList
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[Any, bool]:
+        """Return what an index finds, and the newest rows with the term in a text."""
+        term = search_term.strip()
+        if not term or not self.get_search_fields(request):
+            return super().get_search_results(request, queryset, search_term)
+        if "\0" in term:
+            return queryset.none(), False  # PostgreSQL would fail
+        by_text, _ = super().get_search_results(request, newest(queryset), term)
+        ways = [*self.find_by_index(request, queryset.db, term), by_text]
+        return queryset.filter(pk__in=first_keys(ways, request)), False
+
+    def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
+        """Return the rows that *term* names, for each way to find them.
+
+        Each is one range of an index, however many rows there are: the filters of the
+        list come later, as SQLite would begin with them.
+        """
+        return []
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the address of the add page may fill in, if it is sound."""

@@ -12,8 +12,9 @@ from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.db.models import Field, QuerySet
+from django.forms import Media
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
@@ -35,7 +36,6 @@ from django_clientcert.forms.entries import spell_out
 from django_clientcert.identities import Kind, show_value
 from django_clientcert.models import (
     CertificateMapping,
-    CertificateMappingQuerySet,
     UnknownCertificate,
 )
 from django_clientcert.names import Order, parse_name
@@ -51,7 +51,15 @@ from .pages import show_page
 from .permissions import why_not_map
 from .revoked import in_words, revoked_mappings
 from .revoking import RevokingAdmin, may_add_revocations
-from .search import fingerprint_digits
+from .search import (
+    begins_with,
+    fingerprint_digits,
+    first_keys,
+    is_indexed,
+    name_keys,
+    newest,
+    with_words,
+)
 from .siblings import Siblings
 from .timeline import TimelineAdmin
 from .times import (
@@ -107,11 +115,11 @@ class CertificateMappingAdmin(
     )
     list_select_related = ("user", "authority")
     list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
-    show_full_result_count = False
     search_fields = ("value", "certificate_subject")
     search_help_text = _(
-        "User, subject or value; or a fingerprint or its first digits, with or without "
-        "colons."
+        "The beginning of a user name; a fingerprint or its first digits, with or "
+        "without colons; a whole value or subject. Of the newest 10,000 mappings and "
+        "users, also a part of a name or address."
     )
     raw_id_fields = ("user",)
     readonly_fields = _READ_ONLY
@@ -462,37 +470,46 @@ class CertificateMappingAdmin(
         changelist.result_list = rows
         return changelist
 
-    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Return the user's name and address, the value and the subject."""
-        model = get_user_model()
-        names = [model.USERNAME_FIELD]
-        if hasattr(model, "get_email_field_name"):
-            names.append(model.get_email_field_name())
-        searched = []
-        for name in dict.fromkeys(names):
-            try:
-                field = model._meta.get_field(name)
-            except FieldDoesNotExist:
-                continue
-            if isinstance(field, Field) and not field.is_relation:
-                searched.append(f"user__{name}")
-        return (*searched, *self.search_fields)
-
     def get_search_results(
         self,
         request: HttpRequest,
-        queryset: CertificateMappingQuerySet,  # type: ignore[override]
+        queryset: QuerySet[CertificateMapping],
         search_term: str,
     ) -> tuple[QuerySet[CertificateMapping], bool]:
-        """Return the pins that begin with a fingerprint; or search the texts."""
+        """Return the pins that begin with a fingerprint; or search names and texts."""
         digits = fingerprint_digits(search_term)
         if digits is not None:
-            found = queryset.fingerprint_prefix(digits)
+            pins = CertificateMapping.objects.using(queryset.db)
+            keys = first_keys([pins.fingerprint_prefix(digits)], request)
+            found = queryset.filter(pk__in=keys)
             if found.exists():
                 return found, False
         return super().get_search_results(request, queryset, search_term)
 
-    @admin.display(description=_("user"), ordering="user")
+    def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
+        """Return those of users whose name begins with *term*, and those by a name.
+
+        The name is a value, or the subject of the certificate that is stored.
+        """
+        rows = CertificateMapping.objects.using(using)
+        keys = name_keys(term)
+        subjects = [key for key, kind in keys.items() if kind is Kind.SUBJECT]
+        found = [rows.filter(key__in=[*keys])] if keys else []
+        if subjects:
+            found.append(rows.filter(certificate_subject_key__in=subjects))
+        users: Any = get_user_model()._default_manager.using(using)
+        fields = _user_fields()
+        # In queries of their own: for a join, PostgreSQL would read all users.
+        vendor = connections[using].vendor
+        named = [
+            users.filter(begins_with(field, term, vendor))
+            for field in filter(is_indexed, fields)
+        ]
+        inside = newest(users.all()).filter(with_words(fields, term))
+        of_users = rows.filter(user__in=first_keys([*named, inside], request))
+        return [*found, of_users] if fields else found
+
+    @admin.display(description=_("user"), ordering="user_id")
     def shown_user(self, obj: CertificateMapping) -> str:
         """Return the user."""
         return visible(str(obj.user), _SHOWN_NAME)
@@ -515,7 +532,7 @@ class CertificateMappingAdmin(
             "{}<br><strong>{}</strong>", state, gettext("certificate revoked")
         )
 
-    @admin.display(description=_("value"), ordering="value")
+    @admin.display(description=_("value"))
     def list_value(self, obj: CertificateMapping) -> str:
         """Return the value, shortened; whose certificate, and which CA's, it is."""
         if obj.is_pin:
@@ -602,7 +619,8 @@ class CertificateMappingAdmin(
         try:
             return spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
         except ClientCertError as error:
-            return visible_once(str(error))
+            why = visible_once(str(error))
+            return gettext("cannot be read: %(why)s") % {"why": why}
 
     # --- what is beside it: get_fieldsets() has said for whom
 
@@ -711,7 +729,15 @@ class CertificateMappingAdmin(
 
 
 class _UserSelect(AutocompleteSelect):
-    """The autocomplete widget, which fails on a key that cannot be one."""
+    """The autocomplete widget, which fails on a key that cannot be one.
+
+    And whose box has no name for a screen reader, without a script that gives it one.
+    """
+
+    @property
+    def media(self) -> Media:
+        """Return Django's files, and that script."""
+        return super().media + Media(js=["django_clientcert/name_selects.js"])
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         """Return the selected user."""
@@ -732,6 +758,23 @@ def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:
     if obj is None or obj.user_id is None:
         return True
     return why_not_map(request.user, obj.user) is None
+
+
+def _user_fields() -> list[Field[Any, Any]]:
+    """Return the columns of a user that are texts to search: name and address."""
+    model = get_user_model()
+    names = [model.USERNAME_FIELD]
+    if hasattr(model, "get_email_field_name"):
+        names.append(model.get_email_field_name())
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            field = model._meta.get_field(name)
+        except FieldDoesNotExist:
+            continue
+        if isinstance(field, Field) and not field.is_relation:
+            found.append(field)
+    return found
 
 
 def _siblings(obj: CertificateMapping) -> Siblings:

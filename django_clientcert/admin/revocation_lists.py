@@ -134,7 +134,7 @@ class RevocationListAdmin(GuardedAdmin):
             "Imported %(label)s with %(count)d entries, %(standing)s.",
             info.entry_count,
         ) % {
-            "label": info.label(),
+            "label": obj.label(),
             "count": info.entry_count,
             "standing": standing(info, now),
         }
@@ -181,9 +181,7 @@ class RevocationListAdmin(GuardedAdmin):
     def list_label(self, obj: RevocationList) -> str:
         """Return what to call it, and the CA that it is of."""
         issuer = facts.breakable(visible_once(obj.issuer, 100))
-        return format_html(
-            '{}<br><span class="quiet">{}</span>', obj.list_info().label(), issuer
-        )
+        return format_html('{}<br><span class="quiet">{}</span>', obj.label(), issuer)
 
     @admin.display(description=_("issued"), ordering="this_update")
     def list_issued(self, obj: RevocationList) -> str:
@@ -204,7 +202,7 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("list"))
     def label(self, obj: RevocationList) -> str:
         """Return what to call it."""
-        return obj.list_info().label()
+        return obj.label()
 
     @admin.display(description=_("issuer"))
     def shown_issuer(self, obj: RevocationList) -> str:

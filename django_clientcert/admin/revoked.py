@@ -52,7 +52,7 @@ def revoked_mappings(mappings: Iterable[CertificateMapping]) -> dict[int, Refusa
     numbers = dict(hits.values_list("public_key", "pk")) if pins else {}
     for pk, key in pins.items():
         if key in numbers:
-            detail = f"revocation {numbers[key]} is of its public key"
+            detail = _("revocation %(pk)s is of its public key") % {"pk": numbers[key]}
             found.setdefault(pk, Refusal(Reason.REVOKED, detail))
     return found
 

@@ -38,7 +38,6 @@ class SeenCertificateAdmin(RevokingAdmin, ShowsObserved):
     list_select_related = ("user", "mapping", "authority")
     list_filter = ("authority",)
     search_fields = ("subject", "host")
-    show_full_result_count = False
     readonly_fields = (
         "shown_user",
         "through",

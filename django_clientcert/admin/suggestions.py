@@ -144,7 +144,10 @@ def show_authorities(suggestions: Suggestions) -> str:
             "None of the authorities issued it: nobody answers for the names in it, so "
             "only its key or its fingerprint can be mapped."
         )
-    names = ", ".join(f"“{one}”" for one in suggestions.authorities[:_MAX_NAMES])
+    quoted = (
+        _("“%(name)s”") % {"name": one} for one in suggestions.authorities[:_MAX_NAMES]
+    )
+    names = ", ".join(quoted)
     if suggestions.authority is not None:
         return _("Issued by %(names)s.") % {"names": names}
     return _("Issued by a CA that several authorities have: %(names)s.") % {

@@ -32,8 +32,8 @@ from django_clientcert.models import (
     RevocationList,
 )
 
+from .bounded import Count, count
 from .chart import Column, Sort, draw
-from .counting import Count, count
 from .guarded import GuardedAdmin
 from .pages import show_page
 from .permissions import may_see

@@ -118,7 +118,6 @@ class UnknownCertificateAdmin(ShowsObserved):
     search_help_text = _(
         "Subject or host; or a fingerprint or its first digits, with or without colons."
     )
-    show_full_result_count = False
     actions = ("map_by_email", "map_by_upn")
     readonly_fields = (*_REFUSAL_FIELDS, *_MAPPING_FIELDS, "revoked")
 

@@ -74,7 +74,7 @@ def read_bundle(data: bytes | str) -> tuple[ClientCertificate, ...]:
     except PrivateKeyFoundError as error:
         raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key") from error
     except BundleError as error:
-        raise ValidationError(visible_error(error), code="certificate") from error
+        raise unusable(error, code="certificate") from error
 
 
 def read_end_entity(data: bytes | str) -> ClientCertificate:
@@ -86,7 +86,7 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
     try:
         certificate = choose_end_entity(read_bundle(data))
     except ClientCertError as error:
-        raise ValidationError(visible_error(error), code="certificate") from error
+        raise unusable(error, code="certificate") from error
     if len(certificate.der) > MAX_CERTIFICATE_BYTES:
         raise ValidationError(
             _("The certificate is larger than any that a proxy forwards (64 KiB)."),
@@ -104,7 +104,7 @@ def find_identity(kind: Kind, certificate: ClientCertificate) -> Identity:
     try:
         return identity_of_kind(kind, certificate)
     except ClientCertError as error:
-        raise ValidationError(visible_error(error), code="identity") from error
+        raise unusable(error, code="identity") from error
 
 
 def offered_identities(kind: Kind, certificate: ClientCertificate) -> list[Identity]:
@@ -118,7 +118,7 @@ def offered_identities(kind: Kind, certificate: ClientCertificate) -> list[Ident
     try:
         return [one for one in san_identities(certificate) if one.kind is kind]
     except ClientCertError as error:
-        raise ValidationError(visible_error(error), code="identity") from error
+        raise unusable(error, code="identity") from error
 
 
 def parse_entry(kind: Kind, text: str, order: Order | None) -> Identity:
@@ -133,7 +133,7 @@ def parse_entry(kind: Kind, text: str, order: Order | None) -> Identity:
     except ClientCertError as error:
         readings = _both_readings(kind, text) if order is None else None
         if readings is None:
-            raise ValidationError(visible_error(error), code="value") from error
+            raise unusable(error, code="value") from error
         raise ValidationError(
             _(
                 "This name can be read in two directions. From the general to the "
@@ -169,6 +169,16 @@ def visible_error(error: ClientCertError) -> str:
     """Return what *error* says to an operator, safe to show."""
     detail = error.detail if isinstance(error, Refusal) else str(error)
     return visible_once(detail, 1000)
+
+
+def unusable(error: ClientCertError, *, code: str) -> ValidationError:
+    """Return that something cannot be used, and what *error* says to an operator.
+
+    What the lower rooms say is English: they know nothing of Django.
+    """
+    return ValidationError(
+        _("Cannot be used: %(why)s"), code=code, params={"why": visible_error(error)}
+    )
 
 
 def within_reach(moment: dt.datetime | None) -> dt.datetime | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.certificates import ClientCertificate
@@ -80,10 +81,11 @@ def _no_single_issuer(
     doubts: Sequence[Refusal],
 ) -> ValidationError:
     if issuers:
+        quoted = (gettext("“%(name)s”") % {"name": one} for one in issuers[:10])
         return ValidationError(
             _("Choose one of the authorities that issued it: %(names)s."),
             code="authority_required",
-            params={"names": ", ".join(f"“{one}”" for one in issuers[:10])},
+            params={"names": ", ".join(quoted)},
         )
     if doubts:
         return ValidationError(

@@ -35,7 +35,7 @@ from .entries import (
     MAX_BUNDLE_BYTES,
     read_end_entity,
     read_file,
-    visible_error,
+    unusable,
     within_reach,
 )
 from .private_keys import (
@@ -182,13 +182,9 @@ class RevocationListForm(FormWithoutModel):
                 imported = import_list(authority, cleaned["upload"], source=name)
                 self.instance, self.replaced = imported.row, imported.replaced
             except RevocationListError as error:
-                self.add_error(
-                    "upload", ValidationError(visible_error(error), code=error.code)
-                )
+                self.add_error("upload", unusable(error, code=error.code))
             except ClientCertError as error:
-                self.add_error(
-                    "authority", ValidationError(visible_error(error), code="bundle")
-                )
+                self.add_error("authority", unusable(error, code="bundle"))
             except CertificateAuthority.DoesNotExist:
                 self.add_error(
                     "authority",

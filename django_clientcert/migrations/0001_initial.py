@@ -819,12 +819,27 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="certificatemapping",
             index=models.Index(
-                fields=["certificate_not_after"], name="clientcert_mapping_cert_end"
+                fields=["certificate_not_after", "id"],
+                name="clientcert_mapping_cert_end",
             ),
         ),
         migrations.AddIndex(
             model_name="certificatemapping",
             index=models.Index(fields=["valid_until"], name="clientcert_mapping_end"),
+        ),
+        migrations.AddIndex(
+            model_name="certificatemapping",
+            index=models.Index(fields=["state", "id"], name="clientcert_mapping_state"),
+        ),
+        migrations.AddIndex(
+            model_name="certificatemapping",
+            index=models.Index(fields=["kind", "id"], name="clientcert_mapping_kind"),
+        ),
+        migrations.AddIndex(
+            model_name="certificatemapping",
+            index=models.Index(
+                fields=["last_used_at", "id"], name="clientcert_mapping_used"
+            ),
         ),
         migrations.AddIndex(
             model_name="revocation",
@@ -833,6 +848,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="revocation",
             index=models.Index(fields=["serial"], name="clientcert_revocation_serial"),
+        ),
+        migrations.AddIndex(
+            model_name="revocation",
+            index=models.Index(fields=["revoked_at"], name="clientcert_revocation_at"),
         ),
         migrations.AddConstraint(
             model_name="revocationlist",

@@ -103,7 +103,15 @@ class CertificateAuthority(IdentityRuleFields):
             check_bundle(self.certificates())
             self.validator()
         except ClientCertError as error:
-            raise ValidationError({"bundle": str(error)}, code="bundle") from error
+            raise ValidationError(
+                {
+                    "bundle": ValidationError(
+                        _("Cannot be used: %(why)s"),
+                        code="bundle",
+                        params={"why": str(error)},
+                    )
+                }
+            ) from error
         self.clean_list_urls()
 
     def clean_list_urls(self) -> None:

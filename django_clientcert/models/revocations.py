@@ -9,12 +9,13 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import CertificateParseError
-from django_clientcert.revocation import Entry, ListInfo, read_reason
+from django_clientcert.revocation import Entry, ListInfo, read_reason, show_minute
 from django_clientcert.validators import validate_no_private_key
 
 from .authorities import CertificateAuthority
@@ -62,7 +63,7 @@ class RevocationList(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.list_info().label()}, {visible_once(self.issuer, 80)}"
+        return f"{self.label()}, {visible_once(self.issuer, 80)}"
 
     def save(self, **kwargs: Any) -> None:
         """Save, and with it what the authority remembers (``derived``)."""
@@ -92,6 +93,20 @@ class RevocationList(models.Model):
             entry_count=info.entry_count,
             source=source[:500],
         )
+
+    def label(self) -> str:
+        """Return how to call the list in a sentence; see ``ListInfo.label()``."""
+        info = self.list_info()
+        if info.number is None:
+            # A delta list without a number is not imported.
+            date = show_minute(info.this_update)
+            return gettext("list of %(date)s") % {"date": date}
+        text = (
+            gettext("delta list number %(number)s")
+            if info.is_delta
+            else gettext("list number %(number)s")
+        )
+        return text % {"number": info.number}
 
     def list_info(self) -> ListInfo:
         """Return what has to be known of the list besides its entries."""
@@ -204,6 +219,8 @@ class Revocation(models.Model):
         indexes = (
             models.Index(fields=["public_key"], name="clientcert_revoked_key"),
             models.Index(fields=["serial"], name="clientcert_revocation_serial"),
+            # For the list of the admin
+            models.Index(fields=["revoked_at"], name="clientcert_revocation_at"),
         )
 
     def __str__(self) -> str:

@@ -254,8 +254,10 @@ def _refuse_placeholder(pattern: str) -> None:
     """
     if pattern == PRESETS["spiffe"]["rule_pattern"]:
         raise PatternError(
-            "Write your own trust domain instead of example.org: "
-            "spiffe://corp.example/*"
+            gettext(
+                "Write your own trust domain instead of example.org: "
+                "spiffe://corp.example/*"
+            )
         )
 
 

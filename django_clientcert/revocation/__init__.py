@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from .files import split_lists
 from .lists import LEEWAY, MAX_AGE, MAX_LIST_BYTES, ListInfo, ParsedList, read_list
+from .problems import show_minute
 from .reasons import ALL_REASONS, RevocationReason, read_reason
 from .scopes import Scope
 from .signers import SignerPaths
@@ -49,6 +50,7 @@ __all__ = [
     "read_list",
     "read_reason",
     "read_state",
+    "show_minute",
     "split_lists",
     "status",
 ]

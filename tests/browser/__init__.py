@@ -1,1 +1,1 @@
-"""The admin in a real browser, through a real nginx, with a client certificate."""
+"""The admin in a real browser, with a client certificate, through a real nginx."""

@@ -1,55 +1,74 @@
-"""One site and one browser for the session; the tests run in the browser's thread.
-
-Playwright's loop runs as long as its browser does. In the thread of the other tests,
-Django would take their queries for calls from a coroutine.
-"""
+"""The site, and the browser in front of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-from tests.plugins.required_programs import find_program
-
-if TYPE_CHECKING:
-    from .visiting import Visitors
+from .chromium import LOOKS, open_window, start_browser
+from .site import Site
 
 
-@pytest.fixture(scope="session")
-def thread() -> Iterator[ThreadPoolExecutor]:
-    """The browser's thread."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="browser") as executor:
-        yield executor
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site that a module's tests have for themselves."""
+    with Site(tmp_path_factory.mktemp("site")) as running:
+        yield running
 
 
-@pytest.fixture(scope="session")
-def visitors(
-    tmp_path_factory: pytest.TempPathFactory, thread: ThreadPoolExecutor
-) -> Iterator[Visitors]:
-    """People with certificates in front of one browser."""
-    from .site import Site
-    from .visiting import start_browser
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser; not for longer than a module, as no query can be made beside it."""
+    with start_browser() as running:
+        yield running
 
-    chromium = find_program("chromium")
-    assert chromium is not None
+
+class Windows:
+    """Opens windows; ``complaints`` is what their consoles say of errors."""
+
+    def __init__(self, browser: Any, site: Site, stack: ExitStack) -> None:
+        self.complaints: list[str] = []
+        self._opening = browser, site
+        self._stack = stack
+
+    def __call__(self, client: str | None = None, **options: Any) -> Any:
+        """Return a page in a window of its own, with the certificate of *client*."""
+        page = self._stack.enter_context(open_window(*self._opening, client, **options))
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    def _note(self, message: Any) -> None:
+        # Tests send certificates that are refused; browsers ask for an icon.
+        is_icon = message.location.get("url", "").endswith("/favicon.ico")
+        is_wanted = "status of 403" in message.text or is_icon
+        if message.type == "error" and not is_wanted:
+            self.complaints.append(f"{message.text} ({message.location})")
+
+
+@pytest.fixture
+def window(browser: Any, site: Site) -> Iterator[Windows]:
+    """Open windows, and close them at the end; what they complain of is an error."""
     with ExitStack() as stack:
-        site = stack.enter_context(Site(tmp_path_factory.mktemp("browser")))
-        browser = start_browser(site, chromium)
-        yield thread.submit(browser.__enter__).result()
-        thread.submit(browser.__exit__, None, None, None).result()
+        windows = Windows(browser, site, stack)
+        yield windows
+    assert not windows.complaints
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that uses the browser in the browser's thread."""
-    if "visitors" not in pyfuncitem.fixturenames:
-        return None
-    executor: ThreadPoolExecutor = pyfuncitem.funcargs["thread"]
-    names = pyfuncitem._fixtureinfo.argnames
-    arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    executor.submit(pyfuncitem.obj, **arguments).result()
-    return True
+@pytest.fixture(scope="module")
+def look_at(browser: Any, site: Site) -> Iterator[Callable[[str], Any]]:
+    """Return an administrator's window that looks as it is called, once for all."""
+    pages: dict[str, Any] = {}
+    with ExitStack() as stack:
+        windows = Windows(browser, site, stack)
+
+        def look(name: str) -> Any:
+            if name not in pages:
+                pages[name] = windows("anna", **LOOKS[name])
+            windows.complaints.clear()
+            return pages[name], windows.complaints
+
+        yield look

@@ -1,17 +1,20 @@
-"""The addresses of the test project, and the files of the admin's style."""
+"""The addresses of the other tests; and screens of Django's own, to compare with."""
 
 from __future__ import annotations
 
-from django.contrib.staticfiles.views import serve
-from django.http import HttpResponse
-from django.urls import path
-from django.views.decorators.cache import cache_control
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin
+from django.contrib.auth.models import Group
+from django.urls import include, path
 
-from tests import urls
 
-urlpatterns = [
-    *urls.urlpatterns,
-    path("static/<path:path>", cache_control(max_age=3600)(serve), {"insecure": True}),
-    # Every browser asks for it.
-    path("favicon.ico", lambda request: HttpResponse(status=204)),
-]
+class SearchedGroupAdmin(GroupAdmin):
+    """As it comes, but for the help text that the app's lists have too."""
+
+    search_help_text = "A name."
+
+
+admin.site.unregister(Group)
+admin.site.register(Group, SearchedGroupAdmin)
+
+urlpatterns = [path("admin/", admin.site.urls), path("", include("tests.urls"))]
