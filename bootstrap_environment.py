@@ -31,8 +31,8 @@ def ensure(folder, extra, argv):
 
     *folder* is where the environments are kept, one for each version of
     Python, relative to the project's top level; version control must ignore
-    it. *extra* names the group of requirements in ``setup.cfg``. *argv* is
-    the calling script's ``sys.argv``, script name included.
+    it. *extra* names groups of requirements in ``setup.cfg``, with commas between.
+    *argv* is the calling script's ``sys.argv``, script name included.
 
     Outside such an environment the call does not return: it makes the
     environment where it is missing, installs the project into it (editable)
@@ -127,7 +127,7 @@ def _has_everything(extra):
     requirements = (
         config["options"]["install_requires"]
         + "\n"
-        + config["options.extras_require"][extra]
+        + "\n".join(config["options.extras_require"][one] for one in extra.split(","))
     )
     wanted = {DISTRIBUTION}
     for line in requirements.splitlines():

@@ -15,7 +15,7 @@ import sys
 import bootstrap_environment
 
 if __name__ == "__main__":
-    bootstrap_environment.ensure(".venv-tests", "test", sys.argv)
+    bootstrap_environment.ensure(".venv-tests", "test,browser", sys.argv)
 
     import pytest
 

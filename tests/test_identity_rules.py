@@ -823,22 +823,18 @@ def test_the_fields_by_which_users_can_be_found() -> None:
 # --- size --------------------------------------------------------------------------
 
 
-def test_a_hundred_thousand_users_and_no_mapping(
-    ask: Wsgi, rule: Any, ca: ThrowawayCA
-) -> None:
+def test_many_users_and_no_mapping(ask: Wsgi, rule: Any, ca: ThrowawayCA) -> None:
     """Two queries by index, and the right one of them."""
     User = get_user_model()
     if User._meta.parents:
         pytest.skip("bulk_create() does not make rows of two tables each")
-    User.objects.bulk_create(
-        (User(username=f"user{number}") for number in range(100_000)),
-        batch_size=10_000,
-    )
+    # So many that reading them all would be dearer
+    User.objects.bulk_create(User(username=f"user{number}") for number in range(5_000))
     if connection.vendor != "mysql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
-    certificate = ca.issue("user77777")
-    assert ask("/ledger/", certificate.der).json()["user"] == "user77777"
+    certificate = ca.issue("user3777")
+    assert ask("/ledger/", certificate.der).json()["user"] == "user3777"
     with captured() as queries:
         assert decide(certificate).accepted
     assert len(queries) == 2

@@ -12,7 +12,7 @@ from django_clientcert.testing import encode_escaped_pem
 from .screens import APP
 from .site import Site
 
-pytestmark = pytest.mark.needs_program("chromium", "nginx")
+pytestmark = pytest.mark.needs_program("chromium", "nginx", "playwright")
 
 Window = Callable[..., Any]
 

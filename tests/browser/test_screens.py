@@ -76,7 +76,7 @@ def of_django(browser: Any, site: Site) -> Violations:
     return found
 
 
-@pytest.mark.needs_program("chromium", "nginx")
+@pytest.mark.needs_program("chromium", "nginx", "playwright")
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", NAMES)
 def test_screen(
