@@ -18,6 +18,10 @@ from django.utils import timezone
 
 from django_clientcert.admin import UnknownCertificateAdmin, candidates, unknown
 from django_clientcert.admin.candidates import user_field
+from django_clientcert.admin.certificate_page import (
+    CERTIFICATE_FIELDS,
+    ShowsCertificate,
+)
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.exceptions import Reason
 from django_clientcert.identities import Kind
@@ -233,6 +237,22 @@ def test_the_page_says_what_it_is_and_what_to_do(
     content = response.content.decode()
     assert f"?unknown={row.pk}&amp;kind=san_email" in content
     assert "style=" not in re.sub(r"(?s)^.*?<main", "", content)
+
+
+def test_the_public_key_is_described(as_root: Client, ca: ThrowawayCA) -> None:
+    """Its algorithm, not the digest of the row's own column, and no bytes of Python."""
+    row = refuse(ca.issue("kim"))
+    said = text_of(as_root.get(page(CHANGE, row.pk)))
+    assert "Public key: elliptic curve P-256" in said
+    assert "b'" not in said
+
+
+def test_no_column_hides_what_a_screen_says_of_a_certificate() -> None:
+    """Django shows a column of the model where a method has the same name."""
+    for model, screens in admin.site._registry.items():
+        if isinstance(screens, ShowsCertificate):
+            columns = {one.name for one in model._meta.get_fields()}
+            assert not columns & set(CERTIFICATE_FIELDS), model
 
 
 def test_the_certificate_can_be_taken_along(

@@ -26,10 +26,10 @@ from .guarded import GuardedAdmin
 
 CERTIFICATE_FIELDS = (
     "full_subject",
-    "issuer",
+    "full_issuer",
     "serial_number",
     "certificate_validity",
-    "public_key",
+    "shown_key",
     "signed_with",
     "key_usage",
     "extended_key_usage",
@@ -119,7 +119,7 @@ class ShowsCertificate(GuardedAdmin):
         return _fact(obj, facts.subject)
 
     @admin.display(description=_("issuer"))
-    def issuer(self, obj: Any) -> str:
+    def full_issuer(self, obj: Any) -> str:
         """Return the issuer."""
         return _fact(obj, facts.issuer)
 
@@ -134,7 +134,7 @@ class ShowsCertificate(GuardedAdmin):
         return _fact(obj, partial(facts.validity, now=timezone.now()))
 
     @admin.display(description=_("public key"))
-    def public_key(self, obj: Any) -> str:
+    def shown_key(self, obj: Any) -> str:
         """Return algorithm and size of the key, and whether it is weak."""
         return _fact(obj, facts.key)
 

@@ -96,7 +96,7 @@ def test_a_disabled_administrator_is_out_on_the_next_click(window: Window) -> No
     anna.goto(f"{APP}certificatemapping/?q=berta")
     anna.locator("#action-toggle").check()
     anna.locator("select[name=action]").select_option("disable")
-    anna.locator(".actions button").first.click()
+    anna.locator("button[name=index]").click()
     assert "was disabled" in anna.locator(".messagelist").inner_text()
     berta.reload()
     assert "/admin/login/" in berta.url
