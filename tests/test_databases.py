@@ -469,7 +469,11 @@ def test_n28_no_query_carries_nul(
         assert "\0" not in query.sql
         texts = [each for each in query.parameters if isinstance(each, str)]
         assert not [each for each in texts if "\0" in each]
-    lookups = [query for query in queries + more if "IN (" in query.sql]
+    lookups = [
+        query
+        for query in queries + more
+        if "IN (" in query.sql and not query.sql.startswith("DELETE")
+    ]
     for query in lookups:
         assert_only_hashes(query)
     assert len(lookups) == 2
