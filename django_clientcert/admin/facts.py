@@ -182,7 +182,8 @@ def pairs(digits: str, sign: str = "") -> SafeString:
     """Return hex *digits* as pairs with colons, where a narrow page may break."""
     upper = digits.upper()
     return format_html(
-        "<code>{}{}</code>",
+        # A page from right to left would put the numbers in another order.
+        '<code dir="ltr">{}{}</code>',
         sign,
         format_html_join(
             SafeString(":<wbr>"),

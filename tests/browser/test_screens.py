@@ -102,3 +102,27 @@ def test_screen(
     width = page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= (NARROW if "narrow" in look else WIDE)
     assert complaints == []
+
+
+_PAIRS_IN_ORDER = """() => [...document.querySelectorAll(".clientcert-copyable code")]
+    .map(code => [...code.childNodes].filter(one => one.nodeType === Node.TEXT_NODE))
+    .map(pairs => pairs.map(one => {
+        const range = document.createRange();
+        range.setStart(one, 0);
+        range.setEnd(one, 2);
+        return range.getBoundingClientRect();
+    }))
+    .map(places => places.every((one, n) => n === 0
+        || one.top > places[n - 1].top + 1 || one.left > places[n - 1].left))"""
+
+
+@pytest.mark.needs_program("chromium", "nginx")
+def test_a_fingerprint_is_read_from_left_to_right(
+    site: Site, look_at: Callable[[str], Any]
+) -> None:
+    """Where a page runs the other way too: people compare it by eye."""
+    page, _complaints = look_at("right-to-left")
+    key = site.rows["seencertificate"]
+    page.goto(f"/admin/django_clientcert/seencertificate/{key}/change/")
+    assert page.locator("html").get_attribute("dir") == "rtl"
+    assert page.evaluate(_PAIRS_IN_ORDER) == [True, True, True]
