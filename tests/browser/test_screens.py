@@ -57,7 +57,7 @@ Violations = set[tuple[str, str]]
 def violations(page: Any) -> Violations:
     """Return each rule that a page violates, and where: the last part of the place."""
     page.evaluate(axe())
-    found = page.evaluate("() => axe.run()")
+    found = page.evaluate('() => axe.run(document, {resultTypes: ["violations"]})')
     return {
         (one["id"], node["target"][-1].rpartition(" > ")[2])
         for one in found["violations"]
