@@ -388,10 +388,8 @@ def test_n12_bounded_work(name: str, case: str) -> None:
         with suppress(HeaderDecodeError):
             DECODERS[name](value)
 
-    # A machine under load is slow: the best of five, and a generous limit
-    assert (
-        min(timeit.repeat(decode, number=1, repeat=5, timer=time.process_time)) < 0.05
-    )
+    # What grows with the square takes minutes; a machine under load, a tenth of this.
+    assert min(timeit.repeat(decode, number=1, repeat=5, timer=time.process_time)) < 0.5
     tracemalloc.start()
     decode()
     _, peak = tracemalloc.get_traced_memory()
