@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import hypothesis
@@ -11,6 +11,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.test import AsyncClient, Client
 from django.test.client import FakePayload
+from django.utils import translation
 
 from django_clientcert import inbox
 from django_clientcert.models import CertificateAuthority, CertificateMapping
@@ -91,6 +92,13 @@ class ClosedThrottle(inbox.Throttle):
 
     def take(self) -> None:
         """Return that nothing is to be written."""
+
+
+@pytest.fixture(autouse=True)
+def own_language() -> Iterator[None]:
+    """What a request has asked for does not outlive its test."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)

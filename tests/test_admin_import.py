@@ -12,11 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import IntegrityError
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from django_clientcert.forms import transfer
@@ -140,6 +141,21 @@ def test_the_way(as_adder: Client, alice: Any) -> None:
     again = store(as_adder, shown)
     assert results(again) == results(done)
     assert CertificateMapping.objects.count() == 2
+
+
+def test_the_same_at_the_same_moment(
+    as_adder: Client, alice: Any, rf: RequestFactory
+) -> None:
+    """Of two that were sent together, the second finds that it is done."""
+    shown = preview(as_adder, csv_of(("alice", PINS[0])))
+    seen_before = PendingImport.objects.get()
+    assert str(seen_before) == seen_before.created_at.isoformat()
+    store(as_adder, shown)
+    request = rf.post("/")
+    request.user = seen_before.owner
+    screens: Any = admin.site.get_model_admin(CertificateMapping)
+    assert screens._store(request, seen_before, transfer.Which.ALL) == ""
+    assert CertificateMapping.objects.count() == 1
 
 
 def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:

@@ -162,16 +162,6 @@ def fingerprint(certificate: ClientCertificate) -> str:
     return pairs(certificate.fingerprint)
 
 
-def public_key_fingerprint(certificate: ClientCertificate) -> str:
-    """Return the SHA-256 of the public key."""
-    return pairs(certificate.public_key_fingerprint)
-
-
-def sha1_fingerprint(certificate: ClientCertificate) -> str:
-    """Return the SHA-1 of the whole certificate."""
-    return pairs(certificate.sha1_fingerprint)
-
-
 def problems(certificate: ClientCertificate) -> str:
     """Return what keeps an identity of the certificate from being used."""
     found = find_identities(certificate).problems
