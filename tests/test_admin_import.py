@@ -155,6 +155,9 @@ def test_the_same_at_the_same_moment(
     request.user = seen_before.owner
     screens: Any = admin.site.get_model_admin(CertificateMapping)
     assert screens._store(request, seen_before, transfer.Which.ALL) == ""
+    PendingImport.objects.all().delete()
+    said = screens._store(request, seen_before, transfer.Which.ALL)
+    assert said == "Nothing was stored: this import is gone."
     assert CertificateMapping.objects.count() == 1
 
 

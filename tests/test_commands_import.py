@@ -284,6 +284,7 @@ def test_csv_that_cannot_be_read(text: Any, words: str, folder: Path) -> None:
         (JSON_HEAD + "{} {}]}", "cut off"),
         (JSON_HEAD + "]} x", "more behind"),
         (JSON_HEAD + "[" * 200_000, "Line 1: "),
+        (JSON_HEAD + '{"x": ' + "[" * 3000 + "]" * 3000 + "}]}", "Line 1: "),
     ],
 )
 def test_json_that_cannot_be_read(text: Any, words: str, folder: Path) -> None:
@@ -450,6 +451,13 @@ def test_archives_that_cannot_be_read(folder: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(reading, "MAX_ENTRIES", 1)
     outcome = clientcert("import", str(folder / "b.zip"))
     assert "more than 1 files" in outcome.error
+    for way in (zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2):
+        with zipfile.ZipFile(folder / "c.zip", "w", way) as file:
+            file.writestr("a", "x" * 100)
+        octets = bytearray((folder / "c.zip").read_bytes())
+        octets[40:60] = bytes(20)
+        outcome = load(folder, bytes(octets), name="d.zip")
+        assert "The archive cannot be read" in outcome.error
 
 
 def test_files_that_are_not_there_or_not_known(folder: Path) -> None:

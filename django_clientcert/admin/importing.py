@@ -154,7 +154,10 @@ class ImportingAdmin(ExportingAdmin):
             with transaction.atomic(using=using):
                 # Sent twice, it waits here, and finds that it is done.
                 locked = PendingImport.objects.using(using).select_for_update()
-                pending = locked.get(pk=pending.pk)
+                found = locked.filter(pk=pending.pk).first()
+                if found is None:
+                    return gettext("Nothing was stored: this import is gone.")
+                pending = found
                 if pending.stored_at is not None:
                     return ""
                 trial = self._load(request, pending, partial(_log, request))

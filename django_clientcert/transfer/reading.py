@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -193,7 +194,13 @@ def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
                     raise TransferError(_CUT_OFF % {"line": line}) from error
                 buffer += more
         written, buffer = buffer[:end], buffer[end:]
-        yield _check_json(_at_line(line), record, written)
+        try:
+            row = _check_json(_at_line(line), record, written)
+        except RecursionError as error:
+            raise TransferError(
+                _("Line %(line)d: nested too deeply.") % {"line": line}
+            ) from error
+        yield row
         line += written.count("\n")
     rest = buffer[1:] + text.read(_CHUNK)
     if not _TAIL.fullmatch(rest):
@@ -318,6 +325,9 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
                     % {"count": MAX_ENTRIES}
                 )
             for entry in entries:
+                # The errors of the others are not zipfile's own.
+                if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+                    raise NotImplementedError("compressed in an unusual way")
                 with archive.open(entry) as member:
                     octets = member.read(MAX_ENTRY + 1)
                 name = PurePosixPath(entry.filename)
@@ -325,6 +335,7 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
     except (
         EOFError,
         NotImplementedError,
+        OSError,
         RuntimeError,
         ValueError,
         zipfile.BadZipFile,
