@@ -316,6 +316,20 @@ def test_more_than_a_page_can_show(
     assert errors_on(choose(as_adder, csv_of(*rows[:2])))["uploads"]
 
 
+def test_an_archive_that_unpacks_to_too_much(as_adder: Client) -> None:
+    """Said before it is unpacked."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(9):
+            archive.writestr(f"{number}.pem", bytes(1024 * 1024))
+    file = upload("a.zip", buffer.getvalue())
+    (error,) = errors_on(choose(as_adder, file))["uploads"]
+    assert error == "There are more than 8 MiB in the archive."
+    damaged = buffer.getvalue().replace(b"PK\x01\x02", b"PK\x09\x09")
+    (error,) = errors_on(choose(as_adder, upload("a.zip", damaged)))["uploads"]
+    assert "The archive cannot be read" in error
+
+
 def test_a_bad_certificate_is_named(as_adder: Client, alice: Any) -> None:
     """With its file; the others can go in."""
     ca = ThrowawayCA.create()

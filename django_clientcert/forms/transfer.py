@@ -16,7 +16,7 @@ from django_clientcert.certificates import ClientCertificate
 from django_clientcert.identities import Kind
 from django_clientcert.models import CertificateMapping
 from django_clientcert.transfer import Row, TransferError, read_uploads
-from django_clientcert.transfer.reading import USER_FROM
+from django_clientcert.transfer.reading import USER_FROM, refuse_bombs
 
 from .private_keys import FormWithoutModel
 
@@ -96,6 +96,7 @@ class ImportForm(FormWithoutModel):
             return cleaned
         uploads = [(str(one.name), one.file) for one in cleaned["uploads"]]
         try:
+            refuse_bombs(uploads, MAX_BYTES)
             rows = read_uploads(uploads, user_from=cleaned["user_from"])
             cleaned["rows"] = _keep(rows)
         except TransferError as error:

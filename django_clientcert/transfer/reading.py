@@ -107,6 +107,29 @@ def read_uploads(
         yield from _READERS[formats[0]](uploads[0][1], user_from)
 
 
+def refuse_bombs(uploads: Sequence[tuple[str, BinaryIO]], max_bytes: int) -> None:
+    """Refuse archives that say they hold more than *max_bytes*; none unpacks more.
+
+    Raises:
+        TransferError: there is one.
+    """
+    for _name, file in uploads:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            continue
+        try:
+            with zipfile.ZipFile(file) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
+        except (ValueError, NotImplementedError, OSError, zipfile.BadZipFile):
+            size = 0  # what is wrong with it is said when it is read
+        file.seek(0)
+        if size > max_bytes:
+            raise TransferError(
+                _("There are more than %(size)d MiB in the archive.")
+                % {"size": max_bytes // 1024**2}
+            )
+
+
 def _recognise(file: BinaryIO) -> str:
     """Return “certificate”, or the format of what has more than one row."""
     octets = file.read(_HEAD_SIZE)
