@@ -293,6 +293,19 @@ def test_warning_of_a_certificate_that_cannot_be_read(
     assert "extension 2.5.29.37" in text
 
 
+@pytest.mark.parametrize("name", ["valid_from", "valid_until"])
+def test_each_half_of_a_moment_has_a_name(as_root: Client, name: str) -> None:
+    """Django 5.2 itself labels neither the date nor the time."""
+    field = as_root.get(page(ADD)).context["adminform"].form[name]
+    for number, label in enumerate(["Date:", "Time:"]):
+        (line,) = (
+            one
+            for one in str(field).split("<")
+            if f"{name}_{number}" in one and one.startswith("input")
+        )
+        assert f'aria-label="{label}"' in line
+
+
 def test_prefilled_page(as_root: Client, alice: Any) -> None:
     """The address may fill in what is sound, and nothing else."""
     response = as_root.get(

@@ -45,7 +45,6 @@ class ShowsCertificate(GuardedAdmin):
     """An admin of rows that store a certificate: ``client_certificate()`` has it."""
 
     class Media:
-        css = {"all": ("django_clientcert/certificates.css",)}
         js = ("django_clientcert/copy.js",)
 
     def certificate_fields(self, obj: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import BinaryField, Field, ForeignKey
+from django.db.models import BinaryField, DateTimeField, Field, ForeignKey
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
@@ -23,6 +23,7 @@ from django_clientcert.bundles import holds_private_key
 
 from .counting import MAX_COUNTED, LongList, LongPaginator
 from .search import first_keys, newest
+from .widgets import LabelledSplitDateTime
 
 if TYPE_CHECKING:
     BaseAdmin = admin.ModelAdmin[Any]
@@ -38,6 +39,16 @@ class GuardedAdmin(BaseAdmin):
 
     # Actions that read rows one by one, and may be run on any number of them
     streaming_actions: frozenset[str] = frozenset()
+
+    formfield_overrides = {
+        DateTimeField: {
+            "form_class": forms.SplitDateTimeField,
+            "widget": LabelledSplitDateTime,
+        }
+    }
+
+    class Media:
+        css = {"all": ("django_clientcert/certificates.css",)}
 
     # Fields that the address of the add page may fill in
     prefilled_fields: tuple[str, ...] = ()

@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import django
 import pytest
 from django.contrib import admin
 
@@ -76,15 +75,12 @@ def of_django(browser: Any, site: Site) -> Violations:
     """What Django's own screens of users and groups violate, as they come."""
     found: Violations = set()
     with open_window(browser, site, "anna") as page:
-        for path in ("user/", "user/1/change/", "group/"):
+        for path in ("", "user/", "user/1/change/", "group/"):
             page.goto(f"/admin/auth/{path}")
             found |= violations(page)
     return found
 
 
-@pytest.mark.skipif(
-    django.VERSION < (6, 1), reason="Django's own screens violate more before 6.1"
-)
 @pytest.mark.needs_program("chromium", "nginx", "playwright")
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("name", NAMES)
@@ -106,11 +102,13 @@ def test_screen(
         assert direction == "ltr"
         if screen.act is not None:
             screen.act(page, site)
-        # From right to left, the document is the same, and so are the violations.
-        assert violations(page) - of_django == set()
     width = page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= (NARROW if "narrow" in look else WIDE)
     assert complaints == []
+    if look != "right-to-left":
+        # From right to left, the document is the same, and so are the violations.
+        # It comes last, as axe sets styles itself, of which the policy complains.
+        assert violations(page) - of_django == set()
 
 
 _PAIRS_IN_ORDER = """() => [...document.querySelectorAll(".clientcert-copyable code")]
