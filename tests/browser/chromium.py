@@ -20,6 +20,10 @@ LOOKS: dict[str, dict[str, Any]] = {
         "viewport": {"width": NARROW, "height": 800},
     },
     "right-to-left": {"locale": "he"},
+    "right-to-left-narrow": {
+        "locale": "he",
+        "viewport": {"width": NARROW, "height": 800},
+    },
 }
 
 

@@ -69,7 +69,7 @@ def _make(site: Site, options: argparse.Namespace) -> None:
                 for screen in screens:
                     page.goto(screen.path)
                     # The buttons are found by their English names.
-                    if screen.act is not None and look != "right-to-left":
+                    if screen.act is not None and not look.startswith("right"):
                         screen.act(page, site)
                     file = options.folder / f"{screen.name}-{look}.png"
                     page.screenshot(path=file, full_page=True)
