@@ -111,6 +111,14 @@ def test_pasted_certificate_that_is_accepted(
     assert "What would have to change" not in text
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_the_time_zone_is_named(as_root: Client, settings: Any, zone: str) -> None:
+    """A date is read in it, whatever is shown in UTC."""
+    settings.TIME_ZONE = zone
+    shown = text_of(as_root.get(page(EXPLAIN)))
+    assert f"Judge as of this moment. Empty: now. In the time zone {zone}." in shown
+
+
 def test_get_and_links_to_the_page(as_root: Client, mapping: Any) -> None:
     """An empty form; the list and the mapping lead to it."""
     response = as_root.get(page(EXPLAIN))

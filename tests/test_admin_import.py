@@ -143,6 +143,20 @@ def test_the_way(as_adder: Client, alice: Any) -> None:
     assert CertificateMapping.objects.count() == 2
 
 
+@pytest.mark.parametrize("may_view", [True, False])
+def test_the_way_back(db: None, may_view: bool) -> None:
+    """The breadcrumbs lead to the list, if this person may see it."""
+    permissions = ["add_certificatemapping"]
+    if may_view:
+        permissions.append("view_certificatemapping")
+    shown = log_in(make_staff("a", *permissions)).get(page(IMPORT)).content.decode()
+    _, _, rest = shown.partition('class="breadcrumbs"')
+    crumbs, _, _ = rest.partition("</div>" if "</ol>" not in rest else "</ol>")
+    assert "Certificate mappings" in crumbs
+    address = page(f"{MAPPING}_changelist")
+    assert (f'href="{address}"' in crumbs) is may_view
+
+
 def test_the_same_at_the_same_moment(
     as_adder: Client, alice: Any, rf: RequestFactory
 ) -> None:

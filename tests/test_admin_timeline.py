@@ -373,13 +373,13 @@ def test_the_card(
     shown = card(as_root)
     assert {words: number for words, (number, _) in shown.items()} == {
         "expired": "1",
-        "expire within 7 days": "1",
-        "expire within 30 days": "2",
-        "expire within 90 days": "3",
+        "expiring within 7 days": "1",
+        "expiring within 30 days": "2",
+        "expiring within 90 days": "3",
         "never used": "5",
         "not used for 90 days": "1",
-        "authorities’ certificates expire within 90 days": "1",
-        "revocation lists are out of date within 90 days": "1",
+        "authority’s certificate expires within 90 days": "1",
+        "revocation list is out of date within 90 days": "1",
         "waiting to be mapped": "1",
     }
     for number, address in shown.values():
@@ -393,7 +393,7 @@ def test_the_card(
 def test_the_card_for_others(ends: Any, authority: CertificateAuthority) -> None:
     """Only what they may see; nothing for those who may see nothing of it."""
     ends((DAY, None))
-    assert "expire within 7 days" in card(
+    assert "expiring within 7 days" in card(
         log_in(make_staff("a", "view_certificatemapping"))
     )
     assert list(card(log_in(make_staff("b", "view_unknowncertificate")))) == [

@@ -34,7 +34,7 @@ from .permissions import (
     may_set_rule,
     may_use_cas,
 )
-from .times import moment, validity_status
+from .times import moment, on_day, validity_status
 
 MAX_SHOWN = 100
 
@@ -237,7 +237,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         except ClientCertError:
             return gettext("unknown")
         status = validity_status(None, end, now)
-        return f"{end:%Y-%m-%d}: {status}"
+        return on_day(end, status)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Return the list, whose rows know how many mappings rely on them."""

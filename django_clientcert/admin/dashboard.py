@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from django_clientcert.endings import Span, living
 from django_clientcert.models import CertificateMapping, UnknownCertificate
@@ -27,21 +28,10 @@ from .times import LONG_UNUSED, WITHIN
 # What is said of the number of mappings that end in a time
 _ENDS = {
     "expired": _("expired"),
-    "week": _("expire within 7 days"),
-    "soon": _("expire within 30 days"),
-    "quarter": _("expire within 90 days"),
+    "week": _("expiring within 7 days"),
+    "soon": _("expiring within 30 days"),
+    "quarter": _("expiring within 90 days"),
 }
-# The same of authorities’ certificates, and of lists
-_OTHERS = (
-    {
-        "expired": _("authorities’ certificates expired"),
-        "quarter": _("authorities’ certificates expire within 90 days"),
-    },
-    {
-        "expired": _("revocation lists are out of date"),
-        "quarter": _("revocation lists are out of date within 90 days"),
-    },
-)
 
 
 def find_site(request: HttpRequest) -> AdminSite | None:
@@ -110,15 +100,45 @@ def _of_others(site: AdminSite, request: HttpRequest, address: str) -> dict[str,
     now = timezone.now()
     until = now + max(WITHIN.values())
     entries = []
-    for words, endings in zip(
-        _OTHERS, find_others(site, request, Span(None, until)), strict=True
+    for say, endings in zip(
+        (_authorities_end, _lists_end),
+        find_others(site, request, Span(None, until)),
+        strict=True,
     ):
         past = sum(one.expires_at <= now for one in endings)
         for name, number in (("expired", past), ("quarter", len(endings) - past)):
             if number:
                 where = f"{address}?show={name}"
-                entries.append(_entry(words[name], Count(number), where))
+                entries.append(_entry(say(name, number), Count(number), where))
     return {"title": _("Authorities"), "entries": entries}
+
+
+def _authorities_end(name: str, n: int) -> str:
+    """Return what is said of *n* certificates of authorities."""
+    return {
+        "expired": ngettext(
+            "authority’s certificate expired", "authorities’ certificates expired", n
+        ),
+        "quarter": ngettext(
+            "authority’s certificate expires within 90 days",
+            "authorities’ certificates expire within 90 days",
+            n,
+        ),
+    }[name]
+
+
+def _lists_end(name: str, n: int) -> str:
+    """Return what is said of *n* revocation lists."""
+    return {
+        "expired": ngettext(
+            "revocation list is out of date", "revocation lists are out of date", n
+        ),
+        "quarter": ngettext(
+            "revocation list is out of date within 90 days",
+            "revocation lists are out of date within 90 days",
+            n,
+        ),
+    }[name]
 
 
 def _entry(words: Any, number: Count, address: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from django_clientcert.escaping import visible_once
 from . import facts
 from .certificate_page import ShowsCertificate
 from .revoked import in_words, revoked_certificates
-from .times import moment, relative, validity_status
+from .times import moment, on_day, relative, validity_status
 
 
 class ShowsObserved(ShowsCertificate):
@@ -51,7 +51,7 @@ class ShowsObserved(ShowsCertificate):
         if obj.not_after is None:
             return gettext("unknown")
         status = validity_status(None, obj.not_after, timezone.now())
-        return f"{moment(obj.not_after)[:10]}: {status}"
+        return on_day(obj.not_after, status)
 
     @admin.display(description=_("host"))
     def shown_host(self, obj: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import django
 from django.contrib.admin.helpers import AdminForm
 from django.contrib.admin.options import ModelAdmin
 from django.http import HttpRequest
@@ -37,6 +38,9 @@ def show_page(
         {
             **model_admin.admin_site.each_context(request),
             "title": title,
+            # Django 6.1 has a list of them.
+            "breadcrumbs_are_a_list": django.VERSION >= (6, 1),
+            "has_view_permission": model_admin.has_view_permission(request),
             "opts": model_admin.opts,
             "adminform": adminform,
             "errors": form.errors if form is not None else {},

@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -38,6 +40,11 @@ def moment(at: dt.datetime) -> str:
     # in which the year 9999 may not end.
     naive = at.astimezone(dt.timezone.utc).replace(tzinfo=None)
     return naive.isoformat(" ", "seconds") + " UTC"
+
+
+def on_day(at: dt.datetime, status: str) -> SafeString:
+    """Return the day of *at*, in one piece, and what is the matter then."""
+    return format_html('<span class="nowrap">{}:</span> {}', moment(at)[:10], status)
 
 
 def relative(at: dt.datetime, now: dt.datetime) -> str:

@@ -11,8 +11,9 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.utils import timezone
+from django.utils.functional import lazy
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from django_clientcert.bundles import holds_private_key
 from django_clientcert.certificates import ClientCertificate
@@ -59,14 +60,24 @@ def parse_serial(text: str) -> int | None:
     return int(digits, 16) if _HEX.match(digits) else None
 
 
-class MomentField(forms.DateTimeField):
-    """A date with a time of day, through the browser's own widget."""
+def _with_time_zone(help_text: Any) -> str:
+    zone = timezone.get_current_timezone()
+    text = gettext("In the time zone %(zone)s.") % {"zone": zone}
+    return f"{help_text} {text}".lstrip()
 
-    def __init__(self, **kwargs: Any) -> None:
+
+class MomentField(forms.DateTimeField):
+    """A date with a time of day, through the browser's own widget.
+
+    Its help says in which time zone, as what the screens show is in UTC.
+    """
+
+    def __init__(self, help_text: Any = "", **kwargs: Any) -> None:
         widget = forms.DateTimeInput(
             attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"
         )
-        super().__init__(widget=widget, **kwargs)
+        help_text = lazy(_with_time_zone, str)(help_text)
+        super().__init__(widget=widget, help_text=help_text, **kwargs)
 
     def clean(self, value: Any) -> dt.datetime | None:
         """Return a date that every time zone and database can hold."""
