@@ -125,7 +125,7 @@ def test_from_the_refusal_to_the_user(
     """It calls, is mapped as the page offers it, and is let in with the next call."""
     assert ask("/ledger/", mallory_cert.der).status_code == 403
     text = text_of(as_root.get(page(LIST)))
-    assert "CN=mallory not mapped 1 time" in text
+    assert re.search("CN=mallory [^ ]+ [^ ]+ not mapped 1 time", text)
     assert "0 minutes ago first" in text
     row = UnknownCertificate.objects.get()
     shown = as_root.get(page(CHANGE, row.pk))
@@ -167,10 +167,9 @@ def test_the_list(as_root: Client, ca: ThrowawayCA) -> None:
         not_after=None, reason="of tomorrow"
     )
     text = text_of(as_root.get(page(LIST)))
-    assert "CN=alice not mapped 3 times" in text
-    assert "api.example.com 192.0.2.7" in text
-    assert "CN=old of tomorrow 1 time" in text
-    assert "unknown unknown unknown" in text
+    assert "CN=alice api.example.com 192.0.2.7 not mapped 3 times" in text
+    assert "CN=old unknown unknown of tomorrow 1 time" in text
+    assert re.search("first [0-9-]{10} unknown", text)
 
 
 def test_every_reason_has_words() -> None:

@@ -105,14 +105,13 @@ class UnknownCertificateAdmin(ShowsObserved):
     """Who was refused and is nobody yet: to look at, to map, and to delete."""
 
     list_display = (
-        "shown_subject",
+        "list_subject",
         "list_reason",
         "list_count",
         "list_seen",
-        "list_from",
         "valid_until",
     )
-    list_display_links = ("shown_subject",)
+    list_display_links = ("list_subject",)
     list_filter = (ReasonFilter,)
     search_fields = ("subject", "host")
     search_help_text = _(
@@ -160,11 +159,13 @@ class UnknownCertificateAdmin(ShowsObserved):
             "count": obj.count
         }
 
-    @admin.display(description=_("host and address"), ordering="host")
-    def list_from(self, obj: UnknownCertificate) -> str:
-        """Return the host that was asked for, and where the client was."""
+    @admin.display(description=_("subject"), ordering="subject")
+    def list_subject(self, obj: UnknownCertificate) -> str:
+        """Return the subject, the host that was asked for, and where the client was."""
+        # Columns of their own would push the last one out of sight.
         return format_html(
-            '{}<br><span class="quiet">{}</span>',
+            '{}<br><span class="quiet">{}<br>{}</span>',
+            self.shown_subject(obj),
             self.shown_host(obj),
             self.shown_address(obj),
         )
