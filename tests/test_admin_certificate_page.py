@@ -19,7 +19,7 @@ from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_clientcert.admin import facts, siblings
 from django_clientcert.certificates import ClientCertificate
@@ -166,6 +166,19 @@ def test_page_of_a_certificate_seen(
     assert f"?seen={row.pk}" in field(response, "explained")
     assert f"mapping {mapping.pk} of alice" in field(response, "mappings_of_user")
     assert "none" in field(response, "others_of_user")
+
+
+@pytest.mark.parametrize("language", ["en", "he"])
+def test_dates_keep_their_order(
+    as_root: Client, alice: Any, alice_cert: IssuedCertificate, language: str
+) -> None:
+    """From right to left, each is isolated (Unicode, UAX 9) in what is around it."""
+    with translation.override(language):
+        shown = field(show(as_root, seen(alice, alice_cert)), "certificate_validity")
+    date = r"[0-9-]{10} [0-9:]{8} UTC"
+    if language == "he":
+        date = f"\u2066{date}\u2069"
+    assert re.match(f"{date} to {date}, ends in", shown)
 
 
 @pytest.mark.filterwarnings("ignore:Parsed a serial number:UserWarning")

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from django_clientcert.admin import reach, revoking
 from django_clientcert.certificates import ClientCertificate
@@ -284,8 +284,10 @@ def test_list_that_names_no_next_one(
     """Some CAs forget it."""
     import_list(authority, ca.crl([7]))
     RevocationList.objects.update(next_update=None)
-    text = text_of(as_root.get(page(f"{REVOCATION_LIST}_changelist")))
-    assert "not said current 1" in text
+    address = page(f"{REVOCATION_LIST}_changelist")
+    assert "not said current 1" in text_of(as_root.get(address))
+    with translation.override("de"):
+        assert "nicht angegeben" in text_of(as_root.get(address))
 
 
 def test_lists_are_found_by_serial_number(

@@ -13,7 +13,7 @@ from django.utils.translation import override
 from django_clientcert.escaping import visible_once
 
 from .guarded import GuardedAdmin
-from .times import moment
+from .times import utc
 
 _MAX_SHOWN = 100
 
@@ -59,7 +59,7 @@ def _show(value: Any) -> str:
     if isinstance(value, Model):
         value = value.pk
     if isinstance(value, dt.datetime):
-        return moment(value)
+        return utc(value)
     if value in (None, ""):
         return "—"
     return visible_once(" ".join(str(value).split()), _MAX_SHOWN)

@@ -16,7 +16,7 @@ from django_clientcert.escaping import visible_once
 from . import facts
 from .certificate_page import ShowsCertificate
 from .revoked import in_words, revoked_certificates
-from .times import moment, on_day, relative, validity_status
+from .times import day, moment, on_day, relative, validity_status
 
 
 class ShowsObserved(ShowsCertificate):
@@ -38,7 +38,7 @@ class ShowsObserved(ShowsCertificate):
     @admin.display(description=_("last seen"), ordering="last_seen_at")
     def list_seen(self, obj: Any) -> str:
         """Return how long ago it was seen, and on which day first."""
-        first = gettext("first %(day)s") % {"day": moment(obj.first_seen_at)[:10]}
+        first = gettext("first %(day)s") % {"day": day(obj.first_seen_at)}
         return format_html(
             '{}<br><span class="quiet">{}</span>',
             relative(obj.last_seen_at, timezone.now()),

@@ -22,7 +22,7 @@ from .deleting import Deletion, deletion_of_lists
 from .guarded import Fieldsets, GuardedAdmin
 from .lists import standing
 from .permissions import may_change_authority
-from .times import moment
+from .times import day, moment
 
 
 @admin.register(RevocationList)
@@ -186,12 +186,14 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("issued"), ordering="this_update")
     def list_issued(self, obj: RevocationList) -> str:
         """Return the day on which the CA signed it."""
-        return moment(obj.this_update)[:10]
+        return day(obj.this_update)
 
     @admin.display(description=_("next due"), ordering="next_update")
     def list_next_due(self, obj: RevocationList) -> str:
         """Return the day on which the CA will sign the next one."""
-        return self.next_due(obj)[:10]
+        if obj.next_update is None:
+            return gettext("not said")
+        return day(obj.next_update)
 
     @admin.display(description=_("state"))
     def list_standing(self, obj: RevocationList) -> str:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import get_language_bidi, gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import CertificateParseError
@@ -34,7 +34,22 @@ WITHIN = {
 NO_END = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.timezone.utc)
 
 
+# Unicode’s bidirectional algorithm keeps what is between these in its own order.
+_LEFT_TO_RIGHT, _END = "\u2066", "\u2069"
+
+
 def moment(at: dt.datetime) -> str:
+    """Return *at* in UTC for a page; in one piece where it runs from right to left."""
+    text = utc(at)
+    return f"{_LEFT_TO_RIGHT}{text}{_END}" if get_language_bidi() else text
+
+
+def day(at: dt.datetime) -> str:
+    """Return the day of *at* in UTC."""
+    return utc(at)[:10]
+
+
+def utc(at: dt.datetime) -> str:
     """Return *at* in UTC, to the second: what every other tool prints."""
     # Neither strftime, which shortens years before 1000, nor another time zone,
     # in which the year 9999 may not end.
@@ -44,7 +59,7 @@ def moment(at: dt.datetime) -> str:
 
 def on_day(at: dt.datetime, status: str) -> SafeString:
     """Return the day of *at*, in one piece, and what is the matter then."""
-    return format_html('<span class="nowrap">{}:</span> {}', moment(at)[:10], status)
+    return format_html('<span class="nowrap">{}:</span> {}', day(at), status)
 
 
 def relative(at: dt.datetime, now: dt.datetime) -> str:
