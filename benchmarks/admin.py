@@ -387,6 +387,8 @@ def pages(rows: int) -> dict[str, str]:
     addresses |= {
         "one mapping": f"{MAPPINGS}{some + 1}/change/",
         "add a mapping": f"{MAPPINGS}add/",
+        "what expires when": f"{MAPPINGS}timeline/",
+        "at a glance": "/admin/django_clientcert/",
     }
     for name, address in OTHERS.items():
         addresses[name] = address

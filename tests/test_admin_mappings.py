@@ -20,7 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
-from django_clientcert.admin import CertificateMappingAdmin, mappings
+from django_clientcert.admin import CertificateMappingAdmin, mapping_list
 from django_clientcert.certificates import ClientCertificate
 from django_clientcert.forms import CertificateMappingForm
 from django_clientcert.models import CertificateAuthority, CertificateMapping
@@ -838,14 +838,14 @@ def test_search_with_another_user_model(
         _meta = CertificateMapping._meta
         _default_manager = CertificateMapping.objects
 
-    monkeypatch.setattr(mappings, "get_user_model", lambda: User)
-    assert mappings._user_fields() == []
+    monkeypatch.setattr(mapping_list, "get_user_model", lambda: User)
+    assert mapping_list._user_fields() == []
     assert found(as_root, q=row.value[1:]) == {row.pk}
     assert found(as_root, q="alice") == set()
     User.USERNAME_FIELD = "no such column"
-    assert mappings._user_fields() == []
+    assert mapping_list._user_fields() == []
     User.USERNAME_FIELD = "value"
-    assert [one.name for one in mappings._user_fields()] == ["value"]
+    assert [one.name for one in mapping_list._user_fields()] == ["value"]
 
 
 def test_search_by_fingerprint(as_root: Client, alice: Any, bob: Any) -> None:

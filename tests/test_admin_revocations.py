@@ -286,6 +286,8 @@ def test_list_that_names_no_next_one(
     RevocationList.objects.update(next_update=None)
     address = page(f"{REVOCATION_LIST}_changelist")
     assert "not said current 1" in text_of(as_root.get(address))
+    one = page(f"{REVOCATION_LIST}_change", RevocationList.objects.get().pk)
+    assert "Next one due: not said" in text_of(as_root.get(one))
     with translation.override("de"):
         assert "nicht angegeben" in text_of(as_root.get(address))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import random
 import re
 import shutil
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -247,13 +248,22 @@ def test_two_at_a_time_are_refused(folder: Path) -> None:
         assert (folder / "pki").exists()
 
 
+def find_neighbours() -> int:
+    """Return the first of two free ports, below those that the kernel hands out."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(nginx.PortBusy), nginx.listen(port), nginx.listen(port + 1):
+            return port
+    raise AssertionError("no two free ports")
+
+
 @pytest.mark.needs_program("nginx")
 @pytest.mark.parametrize("offset", [0, 1])
 def test_a_busy_port_is_named(folder: Path, offset: int) -> None:
     """Nothing is started on half of the ports."""
-    with nginx.listen(0) as listener:
-        port = listener.getsockname()[1]
-        result = demonstrate(folder, port=port - offset)
+    first = find_neighbours()
+    port = first + offset
+    with nginx.listen(port):
+        result = demonstrate(folder, port=first)
     assert result.returncode == 1
     assert f"Port {port} of 127.0.0.1 cannot be used" in result.stdout
     assert "--port N" in result.stdout
