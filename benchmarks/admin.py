@@ -1,7 +1,7 @@
 """What the lists of the admin cost with many mappings: ratios to a thousand.
 
     python -m benchmarks.admin [--rows N ...] [--database NAME ...] [--rounds N]
-                               [--keep FOLDER] [--json]
+                               [--only TEXT ...] [--keep FOLDER] [--json]
 
 For each database (SQLite, and PostgreSQL where it is installed) and each N (1,000,
 100,000 and 1,000,000) N mappings of N users are made, and a tenth as many rows of the
@@ -398,7 +398,7 @@ def pages(rows: int) -> dict[str, str]:
 
 
 def measure(
-    names: Sequence[str], sizes: Sequence[int], rounds: int, only: str
+    names: Sequence[str], sizes: Sequence[int], rounds: int, only: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield milliseconds of each page, by size, for a database after the other."""
     from django.contrib.auth import get_user_model
@@ -414,7 +414,7 @@ def measure(
                 "django.contrib.auth.backends.ModelBackend",
             )
         for name in pages(sizes[0]):
-            if only not in name:
+            if not any(text in name for text in only):
                 continue
             say(f"\r{database}: {name:30}", end="")
             took: dict[int, list[float]] = {rows: [] for rows in sizes}
@@ -463,7 +463,9 @@ def main() -> None:
     )
     parser.add_argument("--database", choices=DATABASES, nargs="+", default=DATABASES)
     parser.add_argument("--rounds", type=int, default=7, help="of each page")
-    parser.add_argument("--only", default="", help="pages with this in their name")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="pages with one of these in their name"
+    )
     parser.add_argument("--keep", type=Path, help="a folder to keep SQLite’s files in")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
