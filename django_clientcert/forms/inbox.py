@@ -25,7 +25,7 @@ class MapSeveralForm(FormWithoutModel):
         label=_("Map"),
         choices=Which.choices,
         initial=Which.ALL.value,
-        widget=forms.RadioSelect,
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
     )
 
     class Meta:

@@ -115,7 +115,9 @@ class WhichForm(FormWithoutModel):
     """Whether all rows have to go in."""
 
     which = forms.ChoiceField(
-        label=_("Import"), choices=Which.choices, widget=forms.RadioSelect
+        label=_("Import"),
+        choices=Which.choices,
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
     )
 
     class Meta:
@@ -126,7 +128,9 @@ class WhichForm(FormWithoutModel):
 class ExportForm(FormWithoutModel):
     """What to write, and how; everything only for those who may see everything."""
 
-    what = forms.ChoiceField(label=_("Export"), widget=forms.RadioSelect)
+    what = forms.ChoiceField(
+        label=_("Export"), widget=forms.RadioSelect(attrs={"class": "radiolist"})
+    )
 
     class Meta:
         model = CertificateMapping

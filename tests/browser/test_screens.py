@@ -124,6 +124,29 @@ _PAIRS_IN_ORDER = """() => [...document.querySelectorAll(".clientcert-copyable c
         || one.top > places[n - 1].top + 1 || one.left > places[n - 1].left))"""
 
 
+_TITLE_IS_COVERED = """() => {
+    const title = document.createRange();
+    title.selectNodeContents(document.querySelector("#content h1"));
+    const covers = (one, other) => one.left < other.right && other.left < one.right
+        && one.top < other.bottom && other.top < one.bottom;
+    return [...document.querySelectorAll(".object-tools a")].some(button =>
+        [...title.getClientRects()].some(line =>
+            covers(button.getBoundingClientRect(), line)));
+}"""
+
+
+@pytest.mark.needs_program("chromium", "nginx")
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_button_hides_the_title(
+    look_at: Callable[[str], Any], site: Site, look: str
+) -> None:
+    """The list of the mappings has more buttons than Django’s own pages."""
+    page, _complaints = look_at(look)
+    page.goto("/admin/django_clientcert/certificatemapping/")
+    assert page.locator(".object-tools a").count() == 5
+    assert page.evaluate(_TITLE_IS_COVERED) is False
+
+
 @pytest.mark.needs_program("chromium", "nginx")
 def test_a_fingerprint_is_read_from_left_to_right(
     site: Site, look_at: Callable[[str], Any]
