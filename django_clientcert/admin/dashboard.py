@@ -100,45 +100,38 @@ def _of_others(site: AdminSite, request: HttpRequest, address: str) -> dict[str,
     now = timezone.now()
     until = now + max(WITHIN.values())
     entries = []
-    for say, endings in zip(
-        (_authorities_end, _lists_end),
-        find_others(site, request, Span(None, until)),
-        strict=True,
-    ):
+    others = find_others(site, request, Span(None, until))
+    for what, endings in others._asdict().items():
         past = sum(one.expires_at <= now for one in endings)
         for name, number in (("expired", past), ("quarter", len(endings) - past)):
             if number:
                 where = f"{address}?show={name}"
-                entries.append(_entry(say(name, number), Count(number), where))
+                entries.append(
+                    _entry(_others_end(what, name, number), Count(number), where)
+                )
     return {"title": _("Authorities"), "entries": entries}
 
 
-def _authorities_end(name: str, n: int) -> str:
-    """Return what is said of *n* certificates of authorities."""
+def _others_end(what: str, name: str, n: int) -> str:
+    """Return what is said of *n* certificates of authorities, or lists."""
     return {
-        "expired": ngettext(
+        ("authorities", "expired"): ngettext(
             "authority’s certificate expired", "authorities’ certificates expired", n
         ),
-        "quarter": ngettext(
+        ("authorities", "quarter"): ngettext(
             "authority’s certificate expires within 90 days",
             "authorities’ certificates expire within 90 days",
             n,
         ),
-    }[name]
-
-
-def _lists_end(name: str, n: int) -> str:
-    """Return what is said of *n* revocation lists."""
-    return {
-        "expired": ngettext(
+        ("lists", "expired"): ngettext(
             "revocation list is out of date", "revocation lists are out of date", n
         ),
-        "quarter": ngettext(
+        ("lists", "quarter"): ngettext(
             "revocation list is out of date within 90 days",
             "revocation lists are out of date within 90 days",
             n,
         ),
-    }[name]
+    }[what, name]
 
 
 def _entry(words: Any, number: Count, address: str) -> dict[str, Any]:

@@ -40,12 +40,7 @@ class GuardedAdmin(BaseAdmin):
     # Actions that read rows one by one, and may be run on any number of them
     streaming_actions: frozenset[str] = frozenset()
 
-    formfield_overrides = {
-        DateTimeField: {
-            "form_class": forms.SplitDateTimeField,
-            "widget": LabelledSplitDateTime,
-        }
-    }
+    formfield_overrides = {DateTimeField: {"widget": LabelledSplitDateTime}}
 
     class Media:
         css = {"all": ("django_clientcert/certificates.css",)}
