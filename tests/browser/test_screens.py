@@ -100,7 +100,7 @@ def test_screen(
     if from_right:
         assert direction == "rtl"
         # What isolates dates is not shown as an escape.
-        assert "\\u20" not in page.content()
+        assert "\\u{20" not in page.content()
     else:
         assert direction == "ltr"
         if screen.act is not None:
