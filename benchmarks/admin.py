@@ -248,7 +248,7 @@ def make_mappings(
     """Yield what ``save()`` would write of so many mappings."""
     from django.utils import timezone
 
-    from django_clientcert.identities import Kind, parse_identity
+    from django_clientcert.x509.identities import Kind, parse_identity
 
     now, chance = timezone.now(), random.Random(1)
     kinds, states = ([*one] for one in (KINDS, STATES))
@@ -291,11 +291,7 @@ def load_others(rows: int, issued: Sequence[tuple[bytes, Any]]) -> None:
     """Write so many rows of each of the other tables."""
     from django.utils import timezone
 
-    from django_clientcert.models import (
-        Revocation,
-        SeenCertificate,
-        UnknownCertificate,
-    )
+    from django_clientcert.models import Revocation, SeenCertificate, UnknownCertificate
 
     now, chance = timezone.now(), random.Random(2)
 

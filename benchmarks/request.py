@@ -44,9 +44,9 @@ def build(mappings: int) -> dict[str, Callable[[], Any]]:
     from django.core.handlers.wsgi import WSGIHandler
     from django.test import Client, RequestFactory
 
-    from django_clientcert.identities import Kind, parse_identity
     from django_clientcert.models import CertificateAuthority, CertificateMapping
     from django_clientcert.testing import ThrowawayCA, proxy_meta
+    from django_clientcert.x509.identities import Kind, parse_identity
 
     ca = ThrowawayCA.create("Root", key="rsa2048")
     issuing = ca.issue_ca("Issuing", key="rsa2048")

@@ -108,8 +108,8 @@ def run(folder: Path, entries: int, rounds: int) -> dict[str, Any]:
 
     from django_clientcert.conf import conf
     from django_clientcert.evaluation import evaluate
+    from django_clientcert.evaluation.presented import Presented
     from django_clientcert.models import CertificateAuthority, CertificateMapping
-    from django_clientcert.presented import Presented
     from django_clientcert.testing import ThrowawayCA
 
     user = get_user_model().objects.create_user("alice")

@@ -9,11 +9,11 @@ from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 
-from .certificates import ClientCertificate
 from .conf import conf
 from .evaluation import Decision, aevaluate, evaluate
-from .presented import Presented, get_host, read_request
+from .evaluation.presented import Presented, get_host, read_request
 from .requests import RequestState, get_state
+from .x509.certificates import ClientCertificate
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from .proxies import Proxy, ProxyConfigurationError, get_proxy, meta_key
+from .wire import Proxy, ProxyConfigurationError, get_proxy, meta_key
 
 Network: TypeAlias = IPv4Network | IPv6Network
 

@@ -10,11 +10,11 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from .certificates import ClientCertificate
 from .evaluation import Decision, aevaluate, check_gates, evaluate, prove
+from .evaluation.presented import get_host, read_request, strip_headers
 from .exceptions import Reason
-from .presented import get_host, read_request, strip_headers
 from .signals import client_cert_accepted, client_cert_refused
+from .x509.certificates import ClientCertificate
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

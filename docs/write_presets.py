@@ -16,8 +16,8 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from django_clientcert.encodings import OF_CHAINS  # noqa: E402
-from django_clientcert.proxies import PRESETS, Proxy, Source  # noqa: E402
+from django_clientcert.wire import PRESETS, Proxy, Source  # noqa: E402
+from django_clientcert.wire.encodings import OF_CHAINS  # noqa: E402
 
 PAGE = DOCS / "reference" / "presets.md"
 BEGIN = "<!-- begin: written by docs/write_presets.py -->\n"

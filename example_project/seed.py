@@ -10,8 +10,8 @@ from django.core.management import call_command
 from django.db import transaction
 from django.db.models import Q
 
-from django_clientcert.bundles import read_certificates
 from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.x509.bundles import read_certificates
 
 from . import pki
 

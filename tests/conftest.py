@@ -13,8 +13,8 @@ from django.test import AsyncClient, Client
 from django.test.client import FakePayload
 from django.utils import translation
 
-from django_clientcert import inbox
 from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.recording import refusals as inbox
 from django_clientcert.testing import (
     IssuedCertificate,
     ThrowawayCA,

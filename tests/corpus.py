@@ -48,18 +48,9 @@ from django.test import override_settings  # noqa: E402
 from django.test.client import FakePayload  # noqa: E402
 
 from django_clientcert.evaluation import Decision, prove  # noqa: E402
+from django_clientcert.evaluation.presented import Presented, get_host, read_request  # noqa: E402
 from django_clientcert.evaluation.reading import find_certificates  # noqa: E402
-from django_clientcert.presented import (  # noqa: E402
-    Presented,
-    get_host,
-    read_request,
-)
-from django_clientcert.proxies import (  # noqa: E402
-    INGRESS_NGINX,
-    NGINX,
-    PRESETS,
-    Proxy,
-)
+from django_clientcert.wire import INGRESS_NGINX, NGINX, PRESETS, Proxy  # noqa: E402
 
 Case = Mapping[str, Any]
 

@@ -6,15 +6,8 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 
 from django_clientcert.testing import IssuedCertificate
-from tests.der_writer import (
-    _algorithm,
-    _sign,
-    extension,
-    integer,
-    oid,
-    time,
-    tlv,
-)
+
+from .der_writer import _algorithm, _sign, extension, integer, oid, time, tlv
 
 BIT_STRING, NULL, ENUMERATED, SEQUENCE, SET = 0x03, 0x05, 0x0A, 0x30, 0x31
 CRL_NUMBER, DELTA, IDP = "2.5.29.20", "2.5.29.27", "2.5.29.28"

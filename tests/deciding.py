@@ -7,8 +7,8 @@ from typing import Any
 
 from django_clientcert.conf import conf
 from django_clientcert.evaluation import Decision, evaluate
+from django_clientcert.evaluation.presented import Presented
 from django_clientcert.models import CertificateMapping
-from django_clientcert.presented import Presented
 from django_clientcert.testing import IssuedCertificate, proxy_headers
 
 

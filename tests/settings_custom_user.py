@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.settings import *  # noqa: F403
-from tests.settings import DATABASES, INSTALLED_APPS
+from .settings import *  # noqa: F403
+from .settings import DATABASES, INSTALLED_APPS
 
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.custom_user"]
 AUTH_USER_MODEL = "custom_user.Member"

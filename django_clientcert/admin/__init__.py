@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .authorities import CertificateAuthorityAdmin
-from .mappings import CertificateMappingAdmin
-from .revocation_lists import RevocationListAdmin
-from .revocations import RevocationAdmin
+from .authorities.screen import CertificateAuthorityAdmin
+from .inbox.screen import UnknownCertificateAdmin
+from .mappings.screen import CertificateMappingAdmin
+from .revocations.crl_screen import RevocationListAdmin
+from .revocations.screen import RevocationAdmin
 from .seen import SeenCertificateAdmin
-from .unknown import UnknownCertificateAdmin
 
 __all__ = [
     "CertificateAuthorityAdmin",

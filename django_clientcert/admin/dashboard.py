@@ -12,18 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from django_clientcert.endings import Span, living
 from django_clientcert.models import CertificateMapping, UnknownCertificate
+from django_clientcert.trust.expiry import Span, living
 
-from .bounded import Count, count
-from .permissions import visible_rows
-from .timeline import (
-    count_mappings,
-    find_others,
-    list_address,
-    unused_address,
-)
-from .times import LONG_UNUSED, WITHIN
+from .base.bounded import Count, count
+from .base.permissions import visible_rows
+from .base.times import LONG_UNUSED, WITHIN
+from .mappings.timeline import count_mappings, find_others, list_address, unused_address
 
 # What is said of the number of mappings that end in a time
 _ENDS = {

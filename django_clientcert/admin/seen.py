@@ -12,15 +12,15 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.escaping import visible
 from django_clientcert.models import SeenCertificate
+from django_clientcert.x509.escaping import visible
 
-from . import facts
-from .explaining import may_explain
-from .guarded import Fieldsets
-from .observed import ShowsObserved
-from .revoking import RevokingAdmin
-from .siblings import Siblings
+from .base import certificate_facts as facts
+from .base.base_admin import Fieldsets
+from .base.readonly_admin import ShowsObserved
+from .explain.screen import may_explain
+from .mappings.related import Siblings
+from .revocations.revoking import RevokingAdmin
 
 
 @admin.register(SeenCertificate)

@@ -9,10 +9,10 @@ from django.core.checks import Error, Tags, Warning, register
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from django_clientcert.escaping import visible_once
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.models.rules import is_unique_user_field
+from django_clientcert.x509.escaping import visible_once
 
 from .ids import IDS
 from .looking import REPLACE_BUNDLE, Messages, authorities_of, label, look_into, some_of

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import Tags, Warning, register
 
-from django_clientcert.proxies import INGRESS_NGINX
+from django_clientcert.wire import INGRESS_NGINX
 
 from .ids import EXAMPLES, IDS
 from .looking import Messages, is_installed, reads_headers, trusted_networks, usable

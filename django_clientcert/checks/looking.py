@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from django_clientcert.conf import Network, conf
 from django_clientcert.models import CertificateAuthority, CertificateMapping
-from django_clientcert.proxies import Proxy
+from django_clientcert.wire import Proxy
 
 MAX_LISTED = 10
 

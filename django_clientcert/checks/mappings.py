@@ -11,11 +11,11 @@ from django.core.checks import Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.utils import timezone
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.identities import Kind
 from django_clientcert.models import CertificateAuthority, CertificateMapping
-from django_clientcert.verification import PathValidator
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.paths import PathValidator
 
 from .ids import IDS
 from .looking import MAX_LISTED, Messages, authorities_of, label, look_into, some_of

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.checks import Error, Tags, Warning, register
 from django.utils import timezone
 
-from django_clientcert.escaping import visible_once
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, name_key
 from django_clientcert.models.derived import derive_state
+from django_clientcert.x509.escaping import visible_once
 
 from .ids import IDS
 from .looking import Messages, label, look_into, some_of

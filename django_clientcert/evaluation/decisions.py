@@ -6,9 +6,9 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.x509.certificates import ClientCertificate
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

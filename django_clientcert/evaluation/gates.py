@@ -10,9 +10,10 @@ from django.http.request import validate_host
 from django.utils.crypto import constant_time_compare
 
 from django_clientcert.conf import Network, TrustedProxies, conf
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import Reason, Refusal
-from django_clientcert.presented import Presented
+from django_clientcert.x509.escaping import visible
+
+from .presented import Presented
 
 
 def _gate_peer(presented: Presented, host: str) -> str:

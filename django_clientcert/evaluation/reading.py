@@ -6,20 +6,16 @@ import datetime as dt
 from collections.abc import Sequence
 from functools import lru_cache
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
-from django_clientcert.encodings import DECODERS, read_forwarder
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import NameSyntaxError, Reason, Refusal
-from django_clientcert.names import DistinguishedName, Order, parse_name
-from django_clientcert.presented import Presented
-from django_clientcert.verification import (
-    MAX_PRESENTED,
-    check_usage,
-    check_validity,
-)
+from django_clientcert.wire.encodings import DECODERS, read_forwarder
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.names import DistinguishedName, Order, parse_name
+from django_clientcert.x509.paths import MAX_PRESENTED, check_usage, check_validity
 
 from .gates import quote
+from .presented import Presented
 
 
 def check_verdict(presented: Presented) -> str:

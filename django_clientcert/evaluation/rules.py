@@ -12,14 +12,14 @@ from django.db import IntegrityError, router, transaction
 from django.db.models import Q
 from django.http.request import validate_host
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import Reason, Refusal
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import check_user_field
-from django_clientcert.rules import RuleIdentity, read_identity
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.rules import RuleIdentity, read_identity
 
-from .paths import unavailable
+from .authorities import unavailable
 
 logger = logging.getLogger("django_clientcert.evaluation")
 

@@ -16,24 +16,24 @@ from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import Reason, Refusal
-from django_clientcert.identities import Identities, Identity, find_identities
-from django_clientcert.lookup import Found, LookupKeys, look_up
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     name_key,
     serial_key,
 )
-from django_clientcert.presented import Presented
-from django_clientcert.verification import Path
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.identities import Identities, Identity, find_identities
+from django_clientcert.x509.paths import Path
 
+from .authorities import check_lists, check_revoked, find_path
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
 from .gates import GATES, check_gates
-from .paths import check_lists, check_revoked, find_path
+from .lookup import Found, LookupKeys, look_up
+from .presented import Presented
 from .reading import (
     check_dates,
     check_purpose,

@@ -11,14 +11,14 @@ from django.http.request import split_domain_port
 from django.utils.translation import gettext as _
 
 from django_clientcert.backends import find_backend
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
-from django_clientcert.encodings import DECODERS
-from django_clientcert.escaping import visible
 from django_clientcert.evaluation import CanAuthenticate, evaluate, is_active
+from django_clientcert.evaluation.presented import Presented
 from django_clientcert.exceptions import CertificateParseError, Refusal
-from django_clientcert.presented import Presented
-from django_clientcert.proxies import ABSENT, Proxy
+from django_clientcert.wire import ABSENT, Proxy
+from django_clientcert.wire.encodings import DECODERS
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
 
 from .report import Report, make_report
 from .text import one_line

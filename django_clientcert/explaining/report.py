@@ -8,16 +8,16 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible
 from django_clientcert.evaluation import GATES, NOT_REACHED, REFUSED, STEPS, Decision
 from django_clientcert.exceptions import CertificateParseError, Reason
-from django_clientcert.identities import Identity, find_identities
 from django_clientcert.models import CertificateMapping, Revocation, serial_key
 from django_clientcert.models.rules import describe_rule
-from django_clientcert.reasons import explain
-from django_clientcert.renewals import find_predecessors
+from django_clientcert.trust.renewals import find_predecessors
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.identities import Identity, find_identities
 
+from .reasons import explain
 from .text import describe_certificate, one_line, show_value
 
 NOT_LOOKED_AT = "not_looked_at"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django_clientcert import identities
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible_once
 from django_clientcert.exceptions import CertificateParseError
+from django_clientcert.x509 import identities
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible_once
 
 MAX_CHARACTERS = 4096
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import django_clientcert.models.fields
-import django_clientcert.validators
+import django_clientcert.models.validators
 
 
 class Migration(migrations.Migration):
@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
                         help_text="One “*” where the user’s name stands, and literal text around it: “*@example.com”. Empty: the whole value.",
                         max_length=255,
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="pattern",
                     ),
@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Host names the rule is good for, one a line; “.example.com” covers every host below. Empty: all.",
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="for the hosts",
                     ),
@@ -116,7 +116,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Dotted numbers, one a line; the certificate must have one of them. Empty: not looked at.",
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="certificate policies",
                     ),
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Dotted numbers, one a line; the certificate must have all of them. Empty: not looked at.",
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="extended key usages",
                     ),
@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         help_text="One or more certificates, PEM, one behind the other: the ca.crt of the proxy. Self-signed ones are the trust anchors, the others may stand between them and a client.",
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="certificates",
                     ),
@@ -198,7 +198,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Where the CA publishes its revocation lists, http or https, one a line. Fetched by “manage.py clientcert crl fetch”, never during a request.",
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="addresses of the lists",
                     ),
@@ -212,7 +212,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         blank=True,
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="note",
                     ),
@@ -272,7 +272,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         help_text="What the certificate must have, in canonical spelling.",
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="value",
                     ),
@@ -310,7 +310,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Host names this mapping is good for, one a line; “.example.com” covers every host below. Empty: all.",
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="hosts",
                     ),
@@ -343,7 +343,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         blank=True,
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="note",
                     ),
@@ -464,7 +464,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         blank=True,
                         validators=[
-                            django_clientcert.validators.validate_no_private_key
+                            django_clientcert.models.validators.validate_no_private_key
                         ],
                         verbose_name="note",
                     ),

@@ -8,12 +8,7 @@ from .fields import KEY_BYTES, KeyField, name_key, serial_key
 from .imports import PendingImport
 from .mappings import CertificateMapping, CertificateMappingQuerySet
 from .notices import ExpiryNotice
-from .revocations import (
-    Revocation,
-    RevocationList,
-    RevocationQuerySet,
-    RevokedSerial,
-)
+from .revocations import Revocation, RevocationList, RevocationQuerySet, RevokedSerial
 from .seen import SeenCertificate, SeenCertificateQuerySet
 from .unknown import UnknownCertificate, UnknownCertificateQuerySet
 

@@ -9,17 +9,18 @@ from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admission import check_bundle
-from django_clientcert.bundles import Trust, read_certificates, sort_bundle
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import BundleError, ClientCertError
-from django_clientcert.revocation import AuthorityState, RevocationPolicy, read_state
-from django_clientcert.validators import normalise_urls, validate_no_private_key
-from django_clientcert.verification import PROFILES, PathValidator
+from django_clientcert.x509.bundles import Trust, read_certificates, sort_bundle
+from django_clientcert.x509.ca_problems import check_bundle
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.crl import RevocationPolicy
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.paths import PROFILES, PathValidator
 
+from .authority_state import AuthorityState, read_state
 from .fields import KeyField, name_key, serial_key
 from .rules import IdentityRuleFields
+from .validators import normalise_urls, validate_no_private_key
 
 
 class CertificateAuthority(IdentityRuleFields):

@@ -15,11 +15,12 @@ from django.db import connections, models, transaction
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.exceptions import CertificateParseError, ClientCertError
-from django_clientcert.revocation import AuthorityState, Period, collect_hits
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.crl import collect_hits
 
 from .authorities import AuthorityCertificate, CertificateAuthority
+from .authority_state import AuthorityState, Period
 from .fields import serial_key
 from .revocations import Revocation, RevocationList, RevokedSerial
 

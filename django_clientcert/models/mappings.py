@@ -13,25 +13,25 @@ from django.http.request import validate_host
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import (
     CertificateParseError,
     ClientCertError,
     NameNotMatchableError,
 )
-from django_clientcert.identities import (
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.identities import (
     Identity,
     Kind,
     parse_identity,
     show_value,
     subject_identity,
 )
-from django_clientcert.names import Order
-from django_clientcert.validators import normalise_hosts, validate_no_private_key
+from django_clientcert.x509.names import Order
 
 from .authorities import CertificateAuthority
 from .fields import KEY_BYTES, KeyField
+from .validators import normalise_hosts, validate_no_private_key
 
 # How much of a certificate’s subject is kept to be searched
 MAX_SUBJECT = 1000

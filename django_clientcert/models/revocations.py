@@ -12,14 +12,14 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import CertificateParseError
-from django_clientcert.revocation import Entry, ListInfo, read_reason, show_minute
-from django_clientcert.validators import validate_no_private_key
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.crl import Entry, ListInfo, read_reason, show_minute
+from django_clientcert.x509.escaping import visible, visible_once
 
 from .authorities import CertificateAuthority
 from .fields import KeyField, serial_key
+from .validators import validate_no_private_key
 
 MAX_SUBJECT = 1000
 

@@ -12,16 +12,17 @@ from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.rules import (
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.rules import (
     PRESETS,
     PatternError,
     Rule,
     RuleIdentity,
     check_pattern,
 )
-from django_clientcert.validators import normalise_hosts, validate_no_private_key
+
+from .validators import normalise_hosts, validate_no_private_key
 
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,31}\Z")
 

@@ -10,9 +10,9 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible_once
 from django_clientcert.exceptions import CertificateParseError
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible_once
 
 from .authorities import CertificateAuthority
 from .fields import KeyField

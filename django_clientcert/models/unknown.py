@@ -10,9 +10,9 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible, visible_once
 from django_clientcert.exceptions import CertificateParseError, Reason
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible, visible_once
 
 from .fields import KEY_BYTES, KeyField
 from .mappings import MAX_SUBJECT

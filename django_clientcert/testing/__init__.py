@@ -8,7 +8,7 @@ forgotten; never trust a certificate made here in production.
     client.get("/ledger/", **proxy_meta(alice.der))
 """
 
-from django_clientcert.encodings.writing import (
+from django_clientcert.wire.encodings.writing import (
     ENCODERS,
     encode_escaped_pem,
     encode_pem,

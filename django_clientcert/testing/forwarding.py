@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django_clientcert.proxies import Source, get_proxy, meta_key
-from django_clientcert.proxies.forwarding import forwarded_values
+from django_clientcert.wire import Source, get_proxy, meta_key
+from django_clientcert.wire.forwarding import forwarded_values
 
 
 class TlsConnection:

@@ -24,8 +24,8 @@ def seed(folder: Path) -> None:
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
 
-    from django_clientcert.bundles import read_certificates
     from django_clientcert.models import CertificateMapping
+    from django_clientcert.x509.bundles import read_certificates
 
     call_command("migrate", verbosity=0)
     users = get_user_model().objects
@@ -45,9 +45,7 @@ def seed(folder: Path) -> None:
 def _fill(folder: Path) -> dict[str, Any]:
     from django.contrib.auth import get_user_model
 
-    from django_clientcert.certificates import ClientCertificate
     from django_clientcert.exceptions import Reason
-    from django_clientcert.list_import import import_list
     from django_clientcert.models import (
         CertificateAuthority,
         CertificateMapping,
@@ -56,8 +54,10 @@ def _fill(folder: Path) -> dict[str, Any]:
         SeenCertificate,
         UnknownCertificate,
     )
-    from django_clientcert.revoking import revoke_certificate
     from django_clientcert.testing import ThrowawayCA
+    from django_clientcert.trust.crl_import import import_list
+    from django_clientcert.trust.revoke import revoke_certificate
+    from django_clientcert.x509.certificates import ClientCertificate
 
     now = timezone.now()
     users = get_user_model().objects

@@ -34,10 +34,10 @@ from typing import Any
 
 from cryptography.utils import CryptographyDeprecationWarning
 
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.encodings import decode_pem
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.verification import (
+from django_clientcert.wire.encodings import decode_pem
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.paths import (
     MAX_INTERMEDIATES,
     MAX_PRESENTED,
     PRIVATE,

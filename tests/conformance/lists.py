@@ -6,9 +6,9 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.exceptions import RevocationListError
-from django_clientcert.revocation import (
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.crl import (
     ListInfo,
     ParsedList,
     RevocationPolicy,
@@ -18,7 +18,7 @@ from django_clientcert.revocation import (
     lookups,
     read_list,
 )
-from django_clientcert.verification import Path
+from django_clientcert.x509.paths import Path
 
 
 @dataclass

@@ -22,9 +22,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.verification import PRIVATE, PathValidator
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.paths import PRIVATE, PathValidator
 
 from .lists import check, load_lists
 

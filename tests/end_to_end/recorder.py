@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from django_clientcert.proxies.description import meta_key
+from django_clientcert.wire.proxy import meta_key
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from django_clientcert.proxies import PRESETS
 from django_clientcert.testing import proxy_headers
+from django_clientcert.wire import PRESETS
 from example_project.nginx import find_programs
 from example_project.programs import Program
 from tests.plugins.required_programs import programs_are_required

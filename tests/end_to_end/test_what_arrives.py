@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from django_clientcert.proxies import PRESETS
 from django_clientcert.testing import proxy_headers
+from django_clientcert.wire import PRESETS
 from example_project.programs import Program
 
 from .conftest import Answer

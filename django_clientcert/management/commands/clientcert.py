@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
-from django_clientcert.management.arguments import HelpFormatter, SubcommandParser
+from django_clientcert.management.console.arguments import (
+    HelpFormatter,
+    SubcommandParser,
+)
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.text import one_line
 from django_clientcert.management.subcommands import (
     authority,
-    bulk_diff,
-    bulk_export,
-    bulk_import,
     crl,
     expiring,
     explain,
@@ -23,13 +25,15 @@ from django_clientcert.management.subcommands import (
     probe,
     proxy_config,
     revoke,
-    trust,
     what_if,
 )
-from django_clientcert.management.text import encodable, one_line
+from django_clientcert.management.subcommands import diff as diff
+from django_clientcert.management.subcommands import export as export
+from django_clientcert.management.subcommands import import_ as import_
+from django_clientcert.management.subcommands import map as map
 
 SUBCOMMANDS = (
-    trust,
+    map,
     authority,
     revoke,
     crl,
@@ -40,15 +44,15 @@ SUBCOMMANDS = (
     notify,
     probe,
     proxy_config,
-    bulk_import,
-    bulk_export,
-    bulk_diff,
+    import_,
+    export,
+    diff,
 )
 
-Run = Callable[["Command", dict[str, Any]], None]
+Run = Callable[[ClientCertCommand, dict[str, Any]], None]
 
 
-class Command(BaseCommand):
+class Command(ClientCertCommand):
     """Dispatches to the modules in ``management/subcommands``."""
 
     help = "Say whose a client certificate is, and find out why one is refused."
@@ -100,11 +104,3 @@ class Command(BaseCommand):
             ) from error
         except ImproperlyConfigured as error:
             raise CommandError(f"{error} See “manage.py check”.") from error
-
-    def say(self, text: str = "") -> None:
-        """Write a line to standard output, whatever its encoding."""
-        self.stdout.write(encodable(text, self.stdout))
-
-    def warn(self, text: str) -> None:
-        """Write a line to standard error."""
-        self.stderr.write(encodable(f"Warning: {text}", self.stderr))

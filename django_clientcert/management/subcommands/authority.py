@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
@@ -12,15 +12,14 @@ from django.db import router, transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from django_clientcert.admission import issuer_problem, problems
-from django_clientcert.bundles import sort_bundle, to_pem
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.management.files import (
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.files import (
     read_certificate_file,
     refuse_private_keys,
 )
-from django_clientcert.management.lookups import find_authority
-from django_clientcert.management.text import (
+from django_clientcert.management.console.lookups import find_authority
+from django_clientcert.management.console.text import (
     describe_certificate,
     one_line,
     show_iso,
@@ -28,12 +27,11 @@ from django_clientcert.management.text import (
 )
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule
-from django_clientcert.verification import PROFILES
+from django_clientcert.x509.bundles import sort_bundle, to_pem
+from django_clientcert.x509.ca_problems import issuer_problem, problems
+from django_clientcert.x509.paths import PROFILES
 
 from . import authority_export, authority_rule
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
 
 
 def add_parser(subparsers: Any) -> None:
@@ -141,7 +139,7 @@ def _set_list_options(authority: CertificateAuthority, options: dict[str, Any]) 
         authority.list_urls = "\n".join(options["list_urls"])
 
 
-def run_set(command: Command, options: dict[str, Any]) -> None:
+def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Change an authority's policy and addresses.
 
     Raises:
@@ -168,7 +166,7 @@ def run_set(command: Command, options: dict[str, Any]) -> None:
         command.say(f"  {line}")
 
 
-def run_add(command: Command, options: dict[str, Any]) -> None:
+def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Store an authority.
 
     Raises:
@@ -201,7 +199,7 @@ def run_add(command: Command, options: dict[str, Any]) -> None:
         _print_certificate(command, f"{number}.", one)
 
 
-def run_list(command: Command, options: dict[str, Any]) -> None:
+def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print the authorities, as text or as one JSON object.
 
     The object has one key, ``authorities``: a list of objects with ``id``,
@@ -320,7 +318,9 @@ def _describe_certificates(authority: CertificateAuthority) -> list[dict[str, An
     return described
 
 
-def _print_certificate(command: Command, mark: str, facts: dict[str, Any]) -> None:
+def _print_certificate(
+    command: ClientCertCommand, mark: str, facts: dict[str, Any]
+) -> None:
     """Print one certificate in a line, and below it what is wrong with it."""
     command.say(
         f"  {mark} {facts['subject'] or '(no name)'}, "

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_clientcert.bundles import to_pem
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.management.lookups import find_authority
-from django_clientcert.management.text import one_line
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.lookups import find_authority
+from django_clientcert.management.console.text import one_line
+from django_clientcert.x509.bundles import to_pem
 
 PEM, SECRET = "pem", "k8s-secret"
 
@@ -74,7 +72,7 @@ def _label(text: str) -> str:
     return text
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print the bundle.
 
     Raises:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
-from django_clientcert.escaping import visible
-from django_clientcert.management.files import refuse_private_keys
-from django_clientcert.management.lookups import find_authority
-from django_clientcert.management.text import list_some, one_line
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.files import refuse_private_keys
+from django_clientcert.management.console.lookups import find_authority
+from django_clientcert.management.console.text import list_some, one_line
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule, is_unique_user_field
-from django_clientcert.rules import PRESETS, RuleIdentity
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.rules import PRESETS, RuleIdentity
 
 # Options that take one value, and the fields that they set
 _VALUES = {
@@ -110,7 +108,7 @@ def add_parser(actions: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Set, remove or show a rule.
 
     Raises:
@@ -173,7 +171,7 @@ def _find_groups(names: list[str]) -> list[Group]:
     return groups
 
 
-def _warn(command: Command, authority: CertificateAuthority) -> None:
+def _warn(command: ClientCertCommand, authority: CertificateAuthority) -> None:
     """Say what may surprise."""
     if not is_unique_user_field(authority.user_field):
         command.warn(

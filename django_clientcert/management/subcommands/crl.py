@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError
@@ -12,23 +12,21 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError, RevocationListError
-from django_clientcert.list_import import Imported, import_list
-from django_clientcert.management.fetch import fetch
-from django_clientcert.management.files import STDIN, read_input, show_name
-from django_clientcert.management.lookups import find_authority
-from django_clientcert.management.progress import ProgressBar
-from django_clientcert.management.text import list_some, one_line, show_moment
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.fetch import fetch
+from django_clientcert.management.console.files import STDIN, read_input, show_name
+from django_clientcert.management.console.lookups import find_authority
+from django_clientcert.management.console.progress import ProgressBar
+from django_clientcert.management.console.text import list_some, one_line, show_moment
 from django_clientcert.models import CertificateAuthority, RevocationList
-from django_clientcert.revocation import (
+from django_clientcert.trust.crl_import import Imported, import_list
+from django_clientcert.x509.crl import (
     MAX_LIST_BYTES,
     ListInfo,
     RevocationPolicy,
     read_list,
     split_lists,
 )
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
 
 # What says that a list is another authority's
 _NOT_MINE = frozenset({"unknown_issuer", "other_key"})
@@ -131,7 +129,7 @@ def _seconds(text: str) -> float:
     return value
 
 
-def run_import(command: Command, options: dict[str, Any]) -> None:
+def run_import(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Import the lists of a file.
 
     Raises:
@@ -155,7 +153,7 @@ def run_import(command: Command, options: dict[str, Any]) -> None:
         ) from error
 
 
-def run_fetch(command: Command, options: dict[str, Any]) -> None:
+def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Fetch the lists of the authorities.
 
     Raises:
@@ -183,7 +181,10 @@ def run_fetch(command: Command, options: dict[str, Any]) -> None:
 
 
 def _fetch_and_store(
-    command: Command, options: dict[str, Any], authority: CertificateAuthority, url: str
+    command: ClientCertCommand,
+    options: dict[str, Any],
+    authority: CertificateAuthority,
+    url: str,
 ) -> list[Exception]:
     """Load what is at *url*, usually one list; return what went wrong."""
     problems: list[Exception] = []
@@ -210,7 +211,7 @@ def _fetch_and_store(
 
 
 def _store(
-    command: Command,
+    command: ClientCertCommand,
     options: dict[str, Any],
     authority: CertificateAuthority,
     data: bytes,
@@ -238,7 +239,7 @@ def _store(
         _report(command, options, authority, imported)
 
 
-def run_list(command: Command, options: dict[str, Any]) -> None:
+def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print the lists, as text or as one JSON object.
 
     The object has one key, ``revocation_lists``: a list of objects with ``id``,
@@ -288,7 +289,9 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
         )
 
 
-def _bar(command: Command, options: dict[str, Any], label: str) -> ProgressBar:
+def _bar(
+    command: ClientCertCommand, options: dict[str, Any], label: str
+) -> ProgressBar:
     return ProgressBar(command.stderr, label, quiet=_is_quiet(options))
 
 
@@ -337,7 +340,7 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
 
 
 def _report(
-    command: Command,
+    command: ClientCertCommand,
     options: dict[str, Any],
     authority: CertificateAuthority,
     imported: Imported,
@@ -355,7 +358,9 @@ def _report(
     _warn(command, authority, info)
 
 
-def _warn(command: Command, authority: CertificateAuthority, info: ListInfo) -> None:
+def _warn(
+    command: ClientCertCommand, authority: CertificateAuthority, info: ListInfo
+) -> None:
     """Say why a list that is loaded may be of no use."""
     if info.expires() < timezone.now():
         command.warn(

@@ -9,12 +9,14 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.endings import (
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.text import show_moment
+from django_clientcert.trust.expiry import (
     Ending,
     Span,
     ending_by_date,
@@ -25,11 +27,7 @@ from django_clientcert.endings import (
     of_lists,
     of_seen,
 )
-from django_clientcert.escaping import visible
-from django_clientcert.management.text import show_moment
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.x509.escaping import visible
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([0-9]{1,5})([hdw])\Z")
@@ -84,7 +82,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print what expires, the first first; leave with status 1 if anything does.
 
     As JSON: one object with ``at``, ``until`` and ``expiring``, a list of objects
@@ -135,7 +133,10 @@ def _describe(one: Ending, now: dt.datetime) -> dict[str, Any]:
 
 
 def _print_text(
-    command: Command, found: list[Ending], now: dt.datetime, until: dt.datetime
+    command: ClientCertCommand,
+    found: list[Ending],
+    now: dt.datetime,
+    until: dt.datetime,
 ) -> None:
     for one in found:
         row = _describe(one, now)
@@ -151,7 +152,10 @@ def _print_text(
 
 
 def _print_csv(
-    command: Command, found: list[Ending], now: dt.datetime, until: dt.datetime
+    command: ClientCertCommand,
+    found: list[Ending],
+    now: dt.datetime,
+    until: dt.datetime,
 ) -> None:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -163,7 +167,10 @@ def _print_csv(
 
 
 def _print_json(
-    command: Command, found: list[Ending], now: dt.datetime, until: dt.datetime
+    command: ClientCertCommand,
+    found: list[Ending],
+    now: dt.datetime,
+    until: dt.datetime,
 ) -> None:
     rows = [_describe(one, now) for one in found]
     told = {"at": now.isoformat(), "until": until.isoformat(), "expiring": rows}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.bundles import choose_end_entity
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import BundleError
 from django_clientcert.explaining import (
@@ -20,19 +19,18 @@ from django_clientcert.explaining import (
     choose_host,
     present,
 )
-from django_clientcert.management.arguments import moment
-from django_clientcert.management.files import (
+from django_clientcert.management.console.arguments import moment
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.files import (
     STDIN,
     read_certificate_file,
     read_input,
     refuse_private_keys,
     show_name,
 )
-from django_clientcert.management.report import verdict_of, write_text
-from django_clientcert.proxies import Proxy
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.management.console.report import verdict_of, write_text
+from django_clientcert.wire import Proxy
+from django_clientcert.x509.bundles import choose_end_entity
 
 
 def add_parser(subparsers: Any) -> None:
@@ -114,7 +112,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Evaluate, and print every step, as text or as one JSON object.
 
     The keys of the object are those of ``explaining.make_report()``.

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.utils import timezone
 
-from django_clientcert.management.text import one_line, show_moment
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.text import one_line, show_moment
 from django_clientcert.models import UnknownCertificate
 
 from .expiring import duration
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
 
 
 def add_parser(subparsers: Any) -> None:
@@ -54,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
     purging.set_defaults(run=run_purge)
 
 
-def run_list(command: Command, options: dict[str, Any]) -> None:
+def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print the inbox, as text or as one JSON object.
 
     The object has one key, ``unknown_certificates``: a list of objects with ``id``,
@@ -80,7 +78,7 @@ def run_list(command: Command, options: dict[str, Any]) -> None:
         command.say("The inbox is empty.")
 
 
-def run_purge(command: Command, options: dict[str, Any]) -> None:
+def run_purge(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Delete what is in the inbox, or what is old there; say how many that was."""
     rows = UnknownCertificate.objects.all()
     if options["older_than"] is not None:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 from smtplib import SMTPException
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -17,19 +17,17 @@ from django.db import IntegrityError, router, transaction
 from django.utils import timezone, translation
 
 from django_clientcert.conf import conf
-from django_clientcert.management.notices import (
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.notices import (
     STAGES,
     Notice,
     find_notices,
     known_keys,
     write_mail,
 )
-from django_clientcert.management.text import one_line
+from django_clientcert.management.console.text import one_line
 from django_clientcert.models import ExpiryNotice
 from django_clientcert.signals import certificate_expiring
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
 
 # The recipient that stands for the receivers of the signal
 _SIGNAL = ""
@@ -75,7 +73,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Send what was not sent yet.
 
     Raises:
@@ -204,7 +202,7 @@ def _signal(notices: Sequence[Notice]) -> None:
         )
 
 
-def _show(command: Command, recipient: str, subject: str, text: str) -> None:
+def _show(command: ClientCertCommand, recipient: str, subject: str, text: str) -> None:
     command.say(f"To: {one_line(recipient)}")
     command.say(f"Subject: {one_line(subject)}")
     command.say("")

@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -17,29 +17,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
-from django_clientcert.management.probe.attempts import (
-    SPELLINGS,
-    Place,
-    Spelling,
-    list_places,
-)
-from django_clientcert.management.probe.client import Client, Reply
-from django_clientcert.management.probe.findings import (
-    CLOSED,
-    HOLE,
-    UNREACHED,
-    Finding,
-    judge,
-)
-from django_clientcert.management.text import one_line
-from django_clientcert.probing import HEADER, Answer, make_token, read_answer
-from django_clientcert.proxies import Proxy
-from django_clientcert.proxies.forwarding import forwarded_values
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.text import one_line
+from django_clientcert.probe import HEADER, Answer, make_token, read_answer
+from django_clientcert.probe.attempts import SPELLINGS, Place, Spelling, list_places
+from django_clientcert.probe.client import Client, Reply
+from django_clientcert.probe.findings import CLOSED, HOLE, UNREACHED, Finding, judge
+from django_clientcert.wire import Proxy
+from django_clientcert.wire.forwarding import forwarded_values
+from django_clientcert.x509.certificates import ClientCertificate
 
 _NOTHING = Spelling("nothing forged", lambda lines: b"")
 
@@ -155,7 +142,7 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Attack, and print a line for each attempt.
 
     Raises:
@@ -235,7 +222,7 @@ def _line(finding: Finding) -> str:
     return f"{finding.outcome:<12} {finding.place}: {finding.spelling}{said}"
 
 
-def _print_remedies(command: Command, findings: list[Finding]) -> None:
+def _print_remedies(command: ClientCertCommand, findings: list[Finding]) -> None:
     remedies = dict.fromkeys(one.remedy for one in findings if one.remedy)
     if remedies:
         command.say("")

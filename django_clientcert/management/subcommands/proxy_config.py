@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.template import Context, Engine
 
 from django_clientcert.conf import conf
-from django_clientcert.proxies import PRESETS, Proxy
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.wire import PRESETS, Proxy
 
 _TEMPLATES = Path(__file__).parents[2] / "templates/django_clientcert/proxy_config"
 
@@ -119,7 +117,7 @@ def _address(text: str) -> str:
     return text
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print the lines.
 
     Raises:

@@ -7,43 +7,41 @@ import json
 import re
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.bundles import choose_end_entity
-from django_clientcert.certificates import ClientCertificate
-from django_clientcert.escaping import visible
 from django_clientcert.exceptions import BundleError, ClientCertError
-from django_clientcert.identities import Kind, find_identities, parse_identity
-from django_clientcert.management.affected import find_mappings, find_seen
-from django_clientcert.management.arguments import Moment, last_second, moment
-from django_clientcert.management.files import (
+from django_clientcert.management.console.affected import find_mappings, find_seen
+from django_clientcert.management.console.arguments import Moment, last_second, moment
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.files import (
     read_certificate_file,
     refuse_private_keys,
     show_name,
 )
-from django_clientcert.management.lookups import find_authority, find_row
-from django_clientcert.management.text import list_some, one_line, show_moment
+from django_clientcert.management.console.lookups import find_authority, find_row
+from django_clientcert.management.console.text import list_some, one_line, show_moment
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     Revocation,
 )
-from django_clientcert.names import Order
-from django_clientcert.revocation import RevocationReason
-from django_clientcert.revoking import (
+from django_clientcert.trust.revoke import (
     certificate_of,
     revoke_certificate,
     revoke_period,
     revoke_public_key,
     revoke_serial,
 )
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.x509.bundles import choose_end_entity
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.crl import RevocationReason
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.identities import Kind, find_identities, parse_identity
+from django_clientcert.x509.names import Order
 
 REASONS = {
     RevocationReason(number).rfc_name: number
@@ -138,7 +136,7 @@ def add_parser(subparsers: Any) -> None:
     parser.set_defaults(run=run)
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Do the one thing that the options ask for.
 
     Raises:
@@ -173,7 +171,7 @@ def run(command: Command, options: dict[str, Any]) -> None:
         raise CommandError(" ".join(map(one_line, error.messages))) from error
 
 
-def _revoke_file(command: Command, options: dict[str, Any]) -> None:
+def _revoke_file(command: ClientCertCommand, options: dict[str, Any]) -> None:
     try:
         certificate = choose_end_entity(read_certificate_file(options["file"]))
     except BundleError as error:
@@ -181,7 +179,7 @@ def _revoke_file(command: Command, options: dict[str, Any]) -> None:
     _revoke_certificate(command, certificate, options)
 
 
-def _revoke_mapping(command: Command, options: dict[str, Any]) -> None:
+def _revoke_mapping(command: ClientCertCommand, options: dict[str, Any]) -> None:
     mapping = find_row(CertificateMapping, options["mapping"], "mapping")
     certificate = certificate_of(mapping)
     if certificate is not None:
@@ -200,7 +198,7 @@ def _revoke_mapping(command: Command, options: dict[str, Any]) -> None:
 
 
 def _revoke_certificate(
-    command: Command, certificate: ClientCertificate, options: dict[str, Any]
+    command: ClientCertCommand, certificate: ClientCertificate, options: dict[str, Any]
 ) -> None:
     began = timezone.now()
     revocation = revoke_certificate(certificate, **_common(options))
@@ -214,7 +212,7 @@ def _revoke_certificate(
     _print_effect(command, revocation, keys)
 
 
-def _revoke_serial(command: Command, options: dict[str, Any]) -> None:
+def _revoke_serial(command: ClientCertCommand, options: dict[str, Any]) -> None:
     authority = _authority(options, "--serial")
     digits = options["serial"].replace(":", "").replace(" ", "").lower()
     if not _HEX.match(digits):
@@ -230,7 +228,7 @@ def _revoke_serial(command: Command, options: dict[str, Any]) -> None:
     _print_effect(command, revocation, _keys_of_serial(authority, number, revocation))
 
 
-def _revoke_period(command: Command, options: dict[str, Any]) -> None:
+def _revoke_period(command: ClientCertCommand, options: dict[str, Any]) -> None:
     authority = _authority(options, "--issued-from")
     if options["issued_until"] is None:
         raise CommandError("--issued-from needs --issued-until.", returncode=2)
@@ -291,7 +289,9 @@ def _common(options: dict[str, Any]) -> dict[str, Any]:
     return {"reason": REASONS[options["reason"]], "note": options["note"]}
 
 
-def _report(command: Command, revocation: Revocation, began: dt.datetime) -> None:
+def _report(
+    command: ClientCertCommand, revocation: Revocation, began: dt.datetime
+) -> None:
     """Say what was revoked, and by what it will be recognised."""
     new = revocation.revoked_at >= began
     command.say(
@@ -313,7 +313,9 @@ def _report(command: Command, revocation: Revocation, began: dt.datetime) -> Non
     command.say(f"  {'taken back by':<15} {undo}")
 
 
-def _print_effect(command: Command, revocation: Revocation, keys: list[bytes]) -> None:
+def _print_effect(
+    command: ClientCertCommand, revocation: Revocation, keys: list[bytes]
+) -> None:
     """Say whom the certificate lets in no more, and what else has its key.
 
     *keys* are those of its identities, as far as they are known.
@@ -348,14 +350,14 @@ def _show_mapping(one: CertificateMapping) -> str:
     return f"mapping {one.pk} ({one.kind}) of {visible(one.user.get_username())}"
 
 
-def _undo(command: Command, options: dict[str, Any]) -> None:
+def _undo(command: ClientCertCommand, options: dict[str, Any]) -> None:
     revocation = find_row(Revocation, options["undo"], "revocation")
     number, what = revocation.pk, one_line(revocation.description)
     revocation.delete()
     command.say(f"Taken back: revocation {number} of {what}.")
 
 
-def _list(command: Command, options: dict[str, Any]) -> None:
+def _list(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print the revocations, as text or as one JSON object.
 
     The object has one key, ``revocations``: a list of objects with ``id``, ``what``,

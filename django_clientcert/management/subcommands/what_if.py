@@ -15,31 +15,29 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.certificates import ClientCertificate
 from django_clientcert.conf import conf
-from django_clientcert.escaping import visible
 from django_clientcert.evaluation import CanAuthenticate, evaluate
-from django_clientcert.lookup import Found
-from django_clientcert.management.arguments import moment
-from django_clientcert.management.files import refuse_private_keys
-from django_clientcert.management.lookups import find_authority, find_user_rule
-from django_clientcert.management.progress import ProgressBar
-from django_clientcert.management.text import one_line, show_moment
+from django_clientcert.evaluation.lookup import Found
+from django_clientcert.evaluation.presented import Presented
+from django_clientcert.management.console.arguments import moment
+from django_clientcert.management.console.command import ClientCertCommand
+from django_clientcert.management.console.files import refuse_private_keys
+from django_clientcert.management.console.lookups import find_authority, find_user_rule
+from django_clientcert.management.console.progress import ProgressBar
+from django_clientcert.management.console.text import one_line, show_moment
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     SeenCertificate,
 )
-from django_clientcert.presented import Presented
-from django_clientcert.revoking import certificate_of
-
-if TYPE_CHECKING:
-    from django_clientcert.management.commands.clientcert import Command
+from django_clientcert.trust.revoke import certificate_of
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
 
 LOCKED_OUT = "locked_out"
 REFUSED_NOW = "refused_now"
@@ -137,7 +135,7 @@ def _name_and_policy(text: str) -> tuple[str, str]:
     return name, policy
 
 
-def run(command: Command, options: dict[str, Any]) -> None:
+def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Print who would be locked out.
 
     As JSON: one object with ``at`` (ISO 8601, UTC), ``without_authorities``,
@@ -292,7 +290,9 @@ def _as_json(row: Row) -> dict[str, Any]:
     return told
 
 
-def _print(command: Command, locked_out: list[Row], unknown: list[Row]) -> None:
+def _print(
+    command: ClientCertCommand, locked_out: list[Row], unknown: list[Row]
+) -> None:
     for title, rows in (
         ("Would be locked out", locked_out),
         ("Cannot be told", unknown),

@@ -1,0 +1,226 @@
+"""What is loaded of an authority's revocations, in words: no query."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_clientcert.admin.base import certificate_facts as facts
+from django_clientcert.admin.base.times import moment, relative
+from django_clientcert.exceptions import ClientCertError
+from django_clientcert.models import CertificateAuthority, name_key
+from django_clientcert.models.authority_state import AuthorityState
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.crl import ListInfo, Outcome, RevocationPolicy, status
+from django_clientcert.x509.escaping import visible, visible_once
+
+MAX_SHOWN = 100
+
+
+def standing(info: ListInfo, now: dt.datetime) -> str:
+    """Return whether a list is current or stale, and until or since when."""
+    end = info.expires()
+    if now > end:
+        return _("stale since %(when)s") % {"when": moment(end)}
+    return _("current until %(when)s, %(relative)s") % {
+        "when": moment(end),
+        "relative": relative(end, now),
+    }
+
+
+def in_short(authority: CertificateAuthority, now: dt.datetime) -> str:
+    """Return policy and state of the lists in a few words."""
+    try:
+        policy, state = authority.policy(), authority.state()
+    except ValueError as error:
+        return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
+    if policy is RevocationPolicy.OFF:
+        said = [_("off")]
+    elif policy is RevocationPolicy.REQUIRED:
+        said = [_("required")]
+    else:
+        said = [_("if loaded")]
+    count = len(state.lists)
+    said.append(
+        ngettext("%(count)d list", "%(count)d lists", count) % {"count": count}
+        if count
+        else _("no list")
+    )
+    stale = sum(now > one.expires() for one in state.lists.values())
+    if stale:
+        said.append(ngettext("%(n)d stale", "%(n)d stale", stale) % {"n": stale})
+    if state.revoked or _listed_cas(authority, state, now):
+        said.append(_("a CA is revoked"))
+    if state.periods:
+        said.append(_("a time is revoked"))
+    return ", ".join(said)
+
+
+def table(authority: CertificateAuthority, now: dt.datetime) -> str:
+    """Return the loaded lists, a row for each."""
+    try:
+        loaded = list(authority.state().lists.values())
+    except ValueError as error:
+        return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
+    if not loaded:
+        return _("None is loaded.")
+    rows = format_html_join(
+        "",
+        "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
+        (
+            (
+                _number(info),
+                _issuer_and_scope(authority, info),
+                standing(info, now),
+                info.entry_count,
+            )
+            for info in loaded[:MAX_SHOWN]
+        ),
+    )
+    heads = format_html_join(
+        "",
+        "<th scope='col'>{}</th>",
+        (
+            (title,)
+            for title in (
+                _("number"),
+                _("issuer"),
+                _("state"),
+                _("entries"),
+            )
+        ),
+    )
+    shown = format_html(
+        "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", heads, rows
+    )
+    return format_html("{}{}", shown, more_than(len(loaded), MAX_SHOWN))
+
+
+def revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
+    """Return the CAs that are revoked, and the times of which everything is."""
+    try:
+        state = authority.state()
+    except ValueError as error:
+        return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
+    said = [
+        *_revoked_cas(authority, state),
+        *_listed_cas(authority, state, now),
+        *(
+            _("all that was issued from %(begin)s to %(end)s (revocation %(pk)s)")
+            % {"begin": moment(one.begin), "end": moment(one.end), "pk": one.number}
+            for one in state.periods[:MAX_SHOWN]
+        ),
+    ]
+    if not said:
+        return _("none")
+    more = more_than(len(state.periods), MAX_SHOWN)
+    return format_html("{}{}", facts.lines(said), more)
+
+
+def without_current_list(
+    authority: CertificateAuthority, now: dt.datetime
+) -> list[str]:
+    """Return the names of the CAs for which no current complete list is loaded.
+
+    Raises:
+        ClientCertError: the bundle cannot be read.
+        ValueError: what is known of the lists cannot.
+    """
+    loaded = authority.state().lists.values()
+    current = {
+        (one.issuer_name, one.issuer_key)
+        for one in loaded
+        if not one.is_delta and now <= one.expires()
+    }
+    return [
+        _name(one)
+        for one in authority.certificates()
+        if (name_key(one.subject_der), one.public_key_bytes) not in current
+    ]
+
+
+def more_than(count: int, limit: int) -> SafeString:
+    """Return that there are more than *limit*, if there are."""
+    more = count - limit
+    if more <= 0:
+        return SafeString("")
+    text = ngettext("and %(more)d more", "and %(more)d more", more) % {"more": more}
+    return format_html("<p>{}</p>", text)
+
+
+def _number(info: ListInfo) -> str:
+    number = "—" if info.number is None else str(info.number)
+    if info.is_delta:
+        return _("%(number)s (delta, from %(base)s)") % {
+            "number": number,
+            "base": info.base_number,
+        }
+    return number
+
+
+def _issuer_and_scope(authority: CertificateAuthority, info: ListInfo) -> SafeString:
+    issuer = facts.breakable(_issuer(authority, info))
+    scope = visible_once(str(info.scope), 200)
+    if not scope:
+        return issuer
+    # A column of its own would not fit into a narrow page.
+    return format_html('{}<br><span class="quiet">{}</span>', issuer, scope)
+
+
+def _issuer(authority: CertificateAuthority, info: ListInfo) -> str:
+    """Return the name of the CA that a list is of, as the bundle has it."""
+    for one in _readable(authority):
+        if one.public_key_bytes == info.issuer_key:
+            return _name(one)
+    return _("not in the bundle any more")
+
+
+def _revoked_cas(authority: CertificateAuthority, state: AuthorityState) -> list[str]:
+    by_fingerprint = {one.fingerprint: one for one in _readable(authority)}
+    said = []
+    for fingerprint, number in state.revoked.items():
+        one = by_fingerprint.get(fingerprint)
+        name = visible(fingerprint) if one is None else _name(one)
+        said.append(
+            _("the CA %(name)s (revocation %(pk)s)") % {"name": name, "pk": number}
+        )
+    return said
+
+
+def _listed_cas(
+    authority: CertificateAuthority, state: AuthorityState, now: dt.datetime
+) -> list[str]:
+    """Return which CAs of the bundle the loaded lists revoke."""
+    if not state.hits:
+        return []
+    said = []
+    loaded = list(state.lists.values())
+    try:
+        validator = authority.validator()
+        for one in _readable(authority):
+            for issuer in validator.issuers_of(one):
+                found = status(one, issuer, loaded, state.hits, at=now)
+                if found.outcome is Outcome.REVOKED:
+                    said.append(
+                        _("the CA %(name)s: %(detail)s")
+                        % {"name": _name(one), "detail": found.detail}
+                    )
+    except ClientCertError:
+        return said  # what is wrong with the bundle is said elsewhere on the page
+    return said
+
+
+def _readable(authority: CertificateAuthority) -> tuple[ClientCertificate, ...]:
+    """Return the certificates of the bundle, if it can be read."""
+    try:
+        return authority.certificates()
+    except ClientCertError:
+        return ()  # what is wrong with the bundle is said elsewhere on the page
+
+
+def _name(certificate: ClientCertificate) -> str:
+    return facts.read(lambda: facts.subject(certificate))

@@ -1,0 +1,221 @@
+"""A certificate in words, part by part: each may fail without hiding the others.
+
+Whatever stands in a certificate was written by a stranger: text is made visible
+(``escaping``) and escaped by ``format_html``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from django_clientcert.exceptions import CertificateParseError
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible, visible_once
+from django_clientcert.x509.identities import find_identities
+from django_clientcert.x509.names import DistinguishedName
+
+from .times import NO_END, moment, relative
+
+MAX_LISTED = 20
+# Long enough for every honest name
+MAX_NAME = 1000
+_MAX_DIGITS = 128
+
+USAGES = {
+    "1.3.6.1.5.5.7.3.1": "serverAuth",
+    "1.3.6.1.5.5.7.3.2": "clientAuth",
+    "1.3.6.1.5.5.7.3.3": "codeSigning",
+    "1.3.6.1.5.5.7.3.4": "emailProtection",
+    "1.3.6.1.5.5.7.3.8": "timeStamping",
+    "1.3.6.1.5.5.7.3.9": "OCSPSigning",
+    "1.3.6.1.5.5.7.3.17": "ipsecIKE",
+    "1.3.6.1.5.2.3.4": "pkInitClientAuth",
+    "1.3.6.1.4.1.311.10.3.4": "encryptingFileSystem",
+    "1.3.6.1.4.1.311.20.2.2": "smartcardLogon",
+    "2.5.29.37.0": "anyExtendedKeyUsage",
+}
+POLICIES = {"2.5.29.32.0": "anyPolicy"}
+SIGNATURES = {"1.3.101.112": "Ed25519", "1.3.101.113": "Ed448"}
+WEAK_HASHES = frozenset({"md5", "sha1"})
+# 112 bits of security (NIST SP 800-57 part 1, table 2)
+MIN_RSA_BITS = 2048
+MIN_CURVE_BITS = 224
+CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+
+def read(get: Callable[[], str]) -> str:
+    """Return what *get* returns, or that this part cannot be read and why."""
+    try:
+        return get()
+    except CertificateParseError as error:
+        return _("cannot be read: %(why)s") % {"why": visible(error.detail)}
+
+
+def subject(certificate: ClientCertificate) -> str:
+    """Return the subject."""
+    return _name(certificate.subject)
+
+
+def issuer(certificate: ClientCertificate) -> str:
+    """Return the issuer."""
+    return _name(certificate.issuer)
+
+
+def serial_number(certificate: ClientCertificate) -> str:
+    """Return the serial number as hex pairs."""
+    digits = certificate.serial_number_hex
+    sign, digits = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
+    rest = "…" if digits[_MAX_DIGITS:] else ""
+    return format_html("{}{}", pairs(digits[:_MAX_DIGITS], sign), rest)
+
+
+def validity(certificate: ClientCertificate, now: dt.datetime) -> str:
+    """Return from when until when it is valid, and what that means now."""
+    begin, end = certificate.not_before, certificate.not_after
+    if end == NO_END:
+        return _("since %(begin)s, without an end") % {"begin": moment(begin)}
+    if now > end:
+        status = _("expired %(when)s") % {"when": relative(end, now)}
+    elif now < begin:
+        status = _("begins %(when)s") % {"when": relative(begin, now)}
+    else:
+        status = _("ends %(when)s") % {"when": relative(end, now)}
+    return _("%(begin)s to %(end)s, %(status)s") % {
+        "begin": moment(begin),
+        "end": moment(end),
+        "status": status,
+    }
+
+
+def key(certificate: ClientCertificate) -> str:
+    """Return algorithm and size of the public key, and whether it is weak."""
+    public_key = certificate.public_key
+    if isinstance(public_key, rsa.RSAPublicKey):
+        text = _("RSA, %(bits)d bits") % {"bits": public_key.key_size}
+        return _flag(text, is_weak=public_key.key_size < MIN_RSA_BITS)
+    if isinstance(public_key, ec.EllipticCurvePublicKey):
+        name = public_key.curve.name
+        text = _("elliptic curve %(name)s") % {"name": CURVES.get(name, name)}
+        return _flag(text, is_weak=public_key.curve.key_size < MIN_CURVE_BITS)
+    return type(public_key).__name__.removesuffix("PublicKey")
+
+
+def signature(certificate: ClientCertificate) -> str:
+    """Return the hash that the issuer signed, and whether it is weak."""
+    parsed = certificate.x509
+    try:
+        algorithm = parsed.signature_hash_algorithm
+    except (UnsupportedAlgorithm, ValueError):
+        algorithm = None
+    if algorithm is None:
+        oid = parsed.signature_algorithm_oid.dotted_string
+        return SIGNATURES.get(oid, oid)
+    name = algorithm.name
+    return _flag(name.upper(), is_weak=name in WEAK_HASHES)
+
+
+def usage(certificate: ClientCertificate) -> str:
+    """Return key usage and extended key usage."""
+    bits = certificate.key_usage
+    return _("none") if bits is None else ", ".join(sorted(bits))
+
+
+def extended_usage(certificate: ClientCertificate) -> str:
+    """Return the extended key usages, by name where they have one."""
+    return _listed(certificate.extended_key_usage or (), USAGES)
+
+
+def policies(certificate: ClientCertificate) -> str:
+    """Return the policies."""
+    return _listed(certificate.policies, POLICIES)
+
+
+def alternative_names(certificate: ClientCertificate) -> str:
+    """Return the alternative names by kind."""
+    names = certificate.subject_alternative_names
+    groups: list[tuple[str, tuple[str, ...]]] = [
+        (_("e-mail"), names.emails),
+        (_("DNS"), names.dns),
+        (_("URI"), names.uris),
+        (_("user principal name"), names.upns),
+        (_("IP address"), names.ips),
+        (_("other"), names.others),
+    ]
+    rows = [
+        (kind, _some(visible(one) for one in values))
+        for kind, values in groups
+        if values
+    ]
+    return lines(f"{kind}: {listed}" for kind, listed in rows) if rows else _("none")
+
+
+def fingerprint(certificate: ClientCertificate) -> str:
+    """Return the SHA-256 of the whole certificate."""
+    return pairs(certificate.fingerprint)
+
+
+def problems(certificate: ClientCertificate) -> str:
+    """Return what keeps an identity of the certificate from being used."""
+    found = find_identities(certificate).problems
+    return lines(visible_once(one, 500) for one in found)
+
+
+def pairs(digits: str, sign: str = "") -> SafeString:
+    """Return hex *digits* as pairs with colons, where a narrow page may break."""
+    upper = digits.upper()
+    return format_html(
+        # A page from right to left would put the numbers in another order.
+        '<code dir="ltr">{}{}</code>',
+        sign,
+        format_html_join(
+            SafeString(":<wbr>"),
+            "{}",
+            ((upper[start : start + 2],) for start in range(0, len(upper), 2)),
+        ),
+    )
+
+
+def breakable(name: str) -> SafeString:
+    """Return a *name* that a narrow column may break behind each comma."""
+    parts = name.split(",")
+    return format_html_join(SafeString(",<wbr>"), "{}", ((part,) for part in parts))
+
+
+def lines(texts: Iterable[str]) -> SafeString:
+    """Return *texts* one below the other."""
+    return format_html_join(SafeString("<br>"), "{}", ((text,) for text in texts))
+
+
+def _flag(text: str, *, is_weak: bool) -> str:
+    if not is_weak:
+        return text
+    return format_html("{} <strong>{}</strong>", text, _("⚠ weak"))
+
+
+def _name(name: DistinguishedName) -> str:
+    return visible_once(name.rfc4514(), MAX_NAME) if name else _("empty")
+
+
+def _listed(oids: Iterable[str], names: Mapping[str, str]) -> str:
+    listed = _some(names.get(oid, oid) for oid in oids)
+    return listed or _("none")
+
+
+def _some(texts: Iterable[str]) -> str:
+    """Return the first of *texts* with commas, and how many there are besides."""
+    all_of_them = list(texts)
+    listed = ", ".join(all_of_them[:MAX_LISTED])
+    more = len(all_of_them) - MAX_LISTED
+    if more <= 0:
+        return listed
+    return ngettext(
+        "%(listed)s and %(more)d more", "%(listed)s and %(more)d more", more
+    ) % {"listed": listed, "more": more}

@@ -1,0 +1,229 @@
+"""What was typed, pasted or uploaded, read; whatever is wrong is said in the form."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.exceptions import (
+    BundleError,
+    ClientCertError,
+    PrivateKeyFoundError,
+    Refusal,
+)
+from django_clientcert.x509.bundles import choose_end_entity, read_certificates
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible_once
+from django_clientcert.x509.identities import (
+    Identity,
+    Kind,
+    identity_of_kind,
+    parse_identity,
+    san_identities,
+)
+from django_clientcert.x509.names import DistinguishedName, Order, parse_name
+
+from .private_keys import PRIVATE_KEY_MESSAGE
+
+if TYPE_CHECKING:
+    AnyUpload = Any  # UploadedFile is generic in some versions of the stubs only
+else:
+    AnyUpload = UploadedFile
+
+# Larger than any certificate that fits into a request's header
+MAX_CERTIFICATE_BYTES = 64 * 1024
+# What a Kubernetes secret holds, and small enough to come back from a text area
+MAX_BUNDLE_BYTES = 1024 * 1024
+
+SAN_KINDS = frozenset({Kind.SAN_EMAIL, Kind.SAN_DNS, Kind.SAN_URI, Kind.SAN_UPN})
+_NAME_KINDS = frozenset({Kind.SUBJECT, Kind.ISSUER_SERIAL})
+
+_OF_CERTIFICATE = re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE)
+_OF_PUBLIC_KEY = re.compile(r"\s*pin-sha256", re.IGNORECASE)
+
+
+def read_file(upload: AnyUpload) -> bytes:
+    """Return what was uploaded, if it is not too large to be looked at.
+
+    Raises:
+        ValidationError: it is.
+    """
+    if upload.size is None or upload.size > MAX_BUNDLE_BYTES:
+        raise ValidationError(
+            _("The file is larger than 1 MiB: this is no certificate."),
+            code="too_large",
+        )
+    content: bytes = upload.read()
+    return content
+
+
+def read_bundle(data: bytes | str) -> tuple[ClientCertificate, ...]:
+    """Return the certificates in *data*.
+
+    Raises:
+        ValidationError: with what is wrong, and where.
+    """
+    try:
+        return read_certificates(data)
+    except PrivateKeyFoundError as error:
+        raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key") from error
+    except BundleError as error:
+        raise unusable(error, code="certificate") from error
+
+
+def read_end_entity(data: bytes | str) -> ClientCertificate:
+    """Return the client's certificate in *data*, which may be a chain.
+
+    Raises:
+        ValidationError: with what is wrong, and where.
+    """
+    try:
+        certificate = choose_end_entity(read_bundle(data))
+    except ClientCertError as error:
+        raise unusable(error, code="certificate") from error
+    if len(certificate.der) > MAX_CERTIFICATE_BYTES:
+        raise ValidationError(
+            _("The certificate is larger than any that a proxy forwards (64 KiB)."),
+            code="too_large",
+        )
+    return certificate
+
+
+def find_identity(kind: Kind, certificate: ClientCertificate) -> Identity:
+    """Return the one identity of *kind* that *certificate* has.
+
+    Raises:
+        ValidationError: there is none, or there are several.
+    """
+    try:
+        return identity_of_kind(kind, certificate)
+    except ClientCertError as error:
+        raise unusable(error, code="identity") from error
+
+
+def offered_identities(kind: Kind, certificate: ClientCertificate) -> list[Identity]:
+    """Return the identities of *kind* that *certificate* has, to choose from.
+
+    Raises:
+        ValidationError: they cannot be read or used.
+    """
+    if kind not in SAN_KINDS:
+        return [find_identity(kind, certificate)]
+    try:
+        return [one for one in san_identities(certificate) if one.kind is kind]
+    except ClientCertError as error:
+        raise unusable(error, code="identity") from error
+
+
+def parse_entry(kind: Kind, text: str, order: Order | None) -> Identity:
+    """Return what a typed *text* spells.
+
+    Raises:
+        ValidationError: nothing of *kind*; or two readings, which are spelt out.
+    """
+    _refuse_other_digest(kind, text)
+    try:
+        return parse_identity(kind, text, order=order)
+    except ClientCertError as error:
+        readings = _both_readings(kind, text) if order is None else None
+        if readings is None:
+            raise unusable(error, code="value") from error
+        raise ValidationError(
+            _(
+                "This name can be read in two directions. From the general to the "
+                "specific, it is %(first)s or %(second)s. Choose the order below."
+            ),
+            code="ambiguous",
+            params={"first": readings[0], "second": readings[1]},
+        ) from error
+
+
+def all_readings(kind: Kind, text: str, order: Order | None) -> list[Identity]:
+    """Return every identity that *text* may spell, for a certificate to choose from.
+
+    Raises:
+        ValidationError: it spells nothing of *kind*.
+    """
+    _refuse_other_digest(kind, text)
+    readings = []
+    orders: list[Order | None] = [None, *Order] if order is None else [order]
+    for each in orders:
+        with suppress(ClientCertError):
+            readings.append(parse_identity(kind, text, order=each))
+    return readings or [parse_entry(kind, text, order)]
+
+
+def spell_out(name: DistinguishedName) -> str:
+    """Return the parts of *name* from the general to the specific, with arrows."""
+    parts = (DistinguishedName((rdn,)).rfc4514() for rdn in name.rdns)
+    return " → ".join(visible_once(part, 100) for part in parts)
+
+
+def visible_error(error: ClientCertError) -> str:
+    """Return what *error* says to an operator, safe to show."""
+    detail = error.detail if isinstance(error, Refusal) else str(error)
+    return visible_once(detail, 1000)
+
+
+def unusable(error: ClientCertError, *, code: str) -> ValidationError:
+    """Return that something cannot be used, and what *error* says to an operator.
+
+    What the lower rooms say is English: they know nothing of Django.
+    """
+    return ValidationError(
+        _("Cannot be used: %(why)s"), code=code, params={"why": visible_error(error)}
+    )
+
+
+def within_reach(moment: dt.datetime | None) -> dt.datetime | None:
+    """Return *moment*, unless a time zone could carry it out of the calendar.
+
+    Raises:
+        ValidationError: it could, or some database could not hold it.
+    """
+    if moment is not None and not 1000 <= moment.year <= 9998:
+        raise ValidationError(_("Enter a year from 1000 to 9998."), code="year")
+    return moment
+
+
+def _refuse_other_digest(kind: Kind, text: str) -> None:
+    """Refuse a SHA-256 whose own label says that it is of the other kind.
+
+    Raises:
+        ValidationError: the mapping would never match anything.
+    """
+    if kind is Kind.PUBLIC_KEY and _OF_CERTIFICATE.match(text):
+        raise ValidationError(
+            _(
+                "This is the fingerprint of a certificate, not of its public key. "
+                "Choose the kind “fingerprint”."
+            ),
+            code="other_digest",
+        )
+    if kind is Kind.FINGERPRINT and _OF_PUBLIC_KEY.match(text):
+        raise ValidationError(
+            _(
+                "This is the digest of a public key, not of a certificate. Choose the "
+                "kind “public key”."
+            ),
+            code="other_digest",
+        )
+
+
+def _both_readings(kind: Kind, text: str) -> tuple[str, str] | None:
+    """Return both readings of a name, if it is one and they differ."""
+    if kind not in _NAME_KINDS:
+        return None
+    if kind is Kind.ISSUER_SERIAL:
+        text = text.strip().partition(" ")[2]
+    try:
+        first, second = (parse_name(text, order=order) for order in Order)
+    except ClientCertError:
+        return None
+    return None if first == second else (spell_out(first), spell_out(second))

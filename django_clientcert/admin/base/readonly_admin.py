@@ -1,0 +1,76 @@
+"""What the screens of certificates that were seen have in common: nobody types one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.admin.revocations.status import in_words, revoked_certificates
+from django_clientcert.x509.escaping import visible_once
+
+from . import certificate_facts as facts
+from .certificate_page import ShowsCertificate
+from .times import day, moment, on_day, relative, validity_status
+
+
+class ShowsObserved(ShowsCertificate):
+    """An admin of rows that are written when a certificate is presented."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody writes down what was not seen."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes what was seen."""
+        return False
+
+    @admin.display(description=_("subject"), ordering="subject")
+    def shown_subject(self, obj: Any) -> str:
+        """Return the subject, shortened."""
+        return facts.breakable(str(obj))
+
+    @admin.display(description=_("last seen"), ordering="last_seen_at")
+    def list_seen(self, obj: Any) -> str:
+        """Return how long ago it was seen, and on which day first."""
+        first = gettext("first %(day)s") % {"day": day(obj.first_seen_at)}
+        return format_html(
+            '{}<br><span class="quiet">{}</span>',
+            relative(obj.last_seen_at, timezone.now()),
+            first,
+        )
+
+    @admin.display(description=_("valid until"), ordering="not_after")
+    def valid_until(self, obj: Any) -> str:
+        """Return when it expires."""
+        if obj.not_after is None:
+            return gettext("unknown")
+        status = validity_status(None, obj.not_after, timezone.now())
+        return on_day(obj.not_after, status)
+
+    @admin.display(description=_("host"))
+    def shown_host(self, obj: Any) -> str:
+        """Return the host of the last request."""
+        return visible_once(obj.host, 80) or gettext("unknown")
+
+    @admin.display(description=_("first seen"))
+    def first_seen(self, obj: Any) -> str:
+        """Return when it was first seen."""
+        return moment(obj.first_seen_at)
+
+    @admin.display(description=_("last seen"))
+    def last_seen(self, obj: Any) -> str:
+        """Return when it was last seen."""
+        ago = relative(obj.last_seen_at, timezone.now())
+        return f"{moment(obj.last_seen_at)}, {ago}"
+
+    @admin.display(description=_("revocation"))
+    def revoked(self, obj: Any) -> str:
+        """Return whether it is revoked by now, and why."""
+        found = revoked_certificates({obj.pk: obj.client_certificate()})
+        return in_words(found.get(obj.pk))

@@ -1,0 +1,199 @@
+"""The list of the mappings: its columns, and how one is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections
+from django.db.models import Field, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.admin.base import certificate_facts as facts
+from django_clientcert.admin.base.base_admin import GuardedAdmin
+from django_clientcert.admin.base.search import (
+    begins_with,
+    fingerprint_digits,
+    first_keys,
+    is_indexed,
+    name_keys,
+    newest,
+    with_words,
+)
+from django_clientcert.admin.base.times import (
+    LastUsedFilter,
+    ValidityFilter,
+    mapping_validity,
+    relative,
+    validity_status,
+)
+from django_clientcert.admin.revocations.status import revoked_mappings
+from django_clientcert.exceptions import Reason
+from django_clientcert.models import CertificateMapping
+from django_clientcert.x509.escaping import visible, visible_once
+from django_clientcert.x509.identities import Kind, show_value
+
+_SHOWN_DIGITS = 16
+_SHOWN_NAME = 50
+
+
+class MappingList(GuardedAdmin):
+    """An admin of the mappings, with their list."""
+
+    list_display = (
+        "shown_user",
+        "list_kind",
+        "list_value",
+        "validity",
+        "list_state",
+        "list_last_used",
+    )
+    list_select_related = ("user", "authority")
+    list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
+    search_fields = ("value", "certificate_subject")
+    search_help_text = _(
+        "The beginning of a user name; a fingerprint or its first digits, with or "
+        "without colons; a whole value or subject. Of the newest 10,000 mappings and "
+        "users, also a part of a name or address."
+    )
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list, whose rows know whether they are revoked."""
+        changelist: Any = super().get_changelist_instance(request)
+        rows = list(changelist.result_list)
+        why = revoked_mappings(rows)
+        for row in rows:
+            refusal = why.get(row.pk)
+            row.is_revoked = refusal is not None and refusal.reason is Reason.REVOKED
+        changelist.result_list = rows
+        return changelist
+
+    def get_search_results(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[CertificateMapping],
+        search_term: str,
+    ) -> tuple[QuerySet[CertificateMapping], bool]:
+        """Return the pins that begin with a fingerprint; or search names and texts."""
+        digits = fingerprint_digits(search_term)
+        if digits is not None:
+            pins = CertificateMapping.objects.using(queryset.db)
+            keys = first_keys([pins.fingerprint_prefix(digits)], request)
+            found = queryset.filter(pk__in=keys)
+            if found.exists():
+                return found, False
+        return super().get_search_results(request, queryset, search_term)
+
+    def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
+        """Return those of users whose name begins with *term*, and those by a name.
+
+        The name is a value, or the subject of the certificate that is stored.
+        """
+        rows = CertificateMapping.objects.using(using)
+        keys = name_keys(term)
+        subjects = [key for key, kind in keys.items() if kind is Kind.SUBJECT]
+        found = [rows.filter(key__in=[*keys])] if keys else []
+        if subjects:
+            found.append(rows.filter(certificate_subject_key__in=subjects))
+        users: Any = get_user_model()._default_manager.using(using)
+        fields = _user_fields()
+        # In queries of their own: for a join, PostgreSQL would read all users.
+        vendor = connections[using].vendor
+        named = [
+            users.filter(begins_with(field, term, vendor))
+            for field in filter(is_indexed, fields)
+        ]
+        inside = newest(users.all()).filter(with_words(fields, term))
+        of_users = rows.filter(user__in=first_keys([*named, inside], request))
+        return [*found, of_users] if fields else found
+
+    @admin.display(description=_("user"), ordering="user_id")
+    def shown_user(self, obj: CertificateMapping) -> str:
+        """Return the user."""
+        return visible(str(obj.user), _SHOWN_NAME)
+
+    @admin.display(description=_("kind"), ordering="kind")
+    def list_kind(self, obj: CertificateMapping) -> str:
+        """Return the kind, and whether it is strong."""
+        strength = gettext("strong") if obj.is_strong else gettext("by name")
+        return format_html(
+            '{}<br><span class="quiet">{}</span>', obj.get_kind_display(), strength
+        )
+
+    @admin.display(description=_("state"), ordering="state")
+    def list_state(self, obj: CertificateMapping) -> str:
+        """Return the state, and whether the certificate is revoked."""
+        state: str = obj.get_state_display()
+        if not obj.is_revoked:  # type: ignore[attr-defined]
+            return state
+        return format_html(
+            "{}<br><strong>{}</strong>", state, gettext("certificate revoked")
+        )
+
+    @admin.display(description=_("value"))
+    def list_value(self, obj: CertificateMapping) -> str:
+        """Return the value, shortened; whose certificate, and which CA's, it is."""
+        if obj.is_pin:
+            value = format_html("<code>{}…</code>", visible(obj.value[:_SHOWN_DIGITS]))
+        else:
+            value = facts.breakable(self.shown_value(obj, _SHOWN_NAME))
+        below: list[str] = []
+        if obj.is_pin and obj.certificate_subject:
+            below.append(
+                facts.breakable(visible_once(obj.certificate_subject, _SHOWN_NAME))
+            )
+        if obj.authority is not None:
+            # A column of its own would push the last ones out of sight.
+            below.append(
+                gettext("issued by %(authority)s") % {"authority": obj.authority}
+            )
+        if not below:
+            return value
+        return format_html(
+            '{}<br><span class="quiet">{}</span>', value, facts.lines(below)
+        )
+
+    @admin.display(description=_("validity"), ordering="certificate_not_after")
+    def validity(self, obj: CertificateMapping) -> str:
+        """Return whether the mapping and its certificate are valid."""
+        return validity_status(*mapping_validity(obj), timezone.now())
+
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def list_last_used(self, obj: CertificateMapping) -> str:
+        """Return how long ago the mapping last let somebody in."""
+        if obj.last_used_at is None:
+            return gettext("never")
+        return relative(obj.last_used_at, timezone.now())
+
+    @admin.display(description=_("value"))
+    def shown_value(self, obj: CertificateMapping, limit: int = facts.MAX_NAME) -> str:
+        """Return the value, safe to show."""
+        if obj.is_pin:
+            return facts.pairs(visible(obj.value, 64))
+        try:
+            return show_value(Kind(obj.kind), obj.value, limit)
+        except ValueError:  # a kind that this version does not know
+            return visible(obj.value, limit)
+
+
+def _user_fields() -> list[Field[Any, Any]]:
+    """Return the columns of a user that are texts to search: name and address."""
+    model = get_user_model()
+    names = [model.USERNAME_FIELD]
+    if hasattr(model, "get_email_field_name"):
+        names.append(model.get_email_field_name())
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            field = model._meta.get_field(name)
+        except FieldDoesNotExist:
+            continue
+        if isinstance(field, Field) and not field.is_relation:
+            found.append(field)
+    return found

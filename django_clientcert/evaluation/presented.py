@@ -1,0 +1,198 @@
+"""What a request says about a client certificate, before anything is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest
+from django.http.request import split_domain_port
+
+from django_clientcert.conf import conf
+from django_clientcert.wire import ABSENT, Proxy, Source, meta_key
+
+
+@dataclass(frozen=True)
+class Presented:
+    """The values that one request carries, untouched, and who sent them.
+
+    ``certificates`` is set instead of ``value`` and ``chain`` where the DER is
+    already at hand and no request is spoken of, as in ``manage.py clientcert explain
+    FILE``: there are no gates to pass then.
+    """
+
+    proxy: Proxy
+    value: str | None = field(default=None, repr=False)
+    verdict: str | None = None
+    # The values of the proxy's conditions, in their order
+    conditions: tuple[str | None, ...] = ()
+    # Those with the certificates above the client's, in order, each that is there
+    chain: tuple[str, ...] = field(default=(), repr=False)
+    subject_dn: str | None = field(default=None, repr=False)
+    issuer_dn: str | None = field(default=None, repr=False)
+    peer: str | None = None
+    secure: bool = True
+    secret: str | None = field(default=None, repr=False)
+    # Why the headers cannot be told apart; empty where they can
+    ambiguity: str = ""
+    certificates: tuple[bytes, ...] | None = field(default=None, repr=False)
+    # Whether any header of the preset was there, the certificate's or another
+    anything: bool = True
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether there is a certificate to speak of, or headers to tell apart."""
+        return (
+            self.certificates is not None
+            or self.value is not None
+            or bool(self.ambiguity)
+        )
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether the proxy says in its own words that it verified a certificate."""
+        proxy = self.proxy
+        return (
+            proxy.verdict is not None
+            and self.verdict == proxy.success
+            and self.unmet_condition is None
+        )
+
+    @property
+    def unmet_condition(self) -> tuple[str, str | None, str] | None:
+        """The first header that is not as it must be: its name, value, and word.
+
+        None where all are, and where no request is spoken of.
+        """
+        if not self.from_request:
+            return None
+        for (name, word), value in zip(
+            self.proxy.conditions,
+            self.conditions or (None,) * len(self.proxy.conditions),
+            strict=True,
+        ):
+            if value != word:
+                return name, value, word
+        return None
+
+    @property
+    def from_request(self) -> bool:
+        """Whether a request is spoken of, with a sender who has to be trusted."""
+        return self.certificates is None
+
+
+def read_request(request: HttpRequest) -> Presented:
+    """Return what *request* carries. Believes nothing and raises nothing."""
+    proxy = conf.CLIENTCERT_PROXY
+    meta = request.META
+
+    def value(name: str | None) -> str | None:
+        found = None if name is None else meta.get(proxy.meta_key(name))
+        return found if isinstance(found, str) and found not in ABSENT else None
+
+    chain = (value(name) for name in proxy.chain)
+    secret = conf.CLIENTCERT_PROXY_SECRET
+    scope_headers = _scope_headers(request)
+    keys = {proxy.meta_key(name) for name in proxy.names}
+    peer = meta.get("REMOTE_ADDR")
+    return Presented(
+        proxy=proxy,
+        value=(
+            _read_socket(meta.get(proxy.certificate))
+            if proxy.source == Source.SOCKET
+            else value(proxy.certificate)
+        ),
+        verdict=value(proxy.verdict),
+        conditions=tuple(value(name) for name, _ in proxy.conditions),
+        chain=tuple(one for one in chain if one is not None),
+        subject_dn=value(proxy.subject_dn),
+        issuer_dn=value(proxy.issuer_dn),
+        peer=peer if isinstance(peer, str) else None,
+        secure=request.is_secure(),
+        secret=meta.get(secret[0]) if secret else None,
+        ambiguity=_find_ambiguity(proxy, scope_headers),
+        anything=any(key in meta for key in keys)
+        or any(_meta_key(name) in keys for name, _ in scope_headers),
+    )
+
+
+def get_host(request: HttpRequest) -> str:
+    """Return the host name of *request*, lower case, without port; "" if invalid."""
+    try:
+        host = request.get_host()
+    except DisallowedHost:
+        return ""
+    return split_domain_port(host)[0]
+
+
+def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
+    """Take every header of *proxy* out of *request*, so that no code believes it.
+
+    A connection is no header: it stays.
+    """
+    for name in proxy.names if proxy.source != Source.SOCKET else ():
+        request.META.pop(proxy.meta_key(name), None)
+    # request.headers is computed once from META
+    request.__dict__.pop("headers", None)
+    scope = getattr(request, "scope", None)
+    if scope is not None and proxy.is_header:
+        keys = {meta_key(name) for name in proxy.names}
+        kept = [
+            (name, value)
+            for name, value in scope.get("headers", ())
+            if _meta_key(name) not in keys
+        ]
+        request.scope = {**scope, "headers": kept}  # type: ignore[attr-defined]
+
+
+def _read_socket(connection: object) -> str | None:
+    """Return the peer's certificate on a TLS connection, its octets as characters.
+
+    None where there is none: without TLS, without a certificate, or where the
+    connection is gone already (its owner will notice).
+    """
+    get_certificate = getattr(connection, "getpeercert", None)
+    found: object = None
+    if callable(get_certificate):
+        with suppress(OSError, ValueError):
+            found = get_certificate(True)
+    return found.decode("latin-1") if isinstance(found, bytes) and found else None
+
+
+def _scope_headers(request: HttpRequest) -> Iterable[tuple[bytes, bytes]]:
+    """Return the header lines as ASGI has them; nothing under WSGI."""
+    scope = getattr(request, "scope", None)
+    return scope.get("headers", ()) if scope is not None else ()
+
+
+def _meta_key(name: bytes) -> str:
+    """Return the key that a header line gets in ``request.META``.
+
+    By Django's own rule: Unicode's upper case makes "SS" of a sharp s.
+    """
+    return meta_key(name.decode("latin-1"))
+
+
+def _find_ambiguity(proxy: Proxy, lines: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return why the header lines of ASGI cannot be told apart, or "".
+
+    An underscore instead of a hyphen becomes the same key in ``request.META``
+    (CVE-2015-0219, CVE-2026-3902), and two lines become one with a comma. Under
+    WSGI the server has folded them before: a comma is all that can be seen there.
+    """
+    if not proxy.is_header:
+        return ""
+    headers = {meta_key(name): name for name in proxy.names}
+    seen = set()
+    for name, _ in lines:
+        header = headers.get(_meta_key(name))
+        if header is None:
+            continue
+        if name.lower() != header.encode("ascii"):
+            return f"the header {header} is spelt in another way, as with an underscore"
+        if header in seen:
+            return f"the header {header} is there twice"
+        seen.add(header)
+    return ""

@@ -1,1 +1,0 @@
-"""``clientcert probe``: what is sent, how, and what the answers mean."""

@@ -1,0 +1,105 @@
+"""The one-time endpoint: on every path, for a request with a valid token only."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+
+from django_clientcert.conf import conf
+from django_clientcert.evaluation import check_gates, prove
+from django_clientcert.evaluation.presented import Presented
+from django_clientcert.wire import meta_key
+
+from .tokens import HEADER, MAX_AGE, Answer, Arrival, digest, read_token, sign_answer
+
+_KEY = meta_key(HEADER)
+
+# Questions that were answered: here, and in the cache for the other processes
+_PREFIX = "django_clientcert.probe."
+_REMEMBERED = 1000
+_taken: OrderedDict[str, None] = OrderedDict()
+_lock = Lock()
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, and which values arrived under the names in question."""
+
+    nonce: str
+    fingerprint: str
+    forged: Mapping[str, str]
+    arrived: Mapping[str, str | None]
+
+
+def read_question(request: HttpRequest) -> Question | None:
+    """Return what *request* asks, or None: it has no token, or none that counts.
+
+    To be called before a closed gate takes headers out of the request. No I/O.
+    """
+    token = request.META.get(_KEY)
+    if token is None:
+        return None
+    question = read_token(token)
+    if question is None:
+        return None
+    proxy = conf.CLIENTCERT_PROXY
+    values = {name: request.META.get(proxy.meta_key(name)) for name in proxy.names}
+    return Question(
+        nonce=str(question.get("n")),
+        fingerprint=str(question.get("c")),
+        forged=dict(question.get("h") or {}),
+        arrived={
+            name: value if isinstance(value, str) else None
+            for name, value in values.items()
+        },
+    )
+
+
+def take(question: Question) -> bool:
+    """Tell whether *question* is asked for the first time, and remember it."""
+    with _lock:
+        if question.nonce in _taken:
+            return False
+        _taken[question.nonce] = None
+        while len(_taken) > _REMEMBERED:
+            _taken.popitem(last=False)
+    # Longer than a token counts
+    return bool(cache.add(_PREFIX + question.nonce, 1, 2 * MAX_AGE))
+
+
+def answer(question: Question, presented: Presented, host: str) -> HttpResponse:
+    """Return which forged values arrived, signed; nothing of any other value."""
+    refusal = check_gates(presented, host=host)
+    proof = prove(presented, host=host)
+    said = Answer(
+        nonce=question.nonce,
+        headers={
+            name: _arrival(value, question.forged.get(name))
+            for name, value in question.arrived.items()
+        },
+        gate="" if refusal is None else str(refusal.reason),
+        believed=proof.certificate is not None
+        and proof.certificate.fingerprint == question.fingerprint,
+        proven=proof.certificate is not None,
+    )
+    return HttpResponse(
+        sign_answer(said),
+        content_type="text/plain; charset=utf-8",
+        headers={"Cache-Control": "no-store"},
+    )
+
+
+def _arrival(value: str | None, forged: str | None) -> str:
+    if not value:
+        return Arrival.ABSENT
+    if digest(value) == forged:
+        return Arrival.FORGED
+    parts = [part.strip(" ") for part in value.split(",")]
+    if any(digest(part) == forged for part in parts):
+        return Arrival.MIXED
+    return Arrival.OTHER

@@ -1,0 +1,1 @@
+"""What is recorded about a request: the use of a certificate, or its refusal."""

@@ -1,0 +1,230 @@
+"""What goes into the inbox of unknown certificates, and how often.
+
+A stranger can make as many certificates as there are requests. So a process writes
+one row in a while at most; what came in between is counted, and the certificates
+that came most often wait for their turn.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from threading import Lock
+from typing import NamedTuple
+
+from django.db import Error as DatabaseError
+from django.http import HttpRequest
+from django.utils import timezone
+
+from django_clientcert.conf import conf
+from django_clientcert.evaluation.presented import Presented
+from django_clientcert.exceptions import CertificateParseError, Reason
+from django_clientcert.models import UnknownCertificate
+from django_clientcert.requests import RequestState
+from django_clientcert.x509.certificates import ClientCertificate
+
+logger = logging.getLogger("django_clientcert")
+
+# Seconds between two writes of one process, whatever comes in
+WRITE_INTERVAL = 1.0
+# Seconds in which one certificate is written once at most
+REPEAT_INTERVAL = 60.0
+# How many public keys are remembered, and how many certificates wait: what a flood
+# can take of the memory is a few hundred kilobytes.
+MAX_REMEMBERED = 4096
+MAX_WAITING = 32
+
+# Those that are about the certificate. Where a mapping refuses, somebody knows it
+# already; and what cannot be loaded says nothing of the certificate.
+RECORDED = frozenset(
+    {
+        Reason.UNMAPPED,
+        Reason.UNTRUSTED_ISSUER,
+        Reason.INVALID_PATH,
+        Reason.NOT_YET_VALID,
+        Reason.EXPIRED,
+        Reason.WRONG_PURPOSE,
+        Reason.MALFORMED_CERTIFICATE,
+        Reason.REVOKED,
+        Reason.REVOCATION_UNKNOWN,
+    }
+)
+
+
+class Sighting(NamedTuple):
+    """One refusal of a certificate that was proven."""
+
+    certificate: ClientCertificate
+    reason: Reason
+    detail: str
+    host: str
+    address: str
+    at: dt.datetime
+
+
+@dataclass
+class _Tally:
+    """What is remembered of a key: refusals not written, and when it may be next."""
+
+    count: int = 0
+    due_at: float = float("-inf")
+
+
+class Throttle:
+    """Decides which refusal is written when. One for each process; no I/O.
+
+    *clock* counts seconds and never goes back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._next_write = float("-inf")
+        # By public key: the one that came last is the last
+        self._tallies: OrderedDict[bytes, _Tally] = OrderedDict()
+        # The one that waits for longest is the first
+        self._waiting: dict[bytes, Sighting] = {}
+
+    def note(self, sighting: Sighting) -> None:
+        """Count a refusal, and let it wait for its turn.
+
+        Raises:
+            CertificateParseError: the public key cannot be read.
+        """
+        key = sighting.certificate.public_key_bytes
+        with self._lock:
+            tally = self._tallies.setdefault(key, _Tally())
+            tally.count += 1
+            self._tallies.move_to_end(key)
+            if len(self._tallies) > MAX_REMEMBERED:
+                forgotten, _ = self._tallies.popitem(last=False)
+                self._waiting.pop(forgotten, None)
+            if self._clock() < tally.due_at:
+                return
+            if key not in self._waiting and len(self._waiting) >= MAX_WAITING:
+                weakest = min(self._waiting, key=self._count_of)
+                if self._count_of(weakest) >= tally.count:
+                    return
+                del self._waiting[weakest]
+            self._waiting[key] = sighting
+
+    def take(self) -> tuple[Sighting, int] | None:
+        """Return what has to be written now, with its count; None where nothing has.
+
+        The certificate that came most often, and of those the one that waits for
+        longest.
+        """
+        if not self._waiting:
+            return None  # without the lock: so nearly every request ends
+        with self._lock:
+            now = self._clock()
+            if now < self._next_write or not self._waiting:
+                return None
+            key = max(self._waiting, key=self._count_of)
+            tally = self._tallies[key]
+            count, tally.count = tally.count, 0
+            tally.due_at = now + REPEAT_INTERVAL
+            self._next_write = now + WRITE_INTERVAL
+            return self._waiting.pop(key), count
+
+    def _count_of(self, key: bytes) -> int:
+        return self._tallies[key].count
+
+
+throttle = Throttle()
+
+
+def find_unrecorded_refusal(state: RequestState) -> tuple[Sighting, int] | None:
+    """Return what has to be written down now, if anything. No I/O.
+
+    It may be the refusal of another request, for which there was no time then.
+    """
+    if conf.CLIENTCERT_INBOX_SIZE == 0:
+        return None
+    if (sighting := _sighting_of(state)) is not None:
+        throttle.note(sighting)
+    return throttle.take()
+
+
+def record_refusal(sighting: Sighting, count: int) -> None:
+    """Write down that a certificate was refused. Never fails a request."""
+    try:
+        UnknownCertificate.record(
+            sighting.certificate,
+            reason=sighting.reason,
+            detail=sighting.detail,
+            host=sighting.host,
+            address=sighting.address,
+            count=count,
+            size=conf.CLIENTCERT_INBOX_SIZE,
+            at=sighting.at,
+        )
+    except DatabaseError as error:
+        logger.warning("unknown certificate not written: %s", type(error).__name__)
+
+
+def forget(certificate: ClientCertificate) -> None:
+    """Take a certificate that was let in out of the inbox.
+
+    Raises:
+        DatabaseError: the database cannot be written to.
+    """
+    if conf.CLIENTCERT_INBOX_SIZE:
+        UnknownCertificate.objects.all().of_keys(certificate).delete()
+
+
+def _sighting_of(state: RequestState) -> Sighting | None:
+    """Return the refusal of this request, if it is one for the inbox."""
+    if not state.is_decided:
+        return None
+    decision = state.decide()  # decided: this only hands it out
+    certificate, reason = decision.certificate, decision.reason
+    if (
+        decision.accepted
+        or certificate is None
+        or decision.mapping is not None
+        or reason not in RECORDED
+    ):
+        return None
+    try:
+        certificate.public_key_bytes  # noqa: B018 - cached; what is the row's key
+    except CertificateParseError:
+        return None
+    return Sighting(
+        certificate,
+        reason,
+        decision.detail,
+        state.host,
+        find_address(state.request, state.presented),
+        timezone.now(),
+    )
+
+
+def find_address(request: HttpRequest, presented: Presented) -> str:
+    """Return where the client is, as far as anybody says; "" if nobody does.
+
+    The proxy's own address tells nothing. What it appends to ``X-Forwarded-For`` is
+    the last element there. A proxy that does not write that header leaves it to the
+    client: this is to show, never to decide.
+    """
+    peer = presented.peer or ""
+    if not presented.proxy.is_header:
+        return _address(peer)
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
+    last = forwarded.rpartition(",")[2] if isinstance(forwarded, str) else ""
+    return _address(last) or _address(peer)
+
+
+def _address(text: str) -> str:
+    """Return the IP address that *text* spells, or ""."""
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return ""
+    # What stands behind a “%” is free text.
+    return "" if "%" in str(address) else str(address)

@@ -1,0 +1,1 @@
+"""Changes to and questions about the tables: issuers, revocation, renewal, transfer."""

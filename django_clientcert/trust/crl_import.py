@@ -1,0 +1,159 @@
+"""A revocation list on its way into the tables: checked first, then all or nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
+from django.utils import timezone
+
+from django_clientcert.models import (
+    CertificateAuthority,
+    RevocationList,
+    RevokedSerial,
+    serial_key,
+)
+from django_clientcert.models.derived import lock_authority, rebuild_state
+from django_clientcert.x509.crl import Entry, ListInfo, read_list
+from django_clientcert.x509.escaping import visible_once
+
+# Called with how many entries are stored, and how many there are
+Progress = Callable[[int, int], None]
+
+_BATCH = 1000
+# Dates are alike in many entries; those of a million may all differ.
+_REMEMBERED = 4096
+_COLUMNS = ("list", "serial", "reason", "revoked_at")
+
+
+class Imported(NamedTuple):
+    """What an import has done: the new row, and what it took the place of."""
+
+    row: RevocationList
+    info: ListInfo
+    replaced: tuple[str, ...]
+
+
+def import_list(
+    authority: CertificateAuthority,
+    data: bytes,
+    *,
+    source: str = "",
+    at: dt.datetime | None = None,
+    progress: Progress | None = None,
+) -> Imported:
+    """Store the list in *data* (DER or PEM) for *authority*, and put it in force.
+
+    In one transaction: whatever fails, the lists that were in force stay so. Of two
+    imports at a time, the second waits and sees what the first has stored. *source*
+    is where it came from, for people.
+
+    Raises:
+        RevocationListError: the list is refused, see ``revocation.read_list()``.
+        BundleError, CertificateParseError: the authority cannot be used.
+        CertificateAuthority.DoesNotExist: it was deleted.
+    """
+    using = router.db_for_write(RevocationList)
+    now = at or timezone.now()
+    rows = RevocationList._base_manager.using(using)
+    with transaction.atomic(using=using):
+        authority = _lock(authority, using)
+        before = list(rows.select_for_update().filter(authority=authority))
+        parsed = read_list(
+            data,
+            authority.certificates(),
+            at=now,
+            previous=[one.list_info() for one in before],
+            signers=authority.validator(),
+        )
+        replaced = [one for one in before if parsed.info.replaces(one.list_info())]
+        # Not delete(): where somebody listens to the deletions of all models, that
+        # would load a million rows to tell of each.
+        entries = RevokedSerial._base_manager.using(using)
+        entries.filter(list__in=replaced)._raw_delete(using)
+        rows.filter(pk__in=[one.pk for one in replaced]).delete()
+        row = RevocationList.of(
+            authority,
+            parsed.info,
+            issuer=parsed.signer.subject.rfc4514(),
+            source=visible_once(source, 500),
+        )
+        row.save(using=using)
+        _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
+        # What the list says of the bundle's own certificates is known only now.
+        rebuild_state(authority.pk, using)
+    labels = tuple(one.label() for one in replaced)
+    return Imported(row, parsed.info, labels)
+
+
+def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
+    """Return the authority as it is now; until the end, this import is the only one.
+
+    Raises:
+        CertificateAuthority.DoesNotExist: it was deleted.
+    """
+    # Changes nothing. SQLite has no lock of a row: there, a transaction that begins
+    # with a write waits for its turn, and one that comes to it later fails where
+    # somebody else has written in between.
+    CertificateAuthority._base_manager.using(using).filter(pk=authority.pk).update(
+        revocation_state=F("revocation_state")
+    )
+    locked = lock_authority(authority.pk, using)
+    if locked is None:
+        raise CertificateAuthority.DoesNotExist(f"{authority} was deleted.")
+    return locked
+
+
+def _insert(
+    row: RevocationList,
+    entries: Iterator[Entry],
+    using: str,
+    total: int,
+    progress: Progress | None,
+) -> None:
+    """Store *entries*, many at a time: instances of a model would take minutes."""
+    connection = connections[using]
+    prepared = _prepare(row, entries, connection)
+    quote = connection.ops.quote_name
+    table = quote(RevokedSerial._meta.db_table)
+    by_name = {one.name: one.column for one in RevokedSerial._meta.concrete_fields}
+    columns = ", ".join(quote(str(by_name[name])) for name in _COLUMNS)
+    limit = connection.features.max_query_params
+    size = min(_BATCH, limit // len(_COLUMNS)) if limit else _BATCH
+    done = 0
+    with connection.cursor() as cursor:
+        while batch := list(islice(prepared, size)):
+            places = ", ".join(["(%s, %s, %s, %s)"] * len(batch))
+            cursor.execute(
+                f"INSERT INTO {table} ({columns}) VALUES {places}",  # noqa: S608
+                [value for values in batch for value in values],
+            )
+            done += len(batch)
+            if progress is not None:
+                progress(done, total)
+
+
+def _prepare(
+    row: RevocationList, entries: Iterator[Entry], connection: BaseDatabaseWrapper
+) -> Iterator[tuple[Any, Any, int | None, Any]]:
+    """Yield the values of each entry as the database takes them."""
+    serial = RevokedSerial._meta.get_field("serial")
+    revoked_at = RevokedSerial._meta.get_field("revoked_at")
+    moments: dict[dt.datetime | None, Any] = {None: None}
+    for entry in entries:
+        moment = moments.get(entry.revoked_at)
+        if moment is None and entry.revoked_at is not None:
+            moment = revoked_at.get_db_prep_save(entry.revoked_at, connection)
+            if len(moments) < _REMEMBERED:
+                moments[entry.revoked_at] = moment
+        yield (
+            row.pk,
+            serial.get_db_prep_save(serial_key(entry.serial), connection),
+            None if entry.reason is None else int(entry.reason),
+            moment,
+        )

@@ -1,0 +1,140 @@
+"""A certificate that takes the place of a mapped one, and how to let it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+from django.utils.translation import gettext as _
+
+from django_clientcert.exceptions import (
+    CertificateParseError,
+    ClientCertError,
+    NameNotMatchableError,
+)
+from django_clientcert.models import CertificateMapping
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.identities import Kind, identity_of_kind, subject_identity
+
+from .issuers import find_issuers
+
+# Of more mappings with the same subject, no one is the predecessor
+MAX_CANDIDATES = 50
+
+
+def find_predecessors(certificate: ClientCertificate) -> list[CertificateMapping]:
+    """Return the mappings whose certificate *certificate* seems to renew.
+
+    The same stored authority, by its signature, issued both for the same subject.
+    Newest first; none where it is a certificate of its own, or cannot be read.
+    """
+    try:
+        if not certificate.subject:
+            return []
+        key = subject_identity(certificate.subject).key
+        authorities = {one.authority.pk for one in find_issuers(certificate)}
+    except (CertificateParseError, NameNotMatchableError):
+        return []
+    if not authorities:
+        return []
+    candidates = (
+        CertificateMapping.objects.filter(certificate_subject_key=key)
+        .exclude(certificate=None)
+        .select_related("user", "authority")
+        .order_by("-pk")[:MAX_CANDIDATES]
+    )
+    return [one for one in candidates if _is_predecessor(one, certificate, authorities)]
+
+
+def _is_predecessor(
+    mapping: CertificateMapping, certificate: ClientCertificate, authorities: set[Any]
+) -> bool:
+    old = mapping.client_certificate()
+    if old is None or old == certificate:
+        return False
+    try:
+        return any(one.authority.pk in authorities for one in find_issuers(old))
+    except CertificateParseError:
+        return False
+
+
+def renew(
+    mapping: CertificateMapping,
+    certificate: ClientCertificate,
+    *,
+    retire_on: dt.datetime,
+    valid_from: dt.datetime | None = None,
+) -> CertificateMapping:
+    """Map *certificate* to the user of *mapping*, which retires on *retire_on*.
+
+    The new mapping is of the same kind, authority and hosts; scheduled where
+    *valid_from* is given. The old one never gets more time than it had. Both or none
+    are saved.
+
+    Returns:
+        The new mapping.
+
+    Raises:
+        ValidationError: the certificate does not renew that of the mapping, the
+            mapping is disabled, or it would go on matching, so that there is nothing
+            to do.
+    """
+    kind = Kind(mapping.kind)
+    if mapping.state == CertificateMapping.State.DISABLED:
+        # To retire, it would have to let its certificate in again.
+        raise ValidationError(
+            _(
+                "Mapping %(pk)s is disabled: nobody is let in by it. Map the "
+                "certificate by itself, or enable the mapping first."
+            )
+            % {"pk": mapping.pk},
+            code="disabled",
+        )
+    if mapping not in find_predecessors(certificate):
+        raise ValidationError(
+            _(
+                "This certificate does not renew that of mapping %(pk)s: the same "
+                "authority has to issue both for the same subject."
+            )
+            % {"pk": mapping.pk},
+            code="no_successor",
+        )
+    try:
+        value = identity_of_kind(kind, certificate).value
+    except ClientCertError as error:
+        raise ValidationError(str(error), code="value") from error
+    if value == mapping.value:
+        raise ValidationError(
+            _(
+                "Mapping %(pk)s is for this certificate too: it has the same "
+                "%(kind)s. There is nothing to do."
+            )
+            % {"pk": mapping.pk, "kind": mapping.get_kind_display()},
+            code="still_matches",
+        )
+    successor = CertificateMapping(
+        user=mapping.user,
+        kind=mapping.kind,
+        value=value,
+        authority=mapping.authority,
+        hosts=mapping.hosts,
+        certificate=certificate.der,
+        note=_("Renews mapping %(pk)s.") % {"pk": mapping.pk},
+        state=(
+            CertificateMapping.State.ACTIVE
+            if valid_from is None
+            else CertificateMapping.State.SCHEDULED
+        ),
+        valid_from=valid_from,
+    )
+    mapping.state = CertificateMapping.State.RETIRING
+    if mapping.valid_until is None or mapping.valid_until > retire_on:
+        mapping.valid_until = retire_on
+    with transaction.atomic(using=router.db_for_write(CertificateMapping)):
+        successor.full_clean()
+        successor.save()
+        mapping.full_clean()
+        mapping.save()
+    return successor

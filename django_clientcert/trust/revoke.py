@@ -1,0 +1,213 @@
+"""To revoke here and now: a certificate, a serial number, or all of a time.
+
+Each function makes the ``Revocation`` and saves it; from then on it beats every
+mapping and rule. To take it back, delete the row.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.exceptions import CertificateParseError, ClientCertError
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    Revocation,
+    serial_key,
+)
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.names import Order, parse_name
+
+from .issuers import find_issuers
+
+
+def revoke_certificate(
+    certificate: ClientCertificate,
+    *,
+    reason: int = 0,
+    note: str = "",
+    by: Any = None,
+) -> Revocation:
+    """Revoke *certificate* by its public key, and by issuer’s key and serial number.
+
+    The latter where a stored authority issued it. *reason* is CRLReason's number,
+    *by* the user at the keyboard.
+
+    Returns:
+        The revocation; the one that there was, if it is revoked already.
+
+    Raises:
+        ValidationError: the certificate cannot be read, or the note not be stored.
+    """
+    try:
+        issuers = find_issuers(certificate)
+        revocation = Revocation(reason=reason, note=note, revoked_by=by)
+        issuer = issuers[0] if issuers else None
+        if issuer is not None:
+            revocation.authority = issuer.authority
+        revocation.name_certificate(
+            certificate, None if issuer is None else issuer.certificate
+        )
+    except CertificateParseError as error:
+        raise ValidationError(
+            _("The certificate cannot be read: %(why)s"),
+            code="malformed",
+            params={"why": error.detail},
+        ) from error
+    return _save(revocation)
+
+
+def revoke_public_key(
+    public_key: bytes,
+    *,
+    reason: int = 0,
+    note: str = "",
+    by: Any = None,
+) -> Revocation:
+    """Revoke a public key (SHA-256 of the SubjectPublicKeyInfo, 32 bytes).
+
+    For a certificate that is not at hand; returns and raises as
+    ``revoke_certificate()``.
+    """
+    return _save(
+        Revocation(
+            public_key=public_key,
+            description=_("public key %(digits)s") % {"digits": public_key.hex()},
+            reason=reason,
+            note=note,
+            revoked_by=by,
+        )
+    )
+
+
+def revoke_serial(
+    authority: CertificateAuthority,
+    serial_number: int,
+    *,
+    issuer: str = "",
+    reason: int = 0,
+    note: str = "",
+    by: Any = None,
+) -> Revocation:
+    """Revoke the certificate with *serial_number* that a CA of *authority* issued.
+
+    *issuer* is the CA's distinguished name, needed where the authority has several.
+    Returns and raises as ``revoke_certificate()``.
+    """
+    ca = _find_ca(authority, issuer)
+    digits = f"{abs(serial_number):x}"
+    shown = ("-" if serial_number < 0 else "") + digits.zfill(
+        len(digits) + len(digits) % 2
+    )
+    return _save(
+        Revocation(
+            authority=authority,
+            issuer_key=ca.public_key_bytes,
+            serial=serial_key(serial_number),
+            description=_("serial number %(serial)s of %(issuer)s")
+            % {"serial": shown, "issuer": ca.subject.rfc4514()},
+            reason=reason,
+            note=note,
+            revoked_by=by,
+        )
+    )
+
+
+def revoke_period(
+    authority: CertificateAuthority,
+    begin: dt.datetime,
+    end: dt.datetime,
+    *,
+    reason: int = 0,
+    note: str = "",
+    by: Any = None,
+) -> Revocation:
+    """Revoke all that *authority* issued from *begin* to *end*, both included.
+
+    By the beginning of a certificate's validity, which the CA writes. Returns and
+    raises as ``revoke_certificate()``.
+    """
+    return _save(
+        Revocation(
+            authority=authority,
+            issued_from=begin,
+            issued_until=end,
+            description=_("all that %(authority)s issued from %(begin)s to %(end)s")
+            % {
+                "authority": authority,
+                "begin": f"{begin:%Y-%m-%d %H:%M}",
+                "end": f"{end:%Y-%m-%d %H:%M}",
+            },
+            reason=reason,
+            note=note,
+            revoked_by=by,
+        )
+    )
+
+
+def certificate_of(mapping: CertificateMapping) -> ClientCertificate | None:
+    """Return the certificate to revoke for *mapping*: its own, or the one last seen."""
+    certificate = mapping.client_certificate()
+    if certificate is not None:
+        return certificate
+    seen = mapping.seen_certificates.order_by("-last_seen_at").first()
+    return None if seen is None else seen.client_certificate()
+
+
+def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
+    """Return the one CA of *authority* that is called *issuer*.
+
+    Raises:
+        ValidationError: there is none, or more than one.
+    """
+    try:
+        cas = {one.public_key_bytes: one for one in authority.certificates()}
+        named = list(cas.values())
+        if issuer.strip():
+            name = parse_name(issuer, order=Order.MOST_SPECIFIC_FIRST).canonical()
+            named = [one for one in named if one.subject.canonical() == name]
+        if len(named) == 1:
+            return named[0]
+        raise ValidationError(
+            _("Say which CA of “%(authority)s” issued it: %(names)s."),
+            code="issuer",
+            params={"authority": authority, "names": _list_names(list(cas.values()))},
+        )
+    except ClientCertError as error:
+        raise ValidationError(
+            _("Cannot be used: %(why)s"), code="issuer", params={"why": str(error)}
+        ) from error
+
+
+def _list_names(certificates: Sequence[ClientCertificate]) -> str:
+    return "; ".join(one.subject.rfc4514() for one in certificates[:10])
+
+
+def _save(revocation: Revocation) -> Revocation:
+    """Save, unless the very same is revoked already; return what counts.
+
+    Raises:
+        ValidationError: it could not revoke anything, or the note not be stored.
+    """
+    revocation.description = str(revocation.description)
+    revocation.full_clean()
+    rows = Revocation.objects.all()
+    with transaction.atomic(using=router.db_for_write(Revocation)):
+        same = rows.filter(
+            authority=revocation.authority,
+            public_key=revocation.public_key,
+            issuer_key=revocation.issuer_key,
+            serial=revocation.serial,
+            issued_from=revocation.issued_from,
+            issued_until=revocation.issued_until,
+        ).first()
+        if same is not None:
+            return same
+        revocation.save()
+    return revocation

@@ -1,0 +1,130 @@
+"""A part of a record as a column holds it; whatever it is in the file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+
+from django_clientcert.exceptions import ClientCertError
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+
+from .records import Record
+
+
+class Refused(Exception):
+    """The row cannot be stored; the text is safe to show."""
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether every database can hold *text*."""
+    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
+
+
+def check_texts(record: Record) -> None:
+    """Refuse what a database cannot hold.
+
+    Raises:
+        Refused: names the field.
+    """
+    for name, value in record.items():
+        if isinstance(value, str) and not is_storable(value):
+            text = _("%(name)s holds a character that cannot be stored")
+            raise Refused(text % {"name": visible(name, 40)})
+
+
+def to_text(value: Any) -> str:
+    """Return *value*, which is text.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def to_flag(value: Any) -> bool:
+    """Return *value*, which is true or false.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError("neither true nor false")
+    return value
+
+
+def to_small(value: Any) -> int:
+    """Return *value*, the number of a reason (RFC 5280, 5.3.1).
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 100:
+        raise ValueError("no reason")
+    return value
+
+
+def to_key(value: Any) -> bytes | None:
+    """Return the octets, 32 at most, of which *value* is the hex form; or None.
+
+    Raises:
+        TypeError, ValueError: it is no such form.
+    """
+    return None if value is None else to_needed_key(value)
+
+
+def to_needed_key(value: Any) -> bytes:
+    """See to_key(); there has to be one."""
+    octets = bytes.fromhex(to_text(value))
+    if not 0 < len(octets) <= 32:
+        raise ValueError("no key")
+    return octets
+
+
+def to_der(value: Any) -> bytes | None:
+    """Return the DER of a certificate in base64, PEM, or as it was read; or None.
+
+    Raises:
+        Refused: there is none in it.
+        TypeError: it is no text.
+    """
+    if value is None:
+        return None
+    if isinstance(value, ClientCertificate):
+        return value.der
+    body = "".join(
+        line for line in to_text(value).splitlines() if not line.startswith("-----")
+    )
+    try:
+        der = base64.b64decode("".join(body.split()), validate=True)
+        ClientCertificate(der).x509  # noqa: B018 - loads it
+    except (binascii.Error, ValueError, ClientCertError) as error:
+        raise Refused(_("The certificate cannot be read")) from error
+    return der
+
+
+def to_moment(value: Any) -> dt.datetime | None:
+    """Return the moment that *value* says, in UTC; or None.
+
+    Raises:
+        Refused: with how to write one.
+    """
+    if value is None:
+        return None
+    try:
+        at = parse_datetime(to_text(value))
+    except (TypeError, ValueError) as error:
+        raise Refused(_("A date cannot be read")) from error
+    if at is None:
+        raise Refused(
+            _("A date cannot be read: write a moment like 2027-01-31T23:59:00+01:00")
+        )
+    at = at if at.tzinfo is not None else at.replace(tzinfo=dt.timezone.utc)
+    return at.astimezone(dt.timezone.utc)

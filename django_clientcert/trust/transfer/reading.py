@@ -1,0 +1,419 @@
+"""Files as rows, one at a time, with the line that each begins or ends on.
+
+Nothing that a file says is repeated in an error before it was seen to hold no
+private key; nothing is written to the disk.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, NamedTuple
+from zipfile import ZIP_DEFLATED, ZIP_STORED
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from django_clientcert.exceptions import BundleError, ClientCertError
+from django_clientcert.x509.bundles import (
+    choose_end_entity,
+    holds_private_key,
+    read_certificates,
+)
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+
+from .records import MAPPING, MAPPING_FIELDS, Record
+from .writing import FORMULA
+
+MAX_RECORD = 4 * 1024 * 1024
+MAX_CELL = 512 * 1024
+MAX_ENTRY = 1024 * 1024
+MAX_ENTRIES = 200_000
+USER_FROM = ("file-name", "common-name", "email", "upn")
+
+_CHUNK = 64 * 1024
+_HEAD = re.compile(
+    r'\s*\{\s*"format"\s*:\s*"django-clientcert"\s*,\s*"version"\s*:\s*1\s*,'
+    r'\s*"records"\s*:\s*\['
+)
+_HEAD_SIZE = 4096
+_DELIMITERS = ",;\t"
+_TAIL = re.compile(r"\s*\}\s*\Z")
+_PRIVATE_KEY = gettext_lazy(
+    "This holds a private key. A private key never leaves its owner: it was not stored"
+)
+_CUT_OFF = gettext_lazy("Line %(line)d: the file is cut off or damaged.")
+
+# Of JSON: it may have been anything. In the other formats, only a mapping.
+_UNKNOWN: Record = {"type": "unreadable"}
+
+
+class TransferError(Exception):
+    """The file as a whole cannot be read; one line, safe to show."""
+
+
+class Row(NamedTuple):
+    """A record and where it stands, or why there is none."""
+
+    place: str
+    record: Record
+    problem: str = ""
+
+
+def read_rows(
+    path: Path, format: str | None = None, *, user_from: str = "file-name"
+) -> Iterator[Row]:
+    """Yield the rows of *path*: a folder, or a CSV, JSON or zip file.
+
+    Raises:
+        TransferError: it cannot be read on.
+        OSError: the same, of the file system.
+    """
+    if path.is_dir():
+        yield from _read_folder(path, user_from)
+        return
+    with path.open("rb") as file:
+        yield from _READERS[format or _guess(path, file)](file, user_from)
+
+
+def read_uploads(
+    uploads: Sequence[tuple[str, BinaryIO]], *, user_from: str = "file-name"
+) -> Iterator[Row]:
+    """Yield the rows of *uploads*, names and files: one with rows, or certificates.
+
+    What a file is, is seen from how it begins.
+
+    Raises:
+        TransferError: it cannot be read on, or there is one with rows among several.
+    """
+    formats = [_recognise(file) for _name, file in uploads]
+    if formats == ["certificate"] * len(formats):
+        for name, file in uploads:
+            octets = file.read(MAX_ENTRY + 1)
+            yield _check_file(name, PurePosixPath(name).stem, octets, user_from)
+    elif len(uploads) > 1:
+        raise TransferError(
+            _("Choose one file with rows, or one archive, or several certificates.")
+        )
+    else:
+        yield from _READERS[formats[0]](uploads[0][1], user_from)
+
+
+def refuse_bombs(uploads: Sequence[tuple[str, BinaryIO]], max_bytes: int) -> None:
+    """Refuse archives that say they hold more than *max_bytes*; none unpacks more.
+
+    Raises:
+        TransferError: there is one.
+    """
+    for _name, file in uploads:
+        if not zipfile.is_zipfile(file):
+            file.seek(0)
+            continue
+        try:
+            with zipfile.ZipFile(file) as archive:
+                size = sum(entry.file_size for entry in archive.infolist())
+        except (ValueError, NotImplementedError, OSError, zipfile.BadZipFile):
+            size = 0  # what is wrong with it is said when it is read
+        file.seek(0)
+        if size > max_bytes:
+            raise TransferError(
+                _("There are more than %(size)d MiB in the archive.")
+                % {"size": max_bytes // 1024**2}
+            )
+
+
+def _recognise(file: BinaryIO) -> str:
+    """Return “certificate”, or the format of what has more than one row."""
+    octets = file.read(_HEAD_SIZE)
+    file.seek(0)
+    if octets.startswith(b"PK\x03\x04"):
+        return "zip"
+    if octets.startswith(b"\x30"):  # a SEQUENCE in DER
+        return "certificate"
+    text = octets.decode("utf-16" if _is_wide(octets) else "utf-8-sig", "replace")
+    text = text.lstrip()
+    if text.startswith("{"):
+        return "json"
+    head = text.partition("\n")[0].lower()
+    is_csv = "user" in head and any(one in head for one in _DELIMITERS)
+    return "certificate" if "-----BEGIN" in text and not is_csv else "csv"
+
+
+def _guess(path: Path, file: BinaryIO) -> str:
+    start = file.read(4)
+    file.seek(0)
+    if start == b"PK\x03\x04":
+        return "zip"
+    suffix = path.suffix.lower().removeprefix(".")
+    if suffix in _READERS:
+        return suffix
+    raise TransferError(
+        _("Say with --format what kind of file it is: csv, json or zip.")
+    )
+
+
+def _text(file: BinaryIO) -> io.TextIOWrapper:
+    wide = _is_wide(file.read(2))
+    file.seek(0)
+    return io.TextIOWrapper(
+        file, encoding="utf-16" if wide else "utf-8-sig", newline=""
+    )
+
+
+def _is_wide(start: bytes) -> bool:
+    return start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def _at_line(number: int) -> str:
+    return _("line %(line)d") % {"line": number}
+
+
+def _read_json(file: BinaryIO, user_from: str) -> Iterator[Row]:
+    """Yield the records, however the file is laid out."""
+    try:
+        with _text(file) as text:
+            yield from _decode(text)
+    except UnicodeError as error:
+        raise TransferError(_("The file is not UTF-8.")) from error
+
+
+def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
+    buffer = text.read(_HEAD_SIZE)
+    head = _HEAD.match(buffer)
+    if head is None:
+        raise TransferError(_("This is not what “clientcert export” writes."))
+    decoder = json.JSONDecoder()
+    line = 1 + head.group().count("\n")
+    buffer, first = buffer[head.end() :], True
+    while True:
+        buffer, line = _skip(text, buffer, line)
+        if buffer.startswith("]"):
+            break
+        if not first:
+            if not buffer.startswith(","):
+                raise TransferError(_CUT_OFF % {"line": line})
+            buffer, line = _skip(text, buffer[1:], line)
+        first = False
+        while True:
+            try:
+                record, end = decoder.raw_decode(buffer)
+                break
+            except RecursionError as error:
+                raise TransferError(
+                    _("Line %(line)d: nested too deeply.") % {"line": line}
+                ) from error
+            except ValueError as error:
+                # As much again as there is: decoding anew costs no more than reading.
+                more = text.read(max(_CHUNK, len(buffer)))
+                if not more or len(buffer) > MAX_RECORD:
+                    raise TransferError(_CUT_OFF % {"line": line}) from error
+                buffer += more
+        written, buffer = buffer[:end], buffer[end:]
+        try:
+            row = _check_json(_at_line(line), record, written)
+        except RecursionError as error:
+            raise TransferError(
+                _("Line %(line)d: nested too deeply.") % {"line": line}
+            ) from error
+        yield row
+        line += written.count("\n")
+    rest = buffer[1:] + text.read(_CHUNK)
+    if not _TAIL.fullmatch(rest):
+        raise TransferError(
+            _("Line %(line)d: there is more behind the records.") % {"line": line}
+        )
+
+
+def _skip(text: io.TextIOWrapper, buffer: str, line: int) -> tuple[str, int]:
+    """Return the buffer without the space it begins with, and the line."""
+    while True:
+        rest = buffer.lstrip(" \t\r\n")
+        line += buffer.count("\n") - rest.count("\n")
+        if rest:
+            return rest, line
+        buffer = text.read(_CHUNK)
+        if not buffer:
+            raise TransferError(_CUT_OFF % {"line": line})
+
+
+def _check_json(place: str, record: Any, written: str) -> Row:
+    if not isinstance(record, dict):
+        return Row(place, _UNKNOWN, _("This is no record"))
+    # As it is meant, not as it is spelt: an escape must not hide a key.
+    if holds_private_key(written) or _has_key(record):
+        return Row(place, _UNKNOWN, str(_PRIVATE_KEY))
+    return Row(place, record)
+
+
+def _has_key(value: Any) -> bool:
+    if isinstance(value, str):
+        return holds_private_key(value)
+    if isinstance(value, dict):
+        return any(_has_key(one) for pair in value.items() for one in pair)
+    return isinstance(value, list) and any(map(_has_key, value))
+
+
+def _read_csv(file: BinaryIO, user_from: str) -> Iterator[Row]:
+    with _text(file) as text:
+        before = csv.field_size_limit(MAX_CELL)
+        line = 0
+        try:
+            delimiter, names = _read_head(text.readline(_HEAD_SIZE))
+            reader = csv.reader(_lines(text), delimiter=delimiter, strict=True)
+            for cells in reader:
+                begin, line = line + 2, reader.line_num
+                if any(cells):
+                    yield _check_cells(_at_line(begin), names, cells)
+        except UnicodeError as error:
+            raise TransferError(
+                _("After line %(line)d: the file is not UTF-8. Save it as “CSV UTF-8”.")
+                % {"line": line + 1}
+            ) from error
+        except csv.Error as error:
+            raise TransferError(
+                _("After line %(line)d: this is no CSV (%(why)s).")
+                % {"line": line + 1, "why": visible(str(error))}
+            ) from error
+        finally:
+            csv.field_size_limit(before)
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Yield the lines; one that never ends must not fill the memory."""
+    while line := text.readline(MAX_RECORD):
+        if len(line) == MAX_RECORD:
+            raise csv.Error("a line is too long")
+        yield line
+
+
+def _read_head(head: str) -> tuple[str, list[str]]:
+    if holds_private_key(head):
+        raise TransferError(f"{_at_line(1)}: {_PRIVATE_KEY}.")
+    for delimiter in _DELIMITERS:
+        names = [
+            one.strip().lower()
+            for row in csv.reader([head.strip()], delimiter=delimiter)
+            for one in row
+        ]
+        if "user" in names and len(names) > 1:
+            break
+    else:
+        raise TransferError(
+            _(
+                "Line 1 has to name the columns: user, and value or certificate, and "
+                "any of %(names)s."
+            )
+            % {"names": ", ".join(MAPPING_FIELDS)}
+        )
+    unknown = [one for one in names if one not in MAPPING_FIELDS]
+    if unknown:
+        raise TransferError(
+            _("Line 1 names an unknown column: %(name)s.")
+            % {"name": visible(unknown[0], 80)}
+        )
+    if len(set(names)) != len(names):
+        raise TransferError(_("Line 1 names a column twice."))
+    return delimiter, names
+
+
+def _check_cells(place: str, names: list[str], cells: list[str]) -> Row:
+    if any(map(holds_private_key, cells)):
+        return Row(place, {}, str(_PRIVATE_KEY))
+    if len(cells) != len(names):
+        text = _("There are %(cells)d cells, and %(columns)d columns")
+        return Row(place, {}, text % {"cells": len(cells), "columns": len(names)})
+    record = {
+        name: (cell[1:] if cell[:1] == "'" and FORMULA.match(cell) else cell) or None
+        for name, cell in zip(names, cells, strict=True)
+    }
+    return Row(place, {"type": MAPPING, **record})
+
+
+def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
+    """Yield a row for each file; its name is only ever shown, or a user's."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = [one for one in archive.infolist() if not one.is_dir()]
+            if len(entries) > MAX_ENTRIES:
+                raise TransferError(
+                    _("There are more than %(count)d files in it.")
+                    % {"count": MAX_ENTRIES}
+                )
+            for entry in entries:
+                # The errors of the others are not zipfile's own.
+                if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+                    raise NotImplementedError("compressed in an unusual way")
+                with archive.open(entry) as member:
+                    octets = member.read(MAX_ENTRY + 1)
+                name = PurePosixPath(entry.filename)
+                yield _check_file(entry.filename, name.stem, octets, user_from)
+    except (
+        EOFError,
+        NotImplementedError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise TransferError(
+            _("The archive cannot be read: %(why)s.")
+            % {"why": visible(str(error), 200)}
+        ) from error
+
+
+def _read_folder(folder: Path, user_from: str) -> Iterator[Row]:
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            with path.open("rb") as file:
+                octets = file.read(MAX_ENTRY + 1)
+            yield _check_file(path.name, path.stem, octets, user_from)
+
+
+def _check_file(name: str, stem: str, octets: bytes, user_from: str) -> Row:
+    if holds_private_key(name):
+        return Row(_("a file’s name"), {}, str(_PRIVATE_KEY))
+    place = visible(name, 120)
+    if holds_private_key(octets):
+        return Row(place, {}, str(_PRIVATE_KEY))
+    if len(octets) > MAX_ENTRY:
+        text = _("This is larger than %(size)d KiB")
+        return Row(place, {}, text % {"size": MAX_ENTRY // 1024})
+    try:
+        certificate = choose_end_entity(read_certificates(octets))
+        user = stem if user_from == "file-name" else _user_of(certificate, user_from)
+    except (BundleError, ClientCertError) as error:
+        return Row(place, {}, str(error))
+    return Row(place, {"type": MAPPING, "user": user, "certificate": certificate})
+
+
+def _user_of(certificate: ClientCertificate, user_from: str) -> str:
+    """Return the one name of a kind; of several, none is believed.
+
+    Raises:
+        BundleError: there is none, or more than one.
+        CertificateParseError: it cannot be read.
+    """
+    names: tuple[Any, ...]
+    if user_from == "common-name":
+        names = certificate.common_names
+    else:
+        found = certificate.subject_alternative_names
+        names = tuple(found.emails if user_from == "email" else found.upns)
+    if len(names) != 1 or not isinstance(names[0], str):
+        raise BundleError(
+            _("The certificate does not have exactly one %(name)s")
+            % {"name": user_from}
+        )
+    return names[0]
+
+
+_READERS = {"csv": _read_csv, "json": _read_json, "zip": _read_zip}

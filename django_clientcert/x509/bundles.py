@@ -1,0 +1,279 @@
+"""What an administrator uploads: certificates in PEM, DER or PKCS#7.
+
+A file is split first and read one certificate at a time, so that one bad
+certificate is named instead of losing the whole bundle.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+
+from django_clientcert.exceptions import (
+    BundleError,
+    CertificateParseError,
+    PrivateKeyFoundError,
+)
+
+from . import der
+from .certificates import ClientCertificate
+from .escaping import visible
+
+MAX_BUNDLE_BYTES = 4 * 1024 * 1024
+MAX_CERTIFICATES = 2000
+
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
+_CERTIFICATE_LABELS = frozenset(
+    {b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"}
+)
+
+# A length in DER; 80 is BER's "until further notice", which PKCS#12 files have.
+_LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)"
+# How a private key begins. The beginning is enough: half a key is no less secret.
+_DER_PRIVATE_KEY = re.compile(
+    rb"\x30"
+    + _LENGTH
+    + rb"(?:\x02\x01[\x00\x01](?:\x30"  # PKCS#8 (RFC 5958)
+    + _LENGTH
+    + rb"\x06|\x02|\x04)"  # PKCS#1 (RFC 8017), SEC 1 (RFC 5915)
+    rb"|\x02\x01\x03\x30"  # PKCS#12 (RFC 7292)
+    # encrypted PKCS#8: the algorithm is one of PKCS#5 or PKCS#12
+    rb"|\x30" + _LENGTH + rb"\x06.\x2a\x86\x48\x86\xf7\x0d\x01[\x05\x0c])",
+    re.DOTALL,
+)
+_PRIVATE_KEY_TEXT = re.compile(
+    rb"-----\s*(?:BEGIN|END) [A-Z0-9 ]{0,64}PRIVATE KEY"
+    rb"|Proc-Type:\s*4,\s*ENCRYPTED"
+    rb"|openssh-key-v1\x00|b3BlbnNzaC1rZXktdjE"
+    rb"|PuTTY-User-Key-File-",
+    re.IGNORECASE,
+)
+# Where base64 of a SEQUENCE may begin: octet 30 is "M" and something from A to P.
+_BASE64_SEQUENCE = re.compile(rb"(?<![A-Za-z0-9+/_-])M[A-P]")
+_MAX_BASE64_RUNS = 10_000
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/_-].*", re.DOTALL)
+
+_PRIVATE_KEY_MESSAGE = (
+    "This holds a private key. A private key never leaves its owner: nothing was "
+    "stored. Upload only the certificate, and consider the key compromised if it "
+    "was sent over an untrusted connection."
+)
+
+
+def holds_private_key(data: bytes | str) -> bool:
+    """Tell whether *data* is, or has in it, a private key in any usual form.
+
+    PEM, OpenSSH and PuTTY by their labels, DER and PKCS#12 by how they begin, and
+    the base64 of these two wherever it stands in a text.
+    """
+    octets = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    if _PRIVATE_KEY_TEXT.search(octets) or _DER_PRIVATE_KEY.match(octets.lstrip()):
+        return True
+    starts = islice(_BASE64_SEQUENCE.finditer(octets), _MAX_BASE64_RUNS)
+    return any(
+        _DER_PRIVATE_KEY.match(_decode_start(octets[run.start() : run.start() + 96]))
+        for run in starts
+    )
+
+
+def _decode_start(text: bytes) -> bytes:
+    """Return the octets that *text* begins with, in base64 or base64url."""
+    digits = _NOT_BASE64.sub(b"", b"".join(text.split()), count=1)
+    digits = digits.replace(b"-", b"+").replace(b"_", b"/")
+    return base64.b64decode(digits[: len(digits) // 4 * 4])
+
+
+def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
+    """Return the certificates in an upload, in order, each readable.
+
+    PEM (one or many, text around them ignored), DER, or PKCS#7 in either form.
+
+    Raises:
+        PrivateKeyFoundError: there is a private key in it.
+        BundleError: too big, empty, or a certificate that cannot be read, by its
+            number.
+    """
+    octets = data.encode("utf-8", "replace") if isinstance(data, str) else data
+    if len(octets) > MAX_BUNDLE_BYTES:
+        raise BundleError(
+            f"The file is larger than {MAX_BUNDLE_BYTES // 1024 // 1024} MiB."
+        )
+    if holds_private_key(octets):
+        raise PrivateKeyFoundError(_PRIVATE_KEY_MESSAGE)
+    if not octets.strip():
+        raise BundleError("The file is empty.")
+    found = _from_pem(octets) if b"-----BEGIN " in octets else _from_der(octets)
+    if not found:
+        raise BundleError("There is no certificate in it.")
+    if len(found) > MAX_CERTIFICATES:
+        raise BundleError(f"There are more than {MAX_CERTIFICATES} certificates in it.")
+    certificates = []
+    for number, encoded in enumerate(found, 1):
+        certificate = ClientCertificate(encoded)
+        try:
+            certificate.x509  # noqa: B018 - loads it, or says what is wrong
+            certificate.subject  # noqa: B018
+            certificate.extensions  # noqa: B018
+        except CertificateParseError as error:
+            raise BundleError(
+                f"Certificate {number} of {len(found)} cannot be read: "
+                f"{visible(error.detail)}"
+            ) from error
+        certificates.append(certificate)
+    return tuple(certificates)
+
+
+def choose_end_entity(
+    certificates: Sequence[ClientCertificate],
+) -> ClientCertificate:
+    """Return the one certificate of an uploaded chain that no other was issued by.
+
+    Raises:
+        BundleError: there are several.
+    """
+    unique = list(dict.fromkeys(certificates))
+    leaves = [
+        one
+        for one in unique
+        if not any(
+            other.issuer_der == one.subject_der for other in unique if other != one
+        )
+    ]
+    if len(leaves) == 1:
+        return leaves[0]
+    listed = "; ".join(visible(str(one.subject), 80) for one in (leaves or unique)[:5])
+    raise BundleError(
+        f"There are several certificates in it ({listed}). Upload one at a time."
+    )
+
+
+def to_pem(certificates: Sequence[ClientCertificate]) -> str:
+    """Return *certificates* as concatenated PEM, as the ingress' ``ca.crt`` is."""
+    blocks = []
+    for one in certificates:
+        text = base64.b64encode(one.der).decode("ascii")
+        lines = [text[start : start + 64] for start in range(0, len(text), 64)]
+        blocks.append("-----BEGIN CERTIFICATE-----")
+        blocks += lines
+        blocks.append("-----END CERTIFICATE-----")
+    return "\n".join([*blocks, ""])
+
+
+def _from_pem(octets: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    others = []
+    for number, (label, body) in enumerate(_split_pem(octets), 1):
+        try:
+            decoded = base64.b64decode(b"".join(body.split()), validate=True)
+        except binascii.Error as error:
+            raise BundleError(f"PEM block {number} is not base64: {error}.") from error
+        if label in _CERTIFICATE_LABELS:
+            # OpenSSL appends trust settings to a TRUSTED CERTIFICATE
+            found.append(
+                _first_element(decoded) if label.startswith(b"TRUSTED") else decoded
+            )
+        elif label == b"PKCS7":
+            found += _from_pkcs7(decoded)
+        else:
+            others.append(label.decode("ascii"))
+    if not found and others:
+        raise BundleError(
+            f"There is no certificate in it, only: {', '.join(sorted(set(others)))}."
+        )
+    return found
+
+
+def _split_pem(octets: bytes) -> list[tuple[bytes, bytes]]:
+    """Return label and body of every PEM block, in time linear in the size."""
+    blocks = []
+    position = 0
+    while begin := _BEGIN.search(octets, position):
+        end = b"-----END " + begin[1] + b"-----"
+        stop = octets.find(end, begin.end())
+        if stop < 0:
+            break
+        blocks.append((begin[1], octets[begin.end() : stop]))
+        position = stop + len(end)
+    if octets.count(b"-----BEGIN ") != len(blocks):
+        raise BundleError(
+            "A PEM block is cut off: there are more BEGIN lines than whole blocks."
+        )
+    return blocks
+
+
+def _first_element(octets: bytes) -> bytes:
+    try:
+        return der.read(octets)[0].encoded
+    except der.DerError:
+        return octets
+
+
+def _from_der(octets: bytes) -> list[bytes]:
+    try:
+        outer = der.only(octets, der.SEQUENCE)
+        first = der.read(outer.content)[0]
+    except der.DerError as error:
+        raise BundleError(
+            "This is neither PEM (“-----BEGIN CERTIFICATE-----”) nor DER."
+        ) from error
+    if first.tag == der.OBJECT_IDENTIFIER:
+        return _from_pkcs7(octets)
+    return [octets]
+
+
+def _from_pkcs7(octets: bytes) -> list[bytes]:
+    try:
+        loaded = pkcs7.load_der_pkcs7_certificates(octets)
+    except (
+        ValueError,
+        UnsupportedAlgorithm,
+        # BER, where warnings are errors
+        Warning,
+    ) as error:
+        raise BundleError(f"The PKCS#7 file cannot be read: {error}.") from error
+    return [one.public_bytes(Encoding.DER) for one in loaded]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """A bundle, sorted: what is trusted, and what may stand in between."""
+
+    anchors: tuple[ClientCertificate, ...]
+    intermediates: tuple[ClientCertificate, ...]
+
+
+def sort_bundle(certificates: Sequence[ClientCertificate]) -> Trust:
+    """Return the anchors and intermediates of a bundle.
+
+    Anchors are the self-signed certificates, or all of them where there is none.
+    """
+    unique = list(dict.fromkeys(certificates))
+    anchors = tuple(one for one in unique if is_self_signed(one))
+    if not anchors:
+        return Trust(tuple(unique), ())
+    return Trust(anchors, tuple(one for one in unique if one not in anchors))
+
+
+def is_self_signed(certificate: ClientCertificate) -> bool:
+    """Tell whether a certificate is signed with its own key.
+
+    Where the signature algorithm is one that cannot be checked (SHA-1, say), equal
+    names decide: a self-signature proves nothing anyway.
+    """
+    if not certificate.is_self_issued:
+        return False
+    try:
+        certificate.x509.verify_directly_issued_by(certificate.x509)
+    except InvalidSignature:
+        return False
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+        return True
+    return True

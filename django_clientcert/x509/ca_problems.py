@@ -1,0 +1,390 @@
+"""What is said about a CA's certificate when it is uploaded, not at 3 a.m.
+
+The lists of algorithms and the rules for extensions in
+``cryptography.x509.verification`` cannot be changed from Python, so a CA can be
+genuine and yet useless to the verifier. A test holds every sentence here against
+the verifier itself.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cryptography
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509.oid import SignatureAlgorithmOID as Signatures
+
+from django_clientcert.exceptions import (
+    BundleError,
+    CertificateParseError,
+    NameNotMatchableError,
+)
+
+from . import der
+from .bundles import is_self_signed, sort_bundle
+from .certificates import (
+    ANY_EXTENDED_KEY_USAGE,
+    BASIC_CONSTRAINTS,
+    CLIENT_AUTH,
+    EXTENDED_KEY_USAGE,
+    KEY_USAGE,
+    NAME_CONSTRAINTS,
+    SUBJECT_ALTERNATIVE_NAME,
+    ClientCertificate,
+)
+from .escaping import visible
+from .paths import Profile
+
+_AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
+_SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
+_AUTHORITY_INFORMATION_ACCESS = "1.3.6.1.5.5.7.1.1"
+
+_NEVER_CRITICAL = {
+    _AUTHORITY_KEY_IDENTIFIER: "authorityKeyIdentifier",
+    _SUBJECT_KEY_IDENTIFIER: "subjectKeyIdentifier",
+    _AUTHORITY_INFORMATION_ACCESS: "authorityInfoAccess",
+}
+_UNDERSTOOD = frozenset(
+    {
+        *_NEVER_CRITICAL,
+        BASIC_CONSTRAINTS,
+        EXTENDED_KEY_USAGE,
+        KEY_USAGE,
+        NAME_CONSTRAINTS,
+        SUBJECT_ALTERNATIVE_NAME,
+    }
+)
+_CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+_RSA_PSS_KEY = "1.2.840.113549.1.1.10"
+_MIN_RSA_BITS = 2048
+# RFC 5280, 4.1.2.2 allows 20 octets; the verifier counts one more for the sign.
+_MAX_SERIAL_BITS = 167
+
+_ML_DSA_SIGNATURES = frozenset(
+    {Signatures.ML_DSA_44, Signatures.ML_DSA_65, Signatures.ML_DSA_87}
+)
+# The verifier of cryptography 49 knows the keys and refuses them.
+_VERIFIES_ML_DSA = int(cryptography.__version__.partition(".")[0]) >= 50
+
+_SIGNATURES = frozenset(
+    {
+        Signatures.RSA_WITH_SHA256,
+        Signatures.RSA_WITH_SHA384,
+        Signatures.RSA_WITH_SHA512,
+        Signatures.ECDSA_WITH_SHA256,
+        Signatures.ECDSA_WITH_SHA384,
+        Signatures.ECDSA_WITH_SHA512,
+        *(_ML_DSA_SIGNATURES if _VERIFIES_ML_DSA else ()),
+    }
+)
+# What the verifier refuses, while the signature itself can be checked; SHA-1 and
+# older are not among them.
+_CHECKABLE = (
+    _SIGNATURES
+    | _ML_DSA_SIGNATURES
+    | {
+        Signatures.RSA_WITH_SHA224,
+        Signatures.RSA_WITH_SHA3_224,
+        Signatures.RSA_WITH_SHA3_256,
+        Signatures.RSA_WITH_SHA3_384,
+        Signatures.RSA_WITH_SHA3_512,
+        Signatures.RSASSA_PSS,
+        Signatures.ECDSA_WITH_SHA224,
+        Signatures.ECDSA_WITH_SHA3_224,
+        Signatures.ECDSA_WITH_SHA3_256,
+        Signatures.ECDSA_WITH_SHA3_384,
+        Signatures.ECDSA_WITH_SHA3_512,
+        Signatures.DSA_WITH_SHA224,
+        Signatures.DSA_WITH_SHA256,
+        Signatures.DSA_WITH_SHA384,
+        Signatures.DSA_WITH_SHA512,
+        Signatures.ED25519,
+        Signatures.ED448,
+    }
+)
+# RSASSA-PSS with SHA-256, -384 or -512, the same hash in MGF1, and a salt as long
+# as the hash (RFC 4055, 3.1): the AlgorithmIdentifier as it stands in the DER.
+_PSS_SIGNATURES = frozenset(
+    bytes.fromhex(
+        "304106092a864886f70d01010a3034"
+        f"a00f300d06096086480165030402{hash_}0500"
+        f"a11c301a06092a864886f70d010108300d06096086480165030402{hash_}0500"
+        f"a2030201{salt}"
+    )
+    for hash_, salt in (("01", "20"), ("02", "30"), ("03", "40"))
+)
+
+_BY_PROXY = "paths through it work only where the proxy verifies them"
+_NOT_AT_ALL = "no path can pass through it"
+
+
+def check_bundle(certificates: Sequence[ClientCertificate]) -> None:
+    """Return if *certificates* are those of CAs, usable here or not.
+
+    Raises:
+        BundleError: there is none, or one is an end-entity certificate.
+    """
+    if not certificates:
+        raise BundleError("There is no CA certificate in it.")
+    strangers = [
+        f"certificate {number} of {len(certificates)} "
+        f"({visible(str(one.subject), 80) or 'without a subject'})"
+        for number, one in enumerate(certificates, 1)
+        if not _claims_to_be_ca(one)
+    ]
+    if not strangers:
+        return
+    listed = "; ".join(strangers[:5]) + ("; …" if len(strangers) > 5 else "")
+    if len(strangers) == len(certificates):
+        raise BundleError(
+            f"There is no CA certificate in it, only end-entity certificates: {listed}."
+        )
+    raise BundleError(
+        f"Only CA certificates belong here; take out the end-entity ones: {listed}."
+    )
+
+
+@dataclass(frozen=True)
+class Admission:
+    """One certificate of a bundle: its role, and why it may be of no use."""
+
+    certificate: ClientCertificate
+    is_anchor: bool
+    problems: tuple[str, ...]
+
+
+def examine(
+    certificates: Sequence[ClientCertificate], *, at: dt.datetime, profile: Profile
+) -> tuple[Admission, ...]:
+    """Return what is to be said of each certificate of a bundle, in order."""
+    anchors = frozenset(sort_bundle(certificates).anchors)
+    examined = []
+    for one in certificates:
+        is_anchor = one in anchors
+        found = problems(one, is_anchor=is_anchor, at=at, profile=profile)
+        lost = None if is_anchor else issuer_problem(one, certificates)
+        examined.append(
+            Admission(one, is_anchor, found if lost is None else (*found, lost))
+        )
+    return tuple(examined)
+
+
+def _claims_to_be_ca(certificate: ClientCertificate) -> bool:
+    """Tell whether a certificate is meant to be a CA's; version 1 cannot say so."""
+    try:
+        if certificate.is_ca or "keyCertSign" in (certificate.key_usage or ()):
+            return True
+    except CertificateParseError as error:
+        raise BundleError(
+            f"A certificate ({visible(str(certificate.subject), 80)}) cannot be "
+            f"read: {visible(error.detail)}"
+        ) from error
+    return certificate.x509.version is x509.Version.v1 and is_self_signed(certificate)
+
+
+def problems(
+    certificate: ClientCertificate,
+    *,
+    is_anchor: bool,
+    at: dt.datetime,
+    profile: Profile,
+) -> tuple[str, ...]:
+    """Return why no path through a CA's certificate can be verified; empty if one can.
+
+    Each is one English sentence for an administrator. Some say that a path still
+    works where the proxy verifies it (see ``PathValidator.find_issuer``).
+    """
+    try:
+        return (
+            *_authority_problems(certificate, profile, is_anchor=is_anchor),
+            *_validity_problems(certificate, at),
+            *_form_problems(certificate),
+            *_key_problems(certificate),
+            *(() if is_anchor else _signature_problems(certificate)),
+            *_extension_problems(certificate),
+        )
+    except CertificateParseError as error:
+        return (f"It cannot be read ({visible(error.detail)}): {_NOT_AT_ALL}.",)
+
+
+def issuer_problem(
+    certificate: ClientCertificate, bundle: Sequence[ClientCertificate]
+) -> str | None:
+    """Return why no path leads from an intermediate to an anchor of its *bundle*.
+
+    None where another certificate of *bundle* signed it, or where the signature
+    cannot be checked at all (then ``problems()`` says so).
+    """
+    if certificate.x509.signature_algorithm_oid not in _CHECKABLE:
+        return None
+    others = [one for one in bundle if one != certificate]
+    named = [one for one in others if one.subject_der == certificate.issuer_der]
+    if any(_signed(certificate, one) for one in named):
+        return None
+    issuer = visible(str(certificate.issuer), 80)
+    if named:
+        return (
+            f"Its issuer, {issuer}, is in the bundle under that name, but with "
+            f"another key: {_NOT_AT_ALL}."
+        )
+    if any(_same_name(one, certificate) for one in others):
+        return (
+            f"Its issuer’s name, {issuer}, is spelt differently in the issuer’s own "
+            f"certificate (case, spaces or string type): {_NOT_AT_ALL}."
+        )
+    return f"Its issuer, {issuer}, is not in the bundle: {_NOT_AT_ALL}."
+
+
+def _authority_problems(
+    certificate: ClientCertificate, profile: Profile, *, is_anchor: bool
+) -> Iterator[str]:
+    if certificate.x509.version is x509.Version.v1:
+        if is_anchor:
+            yield f"It is a version 1 certificate; {_BY_PROXY}."
+        else:
+            yield (
+                "It is a version 1 certificate, which cannot say that it is a CA’s: "
+                f"{_NOT_AT_ALL}."
+            )
+        return
+    if not certificate.is_ca:
+        yield f"It is not marked as a CA’s (basicConstraints): {_NOT_AT_ALL}."
+    usage = certificate.key_usage
+    if usage is not None and "keyCertSign" not in usage:
+        yield f"Its keyUsage does not allow to sign certificates: {_NOT_AT_ALL}."
+    usages = certificate.extended_key_usage
+    if usages is not None and not {CLIENT_AUTH, ANY_EXTENDED_KEY_USAGE} & set(usages):
+        yield f"Its extendedKeyUsage leaves out clientAuth: {_NOT_AT_ALL}."
+    if profile.requires_ca_key_usage:
+        if usage is None:
+            yield f"The strict profile wants a keyUsage, which it lacks; {_BY_PROXY}."
+        constraints = certificate.extensions.get(BASIC_CONSTRAINTS)
+        if constraints is not None and not constraints.critical:
+            yield (
+                "The strict profile wants critical basicConstraints, and its are not; "
+                f"{_BY_PROXY}."
+            )
+
+
+def _validity_problems(
+    certificate: ClientCertificate, at: dt.datetime
+) -> Iterator[str]:
+    if at > certificate.not_after:
+        yield f"It expired on {certificate.not_after:%Y-%m-%d}: {_NOT_AT_ALL}."
+    elif at < certificate.not_before:
+        yield (
+            f"It is valid from {certificate.not_before:%Y-%m-%d} on; until then "
+            f"{_NOT_AT_ALL}."
+        )
+
+
+def _form_problems(certificate: ClientCertificate) -> Iterator[str]:
+    serial = certificate.serial_number
+    if serial < 0:
+        yield f"Its serial number is negative; {_BY_PROXY}."
+    elif serial.bit_length() > _MAX_SERIAL_BITS:
+        yield f"Its serial number is longer than 20 octets; {_BY_PROXY}."
+    if not certificate.subject or not certificate.issuer:
+        yield f"Its subject or issuer is empty; {_BY_PROXY}."
+
+
+def _key_problems(certificate: ClientCertificate) -> Iterator[str]:
+    try:
+        key = certificate.public_key
+    except CertificateParseError:
+        yield f"Its public key is of a kind that is not known here: {_NOT_AT_ALL}."
+        return
+    what = _unusable_key(certificate, key)
+    if what is not None:
+        yield f"{what} CAs cannot be verified here; {_BY_PROXY}."
+
+
+def _unusable_key(certificate: ClientCertificate, key: object) -> str | None:
+    """Return what kind of key the verifier does not know; None if it does."""
+    if isinstance(key, rsa.RSAPublicKey):
+        if certificate.x509.public_key_algorithm_oid.dotted_string == _RSA_PSS_KEY:
+            return "RSA-PSS"
+        return f"RSA-{key.key_size}" if key.key_size < _MIN_RSA_BITS else None
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return None if key.curve.name in _CURVES else key.curve.name
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return "Ed25519"
+    if isinstance(key, ed448.Ed448PublicKey):
+        return "Ed448"
+    # certificates.SIGNING_KEYS has nothing else.
+    return None if _VERIFIES_ML_DSA else "ML-DSA"
+
+
+def _signature_problems(certificate: ClientCertificate) -> Iterator[str]:
+    """Say what is wrong with the signature; an anchor's own is never looked at."""
+    algorithm = certificate.x509.signature_algorithm_oid
+    if algorithm in _SIGNATURES:
+        return
+    if der.children(certificate.der)[1].encoded in _PSS_SIGNATURES:
+        return
+    # The name is the library's only source of one.
+    name = getattr(algorithm, "_name", "")
+    shown = name if name and name != "Unknown OID" else algorithm.dotted_string
+    if algorithm in _CHECKABLE:
+        yield f"It is signed with {shown}, which is not accepted here; {_BY_PROXY}."
+    else:
+        yield f"It is signed with {shown}, which cannot be checked: {_NOT_AT_ALL}."
+
+
+def _extension_problems(certificate: ClientCertificate) -> Iterator[str]:
+    try:
+        extensions = certificate.x509.extensions
+    except (
+        ValueError,
+        TypeError,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
+        yield f"An extension cannot be read ({visible(str(error))}); {_BY_PROXY}."
+        return
+    for oid, extension in certificate.extensions.items():
+        if not extension.critical:
+            continue
+        if oid in _NEVER_CRITICAL:
+            yield f"Its {_NEVER_CRITICAL[oid]} is marked critical; {_BY_PROXY}."
+        elif oid not in _UNDERSTOOD:
+            yield (f"Its critical extension {oid} is not understood here; {_BY_PROXY}.")
+    if _has_critical_directory_constraint(certificate, extensions):
+        yield (
+            "Its critical name constraints speak of directory names, which cannot be "
+            f"verified here; {_BY_PROXY}."
+        )
+
+
+def _has_critical_directory_constraint(
+    certificate: ClientCertificate, extensions: x509.Extensions
+) -> bool:
+    if NAME_CONSTRAINTS not in certificate.extensions:
+        return False
+    found = extensions.get_extension_for_class(x509.NameConstraints)
+    subtrees = (
+        *(found.value.permitted_subtrees or ()),
+        *(found.value.excluded_subtrees or ()),
+    )
+    return found.critical and any(
+        isinstance(one, x509.DirectoryName) for one in subtrees
+    )
+
+
+def _signed(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
+    try:
+        certificate.x509.verify_directly_issued_by(issuer.x509)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _same_name(issuer: ClientCertificate, certificate: ClientCertificate) -> bool:
+    try:
+        return issuer.subject.canonical() == certificate.issuer.canonical()
+    except NameNotMatchableError:
+        return False

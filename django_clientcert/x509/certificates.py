@@ -1,0 +1,451 @@
+"""DER to ``ClientCertificate``: frozen, lazy, and never surprised.
+
+The fingerprint costs one hash and no parsing. Everything else is read when it is
+asked for, each part on its own, so that a broken extension hides nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificatePublicKeyTypes,
+)
+
+from django_clientcert.exceptions import CertificateParseError
+
+from . import attribute_types
+from . import der as asn1
+from .names import DistinguishedName
+
+T = TypeVar("T")
+
+KEY_USAGE = "2.5.29.15"
+SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
+BASIC_CONSTRAINTS = "2.5.29.19"
+NAME_CONSTRAINTS = "2.5.29.30"
+CERTIFICATE_POLICIES = "2.5.29.32"
+EXTENDED_KEY_USAGE = "2.5.29.37"
+
+CLIENT_AUTH = "1.3.6.1.5.5.7.3.2"
+ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0"
+
+UPN = "1.3.6.1.4.1.311.20.2.3"
+
+# GeneralName choices (RFC 5280, 4.2.1.6): context tags
+_OTHER_NAME = 0xA0
+_RFC822_NAME = 0x81
+_DNS_NAME = 0x82
+_DIRECTORY_NAME = 0xA4
+_URI = 0x86
+_IP_ADDRESS = 0x87
+# The value of an otherName is in [0] EXPLICIT
+_EXPLICIT = 0xA0
+
+# Algorithms of the keys that TLS 1.2 and 1.3 clients sign with
+SIGNING_KEYS = frozenset(
+    {
+        "1.2.840.113549.1.1.1",  # RSA
+        "1.2.840.113549.1.1.10",  # RSA-PSS
+        "1.2.840.10045.2.1",  # elliptic curve
+        "1.3.101.112",  # Ed25519
+        "1.3.101.113",  # Ed448
+        "2.16.840.1.101.3.4.3.17",  # ML-DSA-44
+        "2.16.840.1.101.3.4.3.18",  # ML-DSA-65
+        "2.16.840.1.101.3.4.3.19",  # ML-DSA-87
+    }
+)
+
+# The names of the key usage bits, in the order of the bit string (4.2.1.3)
+KEY_USAGE_BITS = (
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+)
+
+
+@dataclass(frozen=True)
+class Extension:
+    """One extension: the dotted type, its criticality and the DER inside."""
+
+    oid: str
+    critical: bool
+    value: bytes
+
+
+@dataclass(frozen=True)
+class SubjectAlternativeNames:
+    """The alternative names by kind, each as text, in the certificate's order."""
+
+    emails: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    uris: tuple[str, ...] = ()
+    upns: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.emails or self.dns or self.uris or self.upns or self.ips or self.others
+        )
+
+
+class ClientCertificate:
+    """An end-entity certificate that a TLS client presented.
+
+    Equal when the DER is equal. Every property below ``fingerprint`` may raise
+    ``CertificateParseError`` and nothing else; what it found is kept. Immutable,
+    so one object may serve many threads.
+    """
+
+    der: bytes
+
+    def __init__(self, der: bytes) -> None:
+        # object.__setattr__: instances are frozen below
+        object.__setattr__(self, "der", bytes(der))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ClientCertificate):
+            return NotImplemented
+        return self.der == other.der
+
+    def __hash__(self) -> int:
+        return hash(self.der)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.short_fingerprint}>"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the DER: 64 lower-case hex digits."""
+        return self.fingerprint_bytes.hex()
+
+    @cached_property
+    def fingerprint_bytes(self) -> bytes:
+        """SHA-256 of the DER: 32 bytes."""
+        return hashlib.sha256(self.der).digest()
+
+    @property
+    def short_fingerprint(self) -> str:
+        """The first 16 hex digits: for logs."""
+        return self.fingerprint[:16]
+
+    @cached_property
+    def sha1_fingerprint(self) -> str:
+        """SHA-1 of the DER, 40 hex digits: to compare by eye, never to match."""
+        return hashlib.sha1(self.der, usedforsecurity=False).hexdigest()
+
+    @cached_property
+    def x509(self) -> x509.Certificate:
+        """The certificate as ``cryptography`` has it.
+
+        Its own attributes may raise ``ValueError`` and more; prefer those here.
+
+        Raises:
+            CertificateParseError: not a certificate (RFC 5280, 4.1).
+        """
+        return _guarded(
+            lambda: x509.load_der_x509_certificate(self.der), "not a certificate"
+        )
+
+    @cached_property
+    def _fields(self) -> tuple[asn1.Element, ...]:
+        """The elements of the TBSCertificate from the serial number on."""
+
+        def read() -> tuple[asn1.Element, ...]:
+            tbs = asn1.children(self.der)[0]
+            fields = asn1.children(tbs.encoded)
+            if fields[0].tag == 0xA0:  # version
+                fields = fields[1:]
+            if len(fields) < 6 or fields[0].tag != asn1.INTEGER:
+                raise asn1.DerError("fields are missing")
+            return tuple(fields)
+
+        return _guarded(read, "not a certificate")
+
+    @cached_property
+    def serial_number(self) -> int:
+        """The serial number. RFC 5280 wants it positive; it may be anything."""
+        return _guarded(lambda: asn1.integer(self._fields[0].content), "serial number")
+
+    @property
+    def serial_number_hex(self) -> str:
+        """The serial number as lower-case hex pairs, as OpenSSL prints it."""
+        sign, digits = (
+            ("-" if self.serial_number < 0 else ""),
+            (f"{abs(self.serial_number):x}"),
+        )
+        return sign + digits.zfill(len(digits) + len(digits) % 2)
+
+    @cached_property
+    def issuer_der(self) -> bytes:
+        """The issuer's Name as it stands in the certificate, DER."""
+        return self._fields[2].encoded
+
+    @cached_property
+    def subject_der(self) -> bytes:
+        """The subject's Name as it stands in the certificate, DER."""
+        return self._fields[4].encoded
+
+    @cached_property
+    def issuer(self) -> DistinguishedName:
+        """The issuer's distinguished name."""
+        return DistinguishedName.from_der(self.issuer_der)
+
+    @cached_property
+    def subject(self) -> DistinguishedName:
+        """The subject's distinguished name; it may be empty."""
+        return DistinguishedName.from_der(self.subject_der)
+
+    @cached_property
+    def public_key_der(self) -> bytes:
+        """The SubjectPublicKeyInfo as it stands in the certificate, DER.
+
+        ``public_key().public_bytes()`` of cryptography encodes it anew, which
+        differs for RSA-PSS keys and others.
+        """
+        return self._fields[5].encoded
+
+    @cached_property
+    def public_key_bytes(self) -> bytes:
+        """SHA-256 of the SubjectPublicKeyInfo: 32 bytes."""
+        return hashlib.sha256(self.public_key_der).digest()
+
+    @property
+    def public_key_fingerprint(self) -> str:
+        """SHA-256 of the SubjectPublicKeyInfo: 64 lower-case hex digits."""
+        return self.public_key_bytes.hex()
+
+    @cached_property
+    def public_key(self) -> CertificatePublicKeyTypes:
+        """The public key as ``cryptography`` has it.
+
+        Only of algorithms that a TLS client signs with: to load another may cost
+        seconds (the parameters of Diffie-Hellman are tested for primality).
+        """
+
+        def load() -> CertificatePublicKeyTypes:
+            algorithm = asn1.children(self.public_key_der)[0]
+            oid = asn1.object_identifier(asn1.children(algorithm.encoded)[0].content)
+            if oid not in SIGNING_KEYS:
+                raise asn1.DerError(f"no key to sign with in TLS ({oid})")
+            return self.x509.public_key()
+
+        return _guarded(load, "public key")
+
+    @cached_property
+    def not_before(self) -> dt.datetime:
+        """The first moment of validity, UTC (RFC 5280, 4.1.2.5: inclusive)."""
+        return _guarded(lambda: self.x509.not_valid_before_utc, "validity")
+
+    @cached_property
+    def not_after(self) -> dt.datetime:
+        """The last moment of validity, UTC (RFC 5280, 4.1.2.5: inclusive)."""
+        return _guarded(lambda: self.x509.not_valid_after_utc, "validity")
+
+    @cached_property
+    def extensions(self) -> Mapping[str, Extension]:
+        """The extensions by their dotted type.
+
+        Raises:
+            CertificateParseError: not readable, or one type twice (RFC 5280, 4.2).
+        """
+        return _guarded(self._read_extensions, "extensions")
+
+    def _read_extensions(self) -> dict[str, Extension]:
+        extensions: dict[str, Extension] = {}
+        wrapped = [one for one in self._fields[6:] if one.tag == 0xA3]
+        if not wrapped:
+            return extensions
+        for item in asn1.children(asn1.only(wrapped[0].content, asn1.SEQUENCE).encoded):
+            parts = asn1.children(item.encoded)
+            if parts[0].tag != asn1.OBJECT_IDENTIFIER:
+                raise asn1.DerError("an extension without a type")
+            oid = asn1.object_identifier(parts[0].content)
+            critical = len(parts) == 3 and asn1.boolean(
+                asn1.only(parts[1].encoded, asn1.BOOLEAN).content
+            )
+            value = asn1.only(parts[-1].encoded, asn1.OCTET_STRING).content
+            if len(parts) not in (2, 3):
+                raise asn1.DerError("an extension of another shape")
+            if oid in extensions:
+                raise asn1.DerError(f"the extension {oid} twice")
+            extensions[oid] = Extension(oid, critical, value)
+        return extensions
+
+    @cached_property
+    def is_ca(self) -> bool:
+        """Whether basicConstraints says that this is a CA's certificate."""
+
+        def read(value: bytes) -> bool:
+            parts = asn1.children(value)
+            return (
+                bool(parts)
+                and parts[0].tag == asn1.BOOLEAN
+                and asn1.boolean(parts[0].content)
+            )
+
+        return bool(self._extension(BASIC_CONSTRAINTS, read))
+
+    @cached_property
+    def path_length(self) -> int | None:
+        """How many CAs may stand below this one; None where nothing is said."""
+
+        def read(value: bytes) -> int | None:
+            parts = asn1.children(value)
+            return (
+                asn1.integer(parts[1].content)
+                if len(parts) > 1 and parts[1].tag == asn1.INTEGER
+                else None
+            )
+
+        return self._extension(BASIC_CONSTRAINTS, read)
+
+    @cached_property
+    def key_usage(self) -> frozenset[str] | None:
+        """The key usages by RFC 5280's names; None without the extension."""
+
+        def read(value: bytes) -> frozenset[str]:
+            content = asn1.only(value, asn1.BIT_STRING).content
+            if not content or content[0] > 7:
+                raise asn1.DerError("not a bit string")
+            bits = "".join(f"{octet:08b}" for octet in content[1:])
+            return frozenset(
+                name
+                for name, bit in zip(KEY_USAGE_BITS, bits, strict=False)
+                if bit == "1"
+            )
+
+        return self._extension(KEY_USAGE, read)
+
+    @cached_property
+    def extended_key_usage(self) -> tuple[str, ...] | None:
+        """The extended key usages, dotted; None without the extension."""
+
+        def read(value: bytes) -> tuple[str, ...]:
+            return tuple(
+                asn1.object_identifier(
+                    asn1.only(one.encoded, asn1.OBJECT_IDENTIFIER).content
+                )
+                for one in asn1.children(value)
+            )
+
+        return self._extension(EXTENDED_KEY_USAGE, read)
+
+    @cached_property
+    def policies(self) -> tuple[str, ...]:
+        """The certificate policies, dotted (RFC 5280, 4.2.1.4)."""
+
+        def read(value: bytes) -> tuple[str, ...]:
+            return tuple(
+                asn1.object_identifier(asn1.children(one.encoded)[0].content)
+                for one in asn1.children(value)
+            )
+
+        return self._extension(CERTIFICATE_POLICIES, read) or ()
+
+    @cached_property
+    def subject_alternative_names(self) -> SubjectAlternativeNames:
+        """The subject alternative names by kind; empty without the extension.
+
+        Raises:
+            CertificateParseError: one of them is not what its kind demands.
+        """
+        names = self._extension(SUBJECT_ALTERNATIVE_NAME, _read_general_names)
+        return names or SubjectAlternativeNames()
+
+    @property
+    def common_names(self) -> tuple[str | None, ...]:
+        """The common names of the subject; None for one that cannot be read."""
+        return tuple(self.subject.values(attribute_types.COMMON_NAME))
+
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether subject and issuer are the same name (RFC 5280, 6.1)."""
+        return self.subject_der == self.issuer_der
+
+    def _extension(self, oid: str, read: Callable[[bytes], T]) -> T | None:
+        """Return what *read* makes of one extension; None where it is absent."""
+        extension = self.extensions.get(oid)
+        if extension is None:
+            return None
+        value = extension.value
+        return _guarded(lambda: read(value), f"extension {oid}")
+
+
+def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
+    kinds: dict[str, list[str]] = {
+        "emails": [],
+        "dns": [],
+        "uris": [],
+        "upns": [],
+        "ips": [],
+        "others": [],
+    }
+    ia5 = {_RFC822_NAME: "emails", _DNS_NAME: "dns", _URI: "uris"}
+    for name in asn1.children(encoded):
+        if name.tag in ia5:
+            kinds[ia5[name.tag]].append(name.content.decode("ascii"))
+        elif name.tag == _IP_ADDRESS:
+            kinds["ips"].append(str(ip_address(name.content)))
+        elif name.tag == _OTHER_NAME:
+            type_id, wrapped = asn1.read_all(name.content)
+            oid = asn1.object_identifier(
+                asn1.only(type_id.encoded, asn1.OBJECT_IDENTIFIER).content
+            )
+            value = asn1.only(wrapped.encoded, _EXPLICIT).content
+            if oid == UPN:
+                text, end = asn1.read(value)
+                if end != len(value):
+                    raise asn1.DerError("bytes after a user principal name")
+                kinds["upns"].append(asn1.text(text))
+            else:
+                kinds["others"].append(f"otherName {oid}=#{value.hex()}")
+        elif name.tag == _DIRECTORY_NAME:
+            kinds["others"].append(
+                f"directoryName {DistinguishedName.from_der(name.content)}"
+            )
+        else:
+            kinds["others"].append(f"[{name.tag & 0x1F}] #{name.content.hex()}")
+    return SubjectAlternativeNames(**{k: tuple(v) for k, v in kinds.items()})
+
+
+def _guarded(read: Callable[[], T], what: str) -> T:
+    """Return what *read* returns; every way a certificate can break is one error."""
+    try:
+        return read()
+    except CertificateParseError:
+        raise
+    except (
+        ValueError,
+        IndexError,
+        OverflowError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        # where warnings are errors, a certificate that earns one is refused
+        Warning,
+    ) as error:
+        raise CertificateParseError(f"{what}: {error}") from error

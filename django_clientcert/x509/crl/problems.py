@@ -1,0 +1,55 @@
+"""Why a revocation list is refused, in words for whoever imports it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from django_clientcert.exceptions import CertificateParseError, RevocationListError
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible, visible_once
+
+INDIRECT = (
+    "This is an indirect list: it speaks of certificates of other CAs. Indirect lists "
+    "are not supported; ask for the list that the CA itself signs."
+)
+
+
+def refuse(code: str, message: str) -> NoReturn:
+    """Raise a ``RevocationListError``."""
+    raise RevocationListError(code, message)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Make every way in which a list can be broken one error."""
+    try:
+        yield
+    except RevocationListError:
+        raise
+    except ValueError as error:
+        malformed(error)
+
+
+def malformed(what: object) -> NoReturn:
+    """Raise the ``RevocationListError`` for what breaks RFC 5280."""
+    refuse(
+        "malformed",
+        f"The list breaks the rules for revocation lists ({visible(str(what))}). "
+        "Have the CA issue a new one.",
+    )
+
+
+def show_minute(moment: dt.datetime) -> str:
+    """Return a moment in UTC, to the minute."""
+    return f"{moment.replace(tzinfo=None).isoformat(' ', 'minutes')} UTC"
+
+
+def show_subject(certificate: ClientCertificate) -> str:
+    """Return the subject of *certificate* in quotation marks, or what stands for it."""
+    try:
+        return "“" + visible_once(str(certificate.subject), 120) + "”"
+    except CertificateParseError:
+        return f"a certificate that cannot be read ({certificate.short_fingerprint})"

@@ -1,0 +1,394 @@
+"""One list: checked when it is imported, and what is remembered of it.
+
+``read_list()`` checks all that does not depend on a certificate; what is left is a
+small ``ListInfo`` and the entries. What a list says of a certificate is decided in
+``status``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_clientcert.x509 import der as asn1
+from django_clientcert.x509.certificates import ClientCertificate
+
+from .files import read_single
+from .problems import INDIRECT, malformed, reading, refuse, show_minute, show_subject
+from .reasons import read_reason_flags
+from .scopes import Scope, point_names, tagged_fields
+from .signers import SignerPaths, find_signer
+from .structure import (
+    Entry,
+    Outline,
+    count_entries,
+    extension_values,
+    read_entries,
+    read_outline,
+)
+
+MAX_LIST_BYTES = 256 * 1024 * 1024
+# How far the clock of a CA may be ahead
+LEEWAY = dt.timedelta(minutes=5)
+# How long a list counts that does not say when the next one comes
+MAX_AGE = dt.timedelta(days=7)
+
+AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
+CRL_NUMBER = "2.5.29.20"
+DELTA_CRL_INDICATOR = "2.5.29.27"
+ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
+# AD CS writes it into the lists that it signs with each of its keys for the
+# certificates of that key, under one name.
+MICROSOFT_CA_VERSION = "1.3.6.1.4.1.311.21.1"
+
+
+@dataclass(frozen=True)
+class ListInfo:
+    """What has to be known of a list besides its entries.
+
+    ``issuer_name`` is the SHA-256 of the issuing CA's Name (DER, as it stands in the
+    CA's certificate), ``issuer_key`` that of the key (SubjectPublicKeyInfo) that
+    signed the list. A list with a ``base_number`` is a delta list (5.2.4).
+    ``own_key_only``: the CA signs a list with each of its keys for that key's
+    certificates. ``fingerprint`` is the SHA-256 of the DER, 64 hex digits.
+    """
+
+    issuer_name: bytes
+    issuer_key: bytes
+    number: int | None
+    base_number: int | None
+    this_update: dt.datetime
+    next_update: dt.datetime | None
+    scope: Scope
+    signature_algorithm: str
+    entry_count: int
+    fingerprint: str
+    own_key_only: bool = False
+
+    @property
+    def is_delta(self) -> bool:
+        """Whether the list only says what has changed since another."""
+        return self.base_number is not None
+
+    def expires(self, max_age: dt.timedelta = MAX_AGE) -> dt.datetime:
+        """Return the last moment at which the list is not stale.
+
+        *max_age* is for lists that do not say when the next one comes; RFC 5280
+        (5.1.2.5) asks for it, and some CAs forget it.
+        """
+        if self.next_update is not None:
+            return self.next_update
+        return self.this_update + max_age
+
+    def same_scope(self, other: ListInfo) -> bool:
+        """Tell whether both lists are of one issuer, key and scope."""
+        return (
+            self.issuer_name == other.issuer_name
+            and self.issuer_key == other.issuer_key
+            and self.scope.digest == other.scope.digest
+        )
+
+    def replaces(self, other: ListInfo) -> bool:
+        """Tell whether *other* says nothing any more once this list is loaded.
+
+        A complete list replaces the complete one before it, and delta lists up to
+        its own number. A delta list replaces those that begin where it begins or
+        later; others may still be what leads up to it.
+        """
+        if not self.same_scope(other):
+            return False
+        if self.base_number is None:
+            return other.base_number is None or (
+                self.number is not None and (other.number or 0) <= self.number
+            )
+        return (
+            other.base_number is not None
+            and self.base_number <= other.base_number
+            and (other.number or 0) <= (self.number or 0)
+        )
+
+    def label(self) -> str:
+        """Return how to call the list in a sentence."""
+        kind = "delta list" if self.is_delta else "list"
+        if self.number is None:
+            return f"{kind} of {show_minute(self.this_update)}"
+        return f"{kind} number {self.number}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {
+            "issuer_name": self.issuer_name.hex(),
+            "issuer_key": self.issuer_key.hex(),
+            # JSON's numbers end at 2**53 for many readers; these go to 2**159.
+            "number": _to_text(self.number),
+            "base_number": _to_text(self.base_number),
+            "this_update": self.this_update.isoformat(),
+            "next_update": self.next_update and self.next_update.isoformat(),
+            "scope": self.scope.to_json(),
+            "signature_algorithm": self.signature_algorithm,
+            "entry_count": self.entry_count,
+            "fingerprint": self.fingerprint,
+            "own_key_only": self.own_key_only,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ListInfo:
+        """Return what ``to_json()`` was called on."""
+        next_update = data["next_update"]
+        return cls(
+            issuer_name=bytes.fromhex(data["issuer_name"]),
+            issuer_key=bytes.fromhex(data["issuer_key"]),
+            number=_from_text(data["number"]),
+            base_number=_from_text(data["base_number"]),
+            this_update=dt.datetime.fromisoformat(data["this_update"]),
+            next_update=next_update and dt.datetime.fromisoformat(next_update),
+            scope=Scope.from_json(data["scope"]),
+            signature_algorithm=data["signature_algorithm"],
+            entry_count=data["entry_count"],
+            fingerprint=data["fingerprint"],
+            own_key_only=data["own_key_only"],
+        )
+
+
+def _to_text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _from_text(text: str | None) -> int | None:
+    return None if text is None else int(text)
+
+
+@dataclass(frozen=True)
+class ParsedList:
+    """A list that passed every check, and who signed it."""
+
+    info: ListInfo
+    signer: ClientCertificate
+    der: bytes = field(repr=False)
+    # Where the entries begin and end in the DER
+    region: tuple[int, int] = field(repr=False)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries one at a time, in the order of the list.
+
+        A serial number may come twice; see ``revocation.collect_hits()``.
+
+        Raises:
+            RevocationListError: an entry cannot be read (``malformed``), or speaks
+                of another CA's certificate (``indirect``).
+        """
+        return read_entries(self.der, *self.region)
+
+
+def read_list(
+    data: bytes,
+    issuers: Sequence[ClientCertificate],
+    *,
+    at: dt.datetime,
+    previous: Sequence[ListInfo] = (),
+    signers: SignerPaths | None = None,
+    require_number: bool = False,
+    leeway: dt.timedelta = LEEWAY,
+    max_bytes: int = MAX_LIST_BYTES,
+) -> ParsedList:
+    """Return the list in *data*, DER or PEM, checked for use at *at*.
+
+    *issuers* are the certificates that may have issued it, anchors and
+    intermediates; with *signers* the one that signed must also lead to an anchor.
+    *previous* are the lists that are in force now, so that no older one takes their
+    place. A list that is stale already is returned: what it lists is revoked.
+
+    Raises:
+        RevocationListError: with one of these codes:
+            ``not_a_list``, ``several_lists``, ``truncated``, ``malformed``,
+            ``too_large``;
+            ``indirect``, ``attribute_certificates``, ``critical_extension``;
+            ``unknown_issuer``, ``other_key``, ``no_crl_sign``, ``untrusted_signer``;
+            ``weak_signature``, ``unsupported_signature``, ``bad_signature``;
+            ``no_number``, ``from_the_future``;
+            ``already_loaded``, ``rollback_number``, ``rollback_date``.
+    """
+    if len(data) > max_bytes:
+        refuse(
+            "too_large",
+            f"The file is larger than {max_bytes // 1024 // 1024} MiB. Ask the CA "
+            "for a partitioned list, or raise the limit.",
+        )
+    encoded = read_single(data)
+    outline = read_outline(encoded)
+    extensions = _read_extensions(outline)
+    own_key_only = _check_extensions(outline, extensions)
+    signer, algorithm = find_signer(outline, extensions.key_identifier, issuers)
+    if signers is not None and not signers.signer_paths(
+        signer.subject_der, signer.public_key_bytes, at
+    ):
+        refuse(
+            "untrusted_signer",
+            f"The list is signed by {show_subject(signer)}, whose certificate does not "
+            "lead to a trust anchor of the authority at this time. Add the "
+            "certificates that are missing in between, or the renewed one.",
+        )
+    info = ListInfo(
+        issuer_name=hashlib.sha256(signer.subject_der).digest(),
+        issuer_key=signer.public_key_bytes,
+        number=extensions.number,
+        base_number=extensions.base_number,
+        this_update=outline.this_update,
+        next_update=outline.next_update,
+        scope=extensions.scope,
+        signature_algorithm=algorithm,
+        entry_count=count_entries(encoded, *outline.entries),
+        fingerprint=hashlib.sha256(encoded).hexdigest(),
+        own_key_only=own_key_only,
+    )
+    _check_number(info, require_number=require_number)
+    if info.this_update > at + leeway:
+        refuse(
+            "from_the_future",
+            f"The list begins on {show_minute(info.this_update)}, which is in "
+            "the future. Compare the clocks of this server and of the CA.",
+        )
+    _check_previous(info, previous)
+    return ParsedList(info, signer, encoded, outline.entries)
+
+
+@dataclass(frozen=True)
+class _Extensions:
+    number: int | None = None
+    base_number: int | None = None
+    scope: Scope = field(default_factory=Scope)
+    key_identifier: bytes | None = None
+    indirect: bool = False
+    attribute_certificates: bool = False
+    # Dotted type and criticality of every one
+    found: tuple[tuple[str, bool], ...] = ()
+
+
+def _read_extensions(outline: Outline) -> _Extensions:
+    if outline.extensions is None:
+        return _Extensions()
+    with reading():
+        values = extension_values(outline.extensions)
+        scope, indirect, attributes = _read_scope(
+            values.get(ISSUING_DISTRIBUTION_POINT, (False, b"\x30\x00"))[1],
+            outline.issuer,
+        )
+        return _Extensions(
+            number=_read_number(values, CRL_NUMBER),
+            base_number=_read_number(values, DELTA_CRL_INDICATOR),
+            scope=scope,
+            key_identifier=_read_key_identifier(values),
+            indirect=indirect,
+            attribute_certificates=attributes,
+            found=tuple((oid, critical) for oid, (critical, _) in values.items()),
+        )
+
+
+def _read_number(values: Mapping[str, tuple[bool, bytes]], oid: str) -> int | None:
+    if oid not in values:
+        return None
+    number = asn1.integer(asn1.only(values[oid][1], asn1.INTEGER).content)
+    if not 0 <= number < 1 << 160:
+        raise asn1.DerError("a number that is negative or longer than 20 octets")
+    return number
+
+
+def _read_key_identifier(values: Mapping[str, tuple[bool, bytes]]) -> bytes | None:
+    if AUTHORITY_KEY_IDENTIFIER not in values:
+        return None
+    for part in asn1.children(values[AUTHORITY_KEY_IDENTIFIER][1]):
+        if part.tag == 0x80:
+            return part.content
+    return None
+
+
+def _read_scope(value: bytes, issuer: bytes) -> tuple[Scope, bool, bool]:
+    """Return the scope in an issuing distribution point (5.2.5), and two refusals.
+
+    Those are whether the list is an indirect one, and one of attribute
+    certificates.
+    """
+    fields = tagged_fields(value, {0xA0, 0x81, 0x82, 0x83, 0x84, 0x85})
+    flags = {
+        tag: tag in fields and asn1.boolean(fields[tag])
+        for tag in (0x81, 0x82, 0x84, 0x85)
+    }
+    if flags[0x81] and flags[0x82]:
+        raise asn1.DerError("only end entities and only CAs at the same time")
+    return (
+        Scope(
+            names=point_names(fields[0xA0], issuer) if 0xA0 in fields else (),
+            only="user" if flags[0x81] else "ca" if flags[0x82] else None,
+            reasons=read_reason_flags(fields[0x83]) if 0x83 in fields else None,
+        ),
+        flags[0x84],
+        flags[0x85],
+    )
+
+
+def _check_extensions(outline: Outline, extensions: _Extensions) -> bool:
+    """Refuse kinds of lists that cannot be used; return ``own_key_only``."""
+    if extensions.indirect:
+        refuse("indirect", INDIRECT)
+    if extensions.attribute_certificates:
+        refuse(
+            "attribute_certificates",
+            "This is a list of attribute certificates. Ask the CA for the list of "
+            "its public key certificates.",
+        )
+    for oid, critical in extensions.found:
+        if critical and oid not in (ISSUING_DISTRIBUTION_POINT, DELTA_CRL_INDICATOR):
+            refuse(
+                "critical_extension",
+                f"The list has the critical extension {oid}, which is not known "
+                "here or must not be critical, so what it says cannot be relied "
+                "on (RFC 5280, 5.2). Ask the CA for a list without it.",
+            )
+    return any(oid == MICROSOFT_CA_VERSION for oid, _ in extensions.found)
+
+
+def _check_number(info: ListInfo, *, require_number: bool) -> None:
+    if info.number is None and (info.is_delta or require_number):
+        refuse(
+            "no_number",
+            "The list has no CRLNumber"
+            + (", which a delta list needs" if info.is_delta else "")
+            + " (RFC 5280, 5.2.3). Set the CA to write one.",
+        )
+    if (
+        info.number is not None
+        and info.base_number is not None
+        and info.number < info.base_number
+    ):
+        malformed("a delta list is older than what it builds on")
+
+
+def _check_previous(info: ListInfo, previous: Sequence[ListInfo]) -> None:
+    """Refuse a list that is older than one that it would take the place of."""
+    for other in previous:
+        if other.fingerprint == info.fingerprint:
+            refuse("already_loaded", f"This list is loaded already: {info.label()}.")
+    for other in previous:
+        if not info.same_scope(other) or info.is_delta != other.is_delta:
+            continue
+        if (
+            info.number is not None
+            and other.number is not None
+            and info.number < other.number
+        ):
+            refuse(
+                "rollback_number",
+                f"This is an older list (number {info.number}) than the one that "
+                f"is loaded (number {other.number}). Get the newest list; if the "
+                "CA really began to count anew, delete the loaded one first.",
+            )
+        if info.this_update < other.this_update:
+            refuse(
+                "rollback_date",
+                f"This is an older list (of {show_minute(info.this_update)}) than the "
+                f"one that is loaded (of {show_minute(other.this_update)}). Get the "
+                "newest list.",
+            )

@@ -1,0 +1,216 @@
+"""Which certificates a list speaks of: partitions, kinds, reasons (5.2.5)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from django_clientcert.exceptions import CertificateParseError, NameNotMatchableError
+from django_clientcert.x509 import der as asn1
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible, visible_once
+from django_clientcert.x509.names import DistinguishedName
+
+from .reasons import ALL_REASONS, RevocationReason, read_reason_flags, show_reasons
+
+CRL_DISTRIBUTION_POINTS = "2.5.29.31"
+
+_DIRECTORY_NAME = 0xA4
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which certificates of its issuer, and which reasons, a list speaks of.
+
+    ``names`` are the GeneralNames (DER) of a partition's distribution point, one
+    relative to the issuer made whole; empty where there is none. ``only`` is
+    ``"user"``, ``"ca"`` or None. ``reasons`` is None where all are covered.
+    """
+
+    names: tuple[bytes, ...] = ()
+    only: str | None = None
+    reasons: frozenset[RevocationReason] | None = None
+
+    @cached_property
+    def keys(self) -> frozenset[bytes]:
+        """The names in a form that is equal for names that match."""
+        return frozenset(_general_name_key(name) for name in self.names)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 that is the same for the same scope, however it is written."""
+        return hashlib.sha256(
+            json.dumps(
+                [
+                    sorted(key.hex() for key in self.keys),
+                    self.only,
+                    None if self.reasons is None else sorted(self.reasons),
+                ]
+            ).encode()
+        ).digest()
+
+    def __str__(self) -> str:
+        """Return the scope for people; empty where a list speaks of everything."""
+        parts = []
+        if self.only is not None:
+            parts.append(
+                "certificates of CAs only"
+                if self.only == "ca"
+                else "certificates of end entities only"
+            )
+        if self.names:
+            parts.append(
+                "partition " + ", ".join(_show_general_name(one) for one in self.names)
+            )
+        if self.reasons is not None:
+            parts.append(f"only for {show_reasons(self.reasons)}")
+        return "; ".join(parts)
+
+    def reasons_for(
+        self, certificate: ClientCertificate
+    ) -> frozenset[RevocationReason] | None:
+        """Return the reasons that a list covers for *certificate*; None: no scope.
+
+        *certificate* is the issuer's (RFC 5280, 6.3.3 (b) and (d)).
+
+        Raises:
+            CertificateParseError: its extensions cannot be read.
+        """
+        if self.only is not None and (self.only == "ca") != certificate.is_ca:
+            return None
+        reasons = ALL_REASONS if self.reasons is None else self.reasons
+        if not self.names:
+            return reasons
+        # A list outside of any distribution point counts too, as if there were
+        # one with the issuer's name (the end of 6.3.3).
+        issuer = _general_name_key(_explicit(_DIRECTORY_NAME, certificate.issuer_der))
+        if issuer in self.keys:
+            return reasons
+        found = [
+            point.reasons
+            for point in _distribution_points(certificate)
+            if point.keys & self.keys
+        ]
+        return reasons & frozenset[RevocationReason]().union(*found) if found else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {
+            "names": [name.hex() for name in self.names],
+            "only": self.only,
+            "reasons": None if self.reasons is None else sorted(self.reasons),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Scope:
+        """Return what ``to_json()`` was called on."""
+        reasons = data["reasons"]
+        return cls(
+            tuple(bytes.fromhex(name) for name in data["names"]),
+            data["only"],
+            None
+            if reasons is None
+            else frozenset(RevocationReason(one) for one in reasons),
+        )
+
+
+class _DistributionPoint(NamedTuple):
+    keys: frozenset[bytes]
+    reasons: frozenset[RevocationReason]
+
+
+def _distribution_points(
+    certificate: ClientCertificate,
+) -> list[_DistributionPoint]:
+    """Return the distribution points whose lists its issuer signs (4.2.1.13).
+
+    One that names another cRLIssuer takes an indirect list, which is refused.
+    """
+    extension = certificate.extensions.get(CRL_DISTRIBUTION_POINTS)
+    if extension is None:
+        return []
+    own = _general_name_key(_explicit(_DIRECTORY_NAME, certificate.issuer_der))
+    points = []
+    try:
+        for item in asn1.children(extension.value):
+            fields = tagged_fields(item.encoded, {0xA0, 0x81, 0xA2})
+            issuers = [one.encoded for one in asn1.read_all(fields.get(0xA2, b""))]
+            keys = {_general_name_key(name) for name in issuers}
+            if keys and own not in keys:
+                continue
+            if 0xA0 in fields:
+                names = point_names(fields[0xA0], certificate.issuer_der)
+                keys = {_general_name_key(name) for name in names}
+            reasons = read_reason_flags(fields[0x81]) if 0x81 in fields else ALL_REASONS
+            points.append(_DistributionPoint(frozenset(keys), reasons))
+    except ValueError as error:
+        raise CertificateParseError(
+            f"extension {CRL_DISTRIBUTION_POINTS}: {error}"
+        ) from error
+    return points
+
+
+def tagged_fields(encoded: bytes, allowed: set[int]) -> dict[int, bytes]:
+    """Return the contents of the tagged fields of a SEQUENCE, each once at most."""
+    found: dict[int, bytes] = {}
+    for element in asn1.children(encoded):
+        if element.tag not in allowed or element.tag in found:
+            raise asn1.DerError(f"a field with the tag {element.tag:#04x}")
+        found[element.tag] = element.content
+    return found
+
+
+def point_names(content: bytes, issuer: bytes) -> tuple[bytes, ...]:
+    """Return the GeneralNames of a DistributionPointName, made whole."""
+    choice, end = asn1.read(content)
+    if end != len(content):
+        raise asn1.DerError("bytes behind a distribution point’s name")
+    if choice.tag == 0xA0:
+        names = tuple(one.encoded for one in asn1.read_all(choice.content))
+        if not names:
+            raise asn1.DerError("a distribution point without a name")
+        return names
+    if choice.tag != 0xA1:
+        raise asn1.DerError("a distribution point’s name of another kind")
+    rdns = asn1.only(issuer, asn1.SEQUENCE).content
+    name = _explicit(asn1.SEQUENCE, rdns + _explicit(asn1.SET, choice.content))
+    return (_explicit(_DIRECTORY_NAME, name),)
+
+
+def _general_name_key(encoded: bytes) -> bytes:
+    """Return bytes that are equal for GeneralNames that match.
+
+    Directory names are compared in canonical form (7.1). All others, URLs above
+    all, are compared as they stand: CAs write the same text into both.
+    """
+    if encoded[:1] != bytes([_DIRECTORY_NAME]):
+        return encoded
+    try:
+        name = asn1.only(encoded, _DIRECTORY_NAME).content
+        return encoded[:1] + DistinguishedName.from_der(name).canonical()
+    except (ValueError, NameNotMatchableError):
+        return encoded
+
+
+def _show_general_name(encoded: bytes) -> str:
+    element = asn1.read(encoded)[0]
+    if element.tag == _DIRECTORY_NAME:
+        try:
+            name = DistinguishedName.from_der(element.content)
+            return visible_once(str(name), 120)
+        except CertificateParseError:
+            pass
+    return visible(element.content.decode("ascii", "backslashreplace"), 120)
+
+
+def _explicit(tag: int, content: bytes) -> bytes:
+    """Return *content* with *tag* and a minimal length in front."""
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content

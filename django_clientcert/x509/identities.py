@@ -1,0 +1,315 @@
+"""What a certificate can be recognised by, and the 32 bytes it is looked up with.
+
+A mapping and a certificate meet when both lead to the same kind and key. Pins use
+the SHA-256 itself, so that the first digits of a fingerprint are a range of the
+index; names use the SHA-256 of the kind and the canonical value.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+from django_clientcert.exceptions import (
+    CertificateParseError,
+    NameNotMatchableError,
+    NameSyntaxError,
+)
+
+from .certificates import ClientCertificate
+from .escaping import visible, visible_once
+from .names import DistinguishedName, Order, fold_ascii, fold_email, parse_name
+
+MAX_NAMES_PER_KIND = 256
+
+# C0, DEL, C1 and bidirectional controls; spaces stand in no SAN that is looked up
+_FORBIDDEN = re.compile("[\x00-\x20\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Kind(str, Enum):
+    """The kinds of identity, the best first."""
+
+    FINGERPRINT = "fingerprint"
+    PUBLIC_KEY = "public_key"
+    ISSUER_SERIAL = "issuer_serial"
+    SUBJECT = "subject"
+    SAN_EMAIL = "san_email"
+    SAN_DNS = "san_dns"
+    SAN_URI = "san_uri"
+    SAN_UPN = "san_upn"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def is_pin(self) -> bool:
+        """Whether it is bound to a key: possession is the proof, no CA is needed."""
+        return self in (Kind.FINGERPRINT, Kind.PUBLIC_KEY)
+
+    @property
+    def level(self) -> int:
+        """The rank among kinds, the best first; the SAN kinds share one."""
+        return _LEVELS[self]
+
+
+_LEVELS = {
+    Kind.FINGERPRINT: 0,
+    Kind.PUBLIC_KEY: 1,
+    Kind.ISSUER_SERIAL: 2,
+    Kind.SUBJECT: 3,
+    Kind.SAN_EMAIL: 4,
+    Kind.SAN_DNS: 4,
+    Kind.SAN_URI: 4,
+    Kind.SAN_UPN: 4,
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One thing a certificate can be recognised by."""
+
+    kind: Kind
+    key: bytes  # 32 bytes
+    value: str  # canonical text, safe to show
+
+
+def show_value(kind: Kind, value: str, limit: int = 256) -> str:
+    """Return the *value* of an identity of *kind* safe to show, in one line.
+
+    Distinguished names are escaped already, in a way that can be typed back;
+    alternative names are as they came.
+    """
+    if kind in (Kind.SUBJECT, Kind.ISSUER_SERIAL):
+        return visible_once(value, limit)
+    return visible(value, limit)
+
+
+@dataclass(frozen=True)
+class Identities:
+    """All identities of a certificate, and why some could not be had."""
+
+    found: tuple[Identity, ...]
+    problems: tuple[str, ...]
+
+
+@lru_cache(maxsize=1024)
+def find_identities(certificate: ClientCertificate) -> Identities:
+    """Return every identity of *certificate*, the best first. Never raises.
+
+    What cannot be read, or must not match (a NUL in a name, more than 256 names
+    of a kind), is left out and listed in ``problems``.
+    """
+    found = [
+        Identity(
+            Kind.FINGERPRINT, certificate.fingerprint_bytes, certificate.fingerprint
+        )
+    ]
+    problems: list[str] = []
+
+    def collect(what: str, read: Callable[[], Iterable[Identity]]) -> None:
+        try:
+            found.extend(read())
+        except (CertificateParseError, NameNotMatchableError) as error:
+            problems.append(f"{what}: {visible(str(error))}")
+
+    collect("public key", lambda: [public_key_identity(certificate)])
+    collect("issuer and serial number", lambda: [issuer_serial_identity(certificate)])
+    if _has_subject(certificate):
+        collect("subject", lambda: [subject_identity(certificate.subject)])
+    collect("subject alternative names", lambda: san_identities(certificate))
+    return Identities(tuple(found), tuple(problems))
+
+
+def public_key_identity(certificate: ClientCertificate) -> Identity:
+    """Return the public key's identity: SHA-256 of the SPKI as it stands."""
+    return Identity(
+        Kind.PUBLIC_KEY,
+        certificate.public_key_bytes,
+        certificate.public_key_fingerprint,
+    )
+
+
+def issuer_serial_identity(certificate: ClientCertificate) -> Identity:
+    """Return the identity made of the issuer's name and the serial number."""
+    return _issuer_serial(certificate.issuer, certificate.serial_number)
+
+
+def subject_identity(subject: DistinguishedName) -> Identity:
+    """Return the identity of a whole distinguished name."""
+    return Identity(
+        Kind.SUBJECT,
+        _key(Kind.SUBJECT, subject.canonical()),
+        subject.rfc4514(),
+    )
+
+
+def san_identities(certificate: ClientCertificate) -> list[Identity]:
+    """Return the identities of the subject alternative names.
+
+    Raises:
+        CertificateParseError: they cannot be read.
+        NameNotMatchableError: one holds a control character, or there are more
+            than 256 of a kind; then none may be believed.
+    """
+    names = certificate.subject_alternative_names
+    identities = []
+    for kind, values in (
+        (Kind.SAN_EMAIL, names.emails),
+        (Kind.SAN_DNS, names.dns),
+        (Kind.SAN_URI, names.uris),
+        (Kind.SAN_UPN, names.upns),
+    ):
+        if len(values) > MAX_NAMES_PER_KIND:
+            raise NameNotMatchableError(f"more than {MAX_NAMES_PER_KIND} {kind} names")
+        identities += [san_identity(kind, value) for value in values]
+    # A name given twice is still one name.
+    return list(dict.fromkeys(identities))
+
+
+def san_identity(kind: Kind, value: str) -> Identity:
+    """Return the identity of one alternative name.
+
+    E-mail: the host is folded, the local part is not (RFC 5280, 7.5); a UPN is
+    treated alike. DNS: ASCII case is folded (7.2). A URI is compared as it is.
+
+    Raises:
+        NameNotMatchableError: empty, or with spaces or control characters.
+    """
+    if not value or _FORBIDDEN.search(value):
+        raise NameNotMatchableError(
+            f"the {kind} value “{visible(value, 80)}” is empty or holds a space or "
+            "control character"
+        )
+    if kind in (Kind.SAN_EMAIL, Kind.SAN_UPN):
+        value = fold_email(value)
+    elif kind is Kind.SAN_DNS:
+        value = fold_ascii(value)
+    key = _key(kind, value.encode("utf-8", "surrogatepass"))
+    return Identity(kind, key, value)
+
+
+def identity_of_kind(kind: Kind, certificate: ClientCertificate) -> Identity:
+    """Return the one identity of *kind* that *certificate* has.
+
+    Raises:
+        NameSyntaxError: it has none, or more than one to choose from.
+        CertificateParseError, NameNotMatchableError: it cannot be read or used.
+    """
+    if kind is Kind.FINGERPRINT:
+        return Identity(kind, certificate.fingerprint_bytes, certificate.fingerprint)
+    if kind is Kind.PUBLIC_KEY:
+        return public_key_identity(certificate)
+    if kind is Kind.ISSUER_SERIAL:
+        return issuer_serial_identity(certificate)
+    if kind is Kind.SUBJECT:
+        return subject_identity(certificate.subject)
+    matching = [one for one in san_identities(certificate) if one.kind is kind]
+    if not matching:
+        raise NameSyntaxError(f"The certificate has no {kind}.")
+    if len(matching) > 1:
+        values = ", ".join(visible(one.value, 80) for one in matching[:10])
+        raise NameSyntaxError(f"The certificate has several: {values}. Type one.")
+    return matching[0]
+
+
+def parse_identity(kind: Kind, text: str, *, order: Order | None = None) -> Identity:
+    """Return the identity of *kind* that *text*, typed by a person, spells.
+
+    Raises:
+        NameSyntaxError: the text is not that, with what to type instead.
+        NameNotMatchableError: a name that must never match.
+    """
+    if kind.is_pin:
+        digest = parse_sha256(text, kind)
+        return Identity(kind, digest, digest.hex())
+    if kind is Kind.SUBJECT:
+        return subject_identity(parse_name(text, order=order))
+    if kind is Kind.ISSUER_SERIAL:
+        serial, _, issuer = text.lstrip(" \t\r\n").partition(" ")
+        digits = serial.replace(":", "").lower()
+        if not re.fullmatch(r"-?[0-9a-f]{1,128}", digits) or not issuer.strip():
+            raise NameSyntaxError(
+                "Write the serial number in hex, a space, and the issuer’s "
+                "distinguished name: “1ead85 CN=Issuing CA,O=Example”."
+            )
+        return _issuer_serial(parse_name(issuer, order=order), int(digits, 16))
+    return san_identity(kind, text.strip(" \t\r\n"))
+
+
+_HEX_WITH_MARKS = re.compile(r"[0-9A-Fa-f]{2}(?:[: ]?[0-9A-Fa-f]{2})*")
+_LABEL = re.compile(
+    r"\A(?:sha-?(?:2-?)?256(?:\s+fingerprint|\(stdin\))?|pin-sha256|x5t#s256)\s*[=:]\s*",
+    re.IGNORECASE,
+)
+_SHA1_LABEL = re.compile(r"\A(?:sha-?1|md5)\b", re.IGNORECASE)
+
+_SHA256_COMMANDS = {
+    Kind.FINGERPRINT: "openssl x509 -in FILE -noout -fingerprint -sha256",
+    Kind.PUBLIC_KEY: (
+        "openssl x509 -in FILE -noout -pubkey | openssl pkey -pubin -outform der | "
+        "openssl dgst -sha256"
+    ),
+}
+
+
+def parse_sha256(text: str, kind: Kind = Kind.FINGERPRINT) -> bytes:
+    """Return the 32 bytes of a SHA-256 in any usual spelling.
+
+    Hex in either case, with colons or spaces, openssl's ``sha256 Fingerprint=``
+    line, base64 or base64url (``x5t#S256``, RFC 8705; ``pin-sha256``, RFC 7469).
+
+    Raises:
+        NameSyntaxError: a SHA-1 or MD5, or nothing of the kind.
+    """
+    text = text.strip()
+    command = _SHA256_COMMANDS[kind]
+    rest = _LABEL.sub("", text).strip().strip('"')
+    if _HEX_WITH_MARKS.fullmatch(rest):
+        octets = bytes.fromhex(rest.replace(":", "").replace(" ", ""))
+        if len(octets) == 32:
+            return octets
+        if len(octets) in (16, 20):
+            raise NameSyntaxError(
+                "This is a SHA-1 or MD5 fingerprint, which can be forged. Print the "
+                f"SHA-256: {command}"
+            )
+    elif re.fullmatch(r"[A-Za-z0-9+/_-]{43}=?", rest):
+        standard = rest.rstrip("=").replace("-", "+").replace("_", "/")
+        octets = base64.b64decode(standard + "=")
+        if base64.b64encode(octets).decode().rstrip("=") == standard:
+            return octets
+    if _SHA1_LABEL.match(text):
+        raise NameSyntaxError(
+            f"SHA-1 and MD5 can be forged. Print the SHA-256: {command}"
+        )
+    raise NameSyntaxError(
+        f"Enter a SHA-256: 64 hex digits, with or without colons. Print it: {command}"
+    )
+
+
+def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
+    sign, digits = ("-" if serial < 0 else ""), f"{abs(serial):x}"
+    digits = digits.zfill(len(digits) + len(digits) % 2)
+    return Identity(
+        Kind.ISSUER_SERIAL,
+        _key(Kind.ISSUER_SERIAL, f"{serial:x} ".encode() + issuer.canonical()),
+        f"{sign}{digits} {issuer.rfc4514()}",
+    )
+
+
+def _has_subject(certificate: ClientCertificate) -> bool:
+    """Tell whether there is a subject to read; an unreadable one counts."""
+    try:
+        return bool(certificate.subject)
+    except CertificateParseError:
+        return True
+
+
+def _key(kind: Kind, canonical: bytes) -> bytes:
+    """Return the lookup key; the kind in front keeps the kinds apart."""
+    return hashlib.sha256(kind.value.encode() + b"\x00" + canonical).digest()

@@ -1,0 +1,624 @@
+"""Distinguished names as structure (RFC 5280, 4.1.2.4), never as text.
+
+A name is read from DER, or from what an administrator pastes; two names are
+compared by their canonical form. The rules are stricter than RFC 5280, 7.1,
+wherever folding could merge two people into one: no Unicode folding, no
+normalisation, no deleted characters.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from django_clientcert.exceptions import (
+    CertificateParseError,
+    NameNotMatchableError,
+    NameSyntaxError,
+)
+
+from . import attribute_types, der
+from .escaping import visible
+
+MAX_RDNS = 32
+MAX_ATTRIBUTES_PER_RDN = 8
+MAX_VALUE_BYTES = 4096
+
+# C0, DEL and C1 controls, and the bidirectional controls
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SPACES = re.compile(" +")
+_ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+class Order(Enum):
+    """In which direction a text lists the parts of a name."""
+
+    MOST_SPECIFIC_FIRST = "most_specific_first"
+    MOST_GENERAL_FIRST = "most_general_first"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute: the dotted type, and the value's DER tag and content."""
+
+    oid: str
+    tag: int
+    content: bytes
+
+    @cached_property
+    def text(self) -> str | None:
+        """The value as text; None where its text cannot be known."""
+        try:
+            return der.text(der.Element(self.tag, self.content, b""))
+        except der.DerError:
+            return None
+
+    @property
+    def encoded(self) -> bytes:
+        """The value's DER: tag, length, content."""
+        size = len(self.content)
+        if size < 0x80:
+            return bytes([self.tag, size]) + self.content
+        length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+        return bytes([self.tag, 0x80 | len(length)]) + length + self.content
+
+    def comparable(self, *, fold: bool) -> bytes:
+        """Return bytes that are equal for equal values and for no others.
+
+        With *fold* the value is folded as the canonical form wants it: spaces
+        (RFC 5280, 7.1), ASCII case, and in an e-mail address only the host's.
+
+        Raises:
+            NameNotMatchableError: a value that must never match anything.
+        """
+        if self.tag not in der.TEXT_CODECS:
+            return b"\x00" + self.encoded
+        if self.text is None:
+            raise NameNotMatchableError("a value is not valid in its string type")
+        value = self.text
+        if not fold:
+            return b"\x01" + value.encode()
+        if _FORBIDDEN.search(value):
+            raise NameNotMatchableError("a value holds a control character")
+        value = _SPACES.sub(" ", value).strip(" ")
+        if not value:
+            raise NameNotMatchableError("a value is empty")
+        if len(value) > MAX_VALUE_BYTES:
+            raise NameNotMatchableError("a value is too long")
+        if self.oid == attribute_types.EMAIL_ADDRESS:
+            return b"\x01" + fold_email(value).encode()
+        # bytes.lower() folds A-Z and nothing else
+        return b"\x01" + value.encode().lower()
+
+
+Rdn = tuple[Attribute, ...]
+
+
+@dataclass(frozen=True)
+class DistinguishedName:
+    """A Name: relative distinguished names in DER order, the most general first."""
+
+    rdns: tuple[Rdn, ...]
+
+    @classmethod
+    def from_der(cls, encoded: bytes) -> DistinguishedName:
+        """Return the name in the DER of a Name.
+
+        Raises:
+            CertificateParseError: not a Name.
+        """
+        try:
+            rdns = []
+            for rdn in der.children(encoded):
+                attributes = []
+                for attribute in der.children(rdn.encoded, der.SET):
+                    oid, value = der.children(attribute.encoded)
+                    if oid.tag != der.OBJECT_IDENTIFIER:
+                        raise der.DerError("an attribute without a type")
+                    attributes.append(
+                        Attribute(
+                            der.object_identifier(oid.content), value.tag, value.content
+                        )
+                    )
+                if not attributes:
+                    raise der.DerError("an empty relative name")
+                rdns.append(tuple(attributes))
+        except ValueError as error:
+            raise CertificateParseError(f"the name is not readable: {error}") from error
+        return cls(tuple(rdns))
+
+    def __bool__(self) -> bool:
+        return bool(self.rdns)
+
+    def __str__(self) -> str:
+        return self.rfc4514()
+
+    def values(self, oid: str) -> list[str | None]:
+        """Return the values of every attribute of type *oid*, in DER order.
+
+        A value whose text cannot be known is None.
+        """
+        return [one.text for rdn in self.rdns for one in rdn if one.oid == oid]
+
+    def canonical(self) -> bytes:
+        """Return the canonical encoding: equal for names that match, only then.
+
+        Raises:
+            NameNotMatchableError: the name must never match (empty, oversized,
+                doubled attributes, control characters, undecodable values).
+        """
+        if not self.rdns:
+            raise NameNotMatchableError("the name is empty")
+        return self._encode(fold=True)
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the canonical encoding, 32 bytes."""
+        return hashlib.sha256(self.canonical()).digest()
+
+    def same_values(self, other: DistinguishedName) -> bool:
+        """Tell whether both have the same values, whatever their string types."""
+        try:
+            return self._encode(fold=False) == other._encode(fold=False)
+        except NameNotMatchableError:
+            return False
+
+    def _encode(self, *, fold: bool) -> bytes:
+        if len(self.rdns) > MAX_RDNS:
+            raise NameNotMatchableError("the name has too many parts")
+        encoded = []
+        for rdn in self.rdns:
+            if len(rdn) > MAX_ATTRIBUTES_PER_RDN:
+                raise NameNotMatchableError("a part has too many attributes")
+            parts = {
+                _prefixed(one.oid.encode()) + _prefixed(one.comparable(fold=fold))
+                for one in rdn
+            }
+            if len(parts) != len(rdn):
+                raise NameNotMatchableError("a part holds an attribute twice")
+            encoded.append(_prefixed(b"".join(sorted(parts))))
+        return b"".join(encoded)
+
+    def rfc4514(self) -> str:
+        r"""Return the name for people: RFC 4514, the most specific part first.
+
+        Text stays readable; controls, bidirectional and invisible characters are
+        shown as ``\HH``, so one line stays one line. ``parse_name`` reads it back.
+        """
+        return ",".join(
+            "+".join(_rfc4514_attribute(one) for one in rdn)
+            for rdn in reversed(self.rdns)
+        )
+
+    def openssl_rfc2253(self) -> str:
+        """Return the name exactly as nginx prints ``$ssl_client_s_dn``.
+
+        That is OpenSSL's XN_FLAG_RFC2253: reversed order, also inside a part;
+        every octet above 7E and every control escaped; short names; a type or
+        string type unknown to OpenSSL as ``#`` and upper-case hex.
+
+        Raises:
+            CertificateParseError: a value OpenSSL itself cannot print.
+        """
+        return self._openssl_rfc2253
+
+    @cached_property
+    def _openssl_rfc2253(self) -> str:
+        return ",".join(
+            "+".join(_openssl_attribute(one) for one in reversed(rdn))
+            for rdn in reversed(self.rdns)
+        )
+
+
+def fold_email(address: str) -> str:
+    """Return *address* with its host in lower case (ASCII; RFC 5280, 7.5).
+
+    The part before the last ``@`` belongs to the mail host and is kept.
+    """
+    local, at, host = address.rpartition("@")
+    return local + at + fold_ascii(host) if at else address
+
+
+def fold_ascii(text: str) -> str:
+    """Return *text* with A-Z, and nothing else, in lower case."""
+    return text.translate(_ASCII_LOWER)
+
+
+def _prefixed(value: bytes) -> bytes:
+    return len(value).to_bytes(4, "big") + value
+
+
+def _rfc4514_attribute(attribute: Attribute) -> str:
+    name = attribute_types.display_name(attribute.oid)
+    if name is None:
+        return f"{attribute.oid}=#{attribute.encoded.hex()}"
+    if attribute.text is None:
+        return f"{name}=#{attribute.encoded.hex()}"
+    shown = []
+    last = len(attribute.text) - 1
+    for index, character in enumerate(attribute.text):
+        if character in ',+"\\<>;' or (character == "#" and index == 0):
+            shown.append("\\" + character)
+        elif _is_hidden(character, at_end=index in (0, last)):
+            shown.append("".join(f"\\{octet:02x}" for octet in _utf8_or_raw(character)))
+        else:
+            shown.append(character)
+    return f"{name}={''.join(shown)}"
+
+
+def _is_hidden(character: str, *, at_end: bool) -> bool:
+    """Tell whether a character cannot be seen, or would be lost in a form field.
+
+    Whoever strips a text strips the spaces at its ends, Unicode's among them.
+    """
+    if character == " ":
+        return at_end
+    return character.isspace() or visible(character) != character
+
+
+def _utf8_or_raw(character: str) -> bytes:
+    return character.encode("utf-8", "surrogatepass")
+
+
+# How OpenSSL's ASN1_STRING_print_ex reads each string type (tag2nbyte in
+# crypto/asn1/a_strex.c); any other type is dumped as hex.
+_OPENSSL_CODECS = {
+    der.UTF8_STRING: "utf-8",
+    der.NUMERIC_STRING: "latin-1",
+    der.PRINTABLE_STRING: "latin-1",
+    der.T61_STRING: "latin-1",
+    der.IA5_STRING: "latin-1",
+    der.UTC_TIME: "latin-1",
+    der.GENERALIZED_TIME: "latin-1",
+    der.VISIBLE_STRING: "latin-1",
+    der.UNIVERSAL_STRING: "utf-32-be",
+    der.BMP_STRING: "utf-16-be",
+}
+
+
+def _openssl_attribute(attribute: Attribute) -> str:
+    name = attribute_types.openssl_name(attribute.oid)
+    codec = _OPENSSL_CODECS.get(attribute.tag)
+    if name is None or codec is None:
+        return f"{name or attribute.oid}=#{attribute.encoded.hex().upper()}"
+    try:
+        octets = attribute.content.decode(codec).encode()
+    except UnicodeError as error:
+        raise CertificateParseError(
+            f"a value of the name is not valid {codec}"
+        ) from error
+    shown = []
+    last = len(octets) - 1
+    for index, octet in enumerate(octets):
+        character = chr(octet)
+        if octet >= 0x7F or octet < 0x20:
+            shown.append(f"\\{octet:02X}")
+        elif (
+            character in ',+"\\<>;'
+            or (character == " " and index in (0, last))
+            or (character == "#" and index == 0)
+        ):
+            shown.append("\\" + character)
+        else:
+            shown.append(character)
+    return f"{name}={''.join(shown)}"
+
+
+# --- what an administrator pastes -----------------------------------------------
+
+_BLANKS = " \t\r\n"
+_PREFIX = re.compile(r"\A(?:subject|issuer)\s*[=:]\s*", re.IGNORECASE)
+_SPACED_EQUALS = re.compile(r"\A[A-Za-z0-9.]+ = ")
+_HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
+_DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)+")
+_ATTRIBUTE_INSIDE = re.compile(r"(?:\A|[^A-Za-z0-9.])([A-Za-z][A-Za-z0-9]*|[0-9.]+) ?=")
+
+# How general a part is; used only to see which way a text runs.
+_RANK = {
+    attribute_types.COUNTRY: 0,
+    attribute_types.DOMAIN_COMPONENT: 0,
+    attribute_types.STATE: 1,
+    attribute_types.LOCALITY: 2,
+    attribute_types.STREET: 2,
+    attribute_types.ORGANIZATION: 3,
+    attribute_types.ORGANIZATIONAL_UNIT: 4,
+    attribute_types.COMMON_NAME: 5,
+    attribute_types.USER_ID: 6,
+    attribute_types.EMAIL_ADDRESS: 6,
+    attribute_types.SERIAL_NUMBER: 6,
+}
+
+
+def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
+    """Return the name that *text* spells.
+
+    Read are RFC 4514 and 2253 (nginx, Envoy, Go, LDAP), what ``openssl x509
+    -subject`` prints (``C = FR, O = ACME`` and ``C=FR, O=ACME``), the old one-line
+    form (``/C=FR/O=ACME``) and Java's ``toString``. *order* settles a text that
+    could run either way.
+
+    Raises:
+        NameSyntaxError: not a name, an attribute type that is unknown or means
+            different things to different programs, or a text with two readings.
+    """
+    text = _strip(text)
+    if _FORBIDDEN.search(text):
+        raise NameSyntaxError("The name holds a line break or control character.")
+    openssl, text = _strip_prefix(text)
+    if not text:
+        raise NameSyntaxError("The name is empty.")
+    if text.startswith("/"):
+        rdns = _parse_oneline(text)
+        return DistinguishedName(tuple(rdns))
+    rdns, spaced = _Parser(text).parse()
+    openssl = openssl or bool(_SPACED_EQUALS.match(text))
+    if order is None:
+        order = _find_order(rdns, spaced=spaced, openssl=openssl)
+    if order is Order.MOST_SPECIFIC_FIRST:
+        rdns.reverse()
+    return DistinguishedName(tuple(rdns))
+
+
+def _strip(text: str) -> str:
+    """Return *text* without what surrounds it; an escaped space is part of it.
+
+    So is every other space of Unicode: it belongs to a value.
+    """
+    start = text.lstrip(_BLANKS)
+    stripped = start.rstrip(_BLANKS)
+    backslashes = len(stripped) - len(stripped.rstrip("\\"))
+    escaped = backslashes % 2 == 1 and start[len(stripped) :][:1] == " "
+    return stripped + " " if escaped else stripped
+
+
+def _strip_prefix(text: str) -> tuple[bool, str]:
+    """Return whether openssl's ``subject=`` stands in front, and the rest."""
+    match = _PREFIX.match(text)
+    return (True, text[match.end() :]) if match else (False, text)
+
+
+def _find_order(rdns: list[Rdn], *, spaced: bool, openssl: bool) -> Order:
+    """Return the direction of a text, or refuse to guess.
+
+    A comma without a space is RFC 4514: the most specific part comes first. With
+    a space it may be Java (the same) or OpenSSL (the reverse); then the parts
+    themselves have to tell.
+    """
+    if len(rdns) == 1:
+        return Order.MOST_SPECIFIC_FIRST
+    if openssl and spaced:
+        return Order.MOST_GENERAL_FIRST
+    first, last = (_RANK.get(rdn[0].oid) for rdn in (rdns[0], rdns[-1]))
+    specific_first = first is not None and last is not None and first > last
+    general_first = first is not None and last is not None and first < last
+    if spaced and general_first:
+        return Order.MOST_GENERAL_FIRST
+    if specific_first or (not spaced and not general_first):
+        return Order.MOST_SPECIFIC_FIRST
+    raise NameSyntaxError(
+        "The name can be read in two directions. Choose the order in which it is "
+        "written, or upload the certificate instead."
+    )
+
+
+def _attribute_type(name: str) -> str:
+    name = name.strip(" ")
+    lowered = name.lower()
+    if lowered.startswith("oid."):
+        lowered = lowered[4:]
+    if lowered in attribute_types.AMBIGUOUS_NAMES:
+        raise NameSyntaxError(
+            "“SN” is the surname for some programs and the serial number for others. "
+            "Write “surname” or “serialNumber”."
+        )
+    if lowered in attribute_types.ALIASES:
+        return attribute_types.ALIASES[lowered]
+    if _DOTTED.fullmatch(lowered):
+        try:
+            return der.object_identifier(der.encode_object_identifier(lowered)[2:])
+        except der.DerError:
+            pass
+    raise NameSyntaxError(
+        f"“{visible(name, 40)}” is not a known attribute type. Use its number, "
+        "such as 2.5.4.3, or upload the certificate instead."
+    )
+
+
+def _text_attribute(oid: str, octets: bytes) -> Attribute:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        raise NameSyntaxError("A value is not valid UTF-8.") from None
+    return Attribute(oid, der.UTF8_STRING, octets)
+
+
+def _parse_oneline(text: str) -> list[Rdn]:
+    """Parse ``/C=FR/O=ACME``: DER order, escaped by newer OpenSSL only.
+
+    An older OpenSSL wrote a slash inside a value as it is, so a value that could
+    hide another attribute has two readings and is refused.
+    """
+    rdns: list[Rdn] = []
+    for segment in _split_oneline(text[1:]):
+        name, equals, raw = segment.partition("=")
+        if not equals:
+            raise NameSyntaxError(
+                f"“{visible(segment, 40)}” has no “=”. A slash inside a value makes "
+                "this form ambiguous: use RFC 4514 or upload the certificate."
+            )
+        oid = _attribute_type(name)
+        for match in _ATTRIBUTE_INSIDE.finditer(raw):
+            inside = match[1].lower()
+            if (
+                inside in attribute_types.ALIASES
+                or inside in attribute_types.AMBIGUOUS_NAMES
+                or _DOTTED.fullmatch(inside)
+            ):
+                raise NameSyntaxError(
+                    f"“{visible(raw, 40)}” could hide another attribute in this "
+                    "form. Use RFC 4514 or upload the certificate."
+                )
+        rdns.append((_text_attribute(oid, _unescape_oneline(raw)),))
+    return rdns
+
+
+def _split_oneline(text: str) -> list[str]:
+    segments, current, index = [], "", 0
+    while index < len(text):
+        if text[index] == "\\":
+            current += text[index : index + 2]
+            index += 2
+            continue
+        if text[index] == "/":
+            segments.append(current)
+            current = ""
+        else:
+            current += text[index]
+        index += 1
+    return [*segments, current]
+
+
+def _unescape_oneline(raw: str) -> bytes:
+    """Return the octets of a value; OpenSSL leaves a backslash in it as it is.
+
+    So only what it does write is read: ``\\xHH`` for an octet that is not printable
+    ASCII, and the slash and the plus sign that newer ones escape.
+    """
+    octets, index = b"", 0
+    while index < len(raw):
+        escaped = raw[index + 1 : index + 2]
+        pair = raw[index + 2 : index + 4]
+        if raw[index] != "\\":
+            octets += raw[index].encode("utf-8", "surrogatepass")
+            index += 1
+        elif (
+            escaped == "x"
+            and _HEX_PAIR.fullmatch(pair)
+            and not 0x20 <= int(pair, 16) <= 0x7E
+        ):
+            octets += bytes.fromhex(pair)
+            index += 4
+        elif escaped in ("/", "+"):
+            octets += escaped.encode()
+            index += 2
+        else:
+            raise NameSyntaxError(
+                "A backslash makes this form ambiguous: use RFC 4514 or upload the "
+                "certificate."
+            )
+    return octets
+
+
+class _Parser:
+    """RFC 4514, with what RFC 2253, RFC 1779 and OpenSSL add to it."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.separators: list[bool] = []  # True: a space follows
+
+    def parse(self) -> tuple[list[Rdn], bool]:
+        """Return the parts as written, and whether spaces follow the commas."""
+        rdns: list[Rdn] = []
+        current: list[Attribute] = []
+        while True:
+            current.append(self.attribute())
+            if self.at_end():
+                break
+            separator = self.take()
+            if separator in ",;":
+                rdns.append(tuple(current))
+                current = []
+                self.separators.append(self.peek() == " ")
+        rdns.append(tuple(current))
+        if len(set(self.separators)) > 1:
+            raise NameSyntaxError("Some commas are followed by a space, some are not.")
+        return rdns, bool(self.separators and self.separators[0])
+
+    def at_end(self) -> bool:
+        return self.position >= len(self.text)
+
+    def peek(self) -> str:
+        return self.text[self.position : self.position + 1]
+
+    def take(self) -> str:
+        character = self.peek()
+        self.position += 1
+        return character
+
+    def attribute(self) -> Attribute:
+        equals = self.text.find("=", self.position)
+        if equals < 0:
+            rest = self.text[self.position :]
+            raise NameSyntaxError(
+                f"“{visible(rest, 40)}” has no “=”: write parts as TYPE=value, and a "
+                "comma inside a value as “\\,”."
+            )
+        oid = _attribute_type(self.text[self.position : equals])
+        self.position = equals + 1
+        while self.peek() == " ":
+            self.position += 1
+        if self.peek() == "#":
+            return self.hex_value(oid)
+        if self.peek() == '"':
+            return _text_attribute(oid, self.quoted_value())
+        return _text_attribute(oid, self.plain_value())
+
+    def hex_value(self, oid: str) -> Attribute:
+        end = self.position + 1
+        while end < len(self.text) and self.text[end] not in ",;+":
+            end += 1
+        digits = self.text[self.position + 1 : end].strip(" ")
+        self.position = end
+        try:
+            element, length = der.read(bytes.fromhex(digits))
+        except ValueError as error:
+            raise NameSyntaxError(f"“#” is not followed by DER: {error}.") from None
+        if length * 2 != len(digits):
+            raise NameSyntaxError("“#” is not followed by exactly one DER value.")
+        return Attribute(oid, element.tag, element.content)
+
+    def quoted_value(self) -> bytes:
+        self.position += 1
+        octets = self.octets(lambda character: character == '"')
+        if self.take() != '"':
+            raise NameSyntaxError("A quote is not closed.")
+        while self.peek() == " ":
+            self.position += 1
+        if not self.at_end() and self.peek() not in ",;+":
+            raise NameSyntaxError("Text follows a closing quote.")
+        return octets
+
+    def plain_value(self) -> bytes:
+        octets = self.octets(lambda character: character in ',;+"<>', trim=True)
+        if not self.at_end() and self.peek() in '"<>':
+            raise NameSyntaxError(f"“{self.peek()}” inside a value needs a backslash.")
+        return octets
+
+    def octets(self, stop: Callable[[str], bool], *, trim: bool = False) -> bytes:
+        """Return the octets of a value; with *trim* without unescaped spaces behind."""
+        octets = bytearray()
+        keep = 0
+        while not self.at_end() and not stop(self.peek()):
+            character = self.take()
+            if character == "\\":
+                octets += self.escaped()
+                keep = len(octets)
+                continue
+            octets += character.encode("utf-8", "surrogatepass")
+            if character != " ":
+                keep = len(octets)
+        return bytes(octets[:keep] if trim else octets)
+
+    def escaped(self) -> bytes:
+        pair = self.text[self.position : self.position + 2]
+        if _HEX_PAIR.fullmatch(pair):
+            self.position += 2
+            return bytes.fromhex(pair)
+        character = self.take()
+        if character and character in ',+"\\<>;=# ':
+            return character.encode()
+        raise NameSyntaxError("A backslash escapes nothing.")

@@ -1,0 +1,696 @@
+"""Path validation and purpose (RFC 5280, 6): pure, time is an argument.
+
+``PathValidator`` stands on ``cryptography.x509.verification`` and adds what a
+private PKI needs: certificates without a subject alternative name, a look at the
+leaf's own key, and name constraints that also hold for the subject. Whatever it
+cannot establish it refuses with a reason.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from django_clientcert.exceptions import (
+    BundleError,
+    CertificateParseError,
+    NameNotMatchableError,
+    PathError,
+    Reason,
+    Refusal,
+)
+
+from . import attribute_types, der
+from .certificates import (
+    ANY_EXTENDED_KEY_USAGE,
+    CLIENT_AUTH,
+    NAME_CONSTRAINTS,
+    ClientCertificate,
+)
+from .names import DistinguishedName
+
+MAX_INTERMEDIATES = 4
+MAX_PRESENTED = 8
+MAX_CANDIDATES = 64
+MAX_REMEMBERED_PATHS = 4096
+
+# The choice of a GeneralName (RFC 5280, 4.2.1.6)
+_DIRECTORY_NAME = 0xA4
+
+_ANY = Criticality.AGNOSTIC
+_NOT_CRITICAL = Criticality.NON_CRITICAL
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a path must have beyond what every path must have."""
+
+    name: str
+    requires_extended_key_usage: bool
+    requires_key_usage: bool
+    requires_subject_alternative_name: bool
+    requires_ca_key_usage: bool
+    min_rsa_bits: int = 2048
+    curves: frozenset[str] = frozenset({"secp256r1", "secp384r1", "secp521r1"})
+
+
+# What private CAs really issue: no SAN, no AKI, CA certificates without keyUsage.
+PRIVATE = Profile("private", False, False, False, False)
+# What the CA/Browser Forum's rules would have, with clientAuth.
+STRICT = Profile("strict", True, True, True, True)
+
+PROFILES = {profile.name: profile for profile in (PRIVATE, STRICT)}
+
+
+def check_validity(certificate: ClientCertificate, at: dt.datetime) -> None:
+    """Return if *certificate* is valid at *at*; both ends count (RFC 5280, 4.1.2.5).
+
+    Raises:
+        Refusal: not yet valid, or expired.
+        CertificateParseError: its dates cannot be read.
+    """
+    if at < certificate.not_before:
+        raise Refusal(
+            Reason.NOT_YET_VALID, f"valid from {certificate.not_before:%Y-%m-%d %H:%M}"
+        )
+    if at > certificate.not_after:
+        raise Refusal(
+            Reason.EXPIRED, f"valid until {certificate.not_after:%Y-%m-%d %H:%M}"
+        )
+
+
+def check_usage(certificate: ClientCertificate, purpose: str = CLIENT_AUTH) -> None:
+    """Return if the usages of *certificate*, where it states any, allow *purpose*.
+
+    That holds for pinned certificates too: extendedKeyUsage limits what the key may
+    be used for (RFC 5280, 4.2.1.12), and a TLS client signs (4.2.1.3).
+
+    Raises:
+        Refusal: another purpose.
+        CertificateParseError: the extensions cannot be read.
+    """
+    usages = certificate.extended_key_usage
+    if usages is not None and not {purpose, ANY_EXTENDED_KEY_USAGE} & set(usages):
+        raise Refusal(Reason.WRONG_PURPOSE, "extendedKeyUsage lacks clientAuth")
+    bits = certificate.key_usage
+    if bits is not None and not {"digitalSignature", "keyAgreement"} & bits:
+        raise Refusal(Reason.WRONG_PURPOSE, "keyUsage lacks digitalSignature")
+
+
+def check_end_entity(
+    certificate: ClientCertificate, profile: Profile, purpose: str = CLIENT_AUTH
+) -> None:
+    """Return if *certificate* may stand at the end of a path under *profile*.
+
+    Raises:
+        Refusal: a CA's certificate, a usage that is missing or too narrow.
+        PathError: a key too weak.
+        CertificateParseError: it cannot be read.
+    """
+    check_usage(certificate, purpose)
+    usages = certificate.extended_key_usage
+    if usages is not None and purpose not in usages:
+        raise Refusal(
+            Reason.WRONG_PURPOSE, "extendedKeyUsage says “any” instead of clientAuth"
+        )
+    if certificate.is_ca:
+        raise Refusal(Reason.WRONG_PURPOSE, "a CA’s certificate is no client’s")
+    if "keyCertSign" in (certificate.key_usage or ()):
+        raise Refusal(Reason.WRONG_PURPOSE, "keyUsage allows to sign certificates")
+    if profile.requires_extended_key_usage and usages is None:
+        raise Refusal(Reason.WRONG_PURPOSE, "extendedKeyUsage is missing")
+    if profile.requires_key_usage and certificate.key_usage is None:
+        raise Refusal(Reason.WRONG_PURPOSE, "keyUsage is missing")
+    key = certificate.public_key
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < profile.min_rsa_bits:
+        raise PathError(Reason.INVALID_PATH, f"an RSA key of {key.key_size} bits")
+    if (
+        isinstance(key, ec.EllipticCurvePublicKey)
+        and key.curve.name not in profile.curves
+    ):
+        raise PathError(Reason.INVALID_PATH, f"a key on the curve {key.curve.name}")
+
+
+def may_sign_lists(certificate: ClientCertificate) -> bool:
+    """Tell whether keyUsage lets *certificate* sign revocation lists (4.2.1.3).
+
+    Raises:
+        CertificateParseError: the extensions cannot be read.
+    """
+    usage = certificate.key_usage
+    return usage is None or "cRLSign" in usage
+
+
+@dataclass(frozen=True)
+class Path:
+    """A validated certification path, the leaf first and the anchor last."""
+
+    certificates: tuple[ClientCertificate, ...]
+    not_before: dt.datetime
+    not_after: dt.datetime
+
+    @classmethod
+    def of(cls, certificates: Sequence[ClientCertificate]) -> Path:
+        """Return the path with the time in which every part of it is valid."""
+        return cls(
+            tuple(certificates),
+            max(one.not_before for one in certificates),
+            min(one.not_after for one in certificates),
+        )
+
+    def covers(self, at: dt.datetime) -> bool:
+        """Tell whether every certificate of the path is valid at *at*."""
+        return self.not_before <= at <= self.not_after
+
+
+class PathValidator:
+    """Paths to one set of anchors. Immutable after it is built; thread-safe.
+
+    Validating is a pure function of the certificate and the time, so a path that
+    was found is remembered and, inside the validity of all its parts, not
+    computed again. A refusal is never remembered.
+    """
+
+    def __init__(
+        self,
+        anchors: Sequence[ClientCertificate],
+        intermediates: Sequence[ClientCertificate] = (),
+        profile: Profile = PRIVATE,
+        *,
+        purpose: str = CLIENT_AUTH,
+        max_intermediates: int = MAX_INTERMEDIATES,
+    ) -> None:
+        """Build the stores.
+
+        Raises:
+            BundleError: there is no anchor: "none" is never "any".
+            CertificateParseError: a certificate cannot be read.
+        """
+        if not anchors:
+            raise BundleError("There is no trust anchor.")
+        self.profile = profile
+        self.purpose = purpose
+        self._anchors = frozenset(anchors)
+        self._by_subject = _index(intermediates)
+        self._cas_by_subject = _index((*anchors, *intermediates))
+        builder = (
+            PolicyBuilder()
+            .store(Store([one.x509 for one in anchors]))
+            .max_chain_depth(max_intermediates)
+        )
+        ca_policy = _ca_policy(profile, purpose)
+        self._builder = builder.extension_policies(
+            ca_policy=ca_policy, ee_policy=_end_entity_policy(profile)
+        )
+        self._issuer_builder = builder.extension_policies(
+            ca_policy=ca_policy, ee_policy=ExtensionPolicy.permit_all()
+        )
+        self._remembered: dict[bytes, Path] = {}
+        self._lock = Lock()
+
+    def validate(
+        self,
+        certificate: ClientCertificate,
+        at: dt.datetime,
+        presented: Sequence[ClientCertificate] = (),
+    ) -> Path:
+        """Return a path from *certificate* to an anchor, valid at *at*.
+
+        *presented* may be used as intermediates: what the client or the proxy
+        sent, never trusted by itself.
+
+        Raises:
+            PathError: ``untrusted_issuer`` where no path leads to an anchor,
+                ``invalid_path`` where one does and breaks a rule.
+            Refusal: dates, purpose.
+            CertificateParseError: it cannot be read.
+        """
+        # With other certificates it is another question.
+        prefix = b"".join(one.fingerprint_bytes for one in presented)
+        remembered = self._remembered.get(prefix + certificate.fingerprint_bytes)
+        if remembered is not None and remembered.covers(at):
+            return remembered
+        check_validity(certificate, at)
+        check_end_entity(certificate, self.profile, self.purpose)
+        path = self._validate(certificate, at, presented)
+        self._remember(certificate, path, prefix)
+        return path
+
+    def _validate(
+        self,
+        certificate: ClientCertificate,
+        at: dt.datetime,
+        presented: Sequence[ClientCertificate],
+    ) -> Path:
+        if certificate in self._anchors:
+            # The verifier would take it without its issuer; a CA's rule is for
+            # what the CA issued.
+            raise PathError(
+                Reason.UNTRUSTED_ISSUER, "the certificate is itself an anchor"
+            )
+        return self._verify(self._builder, certificate, at, presented)
+
+    def _verify(
+        self,
+        builder: PolicyBuilder,
+        certificate: ClientCertificate,
+        at: dt.datetime,
+        presented: Sequence[ClientCertificate] = (),
+    ) -> Path:
+        # The verifier's time is frozen when it is built: one for each call.
+        verifier = builder.time(at).build_client_verifier()
+        candidates = [
+            one.x509
+            for one in (
+                *presented[:MAX_PRESENTED],
+                *_reachable([certificate, *presented], self._by_subject),
+            )
+        ]
+        try:
+            verified = verifier.verify(certificate.x509, candidates).chain
+        except VerificationError as error:
+            raise PathError(_reason_for(str(error)), str(error)) from error
+        except (
+            ValueError,
+            TypeError,
+            UnsupportedAlgorithm,
+            x509.UnsupportedGeneralNameType,
+            x509.DuplicateExtension,
+        ) as error:
+            raise CertificateParseError(str(error)) from error
+        chain = [
+            certificate,
+            *(
+                ClientCertificate(one.public_bytes(Encoding.DER))
+                for one in verified[1:]
+            ),
+        ]
+        _check_subject_constraints(chain)
+        return Path.of(chain)
+
+    def find_issuer(self, certificate: ClientCertificate, at: dt.datetime) -> Path:
+        """Return the signatures from *certificate* up to an anchor.
+
+        For a certificate whose path the proxy has already validated: it proves
+        which authority issued it, with dates, purpose and path lengths, and leaves
+        algorithms and policies to the proxy. Where a CA of the path limits
+        alternative names, it is validated in full. Intermediates come from the bundle.
+
+        Raises:
+            PathError, Refusal, CertificateParseError: as ``validate()``.
+        """
+        remembered = self._remembered.get(b"issuer" + certificate.fingerprint_bytes)
+        if remembered is not None and remembered.covers(at):
+            return remembered
+        check_validity(certificate, at)
+        check_end_entity(certificate, self.profile, self.purpose)
+        budget = iter(range(MAX_CANDIDATES))
+        chain = self._climb([certificate], at, budget)
+        if chain is None:
+            raise PathError(
+                Reason.UNTRUSTED_ISSUER,
+                "no certificate of the authority signed it; is an intermediate "
+                "missing in the bundle?",
+            )
+        _check_subject_constraints(chain)
+        if any(_limits_alternative_names(one) for one in chain[1:]):
+            # The proxy's path may have been one without these limits: the whole
+            # validation, then.
+            path = self._validate(certificate, at, ())
+        else:
+            path = Path.of(chain)
+        if not path.covers(at):
+            raise PathError(
+                Reason.INVALID_PATH, "a CA’s certificate is not valid at this time"
+            )
+        self._remember(certificate, path, b"issuer")
+        return path
+
+    def __contains__(self, certificate: object) -> bool:
+        """Tell whether *certificate* is one of the bundle's."""
+        return isinstance(certificate, ClientCertificate) and certificate in (
+            self._cas_by_subject.get(certificate.subject_der, ())
+        )
+
+    def issuers_of(
+        self,
+        certificate: ClientCertificate,
+        presented: Sequence[ClientCertificate] = (),
+    ) -> tuple[ClientCertificate, ...]:
+        """Return the CA certificates whose key signed *certificate*.
+
+        Of the bundle's, and of what was *presented* with it and leads to them.
+
+        Whether they may, and when they are valid, is another question: this is to
+        find out whose serial number it is.
+
+        Raises:
+            CertificateParseError: it cannot be read.
+        """
+        candidates = self._cas_by_subject.get(certificate.issuer_der, ())
+        return tuple(
+            one
+            for one in (*self._below_bundle(presented), *candidates[:MAX_CANDIDATES])
+            if _signed_by(certificate, one)
+        )
+
+    def _below_bundle(
+        self, presented: Sequence[ClientCertificate]
+    ) -> list[ClientCertificate]:
+        """Return those of *presented* whose signatures lead to the bundle.
+
+        From the bundle downwards, so that each pair is looked at once.
+        """
+        found: list[ClientCertificate] = []
+        todo = list(presented[:MAX_PRESENTED])
+        level = [one for one in todo if self.issuers_of(one)]
+        while level:
+            found += level
+            todo = [one for one in todo if one not in level]
+            level = [
+                one for one in todo if any(_signed_by(one, upper) for upper in level)
+            ]
+        return found
+
+    def signer_paths(
+        self, subject: bytes, public_key: bytes, at: dt.datetime
+    ) -> tuple[Path, ...]:
+        """Return the paths of whoever may sign revocation lists with a key.
+
+        Of the bundle's certificates of *subject* (a Name, DER) and *public_key*
+        (SHA-256), one for each that may sign lists and leads to an anchor: a CA
+        may sign them with another key than its certificates (RFC 5280, 6.3.3 (f)).
+        """
+        paths = []
+        for one in self._cas_by_subject.get(subject, ()):
+            with suppress(Refusal):
+                if one.public_key_bytes == public_key and may_sign_lists(one):
+                    paths.append(self._signer_path(one, at))
+        return tuple(paths)
+
+    def _signer_path(self, certificate: ClientCertificate, at: dt.datetime) -> Path:
+        check_validity(certificate, at)
+        if certificate in self._anchors:
+            return Path.of([certificate])
+        prefix = b"signer"
+        remembered = self._remembered.get(prefix + certificate.fingerprint_bytes)
+        if remembered is not None and remembered.covers(at):
+            return remembered
+        path = self._verify(self._issuer_builder, certificate, at)
+        self._remember(certificate, path, prefix)
+        return path
+
+    def _climb(
+        self, chain: list[ClientCertificate], at: dt.datetime, budget: Iterator[int]
+    ) -> list[ClientCertificate] | None:
+        """Return *chain* continued to an anchor; a path valid at *at* is preferred."""
+        if len(chain) > MAX_INTERMEDIATES + 1:
+            return None
+        fallback = None
+        lower = chain[-1]
+        for issuer in self._cas_by_subject.get(lower.issuer_der, ()):
+            if next(budget, None) is None:
+                break
+            is_anchor = issuer in self._anchors
+            if issuer in chain or not self._may_issue(issuer, chain):
+                continue
+            if not _signed_by(lower, issuer):
+                continue
+            found = (
+                [*chain, issuer]
+                if is_anchor
+                else self._climb([*chain, issuer], at, budget)
+            )
+            if found is not None:
+                if Path.of(found).covers(at):
+                    return found
+                fallback = fallback or found
+        return fallback
+
+    def _may_issue(
+        self, issuer: ClientCertificate, chain: Sequence[ClientCertificate]
+    ) -> bool:
+        """Tell whether *issuer* is a CA that may stand above *chain*.
+
+        The proxy may have validated another path, through another CA with the
+        same name and key. So what limits this CA holds here too; an anchor of
+        version 1 says nothing.
+        """
+        if issuer.x509.version is x509.Version.v1:
+            return issuer in self._anchors
+        below = sum(not one.is_self_issued for one in chain[1:])
+        try:
+            bits = issuer.key_usage
+            usages = issuer.extended_key_usage
+            length = issuer.path_length
+            return (
+                issuer.is_ca
+                and (bits is None or "keyCertSign" in bits)
+                and (
+                    usages is None
+                    or bool({self.purpose, ANY_EXTENDED_KEY_USAGE} & set(usages))
+                )
+                and (length is None or below <= length)
+            )
+        except CertificateParseError:
+            return False
+
+    def _remember(
+        self, certificate: ClientCertificate, path: Path, prefix: bytes = b""
+    ) -> None:
+        with self._lock:
+            while len(self._remembered) >= MAX_REMEMBERED_PATHS:
+                self._remembered.pop(next(iter(self._remembered)))
+            self._remembered[prefix + certificate.fingerprint_bytes] = path
+
+
+def _end_entity_policy(profile: Profile) -> ExtensionPolicy:
+    """Return the rules for the leaf; ``check_end_entity`` has the usages already."""
+    policy = ExtensionPolicy.webpki_defaults_ee()
+    if not profile.requires_subject_alternative_name:
+        policy = policy.may_be_present(x509.SubjectAlternativeName, _ANY, None)
+        policy = policy.may_be_present(x509.AuthorityKeyIdentifier, _NOT_CRITICAL, None)
+    # An override replaces the built-in rule, which is for servers.
+    policy = policy.may_be_present(x509.ExtendedKeyUsage, _ANY, None)
+    return policy.may_be_present(x509.KeyUsage, _ANY, None)
+
+
+def _ca_policy(profile: Profile, purpose: str) -> ExtensionPolicy:
+    """Return the rules for every CA certificate in the path."""
+    allowed = {
+        x509.ObjectIdentifier(purpose),
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    }
+
+    def key_usage(
+        _policy: Policy, _certificate: x509.Certificate, value: x509.KeyUsage | None
+    ) -> None:
+        if value is not None and not value.key_cert_sign:
+            raise ValueError("a CA’s keyUsage lacks keyCertSign")
+
+    def extended_key_usage(
+        _policy: Policy,
+        _certificate: x509.Certificate,
+        value: x509.ExtendedKeyUsage | None,
+    ) -> None:
+        if value is not None and not allowed & set(value):
+            raise ValueError("a CA’s extendedKeyUsage does not allow clientAuth")
+
+    policy = ExtensionPolicy.webpki_defaults_ca().may_be_present(
+        x509.ExtendedKeyUsage, _ANY, extended_key_usage
+    )
+    if profile.requires_ca_key_usage:
+        return policy
+    return (
+        policy.require_present(x509.BasicConstraints, _ANY, None)
+        .may_be_present(x509.KeyUsage, _ANY, key_usage)
+        .may_be_present(x509.AuthorityKeyIdentifier, _NOT_CRITICAL, None)
+    )
+
+
+def _index(
+    certificates: Iterable[ClientCertificate],
+) -> dict[bytes, list[ClientCertificate]]:
+    """Return certificates by the DER of their subject, each known to be readable."""
+    index: dict[bytes, list[ClientCertificate]] = {}
+    for one in certificates:
+        one.x509  # noqa: B018 - loads it, or says what is wrong
+        index.setdefault(one.subject_der, []).append(one)
+    return index
+
+
+def _reachable(
+    certificates: Sequence[ClientCertificate],
+    by_subject: dict[bytes, list[ClientCertificate]],
+) -> list[ClientCertificate]:
+    """Return the intermediates that the issuers' names lead to, at most 64.
+
+    The verifier scans what it is given once for each level, so a bundle of
+    thousands is narrowed by name first.
+    """
+    found: list[ClientCertificate] = []
+    todo, seen = [one.issuer_der for one in reversed(certificates)], set()
+    while todo and len(found) < MAX_CANDIDATES:
+        name = todo.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for one in by_subject.get(name, ()):
+            found.append(one)
+            todo.append(one.issuer_der)
+    return found[:MAX_CANDIDATES]
+
+
+def _signed_by(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
+    try:
+        certificate.x509.verify_directly_issued_by(issuer.x509)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _limits_alternative_names(certificate: ClientCertificate) -> bool:
+    """Tell whether a CA's name constraints are about more than the subject."""
+    extension = certificate.extensions.get(NAME_CONSTRAINTS)
+    if extension is None:
+        return False
+    try:
+        bases = [
+            der.read(subtree.content)[0]
+            for part in der.children(extension.value)
+            for subtree in der.read_all(part.content)
+        ]
+    except der.DerError:
+        return True
+    return any(base.tag != _DIRECTORY_NAME for base in bases)
+
+
+def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:
+    """Apply name constraints to subjects, as RFC 5280 (4.2.1.10) asks.
+
+    The verifier looks at alternative names only and passes over a directoryName
+    constraint that is not critical, so a CA held to one organisation could name
+    anybody in the subject.
+
+    Raises:
+        PathError: a name outside the constraints, or constraints that cannot be
+            read.
+    """
+    for depth, ca in enumerate(chain[1:], 1):
+        constraints = _name_constraints(ca)
+        if constraints is None:
+            continue
+        permitted = list(constraints.permitted_subtrees or ())
+        excluded = list(constraints.excluded_subtrees or ())
+        for below in chain[:depth]:
+            if below is not chain[0] and below.is_self_issued:
+                continue  # 6.1.3 (b): a self-issued CA certificate
+            _check_directory_names(below.subject, permitted, excluded)
+        _check_subject_text(chain[0], [*permitted, *excluded])
+
+
+def _name_constraints(ca: ClientCertificate) -> x509.NameConstraints | None:
+    """Return the name constraints of a CA; what else it holds may be broken."""
+    if NAME_CONSTRAINTS not in ca.extensions:
+        return None
+    try:
+        return ca.x509.extensions.get_extension_for_class(x509.NameConstraints).value
+    except (
+        ValueError,
+        TypeError,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
+        raise PathError(
+            Reason.INVALID_PATH, f"the name constraints of a CA: {error}"
+        ) from error
+
+
+def _check_directory_names(
+    subject: DistinguishedName,
+    permitted: Iterable[x509.GeneralName],
+    excluded: Iterable[x509.GeneralName],
+) -> None:
+    allowed = [one.value for one in permitted if isinstance(one, x509.DirectoryName)]
+    refused = [one.value for one in excluded if isinstance(one, x509.DirectoryName)]
+    if not subject or not (allowed or refused):
+        return
+    try:
+        inside = not allowed or any(_is_within(subject, base) for base in allowed)
+        outside = not any(_is_within(subject, base) for base in refused)
+    except (NameNotMatchableError, CertificateParseError) as error:
+        raise PathError(
+            Reason.INVALID_PATH, f"a name under a name constraint: {error}"
+        ) from error
+    if not (inside and outside):
+        raise PathError(
+            Reason.INVALID_PATH, "the subject is outside a CA’s name constraints"
+        )
+
+
+def _is_within(name: DistinguishedName, base: x509.Name) -> bool:
+    """Tell whether *name* begins with *base*, compared in canonical form."""
+    parts, start = (
+        [
+            frozenset((one.oid, one.comparable(fold=True)) for one in rdn)
+            for rdn in each.rdns
+        ]
+        for each in (name, DistinguishedName.from_der(base.public_bytes()))
+    )
+    return parts[: len(start)] == start
+
+
+def _check_subject_text(
+    certificate: ClientCertificate, subtrees: Sequence[x509.GeneralName]
+) -> None:
+    """Refuse an e-mail address or host name that hides in the subject."""
+    names = certificate.subject_alternative_names
+    if (
+        any(isinstance(one, x509.RFC822Name) for one in subtrees)
+        and not names.emails
+        and certificate.subject.values(attribute_types.EMAIL_ADDRESS)
+    ):
+        raise PathError(
+            Reason.INVALID_PATH,
+            "an e-mail address in the subject, under an e-mail name constraint",
+        )
+    if (
+        any(isinstance(one, x509.DNSName) for one in subtrees)
+        and not names.dns
+        and any("." in (value or ".") for value in certificate.common_names)
+    ):
+        raise PathError(
+            Reason.INVALID_PATH,
+            "a host name in the common name only, under a DNS name constraint",
+        )
+
+
+# What the verifier says when no certificate of the store signed this one. The text
+# is not an interface, so a test holds it against the installed version.
+_NO_ISSUER = (
+    "all candidates exhausted with no interior errors",
+    "signature does not match",
+)
+
+
+def _reason_for(message: str) -> Reason:
+    if any(text in message for text in _NO_ISSUER):
+        return Reason.UNTRUSTED_ISSUER
+    return Reason.INVALID_PATH

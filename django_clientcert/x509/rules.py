@@ -1,0 +1,213 @@
+"""Identity rules: every certificate of a CA is the user its one identity names.
+
+A rule reads exactly one value out of a certificate, takes a part of it if a pattern
+says so, and leaves the rest to the table of users. Pure: no query here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from django.utils.translation import gettext as _
+
+from django_clientcert.exceptions import ClientCertError, Reason, Refusal
+
+from . import attribute_types
+from .certificates import ClientCertificate
+from .escaping import visible
+from .names import fold_ascii, fold_email
+
+# The part of a pattern that stands for the user
+GROUP = "*"
+
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# DoD ID number: at the end of the common name, or in the UPN, 10 digits, or 16 with
+# the person's category (DoDI 1000.13)
+_EDIPI_UPN = re.compile(r"([0-9]{10})(?:[0-9]{6})?@mil\Z", re.IGNORECASE)
+_EDIPI_COMMON_NAME = re.compile(r"[^.]+(?:\.[^.]+)*\.([0-9]{10})\Z")
+
+
+class PatternError(ClientCertError, ValueError):
+    """A pattern that could match more than it says."""
+
+
+class RuleIdentity(str, Enum):
+    """What a rule reads."""
+
+    COMMON_NAME = "common_name"
+    SAN_EMAIL = "san_email"
+    SAN_UPN = "san_upn"
+    SAN_URI = "san_uri"
+    SAN_DNS = "san_dns"
+    SUBJECT_SERIAL_NUMBER = "subject_serial_number"
+    EDIPI = "edipi"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of an authority."""
+
+    identity: RuleIdentity
+    user_field: str
+    pattern: str = ""
+    # What the certificate must have besides; empty asks for nothing.
+    policies: tuple[str, ...] = ()
+    extended_key_usages: tuple[str, ...] = ()
+
+
+# Stands where only the administrator knows what to write
+PLACEHOLDER_DOMAIN = "example.org"
+
+# Rules that many need, as the fields of an authority
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    # The DoD ID number is in the UPN of newer cards and in every common name.
+    "cac": {"rule_identity": "edipi"},
+    "piv": {"rule_identity": "san_upn"},
+    "spiffe": {
+        "rule_identity": "san_uri",
+        "rule_pattern": f"spiffe://{PLACEHOLDER_DOMAIN}/*",
+    },
+}
+
+
+def read_identity(rule: Rule, certificate: ClientCertificate) -> str:
+    """Return the one value that *rule* takes from *certificate*.
+
+    Raises:
+        Refusal: a constraint is not met or no value matches (``unmapped``), or
+            there is more than one to choose from (``ambiguous_mapping``).
+        CertificateParseError: it cannot be read.
+    """
+    _check_constraints(rule, certificate)
+    values = list(dict.fromkeys(_values(rule.identity, certificate)))
+    if len(values) > 1:
+        listed = ", ".join(visible(one, 40) for one in values[:5])
+        raise Refusal(
+            Reason.AMBIGUOUS_MAPPING,
+            f"the rule wants one {rule.identity}, the certificate has {listed}",
+        )
+    if not values:
+        raise Refusal(Reason.UNMAPPED, f"the certificate has no {rule.identity}")
+    value = values[0]
+    if not value or _FORBIDDEN.search(value):
+        raise Refusal(
+            Reason.MALFORMED_CERTIFICATE,
+            f"the {rule.identity} is empty or holds a control character",
+        )
+    taken = apply_pattern(rule.pattern, value, rule.identity)
+    if taken is None:
+        raise Refusal(
+            Reason.UNMAPPED,
+            f"the {rule.identity} “{visible(value, 80)}” does not match the pattern "
+            f"“{visible(rule.pattern, 80)}”",
+        )
+    return taken
+
+
+def check_pattern(pattern: str, identity: RuleIdentity) -> None:
+    """Return if *pattern* may be used: one group, and literal text around it.
+
+    Raises:
+        PatternError: no group, several, or nothing but the group.
+    """
+    if not pattern:
+        return
+    if pattern.count(GROUP) != 1:
+        raise PatternError(
+            _(
+                "Write exactly one “%(group)s” where the user’s name stands; "
+                "everything else is literal."
+            )
+            % {"group": GROUP}
+        )
+    if pattern == GROUP:
+        raise PatternError(
+            _(
+                "“%(group)s” alone matches everything. Leave the pattern empty to take "
+                "the whole value, or write the literal text around the name."
+            )
+            % {"group": GROUP}
+        )
+    if _FORBIDDEN.search(pattern):
+        raise PatternError(_("The pattern holds a control character."))
+
+
+def apply_pattern(pattern: str, value: str, identity: RuleIdentity) -> str | None:
+    """Return what the group of *pattern* holds in *value*, or None.
+
+    Anchored at both ends. The group is one part of a name: no slash, no at sign, no
+    space, and in a DNS name no dot. Linear time: no regular expression is built.
+    """
+    if not pattern:
+        return value
+    before, _group, behind = pattern.partition(GROUP)
+    if identity is RuleIdentity.SAN_DNS:
+        before, behind = fold_ascii(before), fold_ascii(behind)
+    elif identity in (RuleIdentity.SAN_EMAIL, RuleIdentity.SAN_UPN):
+        behind = fold_email(behind)
+    if (
+        len(value) <= len(before) + len(behind)
+        or not value.startswith(before)
+        or not value.endswith(behind)
+    ):
+        return None
+    taken = value[len(before) : len(value) - len(behind)]
+    separators = "/@ \\" + ("." if identity is RuleIdentity.SAN_DNS else "")
+    return None if any(one in separators for one in taken) else taken
+
+
+def _check_constraints(rule: Rule, certificate: ClientCertificate) -> None:
+    if rule.policies and not set(rule.policies) & set(certificate.policies):
+        raise Refusal(
+            Reason.UNMAPPED, "the certificate has none of the policies the rule wants"
+        )
+    missing = set(rule.extended_key_usages) - set(certificate.extended_key_usage or ())
+    if missing:
+        listed = ", ".join(sorted(missing))
+        raise Refusal(
+            Reason.UNMAPPED, f"the certificate lacks the extended key usage {listed}"
+        )
+
+
+def _values(identity: RuleIdentity, certificate: ClientCertificate) -> Sequence[str]:
+    """Return every value of *identity*; more than one is for the caller to refuse."""
+    if identity is RuleIdentity.COMMON_NAME:
+        return _known(certificate.subject.values(attribute_types.COMMON_NAME))
+    if identity is RuleIdentity.SUBJECT_SERIAL_NUMBER:
+        return _known(certificate.subject.values(attribute_types.SERIAL_NUMBER))
+    names = certificate.subject_alternative_names
+    if identity is RuleIdentity.SAN_EMAIL:
+        return [fold_email(one) for one in names.emails]
+    if identity is RuleIdentity.SAN_UPN:
+        return [fold_email(one) for one in names.upns]
+    if identity is RuleIdentity.SAN_URI:
+        return names.uris
+    if identity is RuleIdentity.SAN_DNS:
+        return [fold_ascii(one) for one in names.dns]
+    return _edipis(certificate)
+
+
+def _edipis(certificate: ClientCertificate) -> list[str]:
+    """Return the DoD ID numbers in UPN and common name; they should be one."""
+    found = [
+        match[1]
+        for upn in certificate.subject_alternative_names.upns
+        if (match := _EDIPI_UPN.match(upn))
+    ]
+    found += [
+        match[1]
+        for name in _known(certificate.subject.values(attribute_types.COMMON_NAME))
+        if (match := _EDIPI_COMMON_NAME.match(name))
+    ]
+    return found
+
+
+def _known(values: Sequence[str | None]) -> list[str]:
+    """Return *values*; one whose text cannot be known counts as an empty one."""
+    return ["" if one is None else one for one in values]
