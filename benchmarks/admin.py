@@ -248,14 +248,14 @@ def make_mappings(
     """Yield what ``save()`` would write of so many mappings."""
     from django.utils import timezone
 
-    from django_clientcert.x509.identities import Kind, parse_identity
+    from django_clientcert.x509.identities import IdentityKind, parse_identity
 
     now, chance = timezone.now(), random.Random(1)
     kinds, states = ([*one] for one in (KINDS, STATES))
     for number in range(rows):
         (kind,) = chance.choices(kinds, [*KINDS.values()])
         (state,) = chance.choices(states, [*STATES.values()])
-        identity = parse_identity(Kind(kind), value_of(kind, number))
+        identity = parse_identity(IdentityKind(kind), value_of(kind, number))
         row: dict[str, Any] = {
             "user_id": number + FIRST_USER,
             "kind": kind,

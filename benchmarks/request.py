@@ -46,7 +46,7 @@ def build(mappings: int) -> dict[str, Callable[[], Any]]:
 
     from django_clientcert.models import CertificateAuthority, CertificateMapping
     from django_clientcert.testing import ThrowawayCA, proxy_meta
-    from django_clientcert.x509.identities import Kind, parse_identity
+    from django_clientcert.x509.identities import IdentityKind, parse_identity
 
     ca = ThrowawayCA.create("Root", key="rsa2048")
     issuing = ca.issue_ca("Issuing", key="rsa2048")
@@ -57,7 +57,7 @@ def build(mappings: int) -> dict[str, Callable[[], Any]]:
     user = users.create_user("alice")
     others = []
     for number in range(mappings):
-        identity = parse_identity(Kind.FINGERPRINT, f"{number:064x}")
+        identity = parse_identity(IdentityKind.FINGERPRINT, f"{number:064x}")
         others.append(
             CertificateMapping(
                 user=user,

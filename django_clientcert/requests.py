@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from .evaluation import Decision, aevaluate, check_gates, evaluate, prove
+from .evaluation import Decision, aevaluate, check_gates, evaluate, identify_peer
 from .evaluation.presented import get_host, read_request, strip_headers
 from .exceptions import Reason
 from .signals import client_cert_accepted, client_cert_refused
@@ -90,7 +90,7 @@ class RequestState:
         if self._decision is not None:
             return self._decision.certificate
         if self._proof is None:
-            self._proof = prove(self.presented, host=self.host)
+            self._proof = identify_peer(self.presented, host=self.host)
         return self._proof.certificate
 
     @property

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from django_clientcert.models import CertificateMapping, UnknownCertificate
-from django_clientcert.trust.expiry import Span, living
+from django_clientcert.trust.expiry import Interval, enabled_mappings
 
 from .base.bounded import Count, count
 from .base.permissions import visible_rows
@@ -65,11 +65,11 @@ def make_card(request: HttpRequest) -> dict[str, Any] | None:
 def _of_mappings(
     site: AdminSite, mappings: QuerySet[CertificateMapping]
 ) -> dict[str, Any]:
-    mappings = living(mappings)
+    mappings = enabled_mappings(mappings)
     now = timezone.now()
     spans = {
-        "expired": Span(None, now),
-        **{name: Span(now, now + within) for name, within in WITHIN.items()},
+        "expired": Interval(None, now),
+        **{name: Interval(now, now + within) for name, within in WITHIN.items()},
     }
     entries = [
         _entry(
@@ -95,10 +95,10 @@ def _of_others(site: AdminSite, request: HttpRequest, address: str) -> dict[str,
     now = timezone.now()
     until = now + max(WITHIN.values())
     entries = []
-    others = find_others(site, request, Span(None, until))
-    for what, endings in others._asdict().items():
-        past = sum(one.expires_at <= now for one in endings)
-        for name, number in (("expired", past), ("quarter", len(endings) - past)):
+    others = find_others(site, request, Interval(None, until))
+    for what, expiries in others._asdict().items():
+        past = sum(one.expires_at <= now for one in expiries)
+        for name, number in (("expired", past), ("quarter", len(expiries) - past)):
             if number:
                 where = f"{address}?show={name}"
                 entries.append(

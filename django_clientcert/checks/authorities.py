@@ -59,7 +59,7 @@ def check_anchors_are_valid(
             try:
                 ended = [
                     f"{anchor.subject} ended on {anchor.not_after:%Y-%m-%d}"
-                    for anchor in authority.trust().anchors
+                    for anchor in authority.trust_store().anchors
                     if anchor.not_after < now
                 ]
             except ClientCertError:

@@ -163,21 +163,22 @@ def check_underscores(app_configs: Any, **kwargs: Any) -> Messages:
 
 
 @register(Tags.security, deploy=True)
-def check_forwarder_is_known(app_configs: Any, **kwargs: Any) -> Messages:
+def check_gateway_identity_is_known(app_configs: Any, **kwargs: Any) -> Messages:
     """Behind a sidecar, is it known who may call it?"""
     proxy = usable("CLIENTCERT_PROXY")
     if (
         proxy is None
         or proxy.encoding != "xfcc_two_hops"
-        or proxy.forwarder is not None
+        or proxy.gateway_identity is not None
     ):
         return []
     return [
         Warning(
-            "CLIENTCERT_PROXY names no forwarder: whoever may call the sidecar, as any "
-            "workload of the mesh may, can claim to be the gateway and everybody.",
+            "CLIENTCERT_PROXY has no gateway_identity: every workload of the mesh that "
+            "can call the sidecar can claim to be the gateway, and then any user.",
             hint=(
-                'Write CLIENTCERT_PROXY = {"preset": "istio-sidecar", "forwarder": '
+                'Write CLIENTCERT_PROXY = {"preset": "istio-sidecar", '
+                '"gateway_identity": '
                 '"spiffe://cluster.local/ns/istio-system/sa/NAME"} with the identity '
                 "of your gateway; or let an AuthorizationPolicy admit the gateway "
                 "alone, and silence it: SILENCED_SYSTEM_CHECKS = "

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 from django_clientcert.x509.paths import PathValidator
 
 from .ids import IDS
@@ -33,7 +33,9 @@ def check_names_have_authorities(
 
     def look(alias: str) -> Messages:
         weak = CertificateMapping.objects.using(alias).filter(authority=None)
-        weak = weak.exclude(kind__in=[kind.value for kind in Kind if kind.is_pin])
+        weak = weak.exclude(
+            kind__in=[kind.value for kind in IdentityKind if kind.is_pin]
+        )
         # One more than is shown, so that the rest is only counted if there is one.
         ids = list(weak.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
         if not ids:
@@ -46,7 +48,7 @@ def check_names_have_authorities(
                 "name into a certificate, so they match nobody.",
                 hint=(
                     "Choose the authority of each in the admin, or delete it and type "
-                    "manage.py clientcert trust FILE --user NAME --kind KIND "
+                    "manage.py clientcert map FILE --user NAME --kind KIND "
                     "--authority NAME."
                 ),
                 id=IDS["name_without_authority"],

@@ -40,13 +40,13 @@ def check_lists_are_current(
         for authority in authorities.exclude(revocation_policy="off"):
             rows = list(authority.revocation_lists.all())
             if authority.revocation_policy == "required":
-                names = {row.list_info().issuer_name for row in rows}
+                names = {row.crl_info().issuer_name for row in rows}
                 stale += [
                     f"{label(authority)}: none of {subject} is loaded"
                     for subject in _cas_without_list(authority, names, now)
                 ]
             for row in rows:
-                info = row.list_info()
+                info = row.crl_info()
                 end = info.expires()
                 if end < now:
                     stale.append(f"{label(authority)}: {row}")

@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
 from .gates import GATES, check_gates
-from .run import STEPS, Adapt, CanAuthenticate, aevaluate, evaluate, is_active, prove
+from .run import (
+    STEPS,
+    Adapt,
+    CanAuthenticate,
+    aevaluate,
+    evaluate,
+    identify_peer,
+    is_active,
+)
 
 __all__ = [
     "GATES",
@@ -26,6 +34,6 @@ __all__ = [
     "aevaluate",
     "check_gates",
     "evaluate",
+    "identify_peer",
     "is_active",
-    "prove",
 ]

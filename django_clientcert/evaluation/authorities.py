@@ -106,7 +106,7 @@ def check_revoked(
     """Return if neither an administrator nor its issuer has revoked *certificate*.
 
     Whatever it may be mapped by: a revocation beats every permission, a pin without
-    an authority too. Only what revokes counts here, see ``check_lists()``.
+    an authority too. Only what revokes counts here, see ``check_crls()``.
 
     Raises:
         Refusal: it is revoked, or that cannot be told.
@@ -176,7 +176,7 @@ def _check_listed(
         raise Refusal(Reason.REVOKED, known.detail)
 
 
-def check_lists(
+def check_crls(
     path: Path, authority: CertificateAuthority, found: Found, at: dt.datetime
 ) -> str:
     """Return if *authority*, as its policy demands, lets all of *path* pass.

@@ -49,7 +49,7 @@ _DEFERRED = {
             "note",
         }
     ),
-    "authority": frozenset({"note", "list_urls"}),
+    "authority": frozenset({"note", "crl_urls"}),
     "user": frozenset(),
 }
 
@@ -257,7 +257,7 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
         {},
         {
             "part": Value(_ENTRY),
-            "number": _as_text("list_id"),
+            "number": _as_text("crl_id"),
             "first": F("serial"),
             "code": F("reason"),
             "moment": F("revoked_at"),

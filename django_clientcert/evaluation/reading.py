@@ -59,8 +59,8 @@ def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
         proxy.chain_encoding if presented.chain else None,
         presented.chain,
     )
-    if proxy.forwarder is not None:
-        _check_forwarder(proxy.forwarder, presented.value or "")
+    if proxy.gateway_identity is not None:
+        _check_forwarder(proxy.gateway_identity, presented.value or "")
     return certificates
 
 

@@ -29,7 +29,7 @@ from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import Identities, Identity, find_identities
 from django_clientcert.x509.paths import Path
 
-from .authorities import check_lists, check_revoked, find_path
+from .authorities import check_crls, check_revoked, find_path
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
 from .gates import GATES, check_gates
 from .lookup import Found, LookupKeys, look_up
@@ -63,7 +63,7 @@ STEPS = (
     "revocation",
     "match",
     "verify",
-    "lists",
+    "crls",
     "mapping",
     "user",
 )
@@ -107,7 +107,7 @@ class _Run:
         self.refusal = refusal
         self.steps.append(Step(name, REFUSED, refusal.detail))
 
-    def prove(self) -> bool:
+    def identify_peer(self) -> bool:
         """Take the steps up to the names: what did the peer prove possession of?"""
         presented = self.presented
         if not presented.has_certificate:
@@ -182,7 +182,7 @@ class _Run:
         adapt: Adapt | None = None,
     ) -> _Steps:
         """Take all steps; yields what has to be read."""
-        if not self.prove() or (keys := self.prepare()) is None:
+        if not self.identify_peer() or (keys := self.prepare()) is None:
             return
         try:
             found: Found = yield partial(look_up, keys)
@@ -225,7 +225,7 @@ class _Run:
         found = {one.key: one for one in self.identities.found}
         return sorted(
             (row for row in rows if _belongs(row, found)),
-            key=lambda row: (row.level, row.pk),
+            key=lambda row: (row.specificity, row.pk),
         )
 
     def _unmapped(self, found: Found) -> Refusal:
@@ -255,11 +255,11 @@ class _Run:
         match, and is put into *untrusted*. A row whose authority did, and whose
         path breaks a rule, ends the run: a worse kind must not overtake it.
         """
-        for level in sorted({row.level for row in rows}):
+        for level in sorted({row.specificity for row in rows}):
             verified: list[tuple[CertificateMapping, Path | None]] = []
             details: list[str] = []
             blocking: Refusal | None = None
-            for row in (one for one in rows if one.level == level):
+            for row in (one for one in rows if one.specificity == level):
                 try:
                     path = self._path_of(row)
                 except Refusal as refusal:
@@ -314,17 +314,17 @@ class _Run:
             for row, path in verified
             if row.authority is not None and path is not None
         }
-        if not self.step("lists", lambda: self._check_lists(paths.values(), found)):
+        if not self.step("crls", lambda: self._check_crls(paths.values(), found)):
             return
         rows = [row for row, _ in verified]
         if self.step("mapping", lambda: self._choose(rows)):
             self.step("user", lambda: self._check_user(can_authenticate))
 
-    def _check_lists(
+    def _check_crls(
         self, paths: Iterable[tuple[CertificateAuthority, Path]], found: Found
     ) -> str:
         said = [
-            check_lists(path, authority, found, self.at) for authority, path in paths
+            check_crls(path, authority, found, self.at) for authority, path in paths
         ]
         return "; ".join(said) or "no authority is asked"
 
@@ -403,7 +403,7 @@ class _Run:
             self.refuse("verify", (blocking or untrusted)[0])
             return
         self.passed("verify", "; ".join(_show_path(*one) for one in paths))
-        if not self.step("lists", lambda: self._check_lists(paths, found)):
+        if not self.step("crls", lambda: self._check_crls(paths, found)):
             return
         claims: list[Claim] = []
         authorities = [authority for authority, _ in paths]
@@ -497,14 +497,14 @@ def is_active(user: Any) -> bool:
     return bool(getattr(user, "is_active", True))
 
 
-def prove(presented: Presented, *, host: str) -> Decision:
+def identify_peer(presented: Presented, *, host: str) -> Decision:
     """Return what the peer proved possession of, without any query.
 
     The decision is never an acceptance: ``certificate`` is set, or ``reason`` says
     why not.
     """
     run = _Run(presented, host, timezone.now())
-    run.prove()
+    run.identify_peer()
     decision = run.decision()
     return Decision(
         accepted=False,

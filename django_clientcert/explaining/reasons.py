@@ -153,7 +153,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.UNMAPPED: Explanation(
         _("The client holds the key of this certificate; nobody has said whose it is."),
         _(
-            "Map it to a user: manage.py clientcert trust FILE --user NAME; or mend "
+            "Map it to a user: manage.py clientcert map FILE --user NAME; or mend "
             "what the step says that the authority’s rule misses."
         ),
     ),

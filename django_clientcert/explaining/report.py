@@ -191,7 +191,7 @@ def _describe_mapping(mapping: CertificateMapping) -> Report:
         "kind": mapping.kind,
         "value": show_value(mapping.kind, mapping.value),
         "authority": None if mapping.authority is None else str(mapping.authority),
-        "strong": mapping.is_strong,
+        "strong": mapping.is_exact,
         "state": mapping.state,
         "valid_from": _iso(mapping.valid_from),
         "valid_until": _iso(mapping.valid_until),

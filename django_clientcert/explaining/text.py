@@ -20,7 +20,7 @@ def one_line(text: str) -> str:
 
 def show_value(kind: str, value: str) -> str:
     """Return the value of an identity as it may be shown."""
-    return identities.show_value(identities.Kind(kind), value, MAX_CHARACTERS)
+    return identities.show_value(identities.IdentityKind(kind), value, MAX_CHARACTERS)
 
 
 def describe_certificate(certificate: ClientCertificate) -> dict[str, Any]:

@@ -193,7 +193,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "list_urls",
+                    "crl_urls",
                     models.TextField(
                         blank=True,
                         help_text="Where the CA publishes its revocation lists, http or https, one a line. Fetched by “manage.py clientcert crl fetch”, never during a request.",
@@ -607,7 +607,7 @@ class Migration(migrations.Migration):
                     models.DateTimeField(null=True, verbose_name="revoked at"),
                 ),
                 (
-                    "list",
+                    "crl",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="entries",

@@ -10,7 +10,7 @@ from django.db import models, router, transaction
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import BundleError, ClientCertError
-from django_clientcert.x509.bundles import Trust, read_certificates, sort_bundle
+from django_clientcert.x509.bundles import TrustStore, read_certificates, sort_bundle
 from django_clientcert.x509.ca_problems import check_bundle
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import RevocationPolicy
@@ -68,7 +68,7 @@ class CertificateAuthority(IdentityRuleFields):
             "stale list lists stays revoked in any case."
         ),
     )
-    list_urls = models.TextField(
+    crl_urls = models.TextField(
         _("addresses of the lists"),
         blank=True,
         help_text=_(
@@ -113,15 +113,15 @@ class CertificateAuthority(IdentityRuleFields):
                     )
                 }
             ) from error
-        self.clean_list_urls()
+        self.clean_crl_urls()
 
-    def clean_list_urls(self) -> None:
+    def clean_crl_urls(self) -> None:
         """Refuse what is no web address.
 
         Raises:
             ValidationError: says which one.
         """
-        self.list_urls = normalise_urls(self.list_urls, "list_urls")
+        self.crl_urls = normalise_urls(self.crl_urls, "crl_urls")
 
     def certificates(self) -> tuple[ClientCertificate, ...]:
         """Return the certificates of the bundle, in order.
@@ -131,7 +131,7 @@ class CertificateAuthority(IdentityRuleFields):
         """
         return read_certificates(self.bundle)
 
-    def trust(self) -> Trust:
+    def trust_store(self) -> TrustStore:
         """Return the anchors and the intermediates of the bundle."""
         return sort_bundle(self.certificates())
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from django_clientcert.x509.crl.reading import ListInfo
+from django_clientcert.x509.crl.reading import CRLInfo
 from django_clientcert.x509.crl.reasons import read_reason
 from django_clientcert.x509.crl.status import Hits
 from django_clientcert.x509.crl.structure import Entry
@@ -44,7 +44,7 @@ class AuthorityState:
     that are revoked here: SHA-256 of the DER, hex, and the revocation's key.
     """
 
-    lists: Mapping[str, ListInfo] = field(default_factory=dict)
+    lists: Mapping[str, CRLInfo] = field(default_factory=dict)
     hits: Hits = field(default_factory=dict)
     revoked: Mapping[str, str] = field(default_factory=dict)
     periods: tuple[Period, ...] = ()
@@ -89,7 +89,7 @@ def read_state(text: str) -> AuthorityState:
     try:
         data = json.loads(text)
         return AuthorityState(
-            lists={key: ListInfo.from_json(one) for key, one in data["lists"].items()},
+            lists={key: CRLInfo.from_json(one) for key, one in data["lists"].items()},
             hits={
                 (fingerprint, int(serial)): Entry(
                     int(serial),

@@ -67,17 +67,17 @@ def derive_state(authority: CertificateAuthority) -> AuthorityState:
         by_serial.setdefault(serial_key(number), set()).add(number)
     # Locked too: in MariaDB, a plain read may see what was there before the lock.
     lists = {
-        one.pk: one.list_info()
+        one.pk: one.crl_info()
         for one in RevocationList._base_manager.using(using)
         .select_for_update()
         .filter(authority=authority)
         .order_by("pk")
     }
     entries = RevokedSerial._base_manager.using(using).filter(
-        list__in=list(lists), serial__in=list(by_serial)
+        crl__in=list(lists), serial__in=list(by_serial)
     )
     hits = collect_hits(
-        (lists[each.list_id].fingerprint, each.entry(number))
+        (lists[each.crl_id].fingerprint, each.entry(number))
         for each in entries
         for number in by_serial[each.serial]
     )

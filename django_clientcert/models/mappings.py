@@ -22,7 +22,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (
     Identity,
-    Kind,
+    IdentityKind,
     parse_identity,
     show_value,
     subject_identity,
@@ -57,7 +57,9 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
         low = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "0"))
         high = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "f"))
         rows = self.filter(key__gte=low, key__lte=high)
-        return rows.of_kinds(Kind.FINGERPRINT.value, Kind.PUBLIC_KEY.value)
+        return rows.of_kinds(
+            IdentityKind.FINGERPRINT.value, IdentityKind.PUBLIC_KEY.value
+        )
 
     def of_kinds(self, *kinds: str) -> CertificateMappingQuerySet:
         """Return those of *kinds*, but not by the index of the kind.
@@ -65,7 +67,7 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
         SQLite would think that it finds few rows with it, and read half of them all.
         """
         return self.exclude(
-            kind__in=[each.value for each in Kind if each.value not in kinds]
+            kind__in=[each.value for each in IdentityKind if each.value not in kinds]
         )
 
     def record_use(self, mapping: CertificateMapping) -> int:
@@ -74,7 +76,7 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
         return rows.update(last_used_at=timezone.now())
 
 
-def _read_value(kind: Kind, value: str) -> Identity:
+def _read_value(kind: IdentityKind, value: str) -> Identity:
     """Return the identity of a stored or typed value.
 
     What is stored is RFC 4514, the most specific part first, even where its parts
@@ -91,14 +93,14 @@ class CertificateMapping(models.Model):
     """ "A certificate that looks like this is that user." """
 
     class MappingKind(models.TextChoices):
-        FINGERPRINT = Kind.FINGERPRINT.value, _("fingerprint (SHA-256)")
-        PUBLIC_KEY = Kind.PUBLIC_KEY.value, _("public key (SHA-256)")
-        ISSUER_SERIAL = Kind.ISSUER_SERIAL.value, _("issuer and serial number")
-        SUBJECT = Kind.SUBJECT.value, _("subject")
-        SAN_EMAIL = Kind.SAN_EMAIL.value, _("e-mail address (SAN)")
-        SAN_DNS = Kind.SAN_DNS.value, _("DNS name (SAN)")
-        SAN_URI = Kind.SAN_URI.value, _("URI (SAN)")
-        SAN_UPN = Kind.SAN_UPN.value, _("user principal name (SAN)")
+        FINGERPRINT = IdentityKind.FINGERPRINT.value, _("fingerprint (SHA-256)")
+        PUBLIC_KEY = IdentityKind.PUBLIC_KEY.value, _("public key (SHA-256)")
+        ISSUER_SERIAL = IdentityKind.ISSUER_SERIAL.value, _("issuer and serial number")
+        SUBJECT = IdentityKind.SUBJECT.value, _("subject")
+        SAN_EMAIL = IdentityKind.SAN_EMAIL.value, _("e-mail address (SAN)")
+        SAN_DNS = IdentityKind.SAN_DNS.value, _("DNS name (SAN)")
+        SAN_URI = IdentityKind.SAN_URI.value, _("URI (SAN)")
+        SAN_UPN = IdentityKind.SAN_UPN.value, _("user principal name (SAN)")
 
     class State(models.TextChoices):
         ACTIVE = "active", _("active")
@@ -193,7 +195,9 @@ class CertificateMapping(models.Model):
 
     def __str__(self) -> str:
         try:
-            value = show_value(Kind(self.kind), self.value, 16 if self.is_pin else 80)
+            value = show_value(
+                IdentityKind(self.kind), self.value, 16 if self.is_pin else 80
+            )
         except ValueError:
             value = visible(self.value, 80)
         return f"{self.get_kind_display()}: {value}"
@@ -291,7 +295,7 @@ class CertificateMapping(models.Model):
             ValidationError: the value is not of the mapping's kind.
         """
         try:
-            kind = Kind(self.kind)
+            kind = IdentityKind(self.kind)
         except ValueError:
             return  # the field's own validation names the choices
         try:
@@ -338,20 +342,23 @@ class CertificateMapping(models.Model):
     @property
     def is_pin(self) -> bool:
         """Whether possession of the key is the whole proof."""
-        return self.kind in (Kind.FINGERPRINT.value, Kind.PUBLIC_KEY.value)
+        return self.kind in (
+            IdentityKind.FINGERPRINT.value,
+            IdentityKind.PUBLIC_KEY.value,
+        )
 
     @property
-    def is_strong(self) -> bool:
+    def is_exact(self) -> bool:
         """Whether the certificate is named beyond doubt: a pin, or its serial number.
 
         Every other kind is a name, as good as the authority that answers for it.
         """
-        return self.is_pin or self.kind == Kind.ISSUER_SERIAL.value
+        return self.is_pin or self.kind == IdentityKind.ISSUER_SERIAL.value
 
     @property
-    def level(self) -> int:
+    def specificity(self) -> int:
         """The rank of the kind, the best first."""
-        return Kind(self.kind).level
+        return IdentityKind(self.kind).specificity
 
     def covers_host(self, host: str) -> bool:
         """Tell whether the mapping is good for *host* (lower case, no port)."""

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import Entry, ListInfo, read_reason, show_minute
+from django_clientcert.x509.crl import CRLInfo, Entry, read_reason, show_minute
 from django_clientcert.x509.escaping import visible, visible_once
 
 from .authorities import CertificateAuthority
@@ -27,7 +27,7 @@ MAX_SUBJECT = 1000
 class RevocationList(models.Model):
     """A list that a CA has signed (CRL, RFC 5280, 5), as it was imported.
 
-    Made by ``list_import.import_list()``, which has checked it; never edited.
+    Made by ``list_import.import_crl()``, which has checked it; never edited.
     """
 
     authority = models.ForeignKey(
@@ -36,7 +36,7 @@ class RevocationList(models.Model):
         related_name="revocation_lists",
         verbose_name=_("authority"),
     )
-    # ListInfo as JSON: what decisions rest on. The columns below show parts of it.
+    # CRLInfo as JSON: what decisions rest on. The columns below show parts of it.
     info = models.TextField(editable=False)
     fingerprint = models.CharField(
         _("SHA-256 fingerprint"), max_length=64, editable=False
@@ -75,7 +75,7 @@ class RevocationList(models.Model):
     def of(
         cls,
         authority: CertificateAuthority,
-        info: ListInfo,
+        info: CRLInfo,
         *,
         issuer: str,
         source: str = "",
@@ -95,8 +95,8 @@ class RevocationList(models.Model):
         )
 
     def label(self) -> str:
-        """Return how to call the list in a sentence; see ``ListInfo.label()``."""
-        info = self.list_info()
+        """Return how to call the list in a sentence; see ``CRLInfo.label()``."""
+        info = self.crl_info()
         if info.number is None:
             # A delta list without a number is not imported.
             date = show_minute(info.this_update)
@@ -108,15 +108,15 @@ class RevocationList(models.Model):
         )
         return text % {"number": info.number}
 
-    def list_info(self) -> ListInfo:
+    def crl_info(self) -> CRLInfo:
         """Return what has to be known of the list besides its entries."""
-        return ListInfo.from_json(json.loads(self.info))
+        return CRLInfo.from_json(json.loads(self.info))
 
 
 class RevokedSerial(models.Model):
     """One entry of a list: a serial number that its CA has revoked."""
 
-    list = models.ForeignKey(
+    crl = models.ForeignKey(
         RevocationList, on_delete=models.CASCADE, related_name="entries"
     )
     serial = KeyField(_("serial number"))
@@ -129,7 +129,7 @@ class RevokedSerial(models.Model):
         indexes = (models.Index(fields=["serial"], name="clientcert_revoked_serial"),)
 
     def __str__(self) -> str:
-        return f"{self.serial.hex()} ({self.list_id})"
+        return f"{self.serial.hex()} ({self.crl_id})"
 
     def entry(self, serial_number: int) -> Entry:
         """Return what the list says of *serial_number*, which this row is about."""

@@ -11,7 +11,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 
 from django_clientcert.conf import conf
-from django_clientcert.evaluation import check_gates, prove
+from django_clientcert.evaluation import check_gates, identify_peer
 from django_clientcert.evaluation.presented import Presented
 from django_clientcert.wire import meta_key
 
@@ -75,7 +75,7 @@ def take(question: Question) -> bool:
 def answer(question: Question, presented: Presented, host: str) -> HttpResponse:
     """Return which forged values arrived, signed; nothing of any other value."""
     refusal = check_gates(presented, host=host)
-    proof = prove(presented, host=host)
+    proof = identify_peer(presented, host=host)
     said = Answer(
         nonce=question.nonce,
         headers={

@@ -19,7 +19,7 @@ from django_clientcert.models import (
     serial_key,
 )
 from django_clientcert.models.derived import lock_authority, rebuild_state
-from django_clientcert.x509.crl import Entry, ListInfo, read_list
+from django_clientcert.x509.crl import CRLInfo, Entry, read_crl
 from django_clientcert.x509.escaping import visible_once
 
 # Called with how many entries are stored, and how many there are
@@ -28,18 +28,18 @@ Progress = Callable[[int, int], None]
 _BATCH = 1000
 # Dates are alike in many entries; those of a million may all differ.
 _REMEMBERED = 4096
-_COLUMNS = ("list", "serial", "reason", "revoked_at")
+_COLUMNS = ("crl", "serial", "reason", "revoked_at")
 
 
 class Imported(NamedTuple):
     """What an import has done: the new row, and what it took the place of."""
 
     row: RevocationList
-    info: ListInfo
+    info: CRLInfo
     replaced: tuple[str, ...]
 
 
-def import_list(
+def import_crl(
     authority: CertificateAuthority,
     data: bytes,
     *,
@@ -54,7 +54,7 @@ def import_list(
     is where it came from, for people.
 
     Raises:
-        RevocationListError: the list is refused, see ``revocation.read_list()``.
+        RevocationListError: the list is refused, see ``revocation.read_crl()``.
         BundleError, CertificateParseError: the authority cannot be used.
         CertificateAuthority.DoesNotExist: it was deleted.
     """
@@ -64,18 +64,18 @@ def import_list(
     with transaction.atomic(using=using):
         authority = _lock(authority, using)
         before = list(rows.select_for_update().filter(authority=authority))
-        parsed = read_list(
+        parsed = read_crl(
             data,
             authority.certificates(),
             at=now,
-            previous=[one.list_info() for one in before],
+            previous=[one.crl_info() for one in before],
             signers=authority.validator(),
         )
-        replaced = [one for one in before if parsed.info.replaces(one.list_info())]
+        replaced = [one for one in before if parsed.info.replaces(one.crl_info())]
         # Not delete(): where somebody listens to the deletions of all models, that
         # would load a million rows to tell of each.
         entries = RevokedSerial._base_manager.using(using)
-        entries.filter(list__in=replaced)._raw_delete(using)
+        entries.filter(crl__in=replaced)._raw_delete(using)
         rows.filter(pk__in=[one.pk for one in replaced]).delete()
         row = RevocationList.of(
             authority,

@@ -29,7 +29,7 @@ Rows = QuerySet[CertificateMapping]
 
 
 @dataclass(frozen=True)
-class Ending:
+class Expiry:
     """One thing that ends.
 
     ``what`` is ``certificate`` (one that a mapping stores), ``mapping`` (its own
@@ -50,7 +50,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Span:
+class Interval:
     """The moments later than ``after`` (where that is None: all) up to ``until``."""
 
     after: dt.datetime | None
@@ -68,7 +68,7 @@ class Span:
         return condition
 
 
-def living(mappings: Rows | None = None) -> Rows:
+def enabled_mappings(mappings: Rows | None = None) -> Rows:
     """Return the mappings that let somebody in, or will: all but the disabled.
 
     Of *mappings*; without them, of all there are.
@@ -77,17 +77,17 @@ def living(mappings: Rows | None = None) -> Rows:
     return rows.exclude(state=CertificateMapping.State.DISABLED)
 
 
-def ending_with_certificate(span: Span) -> Rows:
+def expiring_with_certificate(span: Interval) -> Rows:
     """Return the mappings whose certificate ends in *span*, by the index of that."""
-    return living().filter(span.of("certificate_not_after"))
+    return enabled_mappings().filter(span.of("certificate_not_after"))
 
 
-def ending_by_date(span: Span) -> Rows:
+def expiring_by_date(span: Interval) -> Rows:
     """Return the mappings whose own date is in *span*, by the index of that."""
-    return living().filter(span.of("valid_until"))
+    return enabled_mappings().filter(span.of("valid_until"))
 
 
-def ending_first(mappings: Rows, span: Span) -> tuple[Rows, Rows]:
+def expiring_first(mappings: Rows, span: Interval) -> tuple[Rows, Rows]:
     """Return those that end in *span*: with their certificate, or before it.
 
     No mapping is in both, and each is found by one index.
@@ -107,7 +107,7 @@ def ending_first(mappings: Rows, span: Span) -> tuple[Rows, Rows]:
 
 def without_successor(mappings: Rows) -> Rows:
     """Return those for whose certificate the same user has no later one."""
-    later = living().filter(
+    later = enabled_mappings().filter(
         user=OuterRef("user"),
         certificate_subject_key=OuterRef("certificate_subject_key"),
         certificate_not_after__gt=OuterRef("certificate_not_after"),
@@ -115,12 +115,12 @@ def without_successor(mappings: Rows) -> Rows:
     return mappings.filter(~Exists(later))
 
 
-def of_certificates(mappings: Rows) -> Iterator[Ending]:
+def certificate_expiries(mappings: Rows) -> Iterator[Expiry]:
     """Yield the ends of the certificates of *mappings*."""
     for mapping in mappings.select_related("user").iterator():
         assert mapping.certificate_not_after is not None  # noqa: S101 - selected by it
         deferred = "certificate" in mapping.get_deferred_fields()
-        yield Ending(
+        yield Expiry(
             "certificate",
             mapping,
             visible_once(mapping.certificate_subject or str(mapping), _MAX_NAME),
@@ -129,43 +129,43 @@ def of_certificates(mappings: Rows) -> Iterator[Ending]:
         )
 
 
-def of_dates(mappings: Rows) -> Iterator[Ending]:
+def date_expiries(mappings: Rows) -> Iterator[Expiry]:
     """Yield the ends that *mappings* were given."""
     for mapping in mappings.select_related("user").iterator():
         assert mapping.valid_until is not None  # noqa: S101 - selected by it
-        yield Ending("mapping", mapping, str(mapping), mapping.valid_until)
+        yield Expiry("mapping", mapping, str(mapping), mapping.valid_until)
 
 
-def of_seen(span: Span) -> Iterator[Ending]:
+def seen_expiries(span: Interval) -> Iterator[Expiry]:
     """Yield the ends of certificates that were let in lately."""
     rows = SeenCertificate.objects.filter(span.of("not_after"))
     for one in rows.select_related("user").defer("certificate").iterator():
         assert one.not_after is not None  # noqa: S101 - selected by it
-        yield Ending("seen_certificate", one, str(one), one.not_after)
+        yield Expiry("seen_certificate", one, str(one), one.not_after)
 
 
-def of_authorities(
-    span: Span, authorities: QuerySet[CertificateAuthority] | None = None
-) -> Iterator[Ending]:
+def authority_expiries(
+    span: Interval, authorities: QuerySet[CertificateAuthority] | None = None
+) -> Iterator[Expiry]:
     """Yield the ends of the certificates of the bundles: of all, or of these."""
     rows = CertificateAuthority.objects.all() if authorities is None else authorities
     for authority in rows.order_by("pk").iterator():
         for certificate, end in _ends_of(authority):
             if span.has(end):
                 name = visible_once(f"{authority}: {certificate.subject}", _MAX_NAME)
-                yield Ending("authority", authority, name, end, certificate)
+                yield Expiry("authority", authority, name, end, certificate)
 
 
-def of_lists(
-    span: Span, lists: QuerySet[RevocationList] | None = None
-) -> Iterator[Ending]:
+def crl_expiries(
+    span: Interval, lists: QuerySet[RevocationList] | None = None
+) -> Iterator[Expiry]:
     """Yield until when revocation lists count: all, or these."""
     rows = RevocationList.objects.all() if lists is None else lists
     for row in rows.select_related("authority").order_by("pk").iterator():
-        end = row.list_info().expires()
+        end = row.crl_info().expires()
         if span.has(end):
             name = visible_once(f"{row.authority}: {row}", _MAX_NAME)
-            yield Ending("revocation_list", row, name, end)
+            yield Expiry("revocation_list", row, name, end)
 
 
 def _ends_of(

@@ -16,7 +16,11 @@ from django_clientcert.exceptions import (
 )
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import Kind, identity_of_kind, subject_identity
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    identity_of_kind,
+    subject_identity,
+)
 
 from .issuers import find_issuers
 
@@ -81,7 +85,7 @@ def renew(
             mapping is disabled, or it would go on matching, so that there is nothing
             to do.
     """
-    kind = Kind(mapping.kind)
+    kind = IdentityKind(mapping.kind)
     if mapping.state == CertificateMapping.State.DISABLED:
         # To retire, it would have to let its certificate in again.
         raise ValidationError(

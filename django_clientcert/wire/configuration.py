@@ -184,15 +184,15 @@ def _in_lower_case(proxy: Proxy) -> Proxy:
 
 
 def _check_forwarder(proxy: Proxy) -> None:
-    forwarder: object = proxy.forwarder
-    if forwarder is None:
+    gateway_identity: object = proxy.gateway_identity
+    if gateway_identity is None:
         return
-    if not isinstance(forwarder, str) or ":" not in forwarder:
+    if not isinstance(gateway_identity, str) or ":" not in gateway_identity:
         raise ProxyConfigurationError(
-            "'forwarder' is the URI in the gateway's certificate, such as "
+            "'gateway_identity' is the URI in the gateway's certificate, such as "
             "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"
         )
     if proxy.encoding != "xfcc_two_hops":
         raise ProxyConfigurationError(
-            "'forwarder' is for the encoding xfcc_two_hops only"
+            "'gateway_identity' is for the encoding xfcc_two_hops only"
         )

@@ -27,7 +27,7 @@ def forwarded_values(
     ders = [der, *(chain if proxy.encoding in OF_CHAINS else ())]
     values = {proxy.certificate: ENCODERS[proxy.encoding](ders)}
     if proxy.encoding == "xfcc_two_hops":
-        values[proxy.certificate] = encode_xfcc_two_hops(ders, proxy.forwarder)
+        values[proxy.certificate] = encode_xfcc_two_hops(ders, proxy.gateway_identity)
     if proxy.verdict is not None:
         values[proxy.verdict] = proxy.success if verdict is None else verdict
     if proxy.subject_dn is not None:

@@ -220,7 +220,7 @@ ISTIO_SIDECAR = replace(
     traps=(
         (
             "Any workload of the mesh can call the sidecar and write the gateway's "
-            "element itself: give the gateway's identity as forwarder, or let an "
+            "element itself: set gateway_identity to the gateway's URI, or let an "
             "AuthorizationPolicy admit the gateway alone."
         ),
         "A request that came through one proxy, or through three, is refused.",

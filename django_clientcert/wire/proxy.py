@@ -57,7 +57,7 @@ class Proxy:
     issuer_dn: str | None = None
     names_required: bool = False
     # The URI in the certificate of the gateway in front of a sidecar
-    forwarder: str | None = None
+    gateway_identity: str | None = None
     # Whether the proxy itself validates the path; CLIENTCERT_PROXY_VERIFIES overrides.
     verifies: bool = True
     source: str = Source.HEADER

@@ -243,14 +243,14 @@ def _from_pkcs7(octets: bytes) -> list[bytes]:
 
 
 @dataclass(frozen=True)
-class Trust:
+class TrustStore:
     """A bundle, sorted: what is trusted, and what may stand in between."""
 
     anchors: tuple[ClientCertificate, ...]
     intermediates: tuple[ClientCertificate, ...]
 
 
-def sort_bundle(certificates: Sequence[ClientCertificate]) -> Trust:
+def sort_bundle(certificates: Sequence[ClientCertificate]) -> TrustStore:
     """Return the anchors and intermediates of a bundle.
 
     Anchors are the self-signed certificates, or all of them where there is none.
@@ -258,8 +258,8 @@ def sort_bundle(certificates: Sequence[ClientCertificate]) -> Trust:
     unique = list(dict.fromkeys(certificates))
     anchors = tuple(one for one in unique if is_self_signed(one))
     if not anchors:
-        return Trust(tuple(unique), ())
-    return Trust(anchors, tuple(one for one in unique if one not in anchors))
+        return TrustStore(tuple(unique), ())
+    return TrustStore(anchors, tuple(one for one in unique if one not in anchors))
 
 
 def is_self_signed(certificate: ClientCertificate) -> bool:

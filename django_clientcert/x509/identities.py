@@ -31,7 +31,7 @@ MAX_NAMES_PER_KIND = 256
 _FORBIDDEN = re.compile("[\x00-\x20\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-class Kind(str, Enum):
+class IdentityKind(str, Enum):
     """The kinds of identity, the best first."""
 
     FINGERPRINT = "fingerprint"
@@ -49,23 +49,23 @@ class Kind(str, Enum):
     @property
     def is_pin(self) -> bool:
         """Whether it is bound to a key: possession is the proof, no CA is needed."""
-        return self in (Kind.FINGERPRINT, Kind.PUBLIC_KEY)
+        return self in (IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY)
 
     @property
-    def level(self) -> int:
+    def specificity(self) -> int:
         """The rank among kinds, the best first; the SAN kinds share one."""
         return _LEVELS[self]
 
 
 _LEVELS = {
-    Kind.FINGERPRINT: 0,
-    Kind.PUBLIC_KEY: 1,
-    Kind.ISSUER_SERIAL: 2,
-    Kind.SUBJECT: 3,
-    Kind.SAN_EMAIL: 4,
-    Kind.SAN_DNS: 4,
-    Kind.SAN_URI: 4,
-    Kind.SAN_UPN: 4,
+    IdentityKind.FINGERPRINT: 0,
+    IdentityKind.PUBLIC_KEY: 1,
+    IdentityKind.ISSUER_SERIAL: 2,
+    IdentityKind.SUBJECT: 3,
+    IdentityKind.SAN_EMAIL: 4,
+    IdentityKind.SAN_DNS: 4,
+    IdentityKind.SAN_URI: 4,
+    IdentityKind.SAN_UPN: 4,
 }
 
 
@@ -73,18 +73,18 @@ _LEVELS = {
 class Identity:
     """One thing a certificate can be recognised by."""
 
-    kind: Kind
+    kind: IdentityKind
     key: bytes  # 32 bytes
     value: str  # canonical text, safe to show
 
 
-def show_value(kind: Kind, value: str, limit: int = 256) -> str:
+def show_value(kind: IdentityKind, value: str, limit: int = 256) -> str:
     """Return the *value* of an identity of *kind* safe to show, in one line.
 
     Distinguished names are escaped already, in a way that can be typed back;
     alternative names are as they came.
     """
-    if kind in (Kind.SUBJECT, Kind.ISSUER_SERIAL):
+    if kind in (IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL):
         return visible_once(value, limit)
     return visible(value, limit)
 
@@ -106,7 +106,9 @@ def find_identities(certificate: ClientCertificate) -> Identities:
     """
     found = [
         Identity(
-            Kind.FINGERPRINT, certificate.fingerprint_bytes, certificate.fingerprint
+            IdentityKind.FINGERPRINT,
+            certificate.fingerprint_bytes,
+            certificate.fingerprint,
         )
     ]
     problems: list[str] = []
@@ -128,7 +130,7 @@ def find_identities(certificate: ClientCertificate) -> Identities:
 def public_key_identity(certificate: ClientCertificate) -> Identity:
     """Return the public key's identity: SHA-256 of the SPKI as it stands."""
     return Identity(
-        Kind.PUBLIC_KEY,
+        IdentityKind.PUBLIC_KEY,
         certificate.public_key_bytes,
         certificate.public_key_fingerprint,
     )
@@ -142,8 +144,8 @@ def issuer_serial_identity(certificate: ClientCertificate) -> Identity:
 def subject_identity(subject: DistinguishedName) -> Identity:
     """Return the identity of a whole distinguished name."""
     return Identity(
-        Kind.SUBJECT,
-        _key(Kind.SUBJECT, subject.canonical()),
+        IdentityKind.SUBJECT,
+        _key(IdentityKind.SUBJECT, subject.canonical()),
         subject.rfc4514(),
     )
 
@@ -159,10 +161,10 @@ def san_identities(certificate: ClientCertificate) -> list[Identity]:
     names = certificate.subject_alternative_names
     identities = []
     for kind, values in (
-        (Kind.SAN_EMAIL, names.emails),
-        (Kind.SAN_DNS, names.dns),
-        (Kind.SAN_URI, names.uris),
-        (Kind.SAN_UPN, names.upns),
+        (IdentityKind.SAN_EMAIL, names.emails),
+        (IdentityKind.SAN_DNS, names.dns),
+        (IdentityKind.SAN_URI, names.uris),
+        (IdentityKind.SAN_UPN, names.upns),
     ):
         if len(values) > MAX_NAMES_PER_KIND:
             raise NameNotMatchableError(f"more than {MAX_NAMES_PER_KIND} {kind} names")
@@ -171,7 +173,7 @@ def san_identities(certificate: ClientCertificate) -> list[Identity]:
     return list(dict.fromkeys(identities))
 
 
-def san_identity(kind: Kind, value: str) -> Identity:
+def san_identity(kind: IdentityKind, value: str) -> Identity:
     """Return the identity of one alternative name.
 
     E-mail: the host is folded, the local part is not (RFC 5280, 7.5); a UPN is
@@ -185,28 +187,28 @@ def san_identity(kind: Kind, value: str) -> Identity:
             f"the {kind} value “{visible(value, 80)}” is empty or holds a space or "
             "control character"
         )
-    if kind in (Kind.SAN_EMAIL, Kind.SAN_UPN):
+    if kind in (IdentityKind.SAN_EMAIL, IdentityKind.SAN_UPN):
         value = fold_email(value)
-    elif kind is Kind.SAN_DNS:
+    elif kind is IdentityKind.SAN_DNS:
         value = fold_ascii(value)
     key = _key(kind, value.encode("utf-8", "surrogatepass"))
     return Identity(kind, key, value)
 
 
-def identity_of_kind(kind: Kind, certificate: ClientCertificate) -> Identity:
+def identity_of_kind(kind: IdentityKind, certificate: ClientCertificate) -> Identity:
     """Return the one identity of *kind* that *certificate* has.
 
     Raises:
         NameSyntaxError: it has none, or more than one to choose from.
         CertificateParseError, NameNotMatchableError: it cannot be read or used.
     """
-    if kind is Kind.FINGERPRINT:
+    if kind is IdentityKind.FINGERPRINT:
         return Identity(kind, certificate.fingerprint_bytes, certificate.fingerprint)
-    if kind is Kind.PUBLIC_KEY:
+    if kind is IdentityKind.PUBLIC_KEY:
         return public_key_identity(certificate)
-    if kind is Kind.ISSUER_SERIAL:
+    if kind is IdentityKind.ISSUER_SERIAL:
         return issuer_serial_identity(certificate)
-    if kind is Kind.SUBJECT:
+    if kind is IdentityKind.SUBJECT:
         return subject_identity(certificate.subject)
     matching = [one for one in san_identities(certificate) if one.kind is kind]
     if not matching:
@@ -217,7 +219,9 @@ def identity_of_kind(kind: Kind, certificate: ClientCertificate) -> Identity:
     return matching[0]
 
 
-def parse_identity(kind: Kind, text: str, *, order: Order | None = None) -> Identity:
+def parse_identity(
+    kind: IdentityKind, text: str, *, order: Order | None = None
+) -> Identity:
     """Return the identity of *kind* that *text*, typed by a person, spells.
 
     Raises:
@@ -227,9 +231,9 @@ def parse_identity(kind: Kind, text: str, *, order: Order | None = None) -> Iden
     if kind.is_pin:
         digest = parse_sha256(text, kind)
         return Identity(kind, digest, digest.hex())
-    if kind is Kind.SUBJECT:
+    if kind is IdentityKind.SUBJECT:
         return subject_identity(parse_name(text, order=order))
-    if kind is Kind.ISSUER_SERIAL:
+    if kind is IdentityKind.ISSUER_SERIAL:
         serial, _, issuer = text.lstrip(" \t\r\n").partition(" ")
         digits = serial.replace(":", "").lower()
         if not re.fullmatch(r"-?[0-9a-f]{1,128}", digits) or not issuer.strip():
@@ -249,15 +253,15 @@ _LABEL = re.compile(
 _SHA1_LABEL = re.compile(r"\A(?:sha-?1|md5)\b", re.IGNORECASE)
 
 _SHA256_COMMANDS = {
-    Kind.FINGERPRINT: "openssl x509 -in FILE -noout -fingerprint -sha256",
-    Kind.PUBLIC_KEY: (
+    IdentityKind.FINGERPRINT: "openssl x509 -in FILE -noout -fingerprint -sha256",
+    IdentityKind.PUBLIC_KEY: (
         "openssl x509 -in FILE -noout -pubkey | openssl pkey -pubin -outform der | "
         "openssl dgst -sha256"
     ),
 }
 
 
-def parse_sha256(text: str, kind: Kind = Kind.FINGERPRINT) -> bytes:
+def parse_sha256(text: str, kind: IdentityKind = IdentityKind.FINGERPRINT) -> bytes:
     """Return the 32 bytes of a SHA-256 in any usual spelling.
 
     Hex in either case, with colons or spaces, openssl's ``sha256 Fingerprint=``
@@ -296,8 +300,8 @@ def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
     sign, digits = ("-" if serial < 0 else ""), f"{abs(serial):x}"
     digits = digits.zfill(len(digits) + len(digits) % 2)
     return Identity(
-        Kind.ISSUER_SERIAL,
-        _key(Kind.ISSUER_SERIAL, f"{serial:x} ".encode() + issuer.canonical()),
+        IdentityKind.ISSUER_SERIAL,
+        _key(IdentityKind.ISSUER_SERIAL, f"{serial:x} ".encode() + issuer.canonical()),
         f"{sign}{digits} {issuer.rfc4514()}",
     )
 
@@ -310,6 +314,6 @@ def _has_subject(certificate: ClientCertificate) -> bool:
         return True
 
 
-def _key(kind: Kind, canonical: bytes) -> bytes:
+def _key(kind: IdentityKind, canonical: bytes) -> bytes:
     """Return the lookup key; the kind in front keeps the kinds apart."""
     return hashlib.sha256(kind.value.encode() + b"\x00" + canonical).digest()

@@ -15,7 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def read_list(name: str, default: str) -> list[str]:
+def read_crl(name: str, default: str) -> list[str]:
     """Return the environment variable *name*, a list with commas between."""
     value = os.environ.get(name, default)
     return [part.strip() for part in value.split(",") if part.strip()]
@@ -52,7 +52,7 @@ def read_secret_key() -> str:
 DATA_FOLDER = Path(os.environ.get("EXAMPLE_DATA_FOLDER", PROJECT.parent / ".demo"))
 SECRET_KEY = read_secret_key()
 DEBUG = read_boolean("DJANGO_DEBUG", default=False)
-ALLOWED_HOSTS = read_list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1")
+ALLOWED_HOSTS = read_crl("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -84,9 +84,9 @@ AUTHENTICATION_BACKENDS = [
 CLIENTCERT_PROXY = os.environ.get("CLIENTCERT_PROXY", "ingress-nginx")
 # Whose socket may speak for a client: nginx on this machine, or the network of the
 # pods in which the ingress controller runs.
-CLIENTCERT_TRUSTED_PROXIES = read_list("CLIENTCERT_TRUSTED_PROXIES", "127.0.0.1")
+CLIENTCERT_TRUSTED_PROXIES = read_crl("CLIENTCERT_TRUSTED_PROXIES", "127.0.0.1")
 if "CLIENTCERT_HOSTS" in os.environ:
-    CLIENTCERT_HOSTS = read_list("CLIENTCERT_HOSTS", "")
+    CLIENTCERT_HOSTS = read_crl("CLIENTCERT_HOSTS", "")
 # False with "optional_no_ca", where nginx forwards certificates that it could not
 # verify; this side then does all of it. Unset, it is as the proxy's preset says.
 if "CLIENTCERT_PROXY_VERIFIES" in os.environ:

@@ -26,7 +26,7 @@ ADD_AUTHORITY = {
     "profile": "private",
     "note": "",
     "revocation_policy": "if_loaded",
-    "list_urls": "",
+    "crl_urls": "",
     "rule_preset": "",
     "rule_identity": "",
     "rule_user_field": "",

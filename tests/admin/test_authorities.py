@@ -88,7 +88,7 @@ def change(client: Client, authority: CertificateAuthority, /, **data: Any) -> A
         "profile": authority.profile,
         "note": authority.note,
         "revocation_policy": authority.revocation_policy,
-        "list_urls": authority.list_urls,
+        "crl_urls": authority.crl_urls,
         **{name: getattr(authority, name) for name in RULE_TEXTS},
         **{name: "on" for name in RULE_FLAGS if getattr(authority, name)},
         "rule_groups": [one.pk for one in authority.rule_groups.all()],

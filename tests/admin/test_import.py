@@ -29,7 +29,7 @@ from django_clientcert.models import (
     UnknownCertificate,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.transfer import export_records, write_json
 from tests import crl_writer
 from tests.commands.test_import import revocation
@@ -426,7 +426,7 @@ def test_a_list_without_its_entries(
     as_root: Client, ca: ThrowawayCA, authority: CertificateAuthority
 ) -> None:
     """Said; and what was read before it is shown."""
-    import_list(authority, crl_writer.crl(ca, entries=[crl_writer.entry(1)]))
+    import_crl(authority, crl_writer.crl(ca, entries=[crl_writer.entry(1)]))
     *records, _serials = export_records()
     authority.revocation_lists.all().delete()
     shown = preview(as_root, upload("f.json", "".join(write_json(records))))

@@ -35,7 +35,7 @@ from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signe
 from django_clientcert.trust.issuers import find_authorities
 from django_clientcert.trust.revoke import revoke_certificate
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 from tests.conftest import Clock, Wsgi
 from tests.deciding import map_to
 
@@ -392,7 +392,7 @@ def test_a_name_brings_its_authority(
     assert "comes from the inbox. Issued by “Test CA”." in text_of(response)
     offered = [key for key, _label in form.fields["kind"].choices]
     assert offered[0] == "public_key"
-    assert set(offered) == {one.value for one in Kind}
+    assert set(offered) == {one.value for one in IdentityKind}
     data = {**ADD_MAPPING, "user": alice.pk, "pasted": form["pasted"].value()}
     data |= {"kind": "san_email", "authority": authority.pk}
     messages_after(as_root.post(page(ADD), data))
@@ -406,7 +406,7 @@ def test_a_row_that_cannot_be(as_root: Client, key: str) -> None:
     """The form is as it is without."""
     form = as_root.get(page(ADD), {"unknown": key}).context["adminform"].form
     assert form["pasted"].value() is None
-    assert len(form.fields["kind"].choices) == len(Kind)
+    assert len(form.fields["kind"].choices) == len(IdentityKind)
 
 
 def test_who_may_not_look_is_told_nothing(
@@ -836,8 +836,8 @@ def test_the_preview_costs_the_same_however_many(
 
 def test_the_field_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model of users may have no address, or none in a column."""
-    assert user_field(Kind.SAN_EMAIL) == "email"
-    assert user_field(Kind.SAN_UPN) == "username"
+    assert user_field(IdentityKind.SAN_EMAIL) == "email"
+    assert user_field(IdentityKind.SAN_UPN) == "username"
 
     class Options:
         def get_field(self, name: str) -> Any:
@@ -848,11 +848,11 @@ def test_the_field_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
         _meta = Options()
 
     monkeypatch.setattr(candidates, "get_user_model", lambda: User)
-    assert user_field(Kind.SAN_EMAIL) is None
-    assert user_field(Kind.SAN_UPN) is None
+    assert user_field(IdentityKind.SAN_EMAIL) is None
+    assert user_field(IdentityKind.SAN_UPN) is None
     monkeypatch.setattr(candidates, "get_user_model", lambda: _WithoutColumn)
-    assert user_field(Kind.SAN_EMAIL) is None
-    assert candidates._find_users(Kind.SAN_EMAIL, {"a"}) == {}
+    assert user_field(IdentityKind.SAN_EMAIL) is None
+    assert candidates._find_users(IdentityKind.SAN_EMAIL, {"a"}) == {}
 
 
 class _WithoutColumn:

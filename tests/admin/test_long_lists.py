@@ -25,7 +25,7 @@ from django_clientcert.models import (
     CertificateMapping,
     Revocation,
 )
-from django_clientcert.x509.identities import Kind, parse_identity
+from django_clientcert.x509.identities import IdentityKind, parse_identity
 from tests.queries import Access, Query, captured
 
 from .pages import AUTHORITY, MAPPING, REVOCATION, log_in, page, text_of
@@ -402,7 +402,9 @@ def test_old_rows_are_found_by_whole_names(
         "subject": "CN=Carol,O=Example Corp,C=DE",
         "issuer_serial": "1ead85 CN=Test Root CA,C=DE",
     }
-    identities = {kind: parse_identity(Kind(kind), it) for kind, it in names.items()}
+    identities = {
+        kind: parse_identity(IdentityKind(kind), it) for kind, it in names.items()
+    }
     made = {}
     for kind, identity in identities.items():
         one = make(

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import SERVER_AUTH, IssuedCertificate, ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
     revoke_certificate,
     revoke_period,
@@ -367,7 +367,7 @@ def test_revoked_mappings_say_so(
     rows["undated"] = stored(bob, fine, value="34" * 32, certificate=undated)
     assert revoked() == set()
     revoke_certificate(parsed(alice_cert))
-    import_list(authority, ca.crl([listed]))
+    import_crl(authority, ca.crl([listed]))
     revoke_period(authority, NOW - 91 * DAY, NOW - 89 * DAY)
     revoke_public_key(bytes.fromhex("cd" * 32))
     assert revoked() == {"key", "list", "time", "bare"}

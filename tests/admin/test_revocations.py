@@ -25,7 +25,7 @@ from django_clientcert.models import (
     SeenCertificate,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signed
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
     revoke_certificate,
     revoke_period,
@@ -189,7 +189,7 @@ def test_refused_list_leaves_the_old_one(
     words: str,
 ) -> None:
     """Each in its own words, at the field."""
-    import_list(authority, ca.crl([1], number=4))
+    import_crl(authority, ca.crl([1], number=4))
     (message,) = errors_on(add_list(as_root, authority, make(ca, other_ca)))["upload"]
     assert words in message
     assert RevocationList.objects.get().number == "4"
@@ -209,9 +209,9 @@ def test_list_of_an_authority_that_is_deleted_meanwhile(
 
     def late(*arguments: Any, **named: Any) -> Any:
         CertificateAuthority.objects.all().delete()
-        return import_list(*arguments, **named)
+        return import_crl(*arguments, **named)
 
-    monkeypatch.setattr(forms, "import_list", late)
+    monkeypatch.setattr(forms, "import_crl", late)
     errors = errors_on(add_list(as_root, authority, ca.crl([1])))
     assert "deleted meanwhile" in errors["authority"][0]
 
@@ -220,7 +220,7 @@ def test_huge_list(
     as_root: Client, authority: Any, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """Larger than the limit is refused before it is read."""
-    monkeypatch.setattr(forms, "MAX_LIST_BYTES", 100)
+    monkeypatch.setattr(forms, "MAX_CRL_BYTES", 100)
     (message,) = errors_on(add_list(as_root, authority, ca.crl()))["upload"]
     assert "larger than" in message
 
@@ -254,7 +254,7 @@ def test_impossible_authority_of_a_list(
 
 def test_lists_are_listed(as_root: Client, authority: Any, ca: ThrowawayCA) -> None:
     """Authority, issuer, dates, state in words, entries; and the page of each."""
-    import_list(authority, ca.crl([7, 8], number=3, this_update=NOW - 20 * DAY))
+    import_crl(authority, ca.crl([7, 8], number=3, this_update=NOW - 20 * DAY))
     text = text_of(as_root.get(page(f"{REVOCATION_LIST}_changelist")))
     assert "list number 3 CN=Test Root CA Test CA" in text
     assert "stale 2" in text
@@ -269,7 +269,7 @@ def test_lists_are_listed(as_root: Client, authority: Any, ca: ThrowawayCA) -> N
     assert b'<input type="file"' not in body
     row.next_update = None
     row.save()
-    import_list(authority, ca.crl([9], number=4))
+    import_crl(authority, ca.crl([9], number=4))
     text = text_of(as_root.get(page(f"{REVOCATION_LIST}_changelist")))
     assert "current 1" in text
     response = as_root.post(
@@ -282,7 +282,7 @@ def test_list_that_names_no_next_one(
     as_root: Client, authority: Any, ca: ThrowawayCA
 ) -> None:
     """Some CAs forget it."""
-    import_list(authority, ca.crl([7]))
+    import_crl(authority, ca.crl([7]))
     RevocationList.objects.update(next_update=None)
     address = page(f"{REVOCATION_LIST}_changelist")
     assert "not said current 1" in text_of(as_root.get(address))
@@ -296,7 +296,7 @@ def test_lists_are_found_by_serial_number(
     as_root: Client, authority: Any, ca: ThrowawayCA
 ) -> None:
     """In every spelling, by index; and by the issuer's name otherwise."""
-    import_list(authority, ca.crl([0x1EAD85], number=1))
+    import_crl(authority, ca.crl([0x1EAD85], number=1))
 
     def found(text: str) -> int:
         response = as_root.get(page(f"{REVOCATION_LIST}_changelist"), {"q": text})
@@ -314,7 +314,7 @@ def test_deleting_a_list(
     as_root: Client, authority: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:
     """Entries are counted, not listed; what it revoked is let in again."""
-    import_list(authority, ca.crl([alice_cert, *range(1, 50)]))
+    import_crl(authority, ca.crl([alice_cert, *range(1, 50)]))
     row = RevocationList.objects.get()
     address = page(f"{REVOCATION_LIST}_delete", row.pk)
     with CaptureQueriesContext(connection) as queries:
@@ -331,7 +331,7 @@ def test_n65_list_of_an_authority_above(
     as_helper: Client, authority: Any, ca: ThrowawayCA, root: Any
 ) -> None:
     """N65: what it revokes may be the certificate of a superuser."""
-    import_list(authority, ca.crl([1]))
+    import_crl(authority, ca.crl([1]))
     row = RevocationList.objects.get()
     address = page(f"{REVOCATION_LIST}_delete", row.pk)
     assert as_helper.get(address).status_code == 200
@@ -353,7 +353,7 @@ def test_deleting_an_authority_counts_its_lists(
     as_root: Client, as_helper: Client, authority: Any, ca: ThrowawayCA, alice: Any
 ) -> None:
     """A list of a million entries is one line of the page that asks."""
-    import_list(authority, ca.crl(list(range(1, 50))))
+    import_crl(authority, ca.crl(list(range(1, 50))))
     address = page("django_clientcert_certificateauthority_delete", authority.pk)
     text = text_of(as_root.get(address))
     assert "Revoked serial numbers: 49" in text
@@ -756,7 +756,7 @@ def test_n65_list_of_a_twin(
     )
     twin = CertificateAuthority.objects.create(name="Twin", bundle=ca.pem)
     issued = ca.issue("root")
-    row = import_list(twin, ca.crl([issued])).row
+    row = import_crl(twin, ca.crl([issued])).row
     assert decide(issued).reason == "revoked"
     address = page(f"{REVOCATION_LIST}_delete", row.pk)
     assert as_helper.post(address, {"post": "yes"}).status_code == 403
@@ -789,7 +789,7 @@ def test_each_permission_by_itself(
     authority: Any, ca: ThrowawayCA, model: str, verb: str
 ) -> None:
     """One permission opens its page, and no other."""
-    import_list(authority, ca.crl([1]))
+    import_crl(authority, ca.crl([1]))
     revoke_public_key(b"\1" * 32)
     row: Any = (Revocation if model == REVOCATION else RevocationList).objects.get()
     client = log_in(make_staff("x", f"{verb}_{model.rpartition('_')[2]}"))

@@ -16,7 +16,7 @@ from django_clientcert.admin.authorities import crl_table as lists
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.testing import ThrowawayCA, encode_pem
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import revoke_certificate, revoke_period
 from tests import der_writer as write
 from tests.private_keys import TEXTS, secrets_of
@@ -167,7 +167,7 @@ def test_n65_authority_with_a_rule(
     assert (reload(authority).bundle == mine.pem) is allowed
     if allowed:
         return
-    for data in ({"rule_identity": ""}, {"list_urls": "http://a"}, {"note": "x"}):
+    for data in ({"rule_identity": ""}, {"crl_urls": "http://a"}, {"note": "x"}):
         assert change(client, stored, **data).status_code == 403
     address = page(f"{AUTHORITY}_delete", authority.pk)
     assert client.post(address, {"post": "yes"}).status_code == 403
@@ -275,8 +275,8 @@ def test_rule_that_is_stored_broken_is_no_exception(
         ({"rule_preset": "odd"}, "rule_preset"),
         ({"revocation_policy": "odd"}, "revocation_policy"),
         ({"revocation_policy": ""}, "revocation_policy"),
-        ({"list_urls": "ftp://x"}, "list_urls"),
-        ({"list_urls": "http://a\0b"}, "list_urls"),
+        ({"crl_urls": "ftp://x"}, "crl_urls"),
+        ({"crl_urls": "http://a\0b"}, "crl_urls"),
     ],
 )
 def test_impossible_values(
@@ -345,9 +345,9 @@ def test_required_without_a_list(
     (text,) = warnings_after(change(as_root, authority, revocation_policy="required"))
     assert "no current one is loaded of CN=Test Root CA" in text
     authority = reload(authority)
-    import_list(authority, ca.crl(number=1, this_update=NOW - 30 * DAY))
+    import_crl(authority, ca.crl(number=1, this_update=NOW - 30 * DAY))
     assert len(warnings_after(change(as_root, authority))) == 1
-    import_list(authority, ca.crl(number=2))
+    import_crl(authority, ca.crl(number=2))
     assert warnings_after(change(as_root, authority)) == []
 
 
@@ -362,9 +362,9 @@ def test_lists_on_the_page_of_an_authority(
     authority.bundle += below.pem + gone.pem
     authority.revocation_policy = "required"
     authority.save()
-    import_list(authority, ca.crl([gone], number=7, this_update=NOW - 30 * DAY))
-    import_list(authority, ca.crl([1], number=9, base_number=7))
-    import_list(authority, below.crl([3, 4], number=None))
+    import_crl(authority, ca.crl([gone], number=7, this_update=NOW - 30 * DAY))
+    import_crl(authority, ca.crl([1], number=9, base_number=7))
+    import_crl(authority, below.crl([3, 4], number=None))
     revoke_certificate(parsed(below))
     revoke_period(authority, NOW - DAY, NOW)
     response = as_root.get(page(f"{AUTHORITY}_change", authority.pk))
@@ -407,7 +407,7 @@ def test_partition_on_the_page(as_root: Client, ca: ThrowawayCA) -> None:
         indirect_crl=False,
         only_contains_attribute_certs=False,
     )
-    import_list(authority, ca.crl(distribution_point=point))
+    import_crl(authority, ca.crl(distribution_point=point))
     text = text_of(as_root.get(page(f"{AUTHORITY}_change", authority.pk)))
     assert "CN=Test Root CA certificates of end entities only" in text
 
@@ -417,7 +417,7 @@ def test_more_than_fit(
 ) -> None:
     """The page of an authority with hundreds of lists or times stays one."""
     monkeypatch.setattr(lists, "MAX_SHOWN", 0)
-    import_list(authority, ca.crl())
+    import_crl(authority, ca.crl())
     revoke_period(authority, NOW - DAY, NOW)
     authority.refresh_from_db()
     assert "and 1 more" in lists.table(authority, NOW)
@@ -456,7 +456,7 @@ def test_broken_bundle_with_lists(
     gone = ca.issue_ca("Gone")
     authority.bundle += gone.pem
     authority.save()
-    import_list(authority, ca.crl([gone]))
+    import_crl(authority, ca.crl([gone]))
     revoke_certificate(parsed(gone))
     odd = write.certificate(
         ca, subject=write.common_name(b"\xff"), extensions=write.CA_EXTENSIONS

@@ -28,7 +28,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.templatetags.clientcert_dashboard import clientcert_dashboard
 from django_clientcert.testing import ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 
 from .pages import MAPPING, UNKNOWN, log_in, make_staff, page, text_of
 
@@ -199,7 +199,7 @@ def test_what_a_project_hides_is_hidden_here(
     ends((DAY, None), (None, 2 * DAY))
     short = ThrowawayCA.create("Short", not_after=NOW + 3 * DAY)
     CertificateAuthority.objects.create(name="Two", bundle=short.pem)
-    import_list(authority, ca.crl(next_update=NOW + 5 * DAY))
+    import_crl(authority, ca.crl(next_update=NOW + 5 * DAY))
     UnknownCertificate.objects.create(
         public_key=b"k" * 32, fingerprint=b"f" * 32, certificate=b"x"
     )
@@ -225,7 +225,7 @@ def test_authorities_and_lists(
     short = ThrowawayCA.create("<i>Short", not_after=NOW + 20 * DAY)
     old = ThrowawayCA.create("Old", not_before=NOW - 9 * DAY, not_after=NOW - 2 * DAY)
     CertificateAuthority.objects.create(name="Two", bundle=short.pem + old.pem)
-    import_list(authority, ca.crl(next_update=NOW + 5 * DAY))
+    import_crl(authority, ca.crl(next_update=NOW + 5 * DAY))
     response = show(as_root)
     assert counts(response)["expired"] == "1"
     assert counts(response)["soon"] == "2"
@@ -369,7 +369,7 @@ def test_the_card(
     UnknownCertificate.objects.create(
         public_key=b"k" * 32, fingerprint=b"f" * 32, certificate=b"x"
     )
-    import_list(authority, ca.crl(next_update=NOW + 50 * DAY))
+    import_crl(authority, ca.crl(next_update=NOW + 50 * DAY))
     short = ThrowawayCA.create("Short", not_after=NOW + DAY)
     CertificateAuthority.objects.create(name="Short", bundle=short.pem)
     shown = card(as_root)

@@ -55,7 +55,7 @@ def _fill(folder: Path) -> dict[str, Any]:
         UnknownCertificate,
     )
     from django_clientcert.testing import ThrowawayCA
-    from django_clientcert.trust.crl_import import import_list
+    from django_clientcert.trust.crl_import import import_crl
     from django_clientcert.trust.revoke import revoke_certificate
     from django_clientcert.x509.certificates import ClientCertificate
 
@@ -71,7 +71,7 @@ def _fill(folder: Path) -> dict[str, Any]:
     other = CertificateAuthority.objects.create(
         name="Partners", bundle=partners.pem, revocation_policy="required"
     )
-    import_list(other, partners.crl(next_update=now + 20 * DAY))
+    import_crl(other, partners.crl(next_update=now + 20 * DAY))
     ends = (-40, -3, 1, 5, 12, 25, 40, 60, 100, 130, 170, 200, 260, 300, 340, 500)
     certificates = []
     for number, days in enumerate(ends):

@@ -151,7 +151,7 @@ def test_list_json(
         "usable": True,
         "error": None,
         "revocation_policy": "if_loaded",
-        "list_urls": [],
+        "crl_urls": [],
         "revocation_lists": [],
         "rule": None,
     }

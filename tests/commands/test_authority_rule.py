@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.x509.crl import read_list
+from django_clientcert.x509.crl import read_crl
 from tests.deciding import decide
 from tests.private_keys import TEXTS
 
@@ -126,11 +126,11 @@ def test_policy_and_addresses_are_set(authority: Any, ca: ThrowawayCA) -> None:
             this_update=NOW - dt.timedelta(days=age, hours=1),
             next_update=NOW + dt.timedelta(days=5 - age),
         )
-        info = read_list(der, authority.certificates(), at=NOW).info
+        info = read_crl(der, authority.certificates(), at=NOW).info
         RevocationList.of(authority, info, issuer="CN=Test Root CA").save()
     outcome = settings(
         *["--revocation-policy", "required"],
-        *["--list-url", "http://crl.example/a.crl", "--list-url", "https://b.example"],
+        *["--crl-url", "http://crl.example/a.crl", "--crl-url", "https://b.example"],
     )
     assert outcome.status == 0
     lines = outcome.out.splitlines()
@@ -144,9 +144,9 @@ def test_policy_and_addresses_are_set(authority: Any, ca: ThrowawayCA) -> None:
     assert "list number 2, CN=Test Root CA, 0 entries, good until" in lines[5]
     authority.refresh_from_db()
     assert authority.revocation_policy == "required"
-    assert settings("--no-list-urls").status == 0
+    assert settings("--no-crl-urls").status == 0
     authority.refresh_from_db()
-    assert (authority.revocation_policy, authority.list_urls) == ("required", "")
+    assert (authority.revocation_policy, authority.crl_urls) == ("required", "")
 
 
 @pytest.mark.parametrize(
@@ -166,11 +166,11 @@ def test_policy_and_addresses_are_set(authority: Any, ca: ThrowawayCA) -> None:
 )
 def test_only_web_addresses_are_taken(authority: Any, url: str) -> None:
     """Whoever may set one must not make the server read its own files."""
-    outcome = settings("--list-url", url)
+    outcome = settings("--crl-url", url)
     assert outcome.status == 1
     assert "is no web address" in outcome.error
     authority.refresh_from_db()
-    assert authority.list_urls == ""
+    assert authority.crl_urls == ""
 
 
 def test_something_has_to_be_set(authority: Any) -> None:
@@ -184,12 +184,12 @@ def test_add_sets_them_too(ca: ThrowawayCA, authority: Any) -> None:
     """And the list of authorities shows them, with the rule."""
     outcome = clientcert(
         *["authority", "add", "-", "--name", "B", "--revocation-policy", "off"],
-        *["--list-url", "http://crl.example/b.crl"],
+        *["--crl-url", "http://crl.example/b.crl"],
         stdin=ca.pem.encode(),
     )
     assert outcome.status == 0
     stored = CertificateAuthority.objects.get(name="B")
-    assert stored.list_urls == "http://crl.example/b.crl"
+    assert stored.crl_urls == "http://crl.example/b.crl"
     rule("--identity", "common_name", name="B")
     listed = clientcert("authority", "list").out
     assert "  revocation lists: off\n    from http://crl.example/b.crl" in listed
@@ -199,7 +199,7 @@ def test_add_sets_them_too(ca: ThrowawayCA, authority: Any) -> None:
         key=lambda one: one["name"] == "B",
     )
     assert second["revocation_policy"] == "off"
-    assert second["list_urls"] == ["http://crl.example/b.crl"]
+    assert second["crl_urls"] == ["http://crl.example/b.crl"]
     assert second["revocation_lists"] == []
     assert _first["rule"] is None
 
@@ -207,9 +207,9 @@ def test_add_sets_them_too(ca: ThrowawayCA, authority: Any) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["authority", "set", "KEY", "--no-list-urls"],
-        ["authority", "set", "x", "--list-url", "KEY"],
-        ["authority", "add", "-", "--name", "x", "--list-url", "KEY"],
+        ["authority", "set", "KEY", "--no-crl-urls"],
+        ["authority", "set", "x", "--crl-url", "KEY"],
+        ["authority", "add", "-", "--name", "x", "--crl-url", "KEY"],
         ["authority", "rule", "KEY"],
         ["authority", "rule", "x", "--identity", "edipi", "--host", "KEY"],
         ["crl", "import", "-", "--authority", "KEY"],

@@ -258,7 +258,7 @@ def test_lists_are_fetched(
 ) -> None:
     """Nothing new is no error, and neither is a list that moved."""
     assert clientcert("crl", "fetch").out.startswith("No authority has an address")
-    authority.list_urls = address(server)
+    authority.crl_urls = address(server)
     authority.save()
     server.answers["/a.crl"] = "/b.crl"
     server.answers["/b.crl"] = ca.crl([7], number=1)
@@ -275,7 +275,7 @@ def test_lists_are_fetched(
     quiet = clientcert("crl", "fetch", "-v", "0", "--authority", "Test CA")
     assert (quiet.status, quiet.text) == (0, "")
     assert RevocationList.objects.get().number == "2"
-    CertificateAuthority.objects.update(list_urls="")
+    CertificateAuthority.objects.update(crl_urls="")
     assert clientcert("crl", "fetch", "-v", "0").text == ""
 
 
@@ -283,7 +283,7 @@ def test_several_lists_at_one_address(
     server: Server, authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
     """Each is loaded, also behind one that is refused; one address has failed."""
-    authority.list_urls = address(server)
+    authority.crl_urls = address(server)
     authority.save()
     other = ThrowawayCA.create("Somebody").crl([7])
     server.answers["/a.crl"] = to_pem(other, ca.crl([7], number=3))
@@ -301,9 +301,9 @@ def test_an_authority_that_is_deleted_meanwhile_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The others are fetched all the same."""
-    CertificateAuthority.objects.update(list_urls=address(server))
+    CertificateAuthority.objects.update(crl_urls=address(server))
     CertificateAuthority.objects.create(
-        name="Z", bundle=other_ca.pem, list_urls=address(server, "/z.crl")
+        name="Z", bundle=other_ca.pem, crl_urls=address(server, "/z.crl")
     )
     server.answers["/a.crl"] = ca.crl([7])
     server.answers["/z.crl"] = other_ca.crl([7])
@@ -327,7 +327,7 @@ def test_one_that_fails_does_not_keep_the_others_away(
     other_ca: ThrowawayCA,
 ) -> None:
     """Each failure is said, and the status is for cron."""
-    authority.list_urls = "\n".join(
+    authority.crl_urls = "\n".join(
         address(server, path) for path in ("/gone", "/page", "/foreign", "/a.crl")
     )
     authority.save()
@@ -481,7 +481,7 @@ def test_a_database_that_refuses_one_may_take_the_next(
     server: Server, authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
     """It is said, and the next one is fetched."""
-    authority.list_urls = f"{address(server)}\n{address(server, '/b.crl')}"
+    authority.crl_urls = f"{address(server)}\n{address(server, '/b.crl')}"
     authority.save()
     server.answers["/a.crl"] = ca.crl([7], number=1)
     server.answers["/b.crl"] = ca.crl([7], number=2)

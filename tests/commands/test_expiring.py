@@ -16,10 +16,10 @@ from django_clientcert.models import (
     SeenCertificate,
 )
 from django_clientcert.testing import ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import read_list
+from django_clientcert.x509.crl import read_crl
 from django_clientcert.x509.crl.reading import MAX_AGE
 from tests import der_writer as w
 from tests.conftest import Wsgi
@@ -83,7 +83,7 @@ def test_everything_that_ends_is_there(
     other = CertificateAuthority.objects.create(name="Other", bundle=ca.pem + dying.pem)
     for next_update, number in ((NOW + DAY, 1), (None, 2)):
         der = ca.crl(number=number, next_update=next_update or NOW + 90 * DAY)
-        info = read_list(der, other.certificates(), at=NOW).info
+        info = read_crl(der, other.certificates(), at=NOW).info
         RevocationList.of(other, info, issuer="CN=Test Root CA").save()
     CertificateAuthority.objects.create(name="Broken", bundle="broken")
     found = rows()
@@ -117,7 +117,7 @@ def test_a_list_that_does_not_say_when_the_next_one_comes(
     authority: Any, ca: ThrowawayCA
 ) -> None:
     """It is good for as long as a request takes it for good."""
-    import_list(authority, crl(ca, next_update=b""))
+    import_crl(authority, crl(ca, next_update=b""))
     assert expiring("--within", "2d").status == 0
     (row,) = rows("--within", "8d")
     assert row["what"] == "revocation_list"

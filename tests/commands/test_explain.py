@@ -580,7 +580,7 @@ def test_stranger(mallory_cert: IssuedCertificate) -> None:
     outcome = explain_header(mallory_cert, "--json")
     assert refused_step(outcome.data)["name"] == "match"
     assert outcome.data["reason"] == "unmapped"
-    assert "clientcert trust FILE --user NAME" in outcome.data["remedy"]
+    assert "clientcert map FILE --user NAME" in outcome.data["remedy"]
 
 
 def test_inactive_user(

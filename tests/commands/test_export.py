@@ -22,7 +22,7 @@ from django_clientcert.models import (
     RevokedSerial,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import revoke_certificate, revoke_period
 from django_clientcert.trust.transfer.records import (
     authority_record,
@@ -31,7 +31,7 @@ from django_clientcert.trust.transfer.records import (
     show_moment,
 )
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import Kind, identity_of_kind
+from django_clientcert.x509.identities import IdentityKind, identity_of_kind
 from tests import crl_writer
 from tests.deciding import decide, map_to
 
@@ -57,7 +57,7 @@ def issued(other_ca: ThrowawayCA) -> list[IssuedCertificate]:
     late_ca = ThrowawayCA.create("Late CA")
     names = CertificateAuthority.objects.create(name="Ünïts, =1+1", bundle=ca.pem)
     certificates = []
-    for number, kind in enumerate(Kind):
+    for number, kind in enumerate(IdentityKind):
         one = ca.issue(
             f"user{number}",
             emails=[f"u{number}@example.com"],
@@ -86,7 +86,10 @@ def issued(other_ca: ThrowawayCA) -> list[IssuedCertificate]:
         certificates.append(ca.issue("x"))
         map_to(user, "fingerprint", certificates[-1].fingerprint, **fields)
     revoke_certificate(
-        ClientCertificate(certificates[len(Kind)].der), reason=1, note="lost", by=user
+        ClientCertificate(certificates[len(IdentityKind)].der),
+        reason=1,
+        note="lost",
+        by=user,
     )
     late = CertificateAuthority.objects.create(name="Late", bundle=late_ca.pem)
     certificates.append(late_ca.issue("y"))
@@ -105,7 +108,7 @@ def issued(other_ca: ThrowawayCA) -> list[IssuedCertificate]:
     certificates += [ruled_ca.issue("user1"), listed, ruled_ca.issue("made")]
     certificates += [other_ca.issue("no")]
     serial = listed.certificate.serial_number
-    import_list(
+    import_crl(
         ruled, crl_writer.crl(ruled_ca, entries=[crl_writer.entry(serial)]), at=now
     )
     return certificates
@@ -167,7 +170,7 @@ def test_a_listed_intermediate_stays_revoked(
     one = below.issue("alice")
     map_to(alice, "subject", "CN=alice", authority=authority)
     serial = below.certificate.serial_number
-    import_list(authority, crl_writer.crl(ca, entries=[crl_writer.entry(serial)]))
+    import_crl(authority, crl_writer.crl(ca, entries=[crl_writer.entry(serial)]))
     before = outcomes([one])
     assert str(before[0][1]) == "revoked"
     file = str(tmp_path / "all.json")

@@ -21,7 +21,7 @@ from django_clientcert.models import (
     Revocation,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.transfer import export_records, loading, reading
 from django_clientcert.trust.transfer.records import authority_record
 from django_clientcert.trust.transfer.writing import JSON_HEAD
@@ -386,7 +386,7 @@ def test_revocation_lists(
 ) -> None:
     """A list without all of its entries would let in whom it lists."""
     entries = [crl_writer.entry(number) for number in (1, 2)]
-    import_list(authority, crl_writer.crl(ca, entries=entries))
+    import_crl(authority, crl_writer.crl(ca, entries=entries))
     *records, of, serials = export_records()
     assert (of["type"], serials["type"]) == ("revocation_list", "revoked_serials")
     assert "3 exists" not in load_json(folder, *records, of, serials).out
@@ -404,7 +404,7 @@ def test_revocation_lists(
     assert not lists.exists()
     assert load_json(folder, *records, of, serials).status == 0
     lists.all().delete()
-    import_list(authority, crl_writer.crl(ca, extensions=number))
+    import_crl(authority, crl_writer.crl(ca, extensions=number))
     assert "clientcert crl import" in load_json(folder, *records, of, serials).out
 
 

@@ -1,4 +1,4 @@
-"""``clientcert trust``: a certificate becomes a user's."""
+"""``clientcert map``: a certificate becomes a user's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django_clientcert.testing import (
     ThrowawayCA,
     self_signed,
 )
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 
 from .running import Outcome, clientcert
 
@@ -44,8 +44,8 @@ def write(folder: Path, certificate: IssuedCertificate) -> str:
 
 
 def trust(file: str, *arguments: str, user: str = "alice") -> Outcome:
-    """Run ``clientcert trust``."""
-    return clientcert("trust", file, "--user", user, *arguments)
+    """Run ``clientcert map``."""
+    return clientcert("map", file, "--user", user, *arguments)
 
 
 # --- what is stored --------------------------------------------------------------
@@ -76,7 +76,7 @@ def test_fingerprint_is_the_default(
     assert lines[-1].endswith(f"until {not_after:%Y-%m-%d %H:%M:%S} UTC")
 
 
-@pytest.mark.parametrize("kind", [kind.value for kind in Kind])
+@pytest.mark.parametrize("kind", [kind.value for kind in IdentityKind])
 def test_every_kind(
     kind: str, file: str, alice: Any, authority: CertificateAuthority
 ) -> None:
@@ -85,7 +85,7 @@ def test_every_kind(
     assert (outcome.status, outcome.err) == (0, "")
     mapping = CertificateMapping.objects.get()
     assert mapping.kind == kind
-    assert mapping.authority == (None if Kind(kind).is_pin else authority)
+    assert mapping.authority == (None if IdentityKind(kind).is_pin else authority)
 
 
 def test_options_are_stored(
@@ -112,7 +112,7 @@ def test_reads_der_from_standard_input(
     alice: Any, alice_cert: IssuedCertificate
 ) -> None:
     """“-” is standard input, in any format."""
-    outcome = clientcert("trust", "-", "--user", "alice", stdin=alice_cert.der)
+    outcome = clientcert("map", "-", "--user", "alice", stdin=alice_cert.der)
     assert outcome.status == 0
     assert CertificateMapping.objects.get().value == alice_cert.fingerprint
 
@@ -480,7 +480,7 @@ def test_a_successor_is_mapped_and_the_old_one_retires(
     trust(write(tmp_path, first))
     old = CertificateMapping.objects.get()
     outcome = clientcert(
-        *["trust", write(tmp_path, second), "--successor-of", str(old.pk)],
+        *["map", write(tmp_path, second), "--successor-of", str(old.pk)],
         *["--retire-on", "2999-01-31"],
     )
     assert (outcome.status, outcome.err) == (0, "")
@@ -502,7 +502,7 @@ def test_a_successor_is_mapped_and_the_old_one_retires(
     )
     third = ca.issue("alice")
     outcome = clientcert(
-        *["trust", write(tmp_path, third), "--successor-of", str(new.pk)],
+        *["map", write(tmp_path, third), "--successor-of", str(new.pk)],
         *["--retire-on", "2999-01-31", "--valid-from", "2998-01-01"],
     )
     assert outcome.status == 0
@@ -550,7 +550,7 @@ def test_half_a_renewal_is_refused(
     file: str, alice: Any, arguments: list[str], status: int, text: str
 ) -> None:
     """With what is missing."""
-    outcome = clientcert("trust", file, *arguments)
+    outcome = clientcert("map", file, *arguments)
     assert outcome.status == status
     assert text in outcome.error
     assert not CertificateMapping.objects.exists()
@@ -563,7 +563,7 @@ def test_what_is_no_successor_is_refused(
     trust(write(tmp_path, ca.issue("alice")))
     old = CertificateMapping.objects.get()
     outcome = clientcert(
-        *["trust", write(tmp_path, ca.issue("bob")), "--successor-of", str(old.pk)],
+        *["map", write(tmp_path, ca.issue("bob")), "--successor-of", str(old.pk)],
         *["--retire-on", "2999-01-31"],
     )
     assert outcome.status == 1

@@ -25,7 +25,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.signals import certificate_expiring
 from django_clientcert.testing import ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.x509.certificates import ClientCertificate
 from tests.deciding import map_to
 
@@ -95,14 +95,14 @@ def test_authorities_and_lists_are_for_administrators(
     alice: Any, now: dt.datetime
 ) -> None:
     """They have no owner."""
-    root = ThrowawayCA.create("Ending Root", not_after=now + 20 * DAY)
+    root = ThrowawayCA.create("Expiry Root", not_after=now + 20 * DAY)
     authority = CertificateAuthority.objects.create(name="PKI", bundle=root.pem)
-    import_list(authority, root.crl(next_update=now + 3 * DAY))
+    import_crl(authority, root.crl(next_update=now + 3 * DAY))
     assert clientcert("notify").status == 0
     assert mail.outbox == []
     assert clientcert("notify", "--to", "pki@example.com").status == 0
     (message,) = mail.outbox
-    assert "certificate of an authority PKI: CN=Ending Root" in message.body
+    assert "certificate of an authority PKI: CN=Expiry Root" in message.body
     assert "revocation list PKI" in message.body
 
 
@@ -111,7 +111,7 @@ def test_authorities_and_lists_that_last_are_not_told(
 ) -> None:
     """Nor a certificate of theirs that cannot be read."""
     authority = CertificateAuthority.objects.create(name="PKI", bundle=ca.pem)
-    import_list(authority, ca.crl(next_update=now + 90 * DAY))
+    import_crl(authority, ca.crl(next_update=now + 90 * DAY))
     assert clientcert("notify", "--to", "pki@example.com").status == 0
 
     def fail(self: Any) -> Any:

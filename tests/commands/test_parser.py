@@ -36,7 +36,7 @@ UTC = dt.timezone.utc
 
 LEVELS = [
     [],
-    ["trust"],
+    ["map"],
     ["authority"],
     ["authority", "add"],
     ["authority", "list"],
@@ -82,9 +82,9 @@ def test_help_names_the_exit_status(level: list[str], capsys: Any) -> None:
         ["nonsense"],
         ["authority"],
         ["authority", "add", "ca.crt"],
-        ["trust", "alice.crt"],
-        ["trust", "alice.crt", "--user", "alice", "--kind", "sha1"],
-        ["trust", "alice.crt", "--user", "alice", "--valid-until", "soon"],
+        ["map", "alice.crt"],
+        ["map", "alice.crt", "--user", "alice", "--kind", "sha1"],
+        ["map", "alice.crt", "--user", "alice", "--valid-until", "soon"],
         ["explain", "alice.crt", "--at", "yesterday"],
         ["explain", "alice.crt", "--header", "x"],
         ["explain"],
@@ -105,7 +105,7 @@ def test_failure_is_status_1_in_a_shell(
     """A refusal is 1, with its reason on standard error."""
     file = tmp_path / "ca.pem"
     file.write_text(ca.pem)
-    assert shell("trust", str(file), "--user", "nobody") == 1
+    assert shell("map", str(file), "--user", "nobody") == 1
     assert "no user whose username is “nobody”" in capsys.readouterr().err
 
 
@@ -193,13 +193,13 @@ def test_standard_input_without_bytes_below(monkeypatch: Any) -> None:
     assert files.read_input("-") == b"text"
 
 
-@pytest.mark.parametrize("where", ["trust", "authority", "explain"])
+@pytest.mark.parametrize("where", ["map", "authority", "explain"])
 def test_content_instead_of_a_name_is_not_repeated(
     where: str, alice_cert: IssuedCertificate, db: None
 ) -> None:
     """``"$(cat alice.key)"`` must not end up in a log of error messages."""
     arguments = {
-        "trust": ["trust", alice_cert.key_pem, "--user", "alice"],
+        "map": ["map", alice_cert.key_pem, "--user", "alice"],
         "authority": ["authority", "add", alice_cert.key_pem, "--name", "x"],
         # Behind "--", as argparse takes it for an option otherwise
         "explain": ["explain", "--", alice_cert.key_pem],

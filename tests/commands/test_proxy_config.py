@@ -147,7 +147,7 @@ def test_hosts_and_forwarder_are_the_project_s(settings: Any) -> None:
     settings.CLIENTCERT_HOSTS = ["*", ".partners.example"]
     settings.CLIENTCERT_PROXY = {
         "preset": "istio-sidecar",
-        "forwarder": "spiffe://td/ns/istio-system/sa/own-gateway",
+        "gateway_identity": "spiffe://td/ns/istio-system/sa/own-gateway",
     }
     out = clientcert("proxy-config", "istio-sidecar").out
     assert 'hosts: ["partners.example"]' in out

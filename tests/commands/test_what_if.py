@@ -10,7 +10,7 @@ import pytest
 from django_clientcert.backends import ClientCertBackend
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from tests.conftest import Wsgi
 from tests.deciding import map_to
 from tests.private_keys import TEXTS
@@ -213,7 +213,7 @@ def test_under_another_policy(
     assert told("--policy", "Test CA=off")["locked_out"] == []
     authority.refresh_from_db()
     assert authority.revocation_policy == "if_loaded"
-    import_list(authority, ca.crl())
+    import_crl(authority, ca.crl())
     outcome = clientcert("what-if", "--policy", "Test CA=required")
     assert outcome.status == 0
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from django_clientcert.exceptions import RevocationListError
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import (
-    ListInfo,
-    ParsedList,
+    CRLInfo,
+    ParsedCRL,
     RevocationPolicy,
     SignerPaths,
     check_path,
     collect_hits,
     lookups,
-    read_list,
+    read_crl,
 )
 from django_clientcert.x509.paths import Path
 
@@ -25,11 +25,11 @@ from django_clientcert.x509.paths import Path
 class Loaded:
     """The lists that passed, and why the others did not."""
 
-    lists: list[ParsedList]
+    lists: list[ParsedCRL]
     refused: list[str]
 
     @property
-    def infos(self) -> list[ListInfo]:
+    def infos(self) -> list[CRLInfo]:
         """What has to be known of the lists besides their entries."""
         return [one.info for one in self.lists]
 
@@ -47,7 +47,7 @@ def load_lists(
     for one in encoded:
         try:
             loaded.lists.append(
-                read_list(
+                read_crl(
                     one,
                     issuers,
                     at=at,

@@ -48,7 +48,7 @@ from django_clientcert.models import (
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
 from django_clientcert.wire import FIELDS, PRESETS, Proxy
 from django_clientcert.wire.encodings import DECODERS, OF_CHAINS
-from django_clientcert.x509.identities import Kind, parse_sha256
+from django_clientcert.x509.identities import IdentityKind, parse_sha256
 from django_clientcert.x509.rules import PRESETS as RULE_PRESETS
 from django_clientcert.x509.rules import RuleIdentity
 from tests.commands.running import Outcome, clientcert
@@ -349,7 +349,7 @@ def test_the_kinds_are_in_the_reference_the_best_first() -> None:
     """With whether they need an authority."""
     rows = find_table(read("models"), "Kind")[1:]
     assert [(row[0].strip("`"), row[2] == "not needed") for row in rows] == [
-        (kind.value, kind.is_pin) for kind in Kind
+        (kind.value, kind.is_pin) for kind in IdentityKind
     ]
 
 
@@ -630,7 +630,7 @@ def test_the_commands_of_revoke_work_in_their_order(
     outcomes = dict(Reader("revoke").type_all())
     (stored,) = CertificateAuthority.objects.all()
     # A page may show "crl fetch" for the hand and for cron.
-    assert set(fetched) == {stored.list_urls}
+    assert set(fetched) == {stored.crl_urls}
     assert stored.revocation_policy == "required"
     assert stored.revocation_lists.get().number == "8"
     assert Revocation.objects.filter(issued_from=None).count() == 2

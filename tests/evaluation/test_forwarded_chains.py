@@ -25,7 +25,7 @@ from django_clientcert.testing import (
     make_key,
     self_signed,
 )
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
     revoke_certificate,
     revoke_period,
@@ -330,7 +330,7 @@ def test_n50_a_revoked_intermediate_is_no_way_up(
         revocation = revoke_period(company, now - 4 * DAY, now - 2 * DAY)
     decision = through_traefik(leaf, lost)
     assert decision.reason == "revoked"
-    assert step_of(decision) == "lists"
+    assert step_of(decision) == "crls"
     revocation.delete()
     assert through_traefik(leaf, lost).accepted
 
@@ -341,7 +341,7 @@ def test_n50_a_listed_intermediate_is_no_way_up(
 ) -> None:
     """The root's list names it; another of its CAs stays."""
     lost, kept = root.issue_ca("Lost"), root.issue_ca("Kept")
-    import_list(company, root.crl([lost]))
+    import_crl(company, root.crl([lost]))
     assert through_traefik(lost.issue("alice"), lost).reason == "revoked"
     assert through_traefik(kept.issue("alice"), kept).accepted
     # The other's serial number in the same chain is not the intermediate's.
@@ -571,7 +571,7 @@ def test_n14_the_gateway_must_have_called_the_sidecar(
     ask: Any, alice_cert: IssuedCertificate, settings: Any
 ) -> None:
     """A workload that writes the gateway's element itself is refused."""
-    settings.CLIENTCERT_PROXY = {"preset": "istio-sidecar", "forwarder": GATEWAY}
+    settings.CLIENTCERT_PROXY = {"preset": "istio-sidecar", "gateway_identity": GATEWAY}
     name = "x-forwarded-client-cert"
     good = ask("/ledger/", headers={name: xfcc(alice_cert, by=GATEWAY)})
     assert good.json()["user"] == "alice"

@@ -509,9 +509,9 @@ def test_a_row_of_another_kind_is_not_believed(
     alice: Any, alice_cert: Any, authority: Any
 ) -> None:
     """A fingerprint that happens to be a name's key is still a fingerprint."""
-    from django_clientcert.x509.identities import Kind, parse_identity
+    from django_clientcert.x509.identities import IdentityKind, parse_identity
 
-    key = parse_identity(Kind.SUBJECT, "CN=alice").key
+    key = parse_identity(IdentityKind.SUBJECT, "CN=alice").key
     map_to(alice, "fingerprint", key.hex())
     assert decide(alice_cert).reason == "unmapped"
 

@@ -283,7 +283,7 @@ def test_a_revoked_ca_takes_all_below_with_it(
         )
     decision = decide(below)
     assert decision.reason == "revoked"
-    assert [one.name for one in decision.steps if one.outcome == REFUSED] == ["lists"]
+    assert [one.name for one in decision.steps if one.outcome == REFUSED] == ["crls"]
     assert decide(beside).accepted
     assert decide(pinned).accepted
     # What is derived survives a save, and goes with the revocation.

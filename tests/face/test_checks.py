@@ -38,7 +38,7 @@ from django_clientcert.conf import NAMES, conf
 from django_clientcert.middleware import ClientCertMiddleware
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from tests.conftest import Wsgi
 from tests.queries import dropped
 
@@ -676,7 +676,7 @@ def load_list(
 ) -> None:
     """Load a list that began *age* hours ago and ends in *left*."""
     hour = dt.timedelta(hours=1)
-    import_list(
+    import_crl(
         authority,
         ca.crl([7], this_update=NOW - age * hour, next_update=NOW + left * hour),
     )
@@ -1006,11 +1006,11 @@ def test_w036_forwarder(deployed: Any) -> None:
     deployed.CLIENTCERT_PROXY = "istio-sidecar"
     message = only(deploy=True)
     assert message.id == "clientcert.W036"
-    for words in ("forwarder", "AuthorizationPolicy", "clientcert.W036"):
+    for words in ("gateway_identity", "AuthorizationPolicy", "clientcert.W036"):
         assert words in str(message.hint)
     deployed.CLIENTCERT_PROXY = {
         "preset": "istio-sidecar",
-        "forwarder": "spiffe://cluster.local/ns/istio-system/sa/ingress",
+        "gateway_identity": "spiffe://cluster.local/ns/istio-system/sa/ingress",
     }
     assert found(deploy=True) == []
 

@@ -33,7 +33,7 @@ from django_clientcert.models import (
     SeenCertificate,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 from tests import der_writer as w
 from tests.conftest import Asgi, Wsgi
 from tests.queries import Access, Query, assert_only_hashes, captured
@@ -177,7 +177,7 @@ def revoke_many(
         ]
     )[0]
     RevokedSerial.objects.bulk_create(
-        (RevokedSerial(list=crl, serial=key[:20]) for key in keys), batch_size=5000
+        (RevokedSerial(crl=crl, serial=key[:20]) for key in keys), batch_size=5000
     )
     Revocation.objects.bulk_create(
         (Revocation(public_key=key, issuer_key=key, serial=key[:20]) for key in keys),
@@ -294,14 +294,14 @@ class TestTheWayToTheRows(TestCase):
 # --- the compiled query ----------------------------------------------------------
 
 VALUES = {
-    Kind.FINGERPRINT: "ab" * 32,
-    Kind.PUBLIC_KEY: "00" * 32,
-    Kind.ISSUER_SERIAL: "1ead85 CN=Test Root CA",
-    Kind.SUBJECT: "CN=Ålice 🙂,O=Example\\, Inc.",
-    Kind.SAN_EMAIL: "alice@example.com",
-    Kind.SAN_DNS: "alice.example.com",
-    Kind.SAN_URI: "spiffe://example.com/alice",
-    Kind.SAN_UPN: "alice@corp.example",
+    IdentityKind.FINGERPRINT: "ab" * 32,
+    IdentityKind.PUBLIC_KEY: "00" * 32,
+    IdentityKind.ISSUER_SERIAL: "1ead85 CN=Test Root CA",
+    IdentityKind.SUBJECT: "CN=Ålice 🙂,O=Example\\, Inc.",
+    IdentityKind.SAN_EMAIL: "alice@example.com",
+    IdentityKind.SAN_DNS: "alice.example.com",
+    IdentityKind.SAN_URI: "spiffe://example.com/alice",
+    IdentityKind.SAN_UPN: "alice@corp.example",
 }
 
 
@@ -351,7 +351,7 @@ def test_the_compiled_query_finds_what_the_orm_finds(
     for pk, mapping in found.items():
         with captured() as queries:
             parts = [mapping, mapping.user, mapping.authority]
-            level, text = mapping.level, str(mapping)
+            level, text = mapping.specificity, str(mapping)
         assert queries == []
         assert (level, text) == (expected[pk].level, str(expected[pk]))
         others = [expected[pk], expected[pk].user, expected[pk].authority]
@@ -396,7 +396,7 @@ def test_what_is_deferred_is_loaded_on_demand(
         "note",
     }
     assert found.get_deferred_fields() == deferred
-    assert found.authority.get_deferred_fields() == {"note", "list_urls"}
+    assert found.authority.get_deferred_fields() == {"note", "crl_urls"}
     assert found.user.get_deferred_fields() == set()
     with captured() as queries:
         assert found.note == "of the mapping"

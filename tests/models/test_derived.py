@@ -27,7 +27,7 @@ from django_clientcert.models.derived import derive_state, rebuild_state
 from django_clientcert.testing import ThrowawayCA
 from django_clientcert.trust.revoke import revoke_certificate, revoke_period
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import Entry, RevocationReason, read_list
+from django_clientcert.x509.crl import Entry, RevocationReason, read_crl
 from tests import der_writer as w
 from tests.deciding import decide, map_to
 
@@ -64,7 +64,7 @@ def company(db: None, root: ThrowawayCA, issuing: ThrowawayCA) -> CertificateAut
 
 def load(authority: CertificateAuthority, der: bytes) -> RevocationList:
     """Store a list with its entries, as an import does."""
-    parsed = read_list(
+    parsed = read_crl(
         der, authority.certificates(), at=dt.datetime.now(dt.timezone.utc)
     )
     with transaction.atomic():
@@ -72,7 +72,7 @@ def load(authority: CertificateAuthority, der: bytes) -> RevocationList:
         row.save()
         RevokedSerial.objects.bulk_create(
             RevokedSerial(
-                list=row,
+                crl=row,
                 serial=serial_key(one.serial),
                 reason=one.reason,
                 revoked_at=one.revoked_at,
@@ -282,4 +282,4 @@ def test_rows_say_what_they_are(company: Any, root: ThrowawayCA) -> None:
     assert str(row) == "list number 5, CN=x"
     (entry,) = row.entries.all()
     assert str(entry) == f"07 ({row.pk})"
-    assert row.list_info().entry_count == 1
+    assert row.crl_info().entry_count == 1

@@ -149,7 +149,7 @@ def test_an_authority_is_checked_when_it_is_saved_by_a_form(ca: ThrowawayCA) -> 
     authority.full_clean()
     assert str(authority) == "X\\u{a}"
     assert len(authority.certificates()) == 1
-    assert len(authority.trust().anchors) == 1
+    assert len(authority.trust_store().anchors) == 1
     assert authority.validator() is authority.validator()
 
 

@@ -35,7 +35,7 @@ from django_clientcert.models import (
     UnknownCertificate,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import revoke_certificate
 from tests.admin.pages import (
     ADD_MAPPING,
@@ -220,15 +220,15 @@ def test_a_list_is_named_in_the_language(
 ) -> None:
     """In English as by the modules that know nothing of Django."""
     for data in (ca.crl(number=None), ca.crl(number=7)):
-        row = import_list(authority, data).row
-        complete = row.list_info()
+        row = import_crl(authority, data).row
+        complete = row.crl_info()
         assert row.label() == complete.label()
         with override(to_language(locale)):
             assert row.label() != complete.label()
     delta = RevocationList.of(
         authority, replace(complete, number=9, base_number=8), issuer="CN=A CA"
     )
-    assert delta.label() == delta.list_info().label() == "delta list number 9"
+    assert delta.label() == delta.crl_info().label() == "delta list number 9"
     with override(to_language(locale)):
         name = translate("delta list number %(number)s") % {"number": 9}
         assert str(delta) == f"{name}, CN=A CA"

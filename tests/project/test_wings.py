@@ -23,7 +23,7 @@ ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
     (2, frozenset({"conf", "validators", "admission", "revocation"})),
     (3, frozenset({"presented", "models"})),
     (3, frozenset({"lookup", "issuers", "list_import"})),
-    (3, frozenset({"revoking", "renewals", "transfer", "endings"})),
+    (3, frozenset({"revoking", "renewals", "transfer", "expiries"})),
     (4, frozenset({"evaluation"})),
     (5, frozenset({"probing"})),
     (5, frozenset({"requests"})),

@@ -24,7 +24,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust import crl_import as importing
-from django_clientcert.trust.crl_import import Imported, import_list
+from django_clientcert.trust.crl_import import Imported, import_crl
 from tests import crl_writer as lists
 from tests import der_writer as w
 from tests.conftest import Wsgi
@@ -51,9 +51,7 @@ def mapped(alice: Any, authority: CertificateAuthority) -> CertificateAuthority:
 
 def in_force(authority: CertificateAuthority) -> list[str]:
     """Return the labels of the lists that are loaded."""
-    return [
-        one.list_info().label() for one in authority.revocation_lists.order_by("pk")
-    ]
+    return [one.crl_info().label() for one in authority.revocation_lists.order_by("pk")]
 
 
 # --- what a list does --------------------------------------------------------------
@@ -68,7 +66,7 @@ def test_a_list_bites_on_the_next_request(
     """In one query, and only for what it lists."""
     assert ask("/ledger/", alice_cert.der).json()["user"] == "alice"
     progress: list[tuple[int, int]] = []
-    imported = import_list(
+    imported = import_crl(
         mapped,
         ca.crl([alice_cert, 7]),
         source="a file",
@@ -95,7 +93,7 @@ def test_many_entries_are_stored_in_several_steps(
     serials[5] = x509.ReasonFlags.key_compromise  # type: ignore[assignment]
     serials[2**158] = None
     seen: list[int] = []
-    imported = import_list(
+    imported = import_crl(
         authority, ca.crl(serials), progress=lambda done, total: seen.append(done)
     )
     assert imported.info.entry_count == len(serials) == seen[-1]
@@ -116,7 +114,7 @@ def test_dates_that_all_differ_need_no_memory(
     entries = [
         lists.entry(number, date=w.time(date)) for number, date in enumerate(dates, 1)
     ]
-    import_list(authority, lists.crl(ca, entries=entries))
+    import_crl(authority, lists.crl(ca, entries=entries))
     rows = RevokedSerial.objects.order_by("serial")
     assert [row.revoked_at for row in rows] == dates
 
@@ -126,7 +124,7 @@ def test_a_pin_is_refused_where_its_own_certificate_is_listed(
 ) -> None:
     """Although it leans on no authority; with the policy off, nothing is looked at."""
     map_to(alice, "fingerprint", alice_cert.fingerprint)
-    import_list(authority, ca.crl([alice_cert]))
+    import_crl(authority, ca.crl([alice_cert]))
     assert decide(alice_cert).reason == "revoked"
     CertificateAuthority.objects.update(revocation_policy="off")
     assert decide(alice_cert).accepted
@@ -137,7 +135,7 @@ def test_n51_the_list_of_another_ca_does_not_count(
 ) -> None:
     """Of the same name, even: a serial number is one issuer's."""
     other = CertificateAuthority.objects.create(name="Other", bundle=other_ca.pem)
-    import_list(other, other_ca.crl([serial_of(alice_cert)]))
+    import_crl(other, other_ca.crl([serial_of(alice_cert)]))
     assert decide(alice_cert).accepted
 
 
@@ -148,7 +146,7 @@ def test_n52_required_wants_a_current_list(
     CertificateAuthority.objects.update(revocation_policy="required")
     other = ca.issue("alice")
     assert ask("/open/", other.der).json()["reason"] == "revocation_unknown"
-    import_list(mapped, ca.crl([alice_cert], number=1))
+    import_crl(mapped, ca.crl([alice_cert], number=1))
     assert ask("/ledger/", other.der).json()["user"] == "alice"
     assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
     stale = ca.crl(
@@ -157,7 +155,7 @@ def test_n52_required_wants_a_current_list(
         this_update=NOW - dt.timedelta(minutes=2),
         next_update=NOW - dt.timedelta(minutes=1),
     )
-    imported = import_list(mapped, stale)
+    imported = import_crl(mapped, stale)
     assert imported.replaced == ("list number 1",)
     assert ask("/open/", other.der).json()["reason"] == "revocation_unknown"
     assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
@@ -182,13 +180,13 @@ def test_n53_all_lists_are_used(
             only_contains_attribute_certs=False,
         )
 
-    import_list(mapped, ca.crl([7], number=1))
-    import_list(mapped, ca.crl([8], number=2, distribution_point=point("a")))
-    import_list(mapped, ca.crl([alice_cert], number=3, base_number=1))
+    import_crl(mapped, ca.crl([7], number=1))
+    import_crl(mapped, ca.crl([8], number=2, distribution_point=point("a")))
+    import_crl(mapped, ca.crl([alice_cert], number=3, base_number=1))
     assert len(in_force(mapped)) == 3
     assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
     # The next complete list has taken the delta list over, and lists nobody.
-    imported = import_list(mapped, ca.crl([], number=4))
+    imported = import_crl(mapped, ca.crl([], number=4))
     assert set(imported.replaced) == {"list number 1", "delta list number 3"}
     assert ask("/ledger/", alice_cert.der).json()["user"] == "alice"
 
@@ -201,9 +199,9 @@ def test_the_whole_path_is_looked_at(ask: Wsgi, alice: Any, ca: ThrowawayCA) -> 
     )
     map_to(alice, "subject", "CN=alice", authority=authority)
     certificate = issuing.issue("alice")
-    import_list(authority, issuing.crl([7]))
+    import_crl(authority, issuing.crl([7]))
     assert ask("/ledger/", certificate.der).json()["user"] == "alice"
-    import_list(authority, ca.crl([issuing.certificate.serial_number]))
+    import_crl(authority, ca.crl([issuing.certificate.serial_number]))
     assert ask("/open/", certificate.der).json()["reason"] == "revoked"
     # Also where the bundle is saved again later.
     authority.refresh_from_db()
@@ -244,7 +242,7 @@ def test_n55_no_address_in_a_certificate_is_followed(
     ]
     certificate = ca.issue("alice", extensions=extensions)
     map_to(alice, "subject", "CN=alice", authority=authority)
-    import_list(authority, ca.crl([7]))
+    import_crl(authority, ca.crl([7]))
     CertificateAuthority.objects.update(revocation_policy="required")
     if connection.vendor == "sqlite":
         monkeypatch.setattr(socket.socket, "connect", refuse)
@@ -297,11 +295,11 @@ def test_n52_what_is_refused_changes_nothing(
 ) -> None:
     """The list that was in force stays so, and goes on to revoke."""
     loaded = ca.crl([alice_cert], number=5, this_update=NOW - DAY)
-    import_list(mapped, loaded)
+    import_crl(mapped, loaded)
     cases = {**refused(ca, other_ca), "already_loaded": loaded}
     for code, data in cases.items():
         with pytest.raises(RevocationListError) as caught:
-            import_list(mapped, data)
+            import_crl(mapped, data)
         assert caught.value.code == code, caught.value
         assert in_force(mapped) == ["list number 5"]
         assert RevokedSerial.objects.count() == 1
@@ -313,7 +311,7 @@ def test_n52_an_indirect_list_is_refused_with_that_word(
 ) -> None:
     """So that the CA's operator knows what to change."""
     with pytest.raises(RevocationListError, match="indirect"):
-        import_list(authority, refused(ca, other_ca)["indirect"])
+        import_crl(authority, refused(ca, other_ca)["indirect"])
 
 
 def test_n54_an_answer_of_ocsp_is_no_list(
@@ -338,7 +336,7 @@ def test_n54_an_answer_of_ocsp_is_no_list(
     )
     CertificateAuthority.objects.update(revocation_policy="required")
     with pytest.raises(RevocationListError):
-        import_list(mapped, answer)
+        import_crl(mapped, answer)
     assert decide(alice_cert).reason == "revocation_unknown"
 
 
@@ -346,7 +344,7 @@ def test_n52_a_delta_list_without_its_base_clears_nobody(
     mapped: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:
     """It may revoke all the same."""
-    import_list(mapped, ca.crl([alice_cert], number=3, base_number=2))
+    import_crl(mapped, ca.crl([alice_cert], number=3, base_number=2))
     assert decide(alice_cert).reason == "revoked"
     CertificateAuthority.objects.update(revocation_policy="required")
     assert decide(ca.issue("alice")).reason == "revocation_unknown"
@@ -360,7 +358,7 @@ def test_a_failure_in_the_middle_changes_nothing(
     moment: str,
 ) -> None:
     """Of the database, or at an entry that cannot be read."""
-    import_list(mapped, ca.crl([alice_cert], number=1))
+    import_crl(mapped, ca.crl([alice_cert], number=1))
     if moment == "entry":
         entries = [lists.entry(number) for number in range(1, 30)]
         other = w.extension(lists.CERTIFICATE_ISSUER, w.tlv(0x30), critical=True)
@@ -385,7 +383,7 @@ def test_a_failure_in_the_middle_changes_nothing(
         connection.execute_wrapper(fail),
         pytest.raises((DatabaseError, RevocationListError)),
     ):
-        import_list(mapped, data)
+        import_crl(mapped, data)
     assert in_force(mapped) == ["list number 1"]
     assert RevokedSerial.objects.count() == 1
     assert decide(alice_cert).reason == "revoked"
@@ -405,7 +403,7 @@ def test_n52_the_second_of_two_imports_sees_what_the_first_stored(
     def older() -> None:
         inside.wait(30)
         try:
-            import_list(authority, lower)
+            import_crl(authority, lower)
         except RevocationListError as error:
             outcome.append(error.code)
         finally:
@@ -418,7 +416,7 @@ def test_n52_the_second_of_two_imports_sees_what_the_first_stored(
 
     second = threading.Thread(target=older)
     second.start()
-    import_list(authority, higher, progress=let_it_try)
+    import_crl(authority, higher, progress=let_it_try)
     second.join(30)
     assert outcome == ["rollback_number"]
     assert in_force(authority) == ["list number 2"]
@@ -448,8 +446,8 @@ def test_nobody_waits_for_an_import(
         other.join(20)
 
     # What replaces a list has more to lock.
-    import_list(authority, ca.crl([7], number=1))
-    import_list(authority, ca.crl([7], number=2), progress=let_it_try)
+    import_crl(authority, ca.crl([7], number=1))
+    import_crl(authority, ca.crl([7], number=2), progress=let_it_try)
     assert finished == [True]
 
 
@@ -458,7 +456,7 @@ def test_an_import_begins_with_a_write(
 ) -> None:
     """Under SQLite only such a transaction waits until others have written."""
     with captured() as queries:
-        import_list(authority, ca.crl([7]))
+        import_crl(authority, ca.crl([7]))
     statements = [one.sql for one in queries if "SAVEPOINT" not in one.sql]
     assert statements[0].startswith("UPDATE")
     assert CertificateAuthority._meta.db_table in statements[0]
@@ -473,11 +471,11 @@ def test_entries_are_not_loaded_to_be_deleted(
     def listen(sender: Any, **kwargs: Any) -> None:
         deleted.append(sender.__name__)
 
-    import_list(authority, ca.crl([7, 8], number=1))
+    import_crl(authority, ca.crl([7, 8], number=1))
     post_delete.connect(listen)
     try:
         with captured() as queries:
-            import_list(authority, ca.crl([9], number=2))
+            import_crl(authority, ca.crl([9], number=2))
     finally:
         post_delete.disconnect(listen)
     assert deleted == ["RevocationList"]
@@ -492,14 +490,14 @@ def test_an_authority_that_was_deleted_takes_no_list(
     """While its list was under way."""
     CertificateAuthority.objects.all().delete()
     with pytest.raises(CertificateAuthority.DoesNotExist, match="deleted"):
-        import_list(authority, ca.crl([7]))
+        import_crl(authority, ca.crl([7]))
 
 
 def test_where_a_list_came_from_is_any_text(
     authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
     """A file name can hold what no database stores."""
-    imported = import_list(authority, ca.crl([7]), source="a\0\udcff\n" + "b" * 500)
+    imported = import_crl(authority, ca.crl([7]), source="a\0\udcff\n" + "b" * 500)
     imported.row.refresh_from_db()
     assert imported.row.source.startswith("a\\u{0}\\u{dcff}\\u{a}b")
     assert len(imported.row.source) <= 500
@@ -511,5 +509,5 @@ def test_an_authority_that_is_broken_takes_no_list(
     """It could not tell whose it is."""
     CertificateAuthority.objects.update(bundle="broken")
     with pytest.raises(BundleError):
-        import_list(authority, ca.crl([7]))
+        import_crl(authority, ca.crl([7]))
     assert not RevocationList.objects.exists()

@@ -271,6 +271,6 @@ def test_strong_is_what_names_the_certificate(alice: Any) -> None:
     strong = {
         kind
         for kind in CertificateMapping.MappingKind.values
-        if CertificateMapping(user=alice, kind=kind).is_strong
+        if CertificateMapping(user=alice, kind=kind).is_exact
     }
     assert strong == {"fingerprint", "public_key", "issuer_serial"}

@@ -124,8 +124,8 @@ def test_lists_and_dicts_become_tuples() -> None:
 def test_a_sidecar_may_have_a_forwarder() -> None:
     """The identity of the gateway."""
     uri = "spiffe://cluster.local/ns/istio-system/sa/ingress"
-    proxy = get_proxy({"preset": "istio-sidecar", "forwarder": uri})
-    assert proxy.forwarder == uri
+    proxy = get_proxy({"preset": "istio-sidecar", "gateway_identity": uri})
+    assert proxy.gateway_identity == uri
 
 
 def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
@@ -216,16 +216,18 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
             "same header",
             id="the chain is the certificate",
         ),
-        pytest.param({"forwarder": "spiffe://x"}, "xfcc_two_hops", id="forwarder"),
         pytest.param(
-            {"preset": "istio-sidecar", "forwarder": "gateway"},
-            "the URI in the gateway",
-            id="a forwarder that is no URI",
+            {"gateway_identity": "spiffe://x"}, "xfcc_two_hops", id="gateway_identity"
         ),
         pytest.param(
-            {"preset": "istio-sidecar", "forwarder": ""},
+            {"preset": "istio-sidecar", "gateway_identity": "gateway"},
             "the URI in the gateway",
-            id="n08 empty forwarder",
+            id="a gateway_identity that is no URI",
+        ),
+        pytest.param(
+            {"preset": "istio-sidecar", "gateway_identity": ""},
+            "the URI in the gateway",
+            id="n08 empty gateway_identity",
         ),
         pytest.param(
             {"preset": "gunicorn", "certificate": "HTTP_X"},

@@ -22,13 +22,13 @@ from django_clientcert.testing import ThrowawayCA, make_name
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import (
     ALL_REASONS,
+    CRLInfo,
     Entry,
-    ListInfo,
-    ParsedList,
+    ParsedCRL,
     RevocationReason,
     Scope,
-    read_list,
-    split_lists,
+    read_crl,
+    split_crls,
 )
 from django_clientcert.x509.paths import PathValidator
 from tests import crl_writer as c
@@ -55,9 +55,9 @@ def own(ca: Any) -> ClientCertificate:
 
 def read(
     data: bytes, *issuers: Any, at: dt.datetime = NOW, **options: Any
-) -> ParsedList:
+) -> ParsedCRL:
     """Read a list of one of *issuers*."""
-    return read_list(data, [own(one) for one in issuers], at=at, **options)
+    return read_crl(data, [own(one) for one in issuers], at=at, **options)
 
 
 def refused(
@@ -83,7 +83,7 @@ def test_what_is_remembered(ca: ThrowawayCA) -> None:
     parsed = read(data, ca, at=begin)
     issuer = own(ca)
     assert parsed.signer == issuer
-    assert parsed.info == ListInfo(
+    assert parsed.info == CRLInfo(
         issuer_name=hashes_of(issuer.subject_der),
         issuer_key=issuer.public_key_bytes,
         number=12,
@@ -144,8 +144,8 @@ def test_several_lists_in_one_file(ca: ThrowawayCA) -> None:
     one, other = ca.crl([5]), ca.crl([6], number=2)
     data = pem(one) + pem(other)
     assert "There are 2 revocation lists" in refused("several_lists", data, ca)
-    assert split_lists(data) == (one, other)
-    assert split_lists(one) == (one,)
+    assert split_crls(data) == (one, other)
+    assert split_crls(one) == (one,)
 
 
 def test_version_1(ca: ThrowawayCA) -> None:
@@ -302,7 +302,7 @@ def test_entries_take_no_memory(ca: ThrowawayCA) -> None:
     issuer.public_key  # noqa: B018 - what is read once is not counted
     tracemalloc.start()
     try:
-        parsed = read_list(data, [issuer], at=NOW)
+        parsed = read_crl(data, [issuer], at=NOW)
         assert sum(1 for _ in parsed.entries()) == 49_999
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -530,9 +530,9 @@ def test_an_issuer_without_a_name(ca: ThrowawayCA, issuer: bytes) -> None:
 def test_a_certificate_that_cannot_be_read_is_no_issuer(ca: ThrowawayCA) -> None:
     """It is passed over, and the right one behind it is found."""
     broken = ClientCertificate(b"\x30\x00")
-    assert read_list(ca.crl(), [broken, own(ca)], at=NOW).signer == own(ca)
+    assert read_crl(ca.crl(), [broken, own(ca)], at=NOW).signer == own(ca)
     with pytest.raises(RevocationListError, match="cannot be read"):
-        read_list(ca.crl(), [broken], at=NOW)
+        read_crl(ca.crl(), [broken], at=NOW)
 
 
 def test_the_name_in_another_string_type(ca: ThrowawayCA) -> None:
@@ -579,7 +579,7 @@ def test_an_issuer_whose_key_identifier_is_no_help(
             root, subject=own(root).subject_der, key=root.key, extensions=extensions
         )
     )
-    assert read_list(root.crl(), [issuer], at=NOW).signer == issuer
+    assert read_crl(root.crl(), [issuer], at=NOW).signer == issuer
 
 
 def test_key_usage() -> None:
@@ -593,10 +593,10 @@ def test_key_usage() -> None:
         extensions=[w.CA_EXTENSIONS[0], usage],
     )
     with pytest.raises(RevocationListError, match="cRLSign") as raised:
-        read_list(root.crl(), [ClientCertificate(der)], at=NOW)
+        read_crl(root.crl(), [ClientCertificate(der)], at=NOW)
     assert raised.value.code == "no_crl_sign"
     # A second certificate of the same key may say otherwise.
-    assert read_list(root.crl(), [ClientCertificate(der), own(root)], at=NOW)
+    assert read_crl(root.crl(), [ClientCertificate(der), own(root)], at=NOW)
     broken = w.certificate(
         root,
         subject=own(root).subject_der,
@@ -604,7 +604,7 @@ def test_key_usage() -> None:
         extensions=[extension(w.KEY_USAGE, b"\x05\x00")],
     )
     with pytest.raises(RevocationListError, match="cRLSign"):
-        read_list(root.crl(), [ClientCertificate(broken)], at=NOW)
+        read_crl(root.crl(), [ClientCertificate(broken)], at=NOW)
 
 
 def test_an_issuer_whose_key_cannot_be_read() -> None:
@@ -617,7 +617,7 @@ def test_an_issuer_whose_key_cannot_be_read() -> None:
         extensions=w.CA_EXTENSIONS,
     )
     with pytest.raises(RevocationListError) as raised:
-        read_list(root.crl(), [ClientCertificate(der)], at=NOW)
+        read_crl(root.crl(), [ClientCertificate(der)], at=NOW)
     assert raised.value.code in ("bad_signature", "other_key")
 
 
@@ -717,7 +717,7 @@ def test_ed448() -> None:
         root, subject=own(root).subject_der, spki=spki, extensions=w.CA_EXTENSIONS
     )
     data = crl(root, signature_algorithm=c.algorithm("1.3.101.113"), sign=key.sign)
-    parsed = read_list(data, [ClientCertificate(issuer)], at=NOW)
+    parsed = read_crl(data, [ClientCertificate(issuer)], at=NOW)
     assert parsed.info.signature_algorithm == "Ed448"
 
 
@@ -761,7 +761,7 @@ def test_weak_keys() -> None:
         sign=lambda tbs: key.sign(tbs, padding.PKCS1v15(), SHA256),
     )
     with pytest.raises(RevocationListError, match="1024 bits") as raised:
-        read_list(data, [ClientCertificate(issuer)], at=NOW)
+        read_crl(data, [ClientCertificate(issuer)], at=NOW)
     assert raised.value.code == "weak_signature"
 
 
@@ -957,7 +957,7 @@ def test_rollback_is_of_one_scope(ca: ThrowawayCA) -> None:
 def test_what_a_list_replaces(ca: ThrowawayCA) -> None:
     """The complete one before it and deltas that it has taken over."""
 
-    def info(number: int | None, base: int | None = None) -> ListInfo:
+    def info(number: int | None, base: int | None = None) -> CRLInfo:
         return read(ca.crl(number=number, base_number=base), ca).info
 
     five, seven = info(5), info(7)
@@ -1082,12 +1082,12 @@ def test_microsoft_lists_are_of_one_key(ca: ThrowawayCA) -> None:
 def test_json(ca: ThrowawayCA, options: dict[str, Any]) -> None:
     """What is remembered goes through JSON and comes back whole."""
     info = read(ca.crl([5], **options), ca).info
-    assert ListInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
+    assert CRLInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
     rich = c.issuing_distribution_point(
         c.full_name(c.uri("http://x")), tlv(0x82, b"\xff"), tlv(0x83, b"\x06\x40")
     )
     info = read(crl(ca, extensions=[rich], next_update=b""), ca).info
-    assert ListInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
+    assert CRLInfo.from_json(json.loads(json.dumps(info.to_json()))) == info
 
 
 # --- whatever comes ---------------------------------------------------------------
@@ -1144,7 +1144,7 @@ def test_changed_lists(
 def test_any_bytes(data: bytes) -> None:
     """Bytes that are no list are refused with a sentence."""
     with pytest.raises(RevocationListError):
-        read_list(data, [], at=NOW)
+        read_crl(data, [], at=NOW)
 
 
 @settings(
@@ -1177,5 +1177,5 @@ def _read_or_refuse(data: bytes, ca: ThrowawayCA) -> None:
         assert str(refusal).isprintable()
         assert str(refusal).endswith(".")
         return
-    assert ListInfo.from_json(parsed.info.to_json()) == parsed.info
+    assert CRLInfo.from_json(parsed.info.to_json()) == parsed.info
     assert str(parsed.info.scope).isprintable()

@@ -23,17 +23,17 @@ from django_clientcert.testing import (
 from django_clientcert.x509 import der
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import (
+    CRLInfo,
     Entry,
-    ListInfo,
     Outcome,
-    ParsedList,
+    ParsedCRL,
     RevocationPolicy,
     RevocationReason,
     Status,
     check_path,
     collect_hits,
     lookups,
-    read_list,
+    read_crl,
     status,
 )
 from django_clientcert.x509.paths import Path, PathValidator, may_sign_lists
@@ -55,17 +55,17 @@ def of(issued: Any) -> ClientCertificate:
     return ClientCertificate(issued.der)
 
 
-def read(ca: Any, *data: bytes, at: dt.datetime = NOW) -> list[ParsedList]:
+def read(ca: Any, *data: bytes, at: dt.datetime = NOW) -> list[ParsedCRL]:
     """Read lists of one CA."""
-    return [read_list(one, [of(ca)], at=at) for one in data]
+    return [read_crl(one, [of(ca)], at=at) for one in data]
 
 
-def infos(lists: Sequence[ParsedList]) -> list[ListInfo]:
+def infos(lists: Sequence[ParsedCRL]) -> list[CRLInfo]:
     """Return what is remembered of lists."""
     return [one.info for one in lists]
 
 
-def hits(lists: Sequence[ParsedList]) -> dict[tuple[str, int], Entry]:
+def hits(lists: Sequence[ParsedCRL]) -> dict[tuple[str, int], Entry]:
     """Return every entry of lists, as if all had been looked up."""
     return collect_hits(
         (one.info.fingerprint, entry) for one in lists for entry in one.entries()
@@ -75,7 +75,7 @@ def hits(lists: Sequence[ParsedList]) -> dict[tuple[str, int], Entry]:
 def ask(
     issued: Any,
     ca: Any,
-    lists: Sequence[ParsedList],
+    lists: Sequence[ParsedCRL],
     *,
     at: dt.datetime = NOW,
     **options: Any,
@@ -647,7 +647,7 @@ class Pki:
         self.root = ThrowawayCA.create("Root")
         self.sub = self.root.issue_ca("Sub")
         self.leaf = self.sub.issue("alice", serial=7)
-        self.lists: list[ParsedList] = []
+        self.lists: list[ParsedCRL] = []
         self.trust(*others)
 
     def trust(self, *others: Any) -> None:
@@ -659,7 +659,7 @@ class Pki:
         """Import lists."""
         issuers = [of(self.root), *self.bundle]
         self.lists += [
-            read_list(one, issuers, at=NOW, signers=self.validator) for one in data
+            read_crl(one, issuers, at=NOW, signers=self.validator) for one in data
         ]
 
     def path(self, leaf: Any = None) -> Path:

@@ -28,7 +28,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import (
     MAX_NAMES_PER_KIND,
     Identity,
-    Kind,
+    IdentityKind,
     find_identities,
     identity_of_kind,
     issuer_serial_identity,
@@ -44,7 +44,12 @@ from django_clientcert.x509.names import Order, parse_name
 from tests import der_writer as w
 from tests.der_writer import common_name, tlv
 
-SANS = [Kind.SAN_EMAIL, Kind.SAN_DNS, Kind.SAN_URI, Kind.SAN_UPN]
+SANS = [
+    IdentityKind.SAN_EMAIL,
+    IdentityKind.SAN_DNS,
+    IdentityKind.SAN_URI,
+    IdentityKind.SAN_UPN,
+]
 
 
 def read(issued: IssuedCertificate) -> ClientCertificate:
@@ -58,9 +63,9 @@ def alice(alice_cert: IssuedCertificate) -> ClientCertificate:
     return read(alice_cert)
 
 
-def by_kind(certificate: ClientCertificate) -> dict[Kind, list[Identity]]:
+def by_kind(certificate: ClientCertificate) -> dict[IdentityKind, list[Identity]]:
     """Return the identities found, by their kind."""
-    found: dict[Kind, list[Identity]] = {}
+    found: dict[IdentityKind, list[Identity]] = {}
     for one in find_identities(certificate).found:
         found.setdefault(one.kind, []).append(one)
     return found
@@ -71,35 +76,40 @@ def by_kind(certificate: ClientCertificate) -> dict[Kind, list[Identity]]:
 
 def test_levels_put_the_best_kind_first() -> None:
     """Pins, then issuer and serial, then the subject, then the SAN kinds alike."""
-    levels = [kind.level for kind in Kind]
+    levels = [kind.specificity for kind in IdentityKind]
     assert levels == [0, 1, 2, 3, 4, 4, 4, 4]
-    assert [kind for kind in Kind if kind.is_pin] == [Kind.FINGERPRINT, Kind.PUBLIC_KEY]
-    assert str(Kind.SAN_UPN) == f"{Kind.SAN_UPN}" == "san_upn"
+    assert [kind for kind in IdentityKind if kind.is_pin] == [
+        IdentityKind.FINGERPRINT,
+        IdentityKind.PUBLIC_KEY,
+    ]
+    assert str(IdentityKind.SAN_UPN) == f"{IdentityKind.SAN_UPN}" == "san_upn"
 
 
 def test_every_identity_of_a_certificate(alice: ClientCertificate) -> None:
     """All eight kinds, the best first, each with its own key."""
     found = find_identities(alice)
-    assert [one.kind for one in found.found] == list(Kind)
+    assert [one.kind for one in found.found] == list(IdentityKind)
     assert found.problems == ()
     assert len({one.key for one in found.found}) == 8
     assert all(len(one.key) == 32 for one in found.found)
     values = {one.kind: one.value for one in found.found}
-    assert values[Kind.FINGERPRINT] == alice.fingerprint
-    assert values[Kind.PUBLIC_KEY] == alice.public_key_fingerprint
-    assert values[Kind.ISSUER_SERIAL] == (f"{alice.serial_number_hex} CN=Test Root CA")
-    assert values[Kind.SUBJECT] == "CN=alice"
-    assert values[Kind.SAN_EMAIL] == "alice@example.com"
-    assert values[Kind.SAN_DNS] == "alice.example.com"
-    assert values[Kind.SAN_URI] == "spiffe://example.com/alice"
-    assert values[Kind.SAN_UPN] == "alice@corp.example"
+    assert values[IdentityKind.FINGERPRINT] == alice.fingerprint
+    assert values[IdentityKind.PUBLIC_KEY] == alice.public_key_fingerprint
+    assert values[IdentityKind.ISSUER_SERIAL] == (
+        f"{alice.serial_number_hex} CN=Test Root CA"
+    )
+    assert values[IdentityKind.SUBJECT] == "CN=alice"
+    assert values[IdentityKind.SAN_EMAIL] == "alice@example.com"
+    assert values[IdentityKind.SAN_DNS] == "alice.example.com"
+    assert values[IdentityKind.SAN_URI] == "spiffe://example.com/alice"
+    assert values[IdentityKind.SAN_UPN] == "alice@corp.example"
 
 
 def test_pins_are_the_hash_itself(alice: ClientCertificate) -> None:
     """So a fingerprint prefix is a range of the index."""
     found = by_kind(alice)
-    assert found[Kind.FINGERPRINT][0].key == hashlib.sha256(alice.der).digest()
-    assert found[Kind.PUBLIC_KEY][0].key == (
+    assert found[IdentityKind.FINGERPRINT][0].key == hashlib.sha256(alice.der).digest()
+    assert found[IdentityKind.PUBLIC_KEY][0].key == (
         hashlib.sha256(alice.public_key_der).digest()
     )
 
@@ -110,21 +120,21 @@ def test_the_same_text_of_two_kinds_has_two_keys() -> None:
     assert len(keys) == 4
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_identity_of_kind(kind: Kind, alice: ClientCertificate) -> None:
+@pytest.mark.parametrize("kind", IdentityKind)
+def test_identity_of_kind(kind: IdentityKind, alice: ClientCertificate) -> None:
     """The one of a kind is the one that is found."""
     assert [identity_of_kind(kind, alice)] == by_kind(alice)[kind]
 
 
-@pytest.mark.parametrize("kind", Kind)
-def test_what_is_shown_leads_back(kind: Kind, alice: ClientCertificate) -> None:
+@pytest.mark.parametrize("kind", IdentityKind)
+def test_what_is_shown_leads_back(kind: IdentityKind, alice: ClientCertificate) -> None:
     """The canonical text of an identity, typed, is that identity."""
     one = identity_of_kind(kind, alice)
     assert parse_identity(kind, one.value, order=Order.MOST_SPECIFIC_FIRST) == one
 
 
 @pytest.mark.parametrize("kind", [*SANS])
-def test_identity_of_kind_without_one(kind: Kind, ca: ThrowawayCA) -> None:
+def test_identity_of_kind_without_one(kind: IdentityKind, ca: ThrowawayCA) -> None:
     """A certificate without such a name is refused with a sentence."""
     with pytest.raises(NameSyntaxError, match="has no san_"):
         identity_of_kind(kind, read(ca))
@@ -134,40 +144,44 @@ def test_n35_several_names_have_to_be_chosen_from(ca: ThrowawayCA) -> None:
     """N35: two addresses are not one; both are listed for the person to choose."""
     certificate = read(ca.issue(emails=["a@example.com", "b@example.com"]))
     with pytest.raises(NameSyntaxError, match=r"several: a@example\.com, b@example"):
-        identity_of_kind(Kind.SAN_EMAIL, certificate)
-    assert len(by_kind(certificate)[Kind.SAN_EMAIL]) == 2
+        identity_of_kind(IdentityKind.SAN_EMAIL, certificate)
+    assert len(by_kind(certificate)[IdentityKind.SAN_EMAIL]) == 2
 
 
 def test_a_name_given_twice_is_one(ca: ThrowawayCA) -> None:
     """The same name, or one that differs by its host's case, is one identity."""
     certificate = read(ca.issue(emails=["a@example.com", "a@EXAMPLE.com"]))
     assert len(san_identities(certificate)) == 1
-    assert identity_of_kind(Kind.SAN_EMAIL, certificate).value == "a@example.com"
+    assert (
+        identity_of_kind(IdentityKind.SAN_EMAIL, certificate).value == "a@example.com"
+    )
 
 
 def test_a_certificate_without_subject(ca: ThrowawayCA) -> None:
     """An empty subject is no problem, and no identity."""
     certificate = read(ca.issue(None, emails=["a@example.com"]))
     assert find_identities(certificate).problems == ()
-    assert Kind.SUBJECT not in by_kind(certificate)
+    assert IdentityKind.SUBJECT not in by_kind(certificate)
     with pytest.raises(NameNotMatchableError, match="empty"):
-        identity_of_kind(Kind.SUBJECT, certificate)
+        identity_of_kind(IdentityKind.SUBJECT, certificate)
 
 
 @pytest.mark.parametrize(
     ("kind", "value", "shown"),
     [
-        (Kind.SUBJECT, r"CN=a\,b", r"CN=a\,b"),
-        (Kind.ISSUER_SERIAL, r"01 CN=a\,b", r"01 CN=a\,b"),
-        (Kind.SUBJECT, "CN=a\nb", r"CN=a\u{a}b"),
-        (Kind.SAN_URI, "x:\u200b\\", r"x:\u{200b}\\"),
-        (Kind.FINGERPRINT, "00ff", "00ff"),
+        (IdentityKind.SUBJECT, r"CN=a\,b", r"CN=a\,b"),
+        (IdentityKind.ISSUER_SERIAL, r"01 CN=a\,b", r"01 CN=a\,b"),
+        (IdentityKind.SUBJECT, "CN=a\nb", r"CN=a\u{a}b"),
+        (IdentityKind.SAN_URI, "x:\u200b\\", r"x:\u{200b}\\"),
+        (IdentityKind.FINGERPRINT, "00ff", "00ff"),
     ],
 )
-def test_n29_values_are_shown_in_one_line(kind: Kind, value: str, shown: str) -> None:
+def test_n29_values_are_shown_in_one_line(
+    kind: IdentityKind, value: str, shown: str
+) -> None:
     """N29: names are escaped once, everything else here."""
     assert show_value(kind, value) == shown
-    assert show_value(Kind.SAN_UPN, "a" * 20, 4) == "aaaa…"
+    assert show_value(IdentityKind.SAN_UPN, "a" * 20, 4) == "aaaa…"
 
 
 # --- pins -------------------------------------------------------------------------
@@ -195,7 +209,7 @@ def test_n32_the_same_key_under_another_name(ca: ThrowawayCA) -> None:
         for one in find_identities(bob).found
         if one in find_identities(alice).found
     }
-    assert shared == {Kind.PUBLIC_KEY, Kind.ISSUER_SERIAL}
+    assert shared == {IdentityKind.PUBLIC_KEY, IdentityKind.ISSUER_SERIAL}
     assert subject_identity(alice.subject) != subject_identity(bob.subject)
 
 
@@ -233,7 +247,9 @@ def test_n42_a_name_is_only_text(value: str, ca: ThrowawayCA) -> None:
     certificate = ClientCertificate(w.certificate(ca, subject=common_name(value)))
     one = subject_identity(certificate.subject)
     assert len(one.key) == 32
-    again = parse_identity(Kind.SUBJECT, one.value, order=Order.MOST_SPECIFIC_FIRST)
+    again = parse_identity(
+        IdentityKind.SUBJECT, one.value, order=Order.MOST_SPECIFIC_FIRST
+    )
     assert again == one
 
 
@@ -247,20 +263,22 @@ def test_n42_a_name_is_only_text(value: str, ca: ThrowawayCA) -> None:
         ("stra\u00dfe@ex.com", "strasse@ex.com", False),
     ],
 )
-@pytest.mark.parametrize("kind", [Kind.SAN_EMAIL, Kind.SAN_UPN])
-def test_n38_n40_addresses(kind: Kind, typed: str, other: str, same: bool) -> None:
+@pytest.mark.parametrize("kind", [IdentityKind.SAN_EMAIL, IdentityKind.SAN_UPN])
+def test_n38_n40_addresses(
+    kind: IdentityKind, typed: str, other: str, same: bool
+) -> None:
     """N38, N40: whole values, and only the host is folded."""
     assert (san_identity(kind, typed).key == san_identity(kind, other).key) is same
 
 
 def test_dns_names_fold_and_uris_do_not() -> None:
     """RFC 5280, 7.2 and 7.4: a host name has no case, a URI is compared as it is."""
-    fold = san_identity(Kind.SAN_DNS, "Alice.EXAMPLE.com")
-    assert fold == san_identity(Kind.SAN_DNS, "alice.example.com")
+    fold = san_identity(IdentityKind.SAN_DNS, "Alice.EXAMPLE.com")
+    assert fold == san_identity(IdentityKind.SAN_DNS, "alice.example.com")
     assert fold.value == "alice.example.com"
-    assert fold != san_identity(Kind.SAN_DNS, "alice.example.com.")
-    one = san_identity(Kind.SAN_URI, "spiffe://A/b")
-    assert one != san_identity(Kind.SAN_URI, "spiffe://a/b")
+    assert fold != san_identity(IdentityKind.SAN_DNS, "alice.example.com.")
+    one = san_identity(IdentityKind.SAN_URI, "spiffe://A/b")
+    assert one != san_identity(IdentityKind.SAN_URI, "spiffe://a/b")
 
 
 @pytest.mark.parametrize("kind", SANS)
@@ -269,7 +287,7 @@ def test_dns_names_fold_and_uris_do_not() -> None:
     ["", "a b", "a\0.evil", "a\nb", "a\tb", "a\x7fb", "a\x85b", "a\u202eb", "a\u2066b"],
     ids=repr,
 )
-def test_n28_names_that_never_match(kind: Kind, value: str) -> None:
+def test_n28_names_that_never_match(kind: IdentityKind, value: str) -> None:
     """N28: no NUL or other control reaches a query, from either side."""
     with pytest.raises(NameNotMatchableError):
         san_identity(kind, value)
@@ -302,10 +320,10 @@ def test_n26_n28_one_bad_name_spoils_them_all(
     )
     found = find_identities(certificate)
     assert [one.kind for one in found.found] == [
-        Kind.FINGERPRINT,
-        Kind.PUBLIC_KEY,
-        Kind.ISSUER_SERIAL,
-        Kind.SUBJECT,
+        IdentityKind.FINGERPRINT,
+        IdentityKind.PUBLIC_KEY,
+        IdentityKind.ISSUER_SERIAL,
+        IdentityKind.SUBJECT,
     ]
     assert len(found.problems) == 1
     assert found.problems[0].startswith("subject alternative names: ")
@@ -318,7 +336,7 @@ def test_256_names_of_a_kind_are_looked_up(ca: ThrowawayCA) -> None:
         *(tlv(0x82, b"a%d" % number) for number in range(MAX_NAMES_PER_KIND))
     )
     certificate = ClientCertificate(w.certificate(ca, extensions=[names]))
-    assert len(by_kind(certificate)[Kind.SAN_DNS]) == MAX_NAMES_PER_KIND
+    assert len(by_kind(certificate)[IdentityKind.SAN_DNS]) == MAX_NAMES_PER_KIND
 
 
 @pytest.mark.parametrize(
@@ -333,7 +351,11 @@ def test_n26_n28_a_subject_that_never_matches(subject: bytes, ca: ThrowawayCA) -
     """N26, N28: the subject is left out and named; pins and names go on working."""
     found = find_identities(ClientCertificate(w.certificate(ca, subject=subject)))
     kinds = [one.kind for one in found.found]
-    assert kinds == [Kind.FINGERPRINT, Kind.PUBLIC_KEY, Kind.ISSUER_SERIAL]
+    assert kinds == [
+        IdentityKind.FINGERPRINT,
+        IdentityKind.PUBLIC_KEY,
+        IdentityKind.ISSUER_SERIAL,
+    ]
     assert [one.partition(":")[0] for one in found.problems] == ["subject"]
 
 
@@ -341,15 +363,15 @@ def test_n26_a_t61_subject_is_found_by_its_bytes(ca: ThrowawayCA) -> None:
     """N26: it can be mapped from an upload, and by nothing a person would type."""
     subject = common_name(b"Jos\xe9", w.T61)
     certificate = ClientCertificate(w.certificate(ca, subject=subject))
-    one = identity_of_kind(Kind.SUBJECT, certificate)
-    assert parse_identity(Kind.SUBJECT, one.value) == one
-    assert one.key != parse_identity(Kind.SUBJECT, "CN=José").key
+    one = identity_of_kind(IdentityKind.SUBJECT, certificate)
+    assert parse_identity(IdentityKind.SUBJECT, one.value) == one
+    assert one.key != parse_identity(IdentityKind.SUBJECT, "CN=José").key
 
 
 def test_n12_nothing_but_the_pin_of_no_certificate() -> None:
     """Whatever the bytes are, the fingerprint is there."""
     found = find_identities(ClientCertificate(b"no certificate"))
-    assert [one.kind for one in found.found] == [Kind.FINGERPRINT]
+    assert [one.kind for one in found.found] == [IdentityKind.FINGERPRINT]
     assert len(found.problems) == 4
 
 
@@ -359,7 +381,7 @@ def test_n39_another_other_name_is_no_upn(ca: ThrowawayCA) -> None:
         w.other_name("1.2.3.4", tlv(w.UTF8, b"alice@corp.example"))
     )
     certificate = ClientCertificate(w.certificate(ca, extensions=[names]))
-    assert Kind.SAN_UPN not in by_kind(certificate)
+    assert IdentityKind.SAN_UPN not in by_kind(certificate)
 
 
 # --- issuer and serial number -----------------------------------------------------
@@ -381,7 +403,7 @@ def test_issuer_and_serial(text: str, ca: ThrowawayCA) -> None:
     """Hex in any usual spelling, and the name in any form."""
     root = ThrowawayCA.create(subject=make_name("Test CA", organization="Example"))
     certificate = read(root.issue(serial=0x1EAD85))
-    assert parse_identity(Kind.ISSUER_SERIAL, text) == issuer_serial_identity(
+    assert parse_identity(IdentityKind.ISSUER_SERIAL, text) == issuer_serial_identity(
         certificate
     )
 
@@ -390,7 +412,7 @@ def test_issuer_and_serial(text: str, ca: ThrowawayCA) -> None:
 def test_serial_numbers_lead_back(serial: int, ca: ThrowawayCA) -> None:
     """Of any size; the shown text is the typed one."""
     one = issuer_serial_identity(read(ca.issue(serial=serial)))
-    assert parse_identity(Kind.ISSUER_SERIAL, one.value) == one
+    assert parse_identity(IdentityKind.ISSUER_SERIAL, one.value) == one
 
 
 def test_n27_a_negative_serial_number(ca: ThrowawayCA) -> None:
@@ -400,7 +422,7 @@ def test_n27_a_negative_serial_number(ca: ThrowawayCA) -> None:
         negative = ClientCertificate(w.certificate(ca, serial=w.integer(-0x1EAD85)))
         one = issuer_serial_identity(negative)
     assert one.value.startswith("-1ead85 ")
-    assert parse_identity(Kind.ISSUER_SERIAL, one.value) == one
+    assert parse_identity(IdentityKind.ISSUER_SERIAL, one.value) == one
     positive = ClientCertificate(w.certificate(ca, serial=w.integer(0x1EAD85)))
     assert issuer_serial_identity(positive).key != one.key
 
@@ -425,7 +447,7 @@ def test_n27_a_negative_serial_number(ca: ThrowawayCA) -> None:
 def test_issuer_and_serial_refuses(text: str) -> None:
     """With what to type instead."""
     with pytest.raises(NameSyntaxError):
-        parse_identity(Kind.ISSUER_SERIAL, text)
+        parse_identity(IdentityKind.ISSUER_SERIAL, text)
 
 
 # --- fingerprints -----------------------------------------------------------------
@@ -462,8 +484,8 @@ OTHER = bytes.fromhex("fbefbeffff") + DIGEST[5:]
         f'pin-sha256="{B64}"',
     ],
 )
-@pytest.mark.parametrize("kind", [Kind.FINGERPRINT, Kind.PUBLIC_KEY])
-def test_n41_spellings_of_a_sha256(text: str, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY])
+def test_n41_spellings_of_a_sha256(text: str, kind: IdentityKind) -> None:
     """N41: all that programs print is the same 32 bytes."""
     assert parse_sha256(text, kind) == DIGEST
     assert parse_identity(kind, text) == Identity(kind, DIGEST, HEX)
@@ -500,8 +522,8 @@ def test_both_alphabets_of_base64() -> None:
         pytest.param("\u0661" * 64, "64 hex digits", id="other digits"),
     ],
 )
-@pytest.mark.parametrize("kind", [Kind.FINGERPRINT, Kind.PUBLIC_KEY])
-def test_n41_what_is_no_sha256(text: str, says: str, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY])
+def test_n41_what_is_no_sha256(text: str, says: str, kind: IdentityKind) -> None:
     """N41: refused with the command that prints the right one."""
     with pytest.raises(NameSyntaxError, match=says) as error:
         parse_sha256(text, kind)
@@ -521,9 +543,9 @@ def test_every_digest_leads_back(digest: bytes) -> None:
 # --- whatever is typed ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", IdentityKind)
 @given(st.text(max_size=60))
-def test_parse_identity_raises_nothing_else(kind: Kind, text: str) -> None:
+def test_parse_identity_raises_nothing_else(kind: IdentityKind, text: str) -> None:
     """Any text is an identity that leads back, or an error of the package."""
     try:
         one = parse_identity(kind, text)
@@ -548,9 +570,9 @@ PIECES = [
 ]
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", IdentityKind)
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
-def test_parse_identity_of_likely_texts(kind: Kind, text: str) -> None:
+def test_parse_identity_of_likely_texts(kind: IdentityKind, text: str) -> None:
     """Texts that get further."""
     with suppress(NameSyntaxError, NameNotMatchableError, CertificateParseError):
         assert len(parse_identity(kind, text).key) == 32
@@ -563,10 +585,10 @@ upns = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 def test_a_upn_out_of_a_certificate_leads_back(upn: str) -> None:
     """What an upload was mapped by is found again when the row is saved."""
     try:
-        one = san_identity(Kind.SAN_UPN, upn)
+        one = san_identity(IdentityKind.SAN_UPN, upn)
     except NameNotMatchableError:
         return
-    assert parse_identity(Kind.SAN_UPN, one.value) == one
+    assert parse_identity(IdentityKind.SAN_UPN, one.value) == one
 
 
 def test_the_subject_follows_the_order(alice: ClientCertificate) -> None:
@@ -574,6 +596,6 @@ def test_the_subject_follows_the_order(alice: ClientCertificate) -> None:
     text = "C=FR,O=ACME,CN=alice"
     for order in Order:
         expected = subject_identity(parse_name(text, order=order))
-        assert parse_identity(Kind.SUBJECT, text, order=order) == expected
+        assert parse_identity(IdentityKind.SUBJECT, text, order=order) == expected
     with pytest.raises(NameSyntaxError):
-        parse_identity(Kind.SUBJECT, text)
+        parse_identity(IdentityKind.SUBJECT, text)

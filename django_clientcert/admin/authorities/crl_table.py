@@ -15,13 +15,13 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, name_key
 from django_clientcert.models.authority_state import AuthorityState
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import ListInfo, Outcome, RevocationPolicy, status
+from django_clientcert.x509.crl import CRLInfo, Outcome, RevocationPolicy, status
 from django_clientcert.x509.escaping import visible, visible_once
 
 MAX_SHOWN = 100
 
 
-def standing(info: ListInfo, now: dt.datetime) -> str:
+def standing(info: CRLInfo, now: dt.datetime) -> str:
     """Return whether a list is current or stale, and until or since when."""
     end = info.expires()
     if now > end:
@@ -152,7 +152,7 @@ def more_than(count: int, limit: int) -> SafeString:
     return format_html("<p>{}</p>", text)
 
 
-def _number(info: ListInfo) -> str:
+def _number(info: CRLInfo) -> str:
     number = "—" if info.number is None else str(info.number)
     if info.is_delta:
         return _("%(number)s (delta, from %(base)s)") % {
@@ -162,7 +162,7 @@ def _number(info: ListInfo) -> str:
     return number
 
 
-def _issuer_and_scope(authority: CertificateAuthority, info: ListInfo) -> SafeString:
+def _issuer_and_scope(authority: CertificateAuthority, info: CRLInfo) -> SafeString:
     issuer = facts.breakable(_issuer(authority, info))
     scope = visible_once(str(info.scope), 200)
     if not scope:
@@ -171,7 +171,7 @@ def _issuer_and_scope(authority: CertificateAuthority, info: ListInfo) -> SafeSt
     return format_html('{}<br><span class="quiet">{}</span>', issuer, scope)
 
 
-def _issuer(authority: CertificateAuthority, info: ListInfo) -> str:
+def _issuer(authority: CertificateAuthority, info: CRLInfo) -> str:
     """Return the name of the CA that a list is of, as the bundle has it."""
     for one in _readable(authority):
         if one.public_key_bytes == info.issuer_key:

@@ -88,7 +88,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
             "profile",
             "note",
             "revocation_policy",
-            "list_urls",
+            "crl_urls",
             *RULE_FIELDS,
         )
         field_classes = {"bundle": PemField}
@@ -103,7 +103,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
                 }
             ),
             "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
-            "list_urls": forms.Textarea(attrs={**_CODE, "rows": 2}),
+            "crl_urls": forms.Textarea(attrs={**_CODE, "rows": 2}),
             "rule_user_field": forms.Select,
             "rule_pattern": forms.TextInput(attrs={**_CODE, "class": "vTextField"}),
             "rule_hosts": forms.Textarea(attrs={**_CODE, "rows": 2}),

@@ -124,7 +124,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         if obj is None:
             return [
                 (None, {"fields": ("name", "bundle", "upload", "profile", "note")}),
-                (_("Revocation"), {"fields": ("revocation_policy", "list_urls")}),
+                (_("Revocation"), {"fields": ("revocation_policy", "crl_urls")}),
                 self._rule_fieldset(request, obj),
             ]
         fieldsets: Fieldsets = [
@@ -138,7 +138,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
                 {
                     "fields": (
                         "revocation_policy",
-                        "list_urls",
+                        "crl_urls",
                         "shown_lists",
                         "shown_revocations",
                     ),

@@ -27,7 +27,7 @@ def deletion_of_lists(request: HttpRequest, site: AdminSite, lists: Any) -> Dele
     rows = list(lists)
     admin = site.get_model_admin(RevocationList)
     refused = any(not admin.has_delete_permission(request, one) for one in rows)
-    entries = RevokedSerial.objects.filter(list__in=[one.pk for one in rows]).count()
+    entries = RevokedSerial.objects.filter(crl__in=[one.pk for one in rows]).count()
     return (
         [str(one) for one in rows],
         _counts({RevocationList: len(rows), RevokedSerial: entries}),

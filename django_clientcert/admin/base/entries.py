@@ -22,7 +22,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.identities import (
     Identity,
-    Kind,
+    IdentityKind,
     identity_of_kind,
     parse_identity,
     san_identities,
@@ -41,8 +41,15 @@ MAX_CERTIFICATE_BYTES = 64 * 1024
 # What a Kubernetes secret holds, and small enough to come back from a text area
 MAX_BUNDLE_BYTES = 1024 * 1024
 
-SAN_KINDS = frozenset({Kind.SAN_EMAIL, Kind.SAN_DNS, Kind.SAN_URI, Kind.SAN_UPN})
-_NAME_KINDS = frozenset({Kind.SUBJECT, Kind.ISSUER_SERIAL})
+SAN_KINDS = frozenset(
+    {
+        IdentityKind.SAN_EMAIL,
+        IdentityKind.SAN_DNS,
+        IdentityKind.SAN_URI,
+        IdentityKind.SAN_UPN,
+    }
+)
+_NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
 _OF_CERTIFICATE = re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE)
 _OF_PUBLIC_KEY = re.compile(r"\s*pin-sha256", re.IGNORECASE)
@@ -95,7 +102,7 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
     return certificate
 
 
-def find_identity(kind: Kind, certificate: ClientCertificate) -> Identity:
+def find_identity(kind: IdentityKind, certificate: ClientCertificate) -> Identity:
     """Return the one identity of *kind* that *certificate* has.
 
     Raises:
@@ -107,7 +114,9 @@ def find_identity(kind: Kind, certificate: ClientCertificate) -> Identity:
         raise unusable(error, code="identity") from error
 
 
-def offered_identities(kind: Kind, certificate: ClientCertificate) -> list[Identity]:
+def offered_identities(
+    kind: IdentityKind, certificate: ClientCertificate
+) -> list[Identity]:
     """Return the identities of *kind* that *certificate* has, to choose from.
 
     Raises:
@@ -121,7 +130,7 @@ def offered_identities(kind: Kind, certificate: ClientCertificate) -> list[Ident
         raise unusable(error, code="identity") from error
 
 
-def parse_entry(kind: Kind, text: str, order: Order | None) -> Identity:
+def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:
     """Return what a typed *text* spells.
 
     Raises:
@@ -144,7 +153,7 @@ def parse_entry(kind: Kind, text: str, order: Order | None) -> Identity:
         ) from error
 
 
-def all_readings(kind: Kind, text: str, order: Order | None) -> list[Identity]:
+def all_readings(kind: IdentityKind, text: str, order: Order | None) -> list[Identity]:
     """Return every identity that *text* may spell, for a certificate to choose from.
 
     Raises:
@@ -192,13 +201,13 @@ def within_reach(moment: dt.datetime | None) -> dt.datetime | None:
     return moment
 
 
-def _refuse_other_digest(kind: Kind, text: str) -> None:
+def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
     """Refuse a SHA-256 whose own label says that it is of the other kind.
 
     Raises:
         ValidationError: the mapping would never match anything.
     """
-    if kind is Kind.PUBLIC_KEY and _OF_CERTIFICATE.match(text):
+    if kind is IdentityKind.PUBLIC_KEY and _OF_CERTIFICATE.match(text):
         raise ValidationError(
             _(
                 "This is the fingerprint of a certificate, not of its public key. "
@@ -206,7 +215,7 @@ def _refuse_other_digest(kind: Kind, text: str) -> None:
             ),
             code="other_digest",
         )
-    if kind is Kind.FINGERPRINT and _OF_PUBLIC_KEY.match(text):
+    if kind is IdentityKind.FINGERPRINT and _OF_PUBLIC_KEY.match(text):
         raise ValidationError(
             _(
                 "This is the digest of a public key, not of a certificate. Choose the "
@@ -216,11 +225,11 @@ def _refuse_other_digest(kind: Kind, text: str) -> None:
         )
 
 
-def _both_readings(kind: Kind, text: str) -> tuple[str, str] | None:
+def _both_readings(kind: IdentityKind, text: str) -> tuple[str, str] | None:
     """Return both readings of a name, if it is one and they differ."""
     if kind not in _NAME_KINDS:
         return None
-    if kind is Kind.ISSUER_SERIAL:
+    if kind is IdentityKind.ISSUER_SERIAL:
         text = text.strip().partition(" ")[2]
     try:
         first, second = (parse_name(text, order=order) for order in Order)

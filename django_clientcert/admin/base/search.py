@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from django_clientcert.exceptions import ClientCertError, NameSyntaxError
-from django_clientcert.x509.identities import Kind, parse_identity, parse_sha256
+from django_clientcert.x509.identities import IdentityKind, parse_identity, parse_sha256
 from django_clientcert.x509.names import Order
 
 # How many rows a search shows, from each way to find them
@@ -50,13 +50,13 @@ def fingerprint_digits(term: str) -> str | None:
     return digits if len(digits) <= 64 else None
 
 
-def name_keys(term: str) -> dict[bytes, Kind]:
+def name_keys(term: str) -> dict[bytes, IdentityKind]:
     """Return what mappings by the name *term* have as their key, and of which kind.
 
     A name in either order of its parts; text may be a name of several kinds.
     """
     found = {}
-    for kind in Kind:
+    for kind in IdentityKind:
         if kind.is_pin:
             continue
         for order in (None, Order.MOST_SPECIFIC_FIRST):

@@ -16,7 +16,7 @@ from django_clientcert.x509.ca_problems import examine
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import RevocationPolicy
 from django_clientcert.x509.escaping import visible, visible_once
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 from django_clientcert.x509.paths import PROFILES, check_usage, check_validity
 
 MAX_REMARKS = 20
@@ -24,7 +24,7 @@ MAX_REMARKS = 20
 
 def on_certificate(
     certificate: ClientCertificate,
-    kind: Kind,
+    kind: IdentityKind,
     authority: CertificateAuthority | None,
 ) -> list[str]:
     """Return why a certificate that was mapped may be refused, or be the wrong one."""
@@ -114,14 +114,14 @@ def on_rule(authority: CertificateAuthority) -> list[str]:
     return said
 
 
-def _on_validity(refusal: Refusal, kind: Kind) -> str:
+def _on_validity(refusal: Refusal, kind: IdentityKind) -> str:
     if refusal.reason is Reason.NOT_YET_VALID:
         text = _(
             "The certificate is not yet valid (%(detail)s); until then it is refused."
         )
     elif refusal.reason is not Reason.EXPIRED:
         text = _("The certificate will be refused: %(detail)s.")
-    elif kind is Kind.FINGERPRINT:
+    elif kind is IdentityKind.FINGERPRINT:
         text = _(
             "The certificate has expired (%(detail)s): this mapping lets nobody in."
         )
@@ -132,7 +132,7 @@ def _on_validity(refusal: Refusal, kind: Kind) -> str:
     return text % {"detail": visible(refusal.detail)}
 
 
-def _on_ca(certificate: ClientCertificate, kind: Kind) -> str:
+def _on_ca(certificate: ClientCertificate, kind: IdentityKind) -> str:
     if not kind.is_pin:
         return _(
             "The certificate is marked as a CA’s, so it will be refused: upload the "

@@ -47,7 +47,7 @@ STEP_TITLES = {
     "revocation": gettext_lazy("Revocation"),
     "match": gettext_lazy("Mapping or rule that matches"),
     "verify": gettext_lazy("Path to the authority"),
-    "lists": gettext_lazy("Revocation lists"),
+    "crls": gettext_lazy("CRLs"),
     "mapping": gettext_lazy("State of the mapping"),
     "user": gettext_lazy("User"),
 }

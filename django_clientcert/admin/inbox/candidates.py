@@ -27,11 +27,11 @@ from django_clientcert.models import (
 from django_clientcert.trust.issuers import find_authorities
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import Kind, find_identities
+from django_clientcert.x509.identities import IdentityKind, find_identities
 from django_clientcert.x509.names import fold_ascii, fold_email
 
 # The e-mail address and the user principal name
-KINDS = (Kind.SAN_EMAIL, Kind.SAN_UPN)
+KINDS = (IdentityKind.SAN_EMAIL, IdentityKind.SAN_UPN)
 _MAX_USERS = 5000
 # Of one certificate, the best first; a stranger's may have a thousand
 _MAX_IDENTITIES = 64
@@ -57,7 +57,7 @@ class Candidate(NamedTuple):
         certificate = self.row.client_certificate()
         return CertificateMapping(
             user=self.user,
-            kind=Kind.PUBLIC_KEY.value,
+            kind=IdentityKind.PUBLIC_KEY.value,
             value=certificate.public_key_fingerprint,
             authority=self.authority,
             certificate=certificate.der,
@@ -65,11 +65,11 @@ class Candidate(NamedTuple):
         )
 
 
-def user_field(kind: Kind) -> str | None:
+def user_field(kind: IdentityKind) -> str | None:
     """Return the field of a user that a name of *kind* is compared with, if any."""
     model: Any = get_user_model()
     name: str = model.USERNAME_FIELD
-    if kind is Kind.SAN_EMAIL:
+    if kind is IdentityKind.SAN_EMAIL:
         if not hasattr(model, "get_email_field_name"):
             return None
         name = model.get_email_field_name()
@@ -81,7 +81,7 @@ def user_field(kind: Kind) -> str | None:
 
 
 def find_candidates(
-    actor: Any, rows: Sequence[UnknownCertificate], kind: Kind
+    actor: Any, rows: Sequence[UnknownCertificate], kind: IdentityKind
 ) -> list[Candidate]:
     """Return who the certificates of *rows* are by their name of *kind*.
 
@@ -169,12 +169,12 @@ def _why_not_beside(
                 return _(
                     "Mapping %(pk)s says that it is another user’s: map it by itself."
                 ) % {"pk": one.pk}
-            if identity.kind is Kind.PUBLIC_KEY:
+            if identity.kind is IdentityKind.PUBLIC_KEY:
                 return _("Mapping %(pk)s is for this key already.") % {"pk": one.pk}
     return ""
 
 
-def _find_users(kind: Kind, names: Iterable[str]) -> dict[str, list[Any]]:
+def _find_users(kind: IdentityKind, names: Iterable[str]) -> dict[str, list[Any]]:
     """Return the users by their name of *kind*, folded: one query.
 
     However the database compares, only what folds to the same counts.
@@ -192,8 +192,8 @@ def _find_users(kind: Kind, names: Iterable[str]) -> dict[str, list[Any]]:
     return found
 
 
-def _fold(kind: Kind, name: str) -> str:
-    return fold_email(name) if kind is Kind.SAN_EMAIL else fold_ascii(name)
+def _fold(kind: IdentityKind, name: str) -> str:
+    return fold_email(name) if kind is IdentityKind.SAN_EMAIL else fold_ascii(name)
 
 
 def _find_mappings(

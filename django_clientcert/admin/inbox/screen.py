@@ -44,7 +44,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.recording.refusals import RECORDED
 from django_clientcert.x509.escaping import visible, visible_once
-from django_clientcert.x509.identities import Kind, find_identities
+from django_clientcert.x509.identities import IdentityKind, find_identities
 
 from . import suggestions
 from .candidates import KINDS, Candidate, find_candidates
@@ -68,7 +68,10 @@ _WORDS = {
     Reason.REVOCATION_UNKNOWN: _("revocation unknown"),
 }
 
-_NAMES = {Kind.SAN_EMAIL: _("e-mail address"), Kind.SAN_UPN: _("user principal name")}
+_NAMES = {
+    IdentityKind.SAN_EMAIL: _("e-mail address"),
+    IdentityKind.SAN_UPN: _("user principal name"),
+}
 
 _REFUSAL_FIELDS = (
     "shown_reason",
@@ -295,7 +298,7 @@ class UnknownCertificateAdmin(ShowsObserved):
             _suggestions(obj), address if self.has_map_permission(request) else None
         )
 
-    def _address_to_map(self, key: Any, kind: Kind | None = None) -> str:
+    def _address_to_map(self, key: Any, kind: IdentityKind | None = None) -> str:
         """Return the address of the form that maps a row, by *kind*."""
         query = {suggestions.PARAMETER: key}
         if kind is not None:
@@ -329,12 +332,12 @@ class UnknownCertificateAdmin(ShowsObserved):
     @admin.action(permissions=["map"], description=_("Map by e-mail address"))
     def map_by_email(self, request: HttpRequest, queryset: Any) -> HttpResponse:
         """Show which users the selected certificates name by e-mail."""
-        return self._start(request, queryset, Kind.SAN_EMAIL)
+        return self._start(request, queryset, IdentityKind.SAN_EMAIL)
 
     @admin.action(permissions=["map"], description=_("Map by user principal name"))
     def map_by_upn(self, request: HttpRequest, queryset: Any) -> HttpResponse:
         """Show which users the selected certificates name by UPN."""
-        return self._start(request, queryset, Kind.SAN_UPN)
+        return self._start(request, queryset, IdentityKind.SAN_UPN)
 
     def get_urls(self) -> list[URLPattern]:
         """Return the addresses, with those that map several."""
@@ -351,7 +354,7 @@ class UnknownCertificateAdmin(ShowsObserved):
 
     @method_decorator(sensitive_post_parameters())
     @sensitive_variables()
-    def map_view(self, request: HttpRequest, kind: Kind) -> HttpResponse:
+    def map_view(self, request: HttpRequest, kind: IdentityKind) -> HttpResponse:
         """Map what was shown, as far as it still is what was shown.
 
         Raises:
@@ -400,7 +403,7 @@ class UnknownCertificateAdmin(ShowsObserved):
         self,
         request: HttpRequest,
         queryset: QuerySet[UnknownCertificate],
-        kind: Kind,
+        kind: IdentityKind,
     ) -> HttpResponse:
         rows = list(queryset.order_by("pk")[: MAX_MAPPED + 1])
         if len(rows) > MAX_MAPPED:
@@ -421,7 +424,7 @@ class UnknownCertificateAdmin(ShowsObserved):
     def _preview(
         self,
         request: HttpRequest,
-        kind: Kind,
+        kind: IdentityKind,
         candidates: Sequence[Candidate],
         form: MapSeveralForm,
     ) -> HttpResponse:

@@ -25,7 +25,7 @@ from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import (
     Identity,
-    Kind,
+    IdentityKind,
     find_identities,
     show_value,
 )
@@ -47,7 +47,7 @@ class Suggestions(NamedTuple):
     predecessors: tuple[CertificateMapping, ...]
 
     @property
-    def kinds(self) -> frozenset[Kind]:
+    def kinds(self) -> frozenset[IdentityKind]:
         """The kinds that make sense: names, only where somebody answers for them."""
         return frozenset(
             one.kind for one in self.identities if one.kind.is_pin or self.authorities
@@ -67,7 +67,7 @@ def suggest(certificate: ClientCertificate) -> Suggestions:
         issuers = []
     found = find_identities(certificate).found
     return Suggestions(
-        tuple(sorted(found, key=lambda one: one.kind is not Kind.PUBLIC_KEY)),
+        tuple(sorted(found, key=lambda one: one.kind is not IdentityKind.PUBLIC_KEY)),
         tuple({one.pk: one for one in issuers}.values()),
         tuple(find_predecessors(certificate)[:_MAX_PREDECESSORS]),
     )
@@ -77,7 +77,7 @@ def strength(mapping: CertificateMapping) -> str:
     """Return whether the certificate is named beyond doubt, or who answers."""
     if mapping.is_pin:
         return _("strong: whoever holds the key, and nobody else")
-    if mapping.is_strong:
+    if mapping.is_exact:
         return _(
             "strong: this one certificate, as long as “%(authority)s” uses no "
             "serial number twice"
@@ -89,22 +89,22 @@ def strength(mapping: CertificateMapping) -> str:
 
 def renewal(mapping: CertificateMapping) -> str:
     """Return what happens when the certificate is renewed."""
-    if mapping.kind == Kind.PUBLIC_KEY.value:
+    if mapping.kind == IdentityKind.PUBLIC_KEY.value:
         return _("A renewed certificate with the same key is let in too.")
-    if mapping.is_strong:
+    if mapping.is_exact:
         return _("A renewed certificate needs a new mapping: renew this one.")
     return _("A renewed certificate with the same name is let in too.")
 
 
-def _once_renewed(kind: Kind) -> str:
+def _once_renewed(kind: IdentityKind) -> str:
     """Return what a mapping that is not there yet would do with a renewal."""
-    if kind in (Kind.FINGERPRINT, Kind.ISSUER_SERIAL):
+    if kind in (IdentityKind.FINGERPRINT, IdentityKind.ISSUER_SERIAL):
         return _("A renewed certificate needs a new mapping.")
     return renewal(CertificateMapping(kind=kind.value))
 
 
 def show_ways(
-    suggestions: Suggestions, address: Callable[[Kind], str] | None
+    suggestions: Suggestions, address: Callable[[IdentityKind], str] | None
 ) -> SafeString:
     """Return the ways to map as a list; *address* leads to the form of each kind."""
     rows = []

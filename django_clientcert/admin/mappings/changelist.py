@@ -37,7 +37,7 @@ from django_clientcert.admin.revocations.status import revoked_mappings
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.escaping import visible, visible_once
-from django_clientcert.x509.identities import Kind, show_value
+from django_clientcert.x509.identities import IdentityKind, show_value
 
 _SHOWN_DIGITS = 16
 _SHOWN_NAME = 50
@@ -97,7 +97,7 @@ class MappingList(GuardedAdmin):
         """
         rows = CertificateMapping.objects.using(using)
         keys = name_keys(term)
-        subjects = [key for key, kind in keys.items() if kind is Kind.SUBJECT]
+        subjects = [key for key, kind in keys.items() if kind is IdentityKind.SUBJECT]
         found = [rows.filter(key__in=[*keys])] if keys else []
         if subjects:
             found.append(rows.filter(certificate_subject_key__in=subjects))
@@ -121,7 +121,7 @@ class MappingList(GuardedAdmin):
     @admin.display(description=_("kind"), ordering="kind")
     def list_kind(self, obj: CertificateMapping) -> str:
         """Return the kind, and whether it is strong."""
-        strength = gettext("strong") if obj.is_strong else gettext("by name")
+        strength = gettext("strong") if obj.is_exact else gettext("by name")
         return format_html(
             '{}<br><span class="quiet">{}</span>', obj.get_kind_display(), strength
         )
@@ -177,7 +177,7 @@ class MappingList(GuardedAdmin):
         if obj.is_pin:
             return facts.pairs(visible(obj.value, 64))
         try:
-            return show_value(Kind(obj.kind), obj.value, limit)
+            return show_value(IdentityKind(obj.kind), obj.value, limit)
         except ValueError:  # a kind that this version does not know
             return visible(obj.value, limit)
 

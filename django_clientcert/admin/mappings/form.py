@@ -25,7 +25,7 @@ from django_clientcert.admin.base.issuers import check_authority, find_authority
 from django_clientcert.admin.base.private_keys import FormWithoutPrivateKeys
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import Kind, find_identities, show_value
+from django_clientcert.x509.identities import IdentityKind, find_identities, show_value
 from django_clientcert.x509.names import Order
 
 _CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
@@ -42,7 +42,7 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
     """
 
     refuse_user: Callable[[Any], ValidationError | None] | None = None
-    offered_kinds: Collection[Kind] | None = None
+    offered_kinds: Collection[IdentityKind] | None = None
 
     pasted = forms.CharField(
         label=_("Paste a certificate"),
@@ -121,7 +121,7 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             # What survives a renewal is offered first.
             self.fields["kind"].choices = sorted(  # type: ignore[attr-defined]
                 CertificateMapping.MappingKind.choices,
-                key=lambda choice: choice[0] != Kind.PUBLIC_KEY.value,
+                key=lambda choice: choice[0] != IdentityKind.PUBLIC_KEY.value,
             )
             if self.offered_kinds is not None and not self.is_bound:
                 offered = {kind.value for kind in self.offered_kinds}
@@ -167,7 +167,7 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
         given = self._given_certificate()
         if self.errors:
             return cleaned
-        kind = Kind(cleaned["kind"])
+        kind = IdentityKind(cleaned["kind"])
         try:
             cleaned["value"] = self._find_value(kind, given)
         except ValidationError as error:
@@ -200,7 +200,7 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             )
         return upload if pasted is None else pasted
 
-    def _find_value(self, kind: Kind, given: ClientCertificate | None) -> str:
+    def _find_value(self, kind: IdentityKind, given: ClientCertificate | None) -> str:
         """Return the value of the mapping; sets ``certificate``.
 
         Raises:
@@ -247,7 +247,7 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
         )
 
     def _typed_value(
-        self, kind: Kind, text: str, given: ClientCertificate | None
+        self, kind: IdentityKind, text: str, given: ClientCertificate | None
     ) -> str:
         """Return the typed value, which the certificate must have, if there is one.
 
@@ -329,7 +329,9 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
                     % params
                 )
 
-    def _settle_authority(self, kind: Kind, certificate: ClientCertificate) -> None:
+    def _settle_authority(
+        self, kind: IdentityKind, certificate: ClientCertificate
+    ) -> None:
         """Take the authority that issued the certificate, or see that it did."""
         authority = self.cleaned_data["authority"]
         try:

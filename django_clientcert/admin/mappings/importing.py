@@ -28,7 +28,7 @@ from django_clientcert.admin.base.permissions import why_not_map
 from django_clientcert.models import CertificateMapping, PendingImport
 from django_clientcert.trust.transfer import Loader, Outcome, Status, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 
 from .exporting import ExportingAdmin
 from .transfer_forms import ImportForm, Which, WhichForm, kept_rows
@@ -194,7 +194,7 @@ class ImportingAdmin(ExportingAdmin):
     ) -> _Trial:
         content = pending.unpack()
         loader = Loader(
-            kind=Kind(content["kind"]),
+            kind=IdentityKind(content["kind"]),
             refuse_user=partial(why_not_map, request.user),
             mappings_only=not getattr(request.user, "is_superuser", False),
             stored=stored,

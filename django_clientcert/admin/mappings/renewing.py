@@ -24,7 +24,7 @@ from django_clientcert.admin.base.times import moment
 from django_clientcert.admin.inbox.prefill import FromInboxAdmin
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.bundles import to_pem
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 
 from .renewal_form import RenewalForm
 
@@ -104,7 +104,7 @@ class RenewingAdmin(FromInboxAdmin):
         certificate = successor.client_certificate()
         self._clear_inbox(request, certificate)
         for remark in remarks.on_certificate(
-            certificate, Kind(successor.kind), successor.authority
+            certificate, IdentityKind(successor.kind), successor.authority
         ):
             self.message_user(request, remark, messages.WARNING)
         return HttpResponseRedirect(self._address("change", successor.pk))

@@ -34,7 +34,7 @@ from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 from django_clientcert.x509.names import Order, parse_name
 
 from .changelist import MappingList
@@ -46,7 +46,7 @@ from .states import StatesAdmin
 from .timeline import TimelineAdmin
 from .user_select import UserSelect
 
-_NAME_KINDS = frozenset({Kind.SUBJECT.value, Kind.ISSUER_SERIAL.value})
+_NAME_KINDS = frozenset({IdentityKind.SUBJECT.value, IdentityKind.ISSUER_SERIAL.value})
 
 _READ_ONLY = (
     "created",
@@ -118,12 +118,12 @@ class CertificateMappingAdmin(
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return what the address fills in; the kind that survives a renewal."""
         initial = super().get_changeform_initial_data(request)
-        initial = {"kind": Kind.PUBLIC_KEY.value, **initial}
+        initial = {"kind": IdentityKind.PUBLIC_KEY.value, **initial}
         row = self._unknown(request)
         if row is not None:
             initial["pasted"] = to_pem([row.client_certificate()])
             authority = self._suggestions(request, row).authority
-            pins = {Kind.PUBLIC_KEY.value, Kind.FINGERPRINT.value}
+            pins = {IdentityKind.PUBLIC_KEY.value, IdentityKind.FINGERPRINT.value}
             if authority is not None and initial["kind"] not in pins:
                 initial.setdefault("authority", authority.pk)
         return initial
@@ -241,7 +241,7 @@ class CertificateMappingAdmin(
             self.message_user(request, remark, messages.INFO)
         if form.certificate is not None:
             for remark in remarks.on_certificate(
-                form.certificate, Kind(obj.kind), obj.authority
+                form.certificate, IdentityKind(obj.kind), obj.authority
             ):
                 self.message_user(request, remark, messages.WARNING)
             if not change:
@@ -306,7 +306,7 @@ class CertificateMappingAdmin(
     def revocation(self, obj: CertificateMapping) -> str:
         """Return whether the certificate is revoked, and by what."""
         why = revoked_mappings([obj]).get(obj.pk)
-        if obj.certificate is None and obj.kind != Kind.PUBLIC_KEY.value:
+        if obj.certificate is None and obj.kind != IdentityKind.PUBLIC_KEY.value:
             return gettext("unknown: the certificate is not stored")
         return in_words(why)
 
@@ -324,7 +324,7 @@ class CertificateMappingAdmin(
     def understood(self, obj: CertificateMapping) -> str:
         """Return the parts of a name from the general to the specific."""
         name = obj.value
-        if obj.kind == Kind.ISSUER_SERIAL.value:
+        if obj.kind == IdentityKind.ISSUER_SERIAL.value:
             name = name.partition(" ")[2]
         try:
             return spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))

@@ -29,14 +29,14 @@ from django_clientcert.models import (
     RevocationList,
 )
 from django_clientcert.trust.expiry import (
-    Ending,
-    Span,
-    ending_first,
-    living,
-    of_authorities,
-    of_certificates,
-    of_dates,
-    of_lists,
+    Expiry,
+    Interval,
+    authority_expiries,
+    certificate_expiries,
+    crl_expiries,
+    date_expiries,
+    enabled_mappings,
+    expiring_first,
 )
 from django_clientcert.x509.escaping import visible
 
@@ -95,8 +95,8 @@ class TimelineAdmin(GuardedAdmin):
             raise PermissionDenied
         now = timezone.now()
         months = list(_months(now))
-        mappings = living(self.get_queryset(request))
-        others = find_others(self.admin_site, request, Span(None, now + YEAR))
+        mappings = enabled_mappings(self.get_queryset(request))
+        others = find_others(self.admin_site, request, Interval(None, now + YEAR))
         chosen = request.GET.get("show", "")
         if chosen not in CHOICES:
             chosen = "soon"
@@ -140,7 +140,7 @@ class TimelineAdmin(GuardedAdmin):
         screens = self.admin_site.get_model_admin(type(row))
         return screens.has_view_permission(request, row)
 
-    def _row(self, one: Ending, now: dt.datetime) -> Any:
+    def _row(self, one: Expiry, now: dt.datetime) -> Any:
         user = "" if one.user is None else visible(str(one.user), 50)
         options = one.instance._meta
         address = reverse(
@@ -162,29 +162,29 @@ class TimelineAdmin(GuardedAdmin):
 class Others(NamedTuple):
     """The ends of what is not a mapping, as far as somebody may see it."""
 
-    authorities: list[Ending]
-    lists: list[Ending]
+    authorities: list[Expiry]
+    lists: list[Expiry]
 
 
-def find_others(site: AdminSite, request: HttpRequest, span: Span) -> Others:
+def find_others(site: AdminSite, request: HttpRequest, span: Interval) -> Others:
     """Return the ends in *span* of authorities and lists; there are never many."""
     authorities = visible_rows(site, request, CertificateAuthority)
     lists = visible_rows(site, request, RevocationList)
     return Others(
-        [] if authorities is None else list(of_authorities(span, authorities)),
-        [] if lists is None else list(of_lists(span, lists)),
+        [] if authorities is None else list(authority_expiries(span, authorities)),
+        [] if lists is None else list(crl_expiries(span, lists)),
     )
 
 
-def sum_of(mappings: Rows, span: Span, others: Others) -> Count:
+def sum_of(mappings: Rows, span: Interval, others: Others) -> Count:
     """Return how many things end in *span*."""
     theirs = sum(span.has(one.expires_at) for group in others for one in group)
     return count_mappings(mappings, span) + Count(theirs)
 
 
-def count_mappings(mappings: Rows, span: Span) -> Count:
+def count_mappings(mappings: Rows, span: Interval) -> Count:
     """Return how many of *mappings* end in *span*."""
-    first, second = ending_first(mappings, span)
+    first, second = expiring_first(mappings, span)
     return count(first) + count(second)
 
 
@@ -201,15 +201,15 @@ def list_address(site: AdminSite, query: str) -> str:
     return f"{address}?{query}&state__in=active,scheduled,retiring"
 
 
-def _spans(now: dt.datetime) -> dict[str, Span]:
+def _spans(now: dt.datetime) -> dict[str, Interval]:
     return {
-        "expired": Span(None, now),
-        **{name: Span(now, now + within) for name, within in WITHIN.items()},
-        "year": Span(now, now + YEAR),
+        "expired": Interval(None, now),
+        **{name: Interval(now, now + within) for name, within in WITHIN.items()},
+        "year": Interval(now, now + YEAR),
     }
 
 
-def _months(now: dt.datetime) -> Iterator[Span]:
+def _months(now: dt.datetime) -> Iterator[Interval]:
     """Yield the rest of this month, the months after it, and the year's last days.
 
     What was issued today for a year must not be missing.
@@ -217,10 +217,10 @@ def _months(now: dt.datetime) -> Iterator[Span]:
     begin, last = now, now + YEAR
     number = 1
     while (first := _first_of_month(now, number)) < last:
-        yield Span(begin, first - _INSTANT)
+        yield Interval(begin, first - _INSTANT)
         begin = first - _INSTANT
         number += 1
-    yield Span(begin, last)
+    yield Interval(begin, last)
 
 
 def _first_of_month(now: dt.datetime, number: int) -> dt.datetime:
@@ -234,10 +234,10 @@ def _first_of_month(now: dt.datetime, number: int) -> dt.datetime:
 
 
 def _columns(
-    now: dt.datetime, months: list[Span], mappings: Rows, others: Others
+    now: dt.datetime, months: list[Interval], mappings: Rows, others: Others
 ) -> Iterator[Column]:
     """Yield the columns of the picture: what has expired, and each month."""
-    for number, span in enumerate([Span(None, now), *months]):
+    for number, span in enumerate([Interval(None, now), *months]):
         day = timezone.localtime((span.after or now) + _INSTANT)
         yield Column(
             label=date_format(day, "M") if number else gettext("expired"),
@@ -250,21 +250,23 @@ def _columns(
         )
 
 
-def _count(span: Span, endings: list[Ending]) -> Count:
-    return Count(sum(span.has(one.expires_at) for one in endings))
+def _count(span: Interval, expiries: list[Expiry]) -> Count:
+    return Count(sum(span.has(one.expires_at) for one in expiries))
 
 
-def _list(mappings: Rows, span: Span, others: Others) -> tuple[list[Ending], str]:
+def _list(mappings: Rows, span: Interval, others: Others) -> tuple[list[Expiry], str]:
     """Return what ends in *span*, the first first, and how much more there is."""
-    first, second = ending_first(mappings, span)
+    first, second = expiring_first(mappings, span)
     unread = ("certificate", "note")
     limit = MAX_LISTED + 1
     # Of what has expired, the latest: what is long gone is nobody's business now.
     is_past = span.after is None
     sign = "-" if is_past else ""
     groups = [
-        of_certificates(_head(first, f"{sign}certificate_not_after", limit, unread)),
-        of_dates(_head(second, f"{sign}valid_until", limit, unread)),
+        certificate_expiries(
+            _head(first, f"{sign}certificate_not_after", limit, unread)
+        ),
+        date_expiries(_head(second, f"{sign}valid_until", limit, unread)),
         *(
             iter(
                 sorted(
@@ -288,5 +290,5 @@ def _head(rows: Any, order: str, limit: int, unread: tuple[str, ...]) -> Any:
     return rows.order_by(order, "pk").defer(*unread)[:limit]
 
 
-def _end_of(one: Ending) -> dt.datetime:
+def _end_of(one: Expiry) -> dt.datetime:
     return one.expires_at

@@ -17,7 +17,7 @@ from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.transfer import Row, TransferError, read_uploads
 from django_clientcert.trust.transfer.reading import USER_FROM, refuse_bombs
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 
 # What a page shows and a request stores; more is the command’s.
 MAX_ROWS = 5000
@@ -76,7 +76,7 @@ class ImportForm(FormWithoutModel):
     kind = forms.ChoiceField(
         label=_("Map by"),
         choices=CertificateMapping.MappingKind.choices,
-        initial=Kind.FINGERPRINT.value,
+        initial=IdentityKind.FINGERPRINT.value,
         help_text=_("Where a row does not name a kind."),
     )
 

@@ -21,14 +21,14 @@ from django_clientcert.admin.base.times import day, moment
 from django_clientcert.models import RevocationList, RevokedSerial, serial_key
 from django_clientcert.x509.escaping import visible, visible_once
 
-from .forms import RevocationListForm, parse_serial
+from .forms import CRLForm, parse_serial
 
 
 @admin.register(RevocationList)
 class RevocationListAdmin(GuardedAdmin):
     """What CAs have revoked."""
 
-    form = RevocationListForm
+    form = CRLForm
     list_display = (
         "list_label",
         "authority",
@@ -122,12 +122,12 @@ class RevocationListAdmin(GuardedAdmin):
         self,
         request: HttpRequest,
         obj: RevocationList,
-        form: RevocationListForm,
+        form: CRLForm,
         change: bool,
     ) -> None:
         """Say what is loaded now; the form has imported it."""
         now = timezone.now()
-        info = obj.list_info()
+        info = obj.crl_info()
         text = ngettext(
             "Imported %(label)s with %(count)d entry, %(standing)s.",
             "Imported %(label)s with %(count)d entries, %(standing)s.",
@@ -171,7 +171,7 @@ class RevocationListAdmin(GuardedAdmin):
         number = parse_serial(search_term)
         if number is not None:
             entries = RevokedSerial.objects.filter(serial=serial_key(number))
-            found = queryset.filter(pk__in=entries.values("list"))
+            found = queryset.filter(pk__in=entries.values("crl"))
             if found.exists():
                 return found, False
         return super().get_search_results(request, queryset, search_term)
@@ -197,7 +197,7 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("state"))
     def list_standing(self, obj: RevocationList) -> str:
         """Return whether it is current or stale, in a word."""
-        stale = timezone.now() > obj.list_info().expires()
+        stale = timezone.now() > obj.crl_info().expires()
         return gettext("stale") if stale else gettext("current")
 
     @admin.display(description=_("list"))
@@ -213,7 +213,7 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("scope"))
     def scope(self, obj: RevocationList) -> str:
         """Return which certificates it speaks of."""
-        return visible_once(str(obj.list_info().scope), 500) or gettext(
+        return visible_once(str(obj.crl_info().scope), 500) or gettext(
             "everything that the CA issued"
         )
 
@@ -232,7 +232,7 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("state"))
     def standing(self, obj: RevocationList) -> str:
         """Return whether it is current or stale."""
-        return standing(obj.list_info(), timezone.now())
+        return standing(obj.crl_info(), timezone.now())
 
     @admin.display(description=_("SHA-256 fingerprint"))
     def shown_fingerprint(self, obj: RevocationList) -> str:

@@ -29,7 +29,7 @@ from django_clientcert.admin.base.private_keys import (
 )
 from django_clientcert.exceptions import ClientCertError, RevocationListError
 from django_clientcert.models import CertificateAuthority, Revocation, RevocationList
-from django_clientcert.trust.crl_import import import_list
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
     revoke_certificate,
     revoke_period,
@@ -37,7 +37,7 @@ from django_clientcert.trust.revoke import (
 )
 from django_clientcert.x509.bundles import holds_private_key
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import MAX_LIST_BYTES
+from django_clientcert.x509.crl import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
 
 CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
@@ -142,7 +142,7 @@ class FormWithCertificate(FormWithoutModel):
         return upload if pasted is None else pasted
 
 
-class RevocationListForm(FormWithoutModel):
+class CRLForm(FormWithoutModel):
     """A list to import: that is done when the form is checked, or refused there.
 
     After ``is_valid()``, ``instance`` is the list that is now loaded, and
@@ -166,11 +166,11 @@ class RevocationListForm(FormWithoutModel):
     def clean_upload(self) -> bytes:
         """Return what was uploaded, if it may be looked at."""
         upload = self.cleaned_data["upload"]
-        if upload.size is None or upload.size > MAX_LIST_BYTES:
+        if upload.size is None or upload.size > MAX_CRL_BYTES:
             raise ValidationError(
                 _("The file is larger than %(size)d MiB."),
                 code="too_large",
-                params={"size": MAX_LIST_BYTES // 1024 // 1024},
+                params={"size": MAX_CRL_BYTES // 1024 // 1024},
             )
         data: bytes = upload.read()
         if len(data) <= MAX_BUNDLE_BYTES and holds_private_key(data):
@@ -185,7 +185,7 @@ class RevocationListForm(FormWithoutModel):
             upload: Any = self.files[self.add_prefix("upload")]
             name = visible_once(str(upload.name), 200)
             try:
-                imported = import_list(authority, cleaned["upload"], source=name)
+                imported = import_crl(authority, cleaned["upload"], source=name)
                 self.instance, self.replaced = imported.row, imported.replaced
             except RevocationListError as error:
                 self.add_error("upload", unusable(error, code=error.code))

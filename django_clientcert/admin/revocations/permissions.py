@@ -24,7 +24,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.trust.revoke import certificate_of
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import Kind, find_identities
+from django_clientcert.x509.identities import IdentityKind, find_identities
 
 
 def may_revoke(actor: Any, revocation: Revocation) -> bool:
@@ -100,7 +100,7 @@ def _users(revocation: Revocation) -> Iterator[Any]:
         if (
             mapping.key in keys
             or (
-                mapping.kind == Kind.PUBLIC_KEY.value
+                mapping.kind == IdentityKind.PUBLIC_KEY.value
                 and mapping.key == revocation.public_key
             )
             or (
@@ -128,7 +128,7 @@ def _may_be_hit(revocation: Revocation, mapping: CertificateMapping) -> bool:
     if revocation.certificate is not None:
         return False  # its names were compared
     if _is_bare_key(revocation):
-        return mapping.kind != Kind.PUBLIC_KEY.value
+        return mapping.kind != IdentityKind.PUBLIC_KEY.value
     return mapping.authority is None
 
 

@@ -92,7 +92,7 @@ def revoked_certificates(
         serial__in={one.serial for one in names.values()}
     ):
         entries.setdefault(entry.serial, []).append(
-            EntryHit(str(entry.list_id), entry.serial, entry.reason, entry.revoked_at)
+            EntryHit(str(entry.crl_id), entry.serial, entry.reason, entry.revoked_at)
         )
     now = timezone.now()
     why: dict[Key, Refusal] = {}

@@ -19,7 +19,7 @@ from django_clientcert.explaining import user_rule
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 
 from .files import refuse_private_keys
 from .text import list_some, one_line
@@ -67,7 +67,7 @@ def find_row(model: Any, number: str, what: str) -> Any:
 
 
 def choose_authority(
-    certificate: ClientCertificate, kind: Kind, name: str | None
+    certificate: ClientCertificate, kind: IdentityKind, name: str | None
 ) -> CertificateAuthority | None:
     """Return the authority that has to answer for *certificate*: *name*, or who did.
 

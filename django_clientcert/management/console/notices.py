@@ -12,14 +12,14 @@ from django.utils.translation import gettext, ngettext
 
 from django_clientcert.models import ExpiryNotice
 from django_clientcert.trust.expiry import (
-    Ending,
-    Span,
-    ending_by_date,
-    ending_with_certificate,
-    of_authorities,
-    of_certificates,
-    of_dates,
-    of_lists,
+    Expiry,
+    Interval,
+    authority_expiries,
+    certificate_expiries,
+    crl_expiries,
+    date_expiries,
+    expiring_by_date,
+    expiring_with_certificate,
     without_successor,
 )
 from django_clientcert.x509.escaping import visible_once
@@ -32,7 +32,7 @@ STAGES = (1, 7, 30)
 class Notice:
     """Something that ends, and at which stage it is, in days."""
 
-    ending: Ending
+    ending: Expiry
     stage: int
 
     def key(self, recipient: str) -> bytes:
@@ -48,13 +48,13 @@ def find_notices(now: dt.datetime) -> Iterator[Notice]:
 
     Not what is disabled, and no certificate that has a successor.
     """
-    span = Span(now, now + dt.timedelta(days=max(STAGES)))
-    certificates = without_successor(ending_with_certificate(span))
+    span = Interval(now, now + dt.timedelta(days=max(STAGES)))
+    certificates = without_successor(expiring_with_certificate(span))
     for ending in chain(
-        of_certificates(certificates.order_by("pk")),
-        of_dates(ending_by_date(span).order_by("pk")),
-        of_authorities(span),
-        of_lists(span),
+        certificate_expiries(certificates.order_by("pk")),
+        date_expiries(expiring_by_date(span).order_by("pk")),
+        authority_expiries(span),
+        crl_expiries(span),
     ):
         left = ending.expires_at - now
         stage = next(days for days in STAGES if left <= dt.timedelta(days=days))
@@ -78,12 +78,12 @@ def write_mail(
         if to_owner
         else gettext("Renew these, or tell their owners.")
     )
-    endings = sorted((one.ending for one in notices), key=lambda one: one.expires_at)
-    lines = [_line(one, now) for one in endings]
+    expiries = sorted((one.ending for one in notices), key=lambda one: one.expires_at)
+    lines = [_line(one, now) for one in expiries]
     return title, "\n".join([head, "", *lines, ""])
 
 
-def _line(ending: Ending, now: dt.datetime) -> str:
+def _line(ending: Expiry, now: dt.datetime) -> str:
     days = (ending.expires_at - now).days
     when = ngettext("in %(days)d day", "in %(days)d days", days) % {"days": days}
     kinds = {

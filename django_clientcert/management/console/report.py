@@ -40,8 +40,7 @@ def write_text(report: Report) -> Iterator[str]:
     for number in report["successor_of"]:
         yield f"  It is the successor of mapping {number}. To let it take over:"
         yield (
-            "  manage.py clientcert trust FILE --successor-of "
-            f"{number} --retire-on DATE"
+            f"  manage.py clientcert map FILE --successor-of {number} --retire-on DATE"
         )
     if report["revocations"]:
         yield (

@@ -89,7 +89,7 @@ def add_parser(subparsers: Any) -> None:
             "Example:\n"
             "  manage.py clientcert authority set Partners \\\n"
             "    --revocation-policy required \\\n"
-            "    --list-url http://crl.partner.example/issuing.crl\n"
+            "    --crl-url http://crl.partner.example/issuing.crl\n"
             "\n"
             "Exit status: 0 changed, 1 refused, 2 wrong usage."
         ),
@@ -97,7 +97,7 @@ def add_parser(subparsers: Any) -> None:
     setting.add_argument("name", metavar="NAME", help="the authority")
     _add_list_options(setting)
     setting.add_argument(
-        "--no-list-urls", action="store_true", help="forget all addresses of lists"
+        "--no-crl-urls", action="store_true", help="forget all addresses of lists"
     )
     setting.set_defaults(run=run_set)
     authority_rule.add_parser(actions)
@@ -123,10 +123,10 @@ def _add_list_options(parser: Any) -> None:
         "(default); required: refuse unless a current list clears the certificate",
     )
     parser.add_argument(
-        "--list-url",
+        "--crl-url",
         action="append",
         default=[],
-        dest="list_urls",
+        dest="crl_urls",
         metavar="URL",
         help="where crl fetch gets a revocation list, http or https; may be repeated",
     )
@@ -135,8 +135,8 @@ def _add_list_options(parser: Any) -> None:
 def _set_list_options(authority: CertificateAuthority, options: dict[str, Any]) -> None:
     if options["revocation_policy"] is not None:
         authority.revocation_policy = options["revocation_policy"]
-    if options["list_urls"]:
-        authority.list_urls = "\n".join(options["list_urls"])
+    if options["crl_urls"]:
+        authority.crl_urls = "\n".join(options["crl_urls"])
 
 
 def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -145,22 +145,22 @@ def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: there is no such authority, or nothing that can be set.
     """
-    refuse_private_keys(name=options["name"], list_url=" ".join(options["list_urls"]))
+    refuse_private_keys(name=options["name"], list_url=" ".join(options["crl_urls"]))
     if not (
-        options["revocation_policy"] or options["list_urls"] or options["no_list_urls"]
+        options["revocation_policy"] or options["crl_urls"] or options["no_crl_urls"]
     ):
         raise CommandError(
-            "Give --revocation-policy, --list-url or --no-list-urls.", returncode=2
+            "Give --revocation-policy, --crl-url or --no-crl-urls.", returncode=2
         )
     authority = find_authority(options["name"])
-    if options["no_list_urls"]:
-        authority.list_urls = ""
+    if options["no_crl_urls"]:
+        authority.crl_urls = ""
     _set_list_options(authority, options)
     try:
-        authority.clean_list_urls()
+        authority.clean_crl_urls()
     except ValidationError as error:
         raise CommandError(" ".join(map(one_line, error.messages))) from error
-    authority.save(update_fields=["revocation_policy", "list_urls"])
+    authority.save(update_fields=["revocation_policy", "crl_urls"])
     command.say(f"Changed: authority “{authority}”.")
     for line in _list_lines(_describe_lists(authority)):
         command.say(f"  {line}")
@@ -172,7 +172,7 @@ def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: the bundle cannot be used, or the name is taken.
     """
-    refuse_private_keys(name=options["name"], list_url=" ".join(options["list_urls"]))
+    refuse_private_keys(name=options["name"], list_url=" ".join(options["crl_urls"]))
     certificates = read_certificate_file(options["bundle"])
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()
@@ -206,7 +206,7 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
     ``name``, ``profile``, ``mappings`` (how many), ``usable``, ``error`` (why not,
     or null) and ``certificates``, each as ``describe_certificate()`` has it, with
     ``anchor``, whether paths may end there; its ``problems`` also say what the
-    verifier cannot do with it. ``revocation_policy``, ``list_urls`` and
+    verifier cannot do with it. ``revocation_policy``, ``crl_urls`` and
     ``revocation_lists`` (``label``, ``expires_at``, ``stale``, ``entries``) say what
     it asks of lists, and ``rule`` is its identity rule in a sentence, or null.
     """
@@ -264,7 +264,7 @@ def _describe_lists(authority: CertificateAuthority) -> dict[str, Any]:
     now = timezone.now()
     lists = []
     for row in authority.revocation_lists.all():
-        end = row.list_info().expires()
+        end = row.crl_info().expires()
         lists.append(
             {
                 "label": one_line(str(row)),
@@ -275,7 +275,7 @@ def _describe_lists(authority: CertificateAuthority) -> dict[str, Any]:
         )
     return {
         "revocation_policy": authority.revocation_policy,
-        "list_urls": authority.list_urls.split(),
+        "crl_urls": authority.crl_urls.split(),
         "revocation_lists": lists,
     }
 
@@ -283,7 +283,7 @@ def _describe_lists(authority: CertificateAuthority) -> dict[str, Any]:
 def _list_lines(facts: dict[str, Any]) -> Iterator[str]:
     """Yield what an authority asks of lists, and those that it has."""
     yield f"revocation lists: {facts['revocation_policy']}"
-    for url in facts["list_urls"]:
+    for url in facts["crl_urls"]:
         yield f"  from {one_line(url)}"
     for one in facts["revocation_lists"]:
         state = "STALE since" if one["stale"] else "good until"

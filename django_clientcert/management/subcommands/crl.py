@@ -19,13 +19,13 @@ from django_clientcert.management.console.lookups import find_authority
 from django_clientcert.management.console.progress import ProgressBar
 from django_clientcert.management.console.text import list_some, one_line, show_moment
 from django_clientcert.models import CertificateAuthority, RevocationList
-from django_clientcert.trust.crl_import import Imported, import_list
+from django_clientcert.trust.crl_import import Imported, import_crl
 from django_clientcert.x509.crl import (
-    MAX_LIST_BYTES,
-    ListInfo,
+    MAX_CRL_BYTES,
+    CRLInfo,
     RevocationPolicy,
-    read_list,
-    split_lists,
+    read_crl,
+    split_crls,
 )
 
 # What says that a list is another authority's
@@ -136,13 +136,13 @@ def run_import(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: one is refused; says which, and which went in before.
     """
     name = options["file"]
-    data = read_input(name, MAX_LIST_BYTES)
+    data = read_input(name, MAX_CRL_BYTES)
     wanted = options["authority"]
     authority = None if wanted is None else find_authority(wanted)
     source = "standard input" if name == STDIN else name
     done = 0
     try:
-        for one in split_lists(data):
+        for one in split_crls(data):
             chosen = authority or _find_issuing_authority(one)
             _store(command, options, chosen, one, source)
             done += 1
@@ -160,8 +160,8 @@ def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: some could not be had, or were refused.
     """
     named = [find_authority(name) for name in options["authorities"]]
-    authorities = named or list(CertificateAuthority.objects.exclude(list_urls=""))
-    urls = [(one, url) for one in authorities for url in one.list_urls.split()]
+    authorities = named or list(CertificateAuthority.objects.exclude(crl_urls=""))
+    urls = [(one, url) for one in authorities for url in one.crl_urls.split()]
     failed = 0
     for authority, url in urls:
         problems = _fetch_and_store(command, options, authority, url)
@@ -176,7 +176,7 @@ def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
     if not urls and not _is_quiet(options):
         command.say(
             "No authority has an address for its lists. Set one: manage.py clientcert "
-            "authority set NAME --list-url URL"
+            "authority set NAME --crl-url URL"
         )
 
 
@@ -193,12 +193,12 @@ def _fetch_and_store(
         with _bar(command, options, "fetching") as bar:
             data = fetch(
                 url,
-                max_bytes=MAX_LIST_BYTES,
+                max_bytes=MAX_CRL_BYTES,
                 timeout=options["timeout"],
                 deadline=options["deadline"],
                 progress=bar,
             )
-        lists = split_lists(data)
+        lists = split_crls(data)
     except ClientCertError as error:
         problems.append(error)
     for one in lists:
@@ -226,7 +226,7 @@ def _store(
     """
     try:
         with _bar(command, options, "storing") as bar:
-            imported = import_list(authority, data, source=source, progress=bar)
+            imported = import_crl(authority, data, source=source, progress=bar)
     except RevocationListError as error:
         if error.code != "already_loaded":
             raise
@@ -234,7 +234,7 @@ def _store(
             command.say(f"{authority}: {one_line(source)}: nothing new.")
         fingerprint = hashlib.sha256(data).hexdigest()
         for row in authority.revocation_lists.filter(fingerprint=fingerprint):
-            _warn(command, authority, row.list_info())
+            _warn(command, authority, row.crl_info())
     else:
         _report(command, options, authority, imported)
 
@@ -253,7 +253,7 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
     )
     found = []
     for row in rows:
-        info = row.list_info()
+        info = row.crl_info()
         found.append(
             {
                 "id": row.pk,
@@ -309,7 +309,7 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
     found, problems = [], []
     for authority in CertificateAuthority.objects.iterator():
         try:
-            read_list(data, authority.certificates(), at=timezone.now())
+            read_crl(data, authority.certificates(), at=timezone.now())
         except RevocationListError as error:
             problems.append(error)
         except ClientCertError:
@@ -359,7 +359,7 @@ def _report(
 
 
 def _warn(
-    command: ClientCertCommand, authority: CertificateAuthority, info: ListInfo
+    command: ClientCertCommand, authority: CertificateAuthority, info: CRLInfo
 ) -> None:
     """Say why a list that is loaded may be of no use."""
     if info.expires() < timezone.now():

@@ -17,15 +17,15 @@ from django.utils import timezone
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.text import show_moment
 from django_clientcert.trust.expiry import (
-    Ending,
-    Span,
-    ending_by_date,
-    ending_with_certificate,
-    of_authorities,
-    of_certificates,
-    of_dates,
-    of_lists,
-    of_seen,
+    Expiry,
+    Interval,
+    authority_expiries,
+    certificate_expiries,
+    crl_expiries,
+    date_expiries,
+    expiring_by_date,
+    expiring_with_certificate,
+    seen_expiries,
 )
 from django_clientcert.x509.escaping import visible
 
@@ -96,7 +96,9 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """
     now = timezone.now()
     until = now + options["within"]
-    found = sorted(find_endings(now, until), key=lambda one: (one.expires_at, one.what))
+    found = sorted(
+        find_expiries(now, until), key=lambda one: (one.expires_at, one.what)
+    )
     {"text": _print_text, "csv": _print_csv, "json": _print_json}[options["format"]](
         command, found, now, until
     )
@@ -108,19 +110,19 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         )
 
 
-def find_endings(now: dt.datetime, until: dt.datetime) -> Iterator[Ending]:
+def find_expiries(now: dt.datetime, until: dt.datetime) -> Iterator[Expiry]:
     """Yield what has an end before *until*, or has ended."""
-    span = Span(None, until)
+    span = Interval(None, until)
     unread = ("certificate", "note")
-    yield from of_certificates(ending_with_certificate(span).defer(*unread))
-    yield from of_dates(ending_by_date(span).defer(*unread))
+    yield from certificate_expiries(expiring_with_certificate(span).defer(*unread))
+    yield from date_expiries(expiring_by_date(span).defer(*unread))
     # One that has expired cannot come back: nothing is to be done about it.
-    yield from of_seen(Span(now, until))
-    yield from of_authorities(span)
-    yield from of_lists(span)
+    yield from seen_expiries(Interval(now, until))
+    yield from authority_expiries(span)
+    yield from crl_expiries(span)
 
 
-def _describe(one: Ending, now: dt.datetime) -> dict[str, Any]:
+def _describe(one: Expiry, now: dt.datetime) -> dict[str, Any]:
     user = "" if one.user is None else visible(str(one.user.get_username()))
     return {
         "what": one.what,
@@ -134,7 +136,7 @@ def _describe(one: Ending, now: dt.datetime) -> dict[str, Any]:
 
 def _print_text(
     command: ClientCertCommand,
-    found: list[Ending],
+    found: list[Expiry],
     now: dt.datetime,
     until: dt.datetime,
 ) -> None:
@@ -153,7 +155,7 @@ def _print_text(
 
 def _print_csv(
     command: ClientCertCommand,
-    found: list[Ending],
+    found: list[Expiry],
     now: dt.datetime,
     until: dt.datetime,
 ) -> None:
@@ -168,7 +170,7 @@ def _print_csv(
 
 def _print_json(
     command: ClientCertCommand,
-    found: list[Ending],
+    found: list[Expiry],
     now: dt.datetime,
     until: dt.datetime,
 ) -> None:

@@ -21,7 +21,7 @@ from django_clientcert.trust.transfer import (
     read_rows,
 )
 from django_clientcert.trust.transfer.reading import USER_FROM
-from django_clientcert.x509.identities import Kind
+from django_clientcert.x509.identities import IdentityKind
 
 
 def add_parser(subparsers: Any) -> None:
@@ -60,8 +60,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--kind",
-        choices=[one.value for one in Kind],
-        default=Kind.FINGERPRINT.value,
+        choices=[one.value for one in IdentityKind],
+        default=IdentityKind.FINGERPRINT.value,
         metavar="KIND",
         help="of rows that name none: %(choices)s (default: fingerprint)",
     )
@@ -83,7 +83,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: a row was refused, or the file cannot be read.
     """
     refuse_private_keys(source=options["source"])
-    loader = Loader(kind=Kind(options["kind"]))
+    loader = Loader(kind=IdentityKind(options["kind"]))
     using = router.db_for_write(CertificateMapping)
     try:
         with transaction.atomic(using=using):

@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
         help="list or delete certificates that were refused and are nobody's",
         description=(
             "Certificates that clients proved to hold, and that let nobody in. They\n"
-            "are mapped in the admin, or with “clientcert trust”."
+            "are mapped in the admin, or with “clientcert map”."
         ),
     )
     actions = parser.add_subparsers(

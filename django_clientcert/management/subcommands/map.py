@@ -1,4 +1,4 @@
-"""``clientcert trust``: say that a certificate is a user's."""
+"""``clientcert map``: say that a certificate is a user's."""
 
 from __future__ import annotations
 
@@ -40,13 +40,20 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (
     Identity,
-    Kind,
+    IdentityKind,
     identity_of_kind,
     parse_identity,
     san_identities,
 )
 
-_SAN_KINDS = frozenset({Kind.SAN_EMAIL, Kind.SAN_DNS, Kind.SAN_URI, Kind.SAN_UPN})
+_SAN_KINDS = frozenset(
+    {
+        IdentityKind.SAN_EMAIL,
+        IdentityKind.SAN_DNS,
+        IdentityKind.SAN_URI,
+        IdentityKind.SAN_UPN,
+    }
+)
 
 # What --successor-of takes from the old mapping, or sets itself
 _OF_THE_OLD = {
@@ -72,10 +79,10 @@ def add_parser(subparsers: Any) -> None:
         ),
         epilog=(
             "Examples:\n"
-            "  manage.py clientcert trust partner.crt --user partner\n"
-            "  manage.py clientcert trust - --user partner --kind public_key < p.crt\n"
-            "  manage.py clientcert trust alice.crt --user alice --kind san_email\n"
-            "  manage.py clientcert trust new.crt --successor-of 17 \\\n"
+            "  manage.py clientcert map partner.crt --user partner\n"
+            "  manage.py clientcert map - --user partner --kind public_key < p.crt\n"
+            "  manage.py clientcert map alice.crt --user alice --kind san_email\n"
+            "  manage.py clientcert map new.crt --successor-of 17 \\\n"
             "    --retire-on 2027-01-31\n"
             "\n"
             "Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage."
@@ -93,10 +100,10 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--kind",
-        choices=[kind.value for kind in Kind],
+        choices=[kind.value for kind in IdentityKind],
         metavar="KIND",
         help="what to recognise the certificate by: %(choices)s (default: "
-        f"{Kind.FINGERPRINT})",
+        f"{IdentityKind.FINGERPRINT})",
     )
     parser.add_argument(
         "--value",
@@ -160,7 +167,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         raise CommandError(
             "Give --user, or --successor-of where it renews a mapping.", returncode=2
         )
-    kind = Kind(options["kind"] or Kind.FINGERPRINT)
+    kind = IdentityKind(options["kind"] or IdentityKind.FINGERPRINT)
     refuse_private_keys(
         user=options["user"],
         value=options["value"],
@@ -261,7 +268,7 @@ def _read_certificate(name: str) -> ClientCertificate:
 
 
 def _choose_identity(
-    certificate: ClientCertificate, kind: Kind, value: str | None
+    certificate: ClientCertificate, kind: IdentityKind, value: str | None
 ) -> Identity:
     """Return what the certificate is to be recognised by."""
     try:

@@ -145,7 +145,7 @@ def _choose_proxy(name: str) -> Proxy:
 def _context(name: str, proxy: Proxy, options: dict[str, Any]) -> dict[str, Any]:
     folder = _FOLDERS.get(name, "/etc/ssl")
     hosts = [one for one in conf.CLIENTCERT_HOSTS or () if one not in ("*", "")]
-    forwarder = proxy.forwarder or f"spiffe://{_PRINCIPAL}"
+    gateway_identity = proxy.gateway_identity or f"spiffe://{_PRINCIPAL}"
     written = written_names(proxy)
     names = [one for one in proxy.names if proxy.is_header]
     return {
@@ -166,7 +166,7 @@ def _context(name: str, proxy: Proxy, options: dict[str, Any]) -> dict[str, Any]
         "upstream": options["upstream"],
         "host": hosts[0].lstrip(".") if hosts else "api.example.com",
         "namespace": "example",
-        "principal": forwarder.removeprefix("spiffe://"),
+        "principal": gateway_identity.removeprefix("spiffe://"),
     }
 
 

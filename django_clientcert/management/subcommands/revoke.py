@@ -40,7 +40,11 @@ from django_clientcert.x509.bundles import choose_end_entity
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import RevocationReason
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import Kind, find_identities, parse_identity
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    find_identities,
+    parse_identity,
+)
 from django_clientcert.x509.names import Order
 
 REASONS = {
@@ -184,7 +188,7 @@ def _revoke_mapping(command: ClientCertCommand, options: dict[str, Any]) -> None
     certificate = certificate_of(mapping)
     if certificate is not None:
         _revoke_certificate(command, certificate, options)
-    elif mapping.kind == Kind.PUBLIC_KEY.value:
+    elif mapping.kind == IdentityKind.PUBLIC_KEY.value:
         began = timezone.now()
         revocation = revoke_public_key(bytes(mapping.key), **_common(options))
         _report(command, revocation, began)
@@ -272,7 +276,9 @@ def _keys_of_serial(
             with suppress(ClientCertError):
                 value = f"{shown} {one.subject}"
                 order = Order.MOST_SPECIFIC_FIRST
-                keys.append(parse_identity(Kind.ISSUER_SERIAL, value, order=order).key)
+                keys.append(
+                    parse_identity(IdentityKind.ISSUER_SERIAL, value, order=order).key
+                )
     return keys
 
 
@@ -339,7 +345,7 @@ def _print_effect(
     if seen:
         command.say(f"  {'let in lately':<15} as {list_some(sorted(seen))}")
     for one in rows:
-        if not one.is_strong and one.state != one.State.DISABLED:
+        if not one.is_exact and one.state != one.State.DISABLED:
             command.say(
                 f"Mapping {one.pk} is of a name: another certificate with that name "
                 "is let in as before. If nobody should be, disable it in the admin."

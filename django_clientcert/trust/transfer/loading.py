@@ -27,10 +27,10 @@ from django_clientcert.models import (
 from django_clientcert.models.derived import rebuild_state
 from django_clientcert.trust.issuers import find_issuers
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import ListInfo
+from django_clientcert.x509.crl import CRLInfo
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import (
-    Kind,
+    IdentityKind,
     find_identities,
     identity_of_kind,
     show_value,
@@ -66,7 +66,7 @@ from .records import (
 
 _BATCH = 500
 _WRONG_KIND = gettext_lazy("A part is missing or of another kind than it should be")
-_PINS = (Kind.FINGERPRINT.value, Kind.PUBLIC_KEY.value)
+_PINS = (IdentityKind.FINGERPRINT.value, IdentityKind.PUBLIC_KEY.value)
 
 
 class Status(enum.Enum):
@@ -107,7 +107,7 @@ class Loader:
     def __init__(
         self,
         *,
-        kind: Kind = Kind.FINGERPRINT,
+        kind: IdentityKind = IdentityKind.FINGERPRINT,
         refuse_user: Callable[[Any], ValidationError | None] = lambda user: None,
         mappings_only: bool = False,
         stored: Callable[[list[Model]], None] = lambda rows: None,
@@ -226,7 +226,7 @@ class Loader:
 
     def _load_list(self, record: Record) -> Status:
         authority = self._find_authority(record["authority"])
-        info = ListInfo.from_json(record["info"])
+        info = CRLInfo.from_json(record["info"])
         key = (authority.name, info.fingerprint)
         lists = authority.revocation_lists
         if key in self._lists or key in self._known:
@@ -260,7 +260,7 @@ class Loader:
         of, count = self._lists[key]
         rows = [
             RevokedSerial(
-                list=of,
+                crl=of,
                 serial=to_needed_key(serial),
                 reason=None if reason is None else to_small(reason),
                 revoked_at=to_moment(at),
@@ -335,7 +335,7 @@ class Loader:
         new = []
         for number, (place, mapping, pins) in candidates.items():
             what = f"{visible(mapping.user.get_username(), 80)}: {mapping.kind} " + (
-                show_value(Kind(mapping.kind), mapping.value, 80)
+                show_value(IdentityKind(mapping.kind), mapping.value, 80)
             )
             try:
                 twin = _find_twin(mapping, pins, known)
@@ -397,14 +397,16 @@ class Loader:
             pins = frozenset(one.key for one in found if one.kind.is_pin)
         return _Candidate(row.place, mapping, pins)
 
-    def _choose_kind(self, name: Any) -> Kind:
+    def _choose_kind(self, name: Any) -> IdentityKind:
         try:
-            return self._kind if name is None else Kind(name)
+            return self._kind if name is None else IdentityKind(name)
         except ValueError as error:
             text = _("“%(name)s” is no kind") % {"name": visible(str(name), 40)}
             raise Refused(text) from error
 
-    def _take_value(self, kind: Kind, certificate: ClientCertificate | None) -> str:
+    def _take_value(
+        self, kind: IdentityKind, certificate: ClientCertificate | None
+    ) -> str:
         if certificate is None:
             raise Refused(_("There is neither a value nor a certificate"))
         try:
@@ -413,7 +415,7 @@ class Loader:
             raise Refused(visible_once(str(error), 500)) from error
 
     def _choose_authority(
-        self, name: Any, kind: Kind, certificate: ClientCertificate | None
+        self, name: Any, kind: IdentityKind, certificate: ClientCertificate | None
     ) -> CertificateAuthority | None:
         """Return the authority called *name*; where none is, the one that signed."""
         if name is not None:

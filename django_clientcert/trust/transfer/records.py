@@ -31,7 +31,7 @@ REVOCATION = "revocation"
 MAPPING = "mapping"
 
 AUTHORITY_TEXTS = (
-    *("bundle", "profile", "revocation_policy", "list_urls", "note"),
+    *("bundle", "profile", "revocation_policy", "crl_urls", "note"),
     *("rule_identity", "rule_user_field", "rule_pattern", "rule_hosts"),
     *("rule_policies", "rule_extended_key_usages"),
 )
@@ -129,7 +129,7 @@ def _lists() -> Iterator[Record]:
             "source": row.source,
         }
         entries = (
-            RevokedSerial.objects.filter(list=row)
+            RevokedSerial.objects.filter(crl=row)
             .order_by("pk")
             .values_list("serial", "reason", "revoked_at")
             .iterator(chunk_size=_CHUNK)

@@ -59,16 +59,18 @@ def encode_xfcc(ders: Sequence[bytes]) -> str:
     return f'Hash={digest};Cert="{cert}";Chain="{chain}"'
 
 
-def encode_xfcc_two_hops(ders: Sequence[bytes], forwarder: str | None = None) -> str:
+def encode_xfcc_two_hops(
+    ders: Sequence[bytes], gateway_identity: str | None = None
+) -> str:
     """Return *ders* as a gateway and the sidecar behind it write them.
 
-    *forwarder* is the URI in the gateway's certificate.
+    *gateway_identity* is the URI in the gateway's certificate.
     """
     digest = hashlib.sha256(b"the gateway's certificate").hexdigest()
     own = "spiffe://cluster.local/ns/default/sa/default"
     return (
         f'{encode_xfcc(ders)},By={own};Hash={digest};Subject="";'
-        f"URI={forwarder or GATEWAY}"
+        f"URI={gateway_identity or GATEWAY}"
     )
 
 

@@ -1,6 +1,6 @@
 """Certificate revocation lists (RFC 5280, 5 and 6.3): pure, time is an argument.
 
-``read_list()`` checks one list when it is imported, all that does not depend on a
+``read_crl()`` checks one list when it is imported, all that does not depend on a
 certificate. ``check_path()`` decides what the lists that are loaded say of a path.
 Neither opens a file or a socket: whoever imports has the bytes, and whoever asks
 has looked up the entries by their serial number.
@@ -8,9 +8,9 @@ has looked up the entries by their serial number.
 
 from __future__ import annotations
 
-from .files import split_lists
+from .files import split_crls
 from .problems import show_minute
-from .reading import LEEWAY, MAX_AGE, MAX_LIST_BYTES, ListInfo, ParsedList, read_list
+from .reading import LEEWAY, MAX_AGE, MAX_CRL_BYTES, CRLInfo, ParsedCRL, read_crl
 from .reasons import ALL_REASONS, RevocationReason, read_reason
 from .scopes import Scope
 from .signers import SignerPaths
@@ -30,12 +30,12 @@ __all__ = [
     "ALL_REASONS",
     "LEEWAY",
     "MAX_AGE",
-    "MAX_LIST_BYTES",
+    "MAX_CRL_BYTES",
+    "CRLInfo",
     "Entry",
     "Hits",
-    "ListInfo",
     "Outcome",
-    "ParsedList",
+    "ParsedCRL",
     "RevocationPolicy",
     "RevocationReason",
     "Scope",
@@ -44,9 +44,9 @@ __all__ = [
     "check_path",
     "collect_hits",
     "lookups",
-    "read_list",
+    "read_crl",
     "read_reason",
     "show_minute",
-    "split_lists",
+    "split_crls",
     "status",
 ]

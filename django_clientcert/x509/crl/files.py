@@ -15,7 +15,7 @@ _WHITE_SPACE = b" \t\r\n\f\v"
 _PIECE = 1 << 20
 
 
-def split_lists(data: bytes) -> tuple[bytes, ...]:
+def split_crls(data: bytes) -> tuple[bytes, ...]:
     """Return the DER of each list in a file: one in DER, or any number in PEM.
 
     Raises:
@@ -63,9 +63,9 @@ def read_single(data: bytes) -> bytes:
     """Return the DER of the only list in a file.
 
     Raises:
-        RevocationListError: as ``split_lists()``, or ``several_lists``.
+        RevocationListError: as ``split_crls()``, or ``several_lists``.
     """
-    lists = split_lists(data)
+    lists = split_crls(data)
     if len(lists) > 1:
         refuse(
             "several_lists",

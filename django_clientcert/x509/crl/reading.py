@@ -1,7 +1,7 @@
 """One list: checked when it is imported, and what is remembered of it.
 
-``read_list()`` checks all that does not depend on a certificate; what is left is a
-small ``ListInfo`` and the entries. What a list says of a certificate is decided in
+``read_crl()`` checks all that does not depend on a certificate; what is left is a
+small ``CRLInfo`` and the entries. What a list says of a certificate is decided in
 ``status``.
 """
 
@@ -30,7 +30,7 @@ from .structure import (
     read_outline,
 )
 
-MAX_LIST_BYTES = 256 * 1024 * 1024
+MAX_CRL_BYTES = 256 * 1024 * 1024
 # How far the clock of a CA may be ahead
 LEEWAY = dt.timedelta(minutes=5)
 # How long a list counts that does not say when the next one comes
@@ -46,7 +46,7 @@ MICROSOFT_CA_VERSION = "1.3.6.1.4.1.311.21.1"
 
 
 @dataclass(frozen=True)
-class ListInfo:
+class CRLInfo:
     """What has to be known of a list besides its entries.
 
     ``issuer_name`` is the SHA-256 of the issuing CA's Name (DER, as it stands in the
@@ -83,7 +83,7 @@ class ListInfo:
             return self.next_update
         return self.this_update + max_age
 
-    def same_scope(self, other: ListInfo) -> bool:
+    def same_scope(self, other: CRLInfo) -> bool:
         """Tell whether both lists are of one issuer, key and scope."""
         return (
             self.issuer_name == other.issuer_name
@@ -91,7 +91,7 @@ class ListInfo:
             and self.scope.digest == other.scope.digest
         )
 
-    def replaces(self, other: ListInfo) -> bool:
+    def replaces(self, other: CRLInfo) -> bool:
         """Tell whether *other* says nothing any more once this list is loaded.
 
         A complete list replaces the complete one before it, and delta lists up to
@@ -135,7 +135,7 @@ class ListInfo:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ListInfo:
+    def from_json(cls, data: Mapping[str, Any]) -> CRLInfo:
         """Return what ``to_json()`` was called on."""
         next_update = data["next_update"]
         return cls(
@@ -162,10 +162,10 @@ def _from_text(text: str | None) -> int | None:
 
 
 @dataclass(frozen=True)
-class ParsedList:
+class ParsedCRL:
     """A list that passed every check, and who signed it."""
 
-    info: ListInfo
+    info: CRLInfo
     signer: ClientCertificate
     der: bytes = field(repr=False)
     # Where the entries begin and end in the DER
@@ -183,17 +183,17 @@ class ParsedList:
         return read_entries(self.der, *self.region)
 
 
-def read_list(
+def read_crl(
     data: bytes,
     issuers: Sequence[ClientCertificate],
     *,
     at: dt.datetime,
-    previous: Sequence[ListInfo] = (),
+    previous: Sequence[CRLInfo] = (),
     signers: SignerPaths | None = None,
     require_number: bool = False,
     leeway: dt.timedelta = LEEWAY,
-    max_bytes: int = MAX_LIST_BYTES,
-) -> ParsedList:
+    max_bytes: int = MAX_CRL_BYTES,
+) -> ParsedCRL:
     """Return the list in *data*, DER or PEM, checked for use at *at*.
 
     *issuers* are the certificates that may have issued it, anchors and
@@ -231,7 +231,7 @@ def read_list(
             "lead to a trust anchor of the authority at this time. Add the "
             "certificates that are missing in between, or the renewed one.",
         )
-    info = ListInfo(
+    info = CRLInfo(
         issuer_name=hashlib.sha256(signer.subject_der).digest(),
         issuer_key=signer.public_key_bytes,
         number=extensions.number,
@@ -252,7 +252,7 @@ def read_list(
             "the future. Compare the clocks of this server and of the CA.",
         )
     _check_previous(info, previous)
-    return ParsedList(info, signer, encoded, outline.entries)
+    return ParsedCRL(info, signer, encoded, outline.entries)
 
 
 @dataclass(frozen=True)
@@ -350,7 +350,7 @@ def _check_extensions(outline: Outline, extensions: _Extensions) -> bool:
     return any(oid == MICROSOFT_CA_VERSION for oid, _ in extensions.found)
 
 
-def _check_number(info: ListInfo, *, require_number: bool) -> None:
+def _check_number(info: CRLInfo, *, require_number: bool) -> None:
     if info.number is None and (info.is_delta or require_number):
         refuse(
             "no_number",
@@ -366,7 +366,7 @@ def _check_number(info: ListInfo, *, require_number: bool) -> None:
         malformed("a delta list is older than what it builds on")
 
 
-def _check_previous(info: ListInfo, previous: Sequence[ListInfo]) -> None:
+def _check_previous(info: CRLInfo, previous: Sequence[CRLInfo]) -> None:
     """Refuse a list that is older than one that it would take the place of."""
     for other in previous:
         if other.fingerprint == info.fingerprint:

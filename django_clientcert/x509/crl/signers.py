@@ -43,7 +43,7 @@ def find_signer(
     """Return the certificate whose key signed the list, and the algorithm's name.
 
     Raises:
-        RevocationListError: see ``read_list()``.
+        RevocationListError: see ``read_crl()``.
     """
     named = [one for one in issuers if _has_name(one, outline.issuer)]
     issuer = "“" + visible_once(_show_name(outline.issuer), 120) + "”"

@@ -1,6 +1,6 @@
 """Whether a certificate is revoked, given the lists that are loaded (RFC 5280, 6.3).
 
-Pure: the lists are ``ListInfo``, the entries only those that somebody has looked up
+Pure: the lists are ``CRLInfo``, the entries only those that somebody has looked up
 by serial number, and the time is an argument. ``lookups()`` says what to look up.
 
 What cannot be established is unknown, never good. What a list has said is believed
@@ -21,7 +21,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.paths import Path
 
 from .problems import show_minute, show_subject
-from .reading import LEEWAY, MAX_AGE, ListInfo
+from .reading import LEEWAY, MAX_AGE, CRLInfo
 from .reasons import ALL_REASONS, RevocationReason, show_reasons
 from .scopes import Scope
 from .signers import SignerPaths
@@ -88,7 +88,7 @@ def collect_hits(rows: Iterable[tuple[str, Entry]]) -> dict[tuple[str, int], Ent
 def status(
     certificate: ClientCertificate,
     issuer: ClientCertificate,
-    lists: Sequence[ListInfo],
+    lists: Sequence[CRLInfo],
     hits: Hits,
     *,
     at: dt.datetime,
@@ -113,7 +113,7 @@ def status(
 def _status(
     certificate: ClientCertificate,
     issuer: ClientCertificate,
-    named: Sequence[ListInfo],
+    named: Sequence[CRLInfo],
     hits: Hits,
     at: dt.datetime,
     max_age: dt.timedelta,
@@ -171,7 +171,7 @@ def _status(
     return Status(Outcome.UNKNOWN, why)
 
 
-def _revoked(entry: Entry, source: ListInfo, issuer: ClientCertificate) -> Status:
+def _revoked(entry: Entry, source: CRLInfo, issuer: ClientCertificate) -> Status:
     since = "" if entry.revoked_at is None else f" since {entry.revoked_at:%Y-%m-%d}"
     reason = "" if entry.reason is None else f" ({entry.reason.rfc_name})"
     return Status(
@@ -193,19 +193,19 @@ class _Judgement(NamedTuple):
     problem: str
     fresh_until: dt.datetime
     entry: Entry | None
-    source: ListInfo
+    source: CRLInfo
 
 
-def _groups(lists: Iterable[ListInfo]) -> list[list[ListInfo]]:
+def _groups(lists: Iterable[CRLInfo]) -> list[list[CRLInfo]]:
     """Return the lists that build on each other: of one key and one scope."""
-    groups: dict[tuple[bytes, bytes], list[ListInfo]] = {}
+    groups: dict[tuple[bytes, bytes], list[CRLInfo]] = {}
     for one in lists:
         groups.setdefault((one.issuer_key, one.scope.digest), []).append(one)
     return list(groups.values())
 
 
 def _judge(
-    group: Sequence[ListInfo],
+    group: Sequence[CRLInfo],
     certificate: ClientCertificate,
     hits: Hits,
     at: dt.datetime,
@@ -243,7 +243,7 @@ def _judge(
     )
 
 
-def _sort(group: Sequence[ListInfo]) -> tuple[ListInfo | None, list[ListInfo]]:
+def _sort(group: Sequence[CRLInfo]) -> tuple[CRLInfo | None, list[CRLInfo]]:
     """Return the newest complete list, and the delta lists that are not older."""
     complete = None
     for one in group:
@@ -265,16 +265,16 @@ def _sort(group: Sequence[ListInfo]) -> tuple[ListInfo | None, list[ListInfo]]:
 
 
 def _chain(
-    complete: ListInfo | None,
-    deltas: Sequence[ListInfo],
+    complete: CRLInfo | None,
+    deltas: Sequence[CRLInfo],
     at: dt.datetime,
     max_age: dt.timedelta,
-) -> list[ListInfo]:
+) -> list[CRLInfo]:
     """Return the delta lists that continue *complete* without a gap (6.3.3 (c)).
 
     The last one is not stale; those before it may be, it has taken them over.
     """
-    chain: list[ListInfo] = []
+    chain: list[CRLInfo] = []
     reached = None if complete is None else complete.number
     if reached is None:
         return chain
@@ -287,14 +287,14 @@ def _chain(
     return chain
 
 
-def _is_fresh(one: ListInfo, at: dt.datetime, max_age: dt.timedelta) -> bool:
+def _is_fresh(one: CRLInfo, at: dt.datetime, max_age: dt.timedelta) -> bool:
     return one.this_update <= at + LEEWAY and at <= one.expires(max_age)
 
 
 def _problem(
-    complete: ListInfo | None,
-    last: ListInfo,
-    deltas: Sequence[ListInfo],
+    complete: CRLInfo | None,
+    last: CRLInfo,
+    deltas: Sequence[CRLInfo],
     fresh_until: dt.datetime,
     at: dt.datetime,
 ) -> str:
@@ -322,7 +322,7 @@ def _problem(
 
 def check_path(
     path: Path,
-    lists: Sequence[ListInfo],
+    lists: Sequence[CRLInfo],
     hits: Hits,
     *,
     at: dt.datetime,
@@ -360,7 +360,7 @@ def check_path(
 
 def lookups(
     path: Path,
-    lists: Sequence[ListInfo],
+    lists: Sequence[CRLInfo],
     *,
     at: dt.datetime,
     signers: SignerPaths | None = None,
@@ -379,14 +379,14 @@ class _PathCheck:
 
     def __init__(
         self,
-        lists: Sequence[ListInfo],
+        lists: Sequence[CRLInfo],
         hits: Hits,
         at: dt.datetime,
         policy: RevocationPolicy,
         max_age: dt.timedelta,
         signers: SignerPaths | None,
     ) -> None:
-        self.by_name: dict[bytes, list[ListInfo]] = {}
+        self.by_name: dict[bytes, list[CRLInfo]] = {}
         for one in lists:
             self.by_name.setdefault(one.issuer_name, []).append(one)
         self.hits = hits
@@ -426,14 +426,14 @@ class _PathCheck:
             )
         return tuple(found)
 
-    def lists_of(self, issuer: ClientCertificate) -> list[ListInfo]:
+    def lists_of(self, issuer: ClientCertificate) -> list[CRLInfo]:
         """Return the lists of an issuer's name, whatever key signed them."""
         return self.by_name.get(hashlib.sha256(issuer.subject_der).digest(), [])
 
     def other_keys(
         self,
         issuer: ClientCertificate,
-        named: Sequence[ListInfo],
+        named: Sequence[CRLInfo],
         anchor: ClientCertificate,
         trail: frozenset[bytes],
     ) -> dict[bytes, bool]:
@@ -448,7 +448,7 @@ class _PathCheck:
     def signer_paths(
         self,
         issuer: ClientCertificate,
-        named: Sequence[ListInfo],
+        named: Sequence[CRLInfo],
         trail: frozenset[bytes],
     ) -> Iterator[tuple[bytes, Path]]:
         """Yield the other keys with lists in the issuer's name, with their paths."""

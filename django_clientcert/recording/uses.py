@@ -1,0 +1,80 @@
+"""Record that an accepted certificate was used."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from typing import NamedTuple
+
+from django.db import Error as DatabaseError
+from django.utils import timezone
+
+from django_clientcert.conf import conf
+from django_clientcert.evaluation import Decision
+from django_clientcert.models import CertificateMapping, SeenCertificate
+from django_clientcert.requests import RequestState
+
+from .refusals import forget
+
+logger = logging.getLogger("django_clientcert")
+
+
+class Use(NamedTuple):
+    """What has to be written down of an accepted certificate."""
+
+    decision: Decision
+    host: str
+    at: dt.datetime
+    # Whether the mapping, and the certificate, were last written down long ago
+    mapping_is_due: bool
+    certificate_is_due: bool
+
+
+def find_unrecorded_use(state: RequestState) -> Use | None:
+    """Return what has to be written down now, if anything. No I/O."""
+    interval = conf.CLIENTCERT_LAST_USED_INTERVAL
+    if interval is None or not state.is_decided:
+        return None
+    decision = state.decide()  # decided: this only hands it out
+    if not decision.accepted:
+        return None
+    now = timezone.now()
+
+    def is_due(last: dt.datetime | None) -> bool:
+        return last is None or last <= now - interval
+
+    mapping = decision.mapping
+    use = Use(
+        decision,
+        state.host,
+        now,
+        mapping is not None and is_due(mapping.last_used_at),
+        conf.CLIENTCERT_SEEN_SIZE > 0 and is_due(decision.last_seen_at),
+    )
+    return use if use.mapping_is_due or use.certificate_is_due else None
+
+
+def record_use(use: Use) -> None:
+    """Write down that a certificate was used. Never fails a request."""
+    mapping, certificate = use.decision.mapping, use.decision.certificate
+    try:
+        if mapping is not None and use.mapping_is_due:
+            CertificateMapping.objects.record_use(mapping)
+        if certificate is not None and use.certificate_is_due:
+            SeenCertificate.record(
+                certificate,
+                user=use.decision.user,
+                mapping=mapping,
+                authority=use.decision.authority,
+                host=use.host,
+                size=conf.CLIENTCERT_SEEN_SIZE,
+                at=use.at,
+            )
+        if certificate is not None and use.decision.last_seen_at is None:
+            forget(certificate)
+    except DatabaseError as error:
+        logger.warning(
+            "last use of %s not written: %s",
+            "a certificate" if mapping is None else f"mapping {mapping.pk}",
+            type(error).__name__,
+        )
