@@ -222,7 +222,7 @@ def test_a_mail_that_fails_is_tried_again(
     alice: Any, bob: Any, ca: ThrowawayCA, now: dt.datetime, settings: Any
 ) -> None:
     """The others are sent, and it is said; one line stays one line."""
-    use_backend(settings, "tests.test_commands_notify.Broken")
+    use_backend(settings, "tests.commands.test_notify.Broken")
     mapped(alice, ca, "a", now + DAY)
     mapped(bob, ca, "b", now + DAY)
     outcome = clientcert("notify")

@@ -33,7 +33,7 @@ def test_defaults(settings: Any) -> None:
 
 GOOD = [
     ("CLIENTCERT_PROXY", "nginx", NGINX),
-    ("CLIENTCERT_PROXY", "tests.test_conf.NGINX", NGINX),
+    ("CLIENTCERT_PROXY", "tests.face.test_conf.NGINX", NGINX),
     ("CLIENTCERT_PROXY_VERIFIES", None, True),
     ("CLIENTCERT_PROXY_VERIFIES", False, False),
     ("CLIENTCERT_HOSTS", ["API.example.com"], ("api.example.com",)),

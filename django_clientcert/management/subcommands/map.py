@@ -70,7 +70,7 @@ _OF_THE_OLD = {
 def add_parser(subparsers: Any) -> None:
     """Describe the arguments."""
     parser = subparsers.add_parser(
-        "trust",
+        "map",
         help="map a certificate to a user",
         description=(
             "Map a certificate to a user. A fingerprint or public key is enough by\n"
