@@ -1,4 +1,4 @@
-"""Users and authorities by the names that are typed, and the rule on users."""
+"""Find users, authorities and rows by what was typed; say what to type instead."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from django_clientcert.x509.identities import IdentityKind
 
 from .files import refuse_private_keys
 from .text import list_some, one_line
+
+ADD_AUTHORITY = "Add one: manage.py clientcert authority add BUNDLE --name NAME"
 
 
 def find_user(name: str) -> Any:
@@ -55,10 +57,10 @@ def find_user(name: str) -> Any:
 
 
 def find_row(model: Any, number: str, what: str) -> Any:
-    """Return the row with a primary key that was typed.
+    """Return the row whose primary key is *number*, as typed; *what* names it.
 
     Raises:
-        CommandError: there is none.
+        CommandError: it does not exist.
     """
     try:
         return model.objects.get(pk=model._meta.pk.to_python(number))
@@ -69,12 +71,12 @@ def find_row(model: Any, number: str, what: str) -> Any:
 def choose_authority(
     certificate: ClientCertificate, kind: IdentityKind, name: str | None
 ) -> CertificateAuthority | None:
-    """Return the authority that has to answer for *certificate*: *name*, or who did.
+    """Return the authority called *name*, or else the one that issued *certificate*.
 
-    None for a pin without *name*: it needs none.
+    Or None, if *kind* is a pin and no *name* was given: a pin needs no authority.
 
     Raises:
-        CommandError: there is none, it is another's certificate, or it is not clear.
+        CommandError: there is no such authority, or more than one issued it.
     """
     if name is None:
         return None if kind.is_pin else find_issuing_authority(certificate)
@@ -91,29 +93,25 @@ def find_authority(name: str) -> CertificateAuthority:
     """Return the authority called *name*.
 
     Raises:
-        CommandError: there is none; lists those that there are.
+        CommandError: it does not exist; lists those that do.
     """
     refuse_private_keys(authority=name)  # not repeated below
     try:
         return CertificateAuthority.objects.get(name=name)
     except (CertificateAuthority.DoesNotExist, DataError, ValueError) as error:
-        names = [str(one) for one in CertificateAuthority.objects.only("name")]
+        names = [str(authority) for authority in CertificateAuthority.objects.all()]
+        hint = f"There are: {list_some(names)}." if names else ADD_AUTHORITY
         raise CommandError(
-            f"There is no authority “{visible(name, 80)}”. "
-            + (
-                f"There are: {list_some(names)}."
-                if names
-                else "Add it: manage.py clientcert authority add BUNDLE --name NAME"
-            )
+            f"There is no authority “{visible(name, 80)}”. {hint}"
         ) from error
 
 
 def why_not_issued(
     authority: CertificateAuthority, certificate: ClientCertificate
 ) -> Refusal | None:
-    """Return why *authority* cannot answer for *certificate*, or None.
+    """Return why *authority* cannot vouch for *certificate*, or None if it can.
 
-    Whether the certificate is valid today is another question.
+    Whether the certificate is valid today does not matter.
     """
     try:
         now = dt.datetime.now(dt.timezone.utc)
@@ -132,38 +130,37 @@ def find_issuing_authority(certificate: ClientCertificate) -> CertificateAuthori
     Raises:
         CommandError: there is none, or more than one to choose from.
     """
-    found, others = [], []
+    issuers, others = [], []
     for authority in CertificateAuthority.objects.iterator():
         why = why_not_issued(authority, certificate)
         if why is not None:
             others.append(f"{authority} ({one_line(str(why))})")
         else:
-            found.append(authority)
-    if len(found) == 1:
-        return found[0]
-    if found:
+            issuers.append(authority)
+    if len(issuers) == 1:
+        return issuers[0]
+    if issuers:
         raise CommandError(
             "Several authorities issued this certificate: "
-            f"{list_some(str(one) for one in found)}. Choose one with --authority."
+            f"{list_some(map(str, issuers))}. Choose one with --authority NAME."
         )
     if others:
         raise CommandError(
             "None of the stored authorities issued this certificate: "
-            f"{list_some(others)}. Add the one that did: manage.py clientcert "
-            "authority add BUNDLE --name NAME"
+            f"{list_some(others)}. {ADD_AUTHORITY}"
         )
     raise CommandError(
-        "A name is only believed from the authority that issued the certificate, and "
-        "none is stored. Add it: manage.py clientcert authority add BUNDLE --name NAME"
+        "This kind of mapping needs the authority that issued the certificate, and "
+        f"no authority is stored. {ADD_AUTHORITY}"
     )
 
 
-def find_user_rule(said: list[str]) -> CanAuthenticate:
+def find_user_rule(messages: list[str]) -> CanAuthenticate:
     """Return the configured backend's rule on who may log in; else Django's own.
 
-    Where none is configured, puts a sentence into *said*.
+    If no backend is configured, appends a sentence that says so to *messages*.
     """
     can_authenticate, why = user_rule()
     if why:
-        said.append(why)
+        messages.append(why)
     return can_authenticate
