@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.translation import override
 
 from django_clientcert.x509.escaping import visible_once
+from django_clientcert.x509.text import show_moment
 
 from .base_admin import GuardedAdmin
-from .times import utc
 
 _MAX_SHOWN = 100
 
@@ -59,7 +59,7 @@ def _show(value: Any) -> str:
     if isinstance(value, Model):
         value = value.pk
     if isinstance(value, dt.datetime):
-        return utc(value)
+        return show_moment(value)
     if value in (None, ""):
         return "—"
     return visible_once(" ".join(str(value).split()), _MAX_SHOWN)

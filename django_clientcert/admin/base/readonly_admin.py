@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.revocations.status import in_words, revoked_certificates
 from django_clientcert.x509.escaping import visible_once
+from django_clientcert.x509.text import show_day
 
 from . import certificate_facts as facts
 from .certificate_page import ShowsCertificate
-from .times import day, moment, on_day, relative, validity_status
+from .times import moment, on_day, relative, validity_status
 
 
 class ShowsObserved(ShowsCertificate):
@@ -38,7 +39,7 @@ class ShowsObserved(ShowsCertificate):
     @admin.display(description=_("last seen"), ordering="last_seen_at")
     def list_seen(self, obj: Any) -> str:
         """Return how long ago it was seen, and on which day first."""
-        first = gettext("first %(day)s") % {"day": day(obj.first_seen_at)}
+        first = gettext("first %(day)s") % {"day": show_day(obj.first_seen_at)}
         return format_html(
             '{}<br><span class="quiet">{}</span>',
             relative(obj.last_seen_at, timezone.now()),

@@ -12,7 +12,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.entries import (
-    SAN_KINDS,
     all_readings,
     find_identity,
     offered_identities,
@@ -25,7 +24,12 @@ from django_clientcert.admin.base.issuers import check_authority, find_authority
 from django_clientcert.admin.base.private_keys import FormWithoutPrivateKeys
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import IdentityKind, find_identities, show_value
+from django_clientcert.x509.identities import (
+    SAN_KINDS,
+    IdentityKind,
+    find_identities,
+    show_value,
+)
 from django_clientcert.x509.names import Order
 
 _CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
