@@ -1244,6 +1244,6 @@ def test_with_a_user_model_of_ones_own() -> None:
     chosen = "n65 or add_by or user or search or viewer or impossible or actions"
     done = run(
         *("pytest", "-p", "no:cacheprovider", "-q", "-k", chosen),
-        *("tests/test_admin_mappings.py", "tests/test_admin_authorities.py"),
+        *("tests/admin/test_mappings.py", "tests/admin/test_authorities.py"),
     )
     assert done.returncode == 0, done.stdout
