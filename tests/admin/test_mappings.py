@@ -154,7 +154,10 @@ def test_add_by_upload(
     assert mapping.value == "alice@example.com"
     assert mapping.authority == authority
     assert mapping.certificate == alice_cert.der
-    assert ("info", "“Test CA” is the issuer and was taken as authority.") in said
+    assert (
+        "info",
+        "The authority was set to “Test CA”, which issued the certificate.",
+    ) in said
     assert [level for level, _ in said] == ["info", "success"]
 
 
@@ -1244,6 +1247,6 @@ def test_with_a_user_model_of_ones_own() -> None:
     chosen = "n65 or add_by or user or search or viewer or impossible or actions"
     done = run(
         *("pytest", "-p", "no:cacheprovider", "-q", "-k", chosen),
-        *("tests/test_admin_mappings.py", "tests/test_admin_authorities.py"),
+        *("tests/admin/test_mappings.py", "tests/admin/test_authorities.py"),
     )
     assert done.returncode == 0, done.stdout

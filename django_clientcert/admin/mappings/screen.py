@@ -241,8 +241,8 @@ class CertificateMappingAdmin(
     ) -> None:
         """Save, and say what was done unasked and what may keep it from working."""
         super().save_model(request, obj, form, change)
-        for remark in form.remarks:
-            self.message_user(request, remark, messages.INFO)
+        for notice in form.notices:
+            self.message_user(request, notice, messages.INFO)
         if form.certificate is not None:
             for remark in certificate_warnings(
                 form.certificate, IdentityKind(obj.kind), obj.authority
