@@ -224,8 +224,7 @@ def why_not_issued(
                 "no certificate of the authority signed it; is an intermediate "
                 "missing in the bundle?",
             )
-        at = min(max(timezone.now(), certificate.not_before), certificate.not_after)
-        validator.find_issuer(certificate, at)
+        validator.find_issuer(certificate, certificate.within_validity(timezone.now()))
     except Refusal as refusal:
         return refusal
     return None

@@ -21,7 +21,7 @@ from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind
 
 from .files import refuse_private_keys
-from .text import list_some
+from .text import some_of
 
 
 def find_user(name: str) -> Any:
@@ -105,7 +105,7 @@ def find_authority(name: str) -> CertificateAuthority:
         raise CommandError(
             f"There is no authority “{visible(name, 80)}”. "
             + (
-                f"There are: {list_some(names)}."
+                f"There are: {some_of(names)}."
                 if names
                 else "Add it: manage.py clientcert authority add BUNDLE --name NAME"
             )
