@@ -63,18 +63,6 @@ DAY = dt.timedelta(days=1)
 
 
 @pytest.fixture
-def root(db: None) -> Any:
-    """A superuser."""
-    return get_user_model().objects.create_superuser("root", "root@example.com")
-
-
-@pytest.fixture
-def as_root(root: Any) -> Client:
-    """The superuser at the keyboard."""
-    return log_in(root)
-
-
-@pytest.fixture
 def helper(db: None) -> Any:
     """A member of the staff who maps what is in the inbox."""
     return make_staff(

@@ -22,7 +22,11 @@ from django_clientcert.admin.base.entries import (
 from django_clientcert.admin.base.issuers import check_authority, find_authority
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import IdentityKind, find_identities, show_value
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    find_identities,
+    show_value,
+)
 from django_clientcert.x509.names import Order
 
 

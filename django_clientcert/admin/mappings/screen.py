@@ -34,7 +34,7 @@ from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
-from django_clientcert.x509.identities import IdentityKind
+from django_clientcert.x509.identities import PINS, IdentityKind
 from django_clientcert.x509.names import Order, parse_name
 
 from .changelist import MappingList
@@ -119,8 +119,7 @@ class CertificateMappingAdmin(
         if row is not None:
             initial["pasted"] = to_pem([row.client_certificate()])
             authority = self._suggestions(request, row).authority
-            pins = {IdentityKind.PUBLIC_KEY.value, IdentityKind.FINGERPRINT.value}
-            if authority is not None and initial["kind"] not in pins:
+            if authority is not None and initial["kind"] not in PINS:
                 initial.setdefault("authority", authority.pk)
         return initial
 
