@@ -102,7 +102,7 @@ def test_file_is_judged_without_a_request(
         name for name, outcome in outcomes(data).items() if outcome == "not_looked_at"
     ] == skipped
     assert "not checked" in data["assumptions"][0]
-    assert "validated here" in data["assumptions"][1]
+    assert "validates the path" in data["assumptions"][1]
 
 
 def test_file_with_a_verdict(file: str, mapping: CertificateMapping) -> None:
@@ -173,7 +173,7 @@ def test_header_is_a_request_of_the_proxy(
         "ssl-client-subject-dn: the certificate’s own",
         "ssl-client-issuer-dn: the certificate’s own",
         "peer: 10.0.0.1, the first address of CLIENTCERT_TRUSTED_PROXIES",
-        "transport: taken as secure",
+        "transport: assumed to be secure",
         "host: none",
     ):
         assert words in assumed
