@@ -22,13 +22,11 @@ from django_clientcert.exceptions import (
 )
 
 from .certificates import ClientCertificate
-from .escaping import visible, visible_once
+from .escaping import FORBIDDEN, visible, visible_once
 from .names import DistinguishedName, Order, fold_ascii, fold_email, parse_name
+from .text import parse_serial, show_serial
 
 MAX_NAMES_PER_KIND = 256
-
-# C0, DEL, C1 and bidirectional controls; spaces stand in no SAN that is looked up
-_FORBIDDEN = re.compile("[\x00-\x20\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class IdentityKind(str, Enum):
@@ -49,7 +47,7 @@ class IdentityKind(str, Enum):
     @property
     def is_pin(self) -> bool:
         """Whether it is bound to a key: possession is the proof, no CA is needed."""
-        return self in (IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY)
+        return self in PINS
 
     @property
     def specificity(self) -> int:
@@ -57,6 +55,15 @@ class IdentityKind(str, Enum):
         return _LEVELS[self]
 
 
+PINS = (IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY)
+# Kinds of subject alternative name, and where a certificate has them
+_SAN_FIELDS = {
+    IdentityKind.SAN_EMAIL: "emails",
+    IdentityKind.SAN_DNS: "dns",
+    IdentityKind.SAN_URI: "uris",
+    IdentityKind.SAN_UPN: "upns",
+}
+SAN_KINDS = tuple(_SAN_FIELDS)
 _LEVELS = {
     IdentityKind.FINGERPRINT: 0,
     IdentityKind.PUBLIC_KEY: 1,
@@ -160,12 +167,8 @@ def san_identities(certificate: ClientCertificate) -> list[Identity]:
     """
     names = certificate.subject_alternative_names
     identities = []
-    for kind, values in (
-        (IdentityKind.SAN_EMAIL, names.emails),
-        (IdentityKind.SAN_DNS, names.dns),
-        (IdentityKind.SAN_URI, names.uris),
-        (IdentityKind.SAN_UPN, names.upns),
-    ):
+    for kind, field in _SAN_FIELDS.items():
+        values = getattr(names, field)
         if len(values) > MAX_NAMES_PER_KIND:
             raise NameNotMatchableError(f"more than {MAX_NAMES_PER_KIND} {kind} names")
         identities += [san_identity(kind, value) for value in values]
@@ -182,7 +185,7 @@ def san_identity(kind: IdentityKind, value: str) -> Identity:
     Raises:
         NameNotMatchableError: empty, or with spaces or control characters.
     """
-    if not value or _FORBIDDEN.search(value):
+    if not value or " " in value or FORBIDDEN.search(value):
         raise NameNotMatchableError(
             f"the {kind} value “{visible(value, 80)}” is empty or holds a space or "
             "control character"
@@ -234,14 +237,14 @@ def parse_identity(
     if kind is IdentityKind.SUBJECT:
         return subject_identity(parse_name(text, order=order))
     if kind is IdentityKind.ISSUER_SERIAL:
-        serial, _, issuer = text.lstrip(" \t\r\n").partition(" ")
-        digits = serial.replace(":", "").lower()
-        if not re.fullmatch(r"-?[0-9a-f]{1,128}", digits) or not issuer.strip():
+        digits, _, issuer = text.lstrip(" \t\r\n").partition(" ")
+        serial = parse_serial(digits)
+        if serial is None or not issuer.strip():
             raise NameSyntaxError(
                 "Write the serial number in hex, a space, and the issuer’s "
                 "distinguished name: “1ead85 CN=Issuing CA,O=Example”."
             )
-        return _issuer_serial(parse_name(issuer, order=order), int(digits, 16))
+        return _issuer_serial(parse_name(issuer, order=order), serial)
     return san_identity(kind, text.strip(" \t\r\n"))
 
 
@@ -297,12 +300,10 @@ def parse_sha256(text: str, kind: IdentityKind = IdentityKind.FINGERPRINT) -> by
 
 
 def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
-    sign, digits = ("-" if serial < 0 else ""), f"{abs(serial):x}"
-    digits = digits.zfill(len(digits) + len(digits) % 2)
     return Identity(
         IdentityKind.ISSUER_SERIAL,
         _key(IdentityKind.ISSUER_SERIAL, f"{serial:x} ".encode() + issuer.canonical()),
-        f"{sign}{digits} {issuer.rfc4514()}",
+        f"{show_serial(serial)} {issuer.rfc4514()}",
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -233,8 +233,10 @@ class PathValidator:
     ) -> Path:
         """Return a path from *certificate* to an anchor, valid at *at*.
 
-        *presented* may be used as intermediates: what the client or the proxy
-        sent, never trusted by itself.
+        *presented* (what the client or the proxy sent) may serve as intermediates,
+        the first eight of them, and only those that the bundle’s keys have signed,
+        directly or through each other. No other key checks a signature: the client
+        chooses those, and many CAs of one name and key would cost seconds.
 
         Raises:
             PathError: ``untrusted_issuer`` where no path leads to an anchor,
@@ -265,7 +267,9 @@ class PathValidator:
             raise PathError(
                 Reason.UNTRUSTED_ISSUER, "the certificate is itself an anchor"
             )
-        return self._verify(self._builder, certificate, at, presented)
+        return self._verify(
+            self._builder, certificate, at, self._below_bundle(presented)
+        )
 
     def _verify(
         self,
@@ -279,7 +283,7 @@ class PathValidator:
         candidates = [
             one.x509
             for one in (
-                *presented[:MAX_PRESENTED],
+                *presented,
                 *_reachable([certificate, *presented], self._by_subject),
             )
         ]
@@ -368,7 +372,7 @@ class PathValidator:
         return tuple(
             one
             for one in (*self._below_bundle(presented), *candidates[:MAX_CANDIDATES])
-            if _signed_by(certificate, one)
+            if certificate.is_signed_by(one)
         )
 
     def _below_bundle(
@@ -385,7 +389,7 @@ class PathValidator:
             found += level
             todo = [one for one in todo if one not in level]
             level = [
-                one for one in todo if any(_signed_by(one, upper) for upper in level)
+                one for one in todo if any(one.is_signed_by(upper) for upper in level)
             ]
         return found
 
@@ -431,7 +435,7 @@ class PathValidator:
             is_anchor = issuer in self._anchors
             if issuer in chain or not self._may_issue(issuer, chain):
                 continue
-            if not _signed_by(lower, issuer):
+            if not lower.is_signed_by(issuer):
                 continue
             found = (
                 [*chain, issuer]
@@ -556,14 +560,6 @@ def _reachable(
             found.append(one)
             todo.append(one.issuer_der)
     return found[:MAX_CANDIDATES]
-
-
-def _signed_by(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
-    try:
-        certificate.x509.verify_directly_issued_by(issuer.x509)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _limits_alternative_names(certificate: ClientCertificate) -> bool:

@@ -91,7 +91,7 @@ def test_several_in_one_file(
     ("stored", "text"),
     [
         ([], "no authority is stored"),
-        (["Other"], "No stored authority issued this CRL"),
+        (["Other"], "none issued this one"),
         (["Mine", "Again"], "Choose one with --authority"),
         (["Mine"], "cut off"),
         (["Broken"], "no authority is stored"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,17 +13,17 @@ from django.core.management.base import CommandError
 from django.db import DataError
 
 from django_clientcert.evaluation import CanAuthenticate
-from django_clientcert.exceptions import BundleError, Reason, Refusal
 from django_clientcert.explaining import user_rule
 from django_clientcert.models import CertificateAuthority
+from django_clientcert.trust import issuers
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind
 
 from .files import refuse_private_keys
-from .text import list_some, one_line
+from .text import show_messages, some_of
 
-ADD_AUTHORITY = "Add one: manage.py clientcert authority add BUNDLE --name NAME"
+ADD_AUTHORITY = "manage.py clientcert authority add BUNDLE --name NAME"
 
 
 def find_user(name: str) -> Any:
@@ -76,17 +75,22 @@ def choose_authority(
     Or None, if *kind* is a pin and no *name* was given: a pin needs no authority.
 
     Raises:
-        CommandError: there is no such authority, or more than one issued it.
+        CommandError: there is no such authority, or it has to be chosen.
+        ValidationError: the authority called *name* did not issue it.
     """
-    if name is None:
-        return None if kind.is_pin else find_issuing_authority(certificate)
-    authority = find_authority(name)
-    why = why_not_issued(authority, certificate)
-    if why is not None and why.reason is Reason.UNTRUSTED_ISSUER:
+    if name is not None:
+        authority = find_authority(name)
+        issuers.check_authority(authority, certificate)
+        return authority
+    if kind.is_pin:
+        return None
+    try:
+        return issuers.find_authority(certificate)
+    except ValidationError as error:
         raise CommandError(
-            f"“{authority}” did not issue this certificate ({why.detail})."
-        )
-    return authority
+            f"{show_messages(error)} To choose one: --authority NAME. To add one: "
+            f"{ADD_AUTHORITY}"
+        ) from error
 
 
 def find_authority(name: str) -> CertificateAuthority:
@@ -100,59 +104,10 @@ def find_authority(name: str) -> CertificateAuthority:
         return CertificateAuthority.objects.get(name=name)
     except (CertificateAuthority.DoesNotExist, DataError, ValueError) as error:
         names = [str(authority) for authority in CertificateAuthority.objects.all()]
-        hint = f"There are: {list_some(names)}." if names else ADD_AUTHORITY
+        hint = f"There are: {some_of(names)}." if names else f"Add it: {ADD_AUTHORITY}"
         raise CommandError(
             f"There is no authority “{visible(name, 80)}”. {hint}"
         ) from error
-
-
-def why_not_issued(
-    authority: CertificateAuthority, certificate: ClientCertificate
-) -> Refusal | None:
-    """Return why *authority* cannot vouch for *certificate*, or None if it can.
-
-    Whether the certificate is valid today does not matter.
-    """
-    try:
-        now = dt.datetime.now(dt.timezone.utc)
-        at = min(max(now, certificate.not_before), certificate.not_after)
-        authority.validator().find_issuer(certificate, at)
-    except Refusal as refusal:
-        return refusal
-    except BundleError as error:
-        return Refusal(Reason.TRUST_UNAVAILABLE, str(error))
-    return None
-
-
-def find_issuing_authority(certificate: ClientCertificate) -> CertificateAuthority:
-    """Return the one stored authority that issued *certificate*.
-
-    Raises:
-        CommandError: there is none, or more than one to choose from.
-    """
-    issuers, others = [], []
-    for authority in CertificateAuthority.objects.iterator():
-        why = why_not_issued(authority, certificate)
-        if why is not None:
-            others.append(f"{authority} ({one_line(str(why))})")
-        else:
-            issuers.append(authority)
-    if len(issuers) == 1:
-        return issuers[0]
-    if issuers:
-        raise CommandError(
-            "Several authorities issued this certificate: "
-            f"{list_some(map(str, issuers))}. Choose one with --authority NAME."
-        )
-    if others:
-        raise CommandError(
-            "None of the stored authorities issued this certificate: "
-            f"{list_some(others)}. {ADD_AUTHORITY}"
-        )
-    raise CommandError(
-        "This kind of mapping needs the authority that issued the certificate, and "
-        f"no authority is stored. {ADD_AUTHORITY}"
-    )
 
 
 def find_user_rule(messages: list[str]) -> CanAuthenticate:

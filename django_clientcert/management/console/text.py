@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from django_clientcert.explaining import describe_certificate, one_line, show_value
 from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.text import show_moment, some_of
 
 __all__ = [
     "describe_certificate",
     "encodable",
     "field_lines",
-    "list_some",
     "one_line",
     "show_iso",
     "show_messages",
     "show_moment",
     "show_validity",
     "show_value",
+    "some_of",
     "username_of",
 ]
-
-MAX_LISTED = 10
 
 
 def encodable(text: str, stream: object) -> str:
@@ -56,15 +55,6 @@ def username_of(user: Any) -> str:
     return "" if user is None else visible(str(user.get_username()))
 
 
-def show_moment(at: dt.datetime) -> str:
-    """Return *at* in UTC, to the second."""
-    # strftime would leave out the leading zeros of a year before 1000.
-    return (
-        at.astimezone(dt.timezone.utc).replace(tzinfo=None).isoformat(" ", "seconds")
-        + " UTC"
-    )
-
-
 def show_iso(text: str | None) -> str:
     """Return a moment of ``describe_certificate()`` as ``show_moment()`` would."""
     if text is None:
@@ -78,11 +68,3 @@ def show_validity(facts: Mapping[str, Any]) -> str:
         f"valid from {show_iso(facts['not_before'])} until "
         f"{show_iso(facts['not_after'])}"
     )
-
-
-def list_some(names: Iterable[str]) -> str:
-    """Return the first of *names*, with commas, and the number of further ones."""
-    names = list(names)
-    listed = ", ".join(names[:MAX_LISTED])
-    more = len(names) - MAX_LISTED
-    return f"{listed} and {more} more" if more > 0 else listed

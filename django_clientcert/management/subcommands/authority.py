@@ -175,7 +175,7 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
         [_describe(authority) for authority in authorities],
         _authority_lines,
         as_json=options["json"],
-        empty=f"No authorities. {ADD_AUTHORITY}",
+        empty=f"No authorities. Add one: {ADD_AUTHORITY}",
     )
 
 

@@ -27,7 +27,7 @@ from django_clientcert.management.console.arguments import Subcommands
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import refuse_private_keys
 from django_clientcert.management.console.lookups import find_authority
-from django_clientcert.management.console.text import list_some
+from django_clientcert.management.console.text import some_of
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule, is_unique_user_field
 from django_clientcert.x509.escaping import visible
@@ -154,7 +154,7 @@ def _find_groups(names: list[str]) -> list[Group]:
     missing = sorted(set(names) - {group.name for group in groups})
     if missing:
         raise CommandError(
-            f"There is no group {list_some(visible(name, 80) for name in missing)}."
+            f"There is no group {some_of(visible(name, 80) for name in missing)}."
         )
     return groups
 

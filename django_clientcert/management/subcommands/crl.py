@@ -19,10 +19,10 @@ from django_clientcert.management.console.fetch import fetch
 from django_clientcert.management.console.files import STDIN, errors_of_file, read_input
 from django_clientcert.management.console.lookups import ADD_AUTHORITY, find_authority
 from django_clientcert.management.console.text import (
-    list_some,
     one_line,
     show_iso,
     show_moment,
+    some_of,
 )
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import import_crl
@@ -259,17 +259,16 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
     if issuers:
         raise CommandError(
             "Several authorities have the CA of this CRL: "
-            f"{list_some(map(str, issuers))}. Choose one with --authority NAME."
+            f"{some_of(map(str, issuers))}. Choose one with --authority NAME."
         )
     # Two CAs may have the same name, so another authority's objection is reported
     # only if none accepts the CRL.
     for problem in problems:
         if problem.code not in _ISSUED_BY_OTHERS:
             raise problem
-    if problems:
-        raise CommandError(f"No stored authority issued this CRL. {ADD_AUTHORITY}")
+    why = "none issued this one" if problems else "no authority is stored"
     raise CommandError(
-        f"A CRL belongs to an authority, and no authority is stored. {ADD_AUTHORITY}"
+        f"A CRL belongs to an authority, but {why}. Add it: {ADD_AUTHORITY}"
     )
 
 

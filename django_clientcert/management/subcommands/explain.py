@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from django_clientcert.conf import conf
 from django_clientcert.explaining import (
-    Question,
+    ExplainQuery,
     as_wsgi,
     ask_about_certificates,
     ask_about_header,
@@ -144,7 +144,7 @@ def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, list[str]]:
     return at, ["time: --at names no time zone; taken as UTC"] if assumed_utc else []
 
 
-def _from_file(options: dict[str, Any]) -> Question:
+def _from_file(options: dict[str, Any]) -> ExplainQuery:
     """Return the question about the certificate in a file, without a request.
 
     Raises:
@@ -163,7 +163,7 @@ def _from_file(options: dict[str, Any]) -> Question:
     return ask_about_certificates(certificates, certificate, verdict=options["verdict"])
 
 
-def _from_header(options: dict[str, Any]) -> Question:
+def _from_header(options: dict[str, Any]) -> ExplainQuery:
     """Return the question about a proxy's request, with defaults filled in."""
     value = options["header"]
     if value == STDIN:

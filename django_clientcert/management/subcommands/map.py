@@ -43,10 +43,10 @@ from django_clientcert.management.console.lookups import (
 from django_clientcert.management.console.text import (
     describe_certificate,
     field_lines,
-    list_some,
     show_moment,
     show_validity,
     show_value,
+    some_of,
     username_of,
 )
 from django_clientcert.models import CertificateMapping
@@ -54,20 +54,12 @@ from django_clientcert.trust.renewals import find_predecessors, renew
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (
+    SAN_KINDS,
     Identity,
     IdentityKind,
     identity_of_kind,
     parse_identity,
     san_identities,
-)
-
-_SAN_KINDS = frozenset(
-    {
-        IdentityKind.SAN_EMAIL,
-        IdentityKind.SAN_DNS,
-        IdentityKind.SAN_URI,
-        IdentityKind.SAN_UPN,
-    }
 )
 
 # The options that --successor-of excludes, because it takes their values from the
@@ -265,7 +257,7 @@ def _choose_identity(
     Raises:
         CommandError: it has no such identity, or several to choose from.
     """
-    if value is not None and kind not in _SAN_KINDS:
+    if value is not None and kind not in SAN_KINDS:
         raise CommandError(
             "--value chooses one of several alternative names, so it needs a --kind "
             f"that begins with san_; a certificate has only one {kind}.",
@@ -285,7 +277,7 @@ def _choose_identity(
         message = str(error).replace("Type one.", "Choose one with --value.")
         raise CommandError(message) from error
     if wanted not in offered:
-        names = list_some(visible(identity.value, 80) for identity in offered)
+        names = some_of(visible(identity.value, 80) for identity in offered)
         raise CommandError(
             f"The certificate has no {kind} “{visible(value, 80)}”; it has: "
             f"{names or 'none'}."

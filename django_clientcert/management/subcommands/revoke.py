@@ -18,7 +18,6 @@ Exit status: 0 revoked, now or before; 1 refused; 2 wrong usage.
 from __future__ import annotations
 
 import datetime as dt
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -42,9 +41,9 @@ from django_clientcert.management.console.files import (
 from django_clientcert.management.console.lookups import find_authority, find_row
 from django_clientcert.management.console.text import (
     field_lines,
-    list_some,
     one_line,
     show_moment,
+    some_of,
     username_of,
 )
 from django_clientcert.models import (
@@ -68,6 +67,7 @@ from django_clientcert.x509.identities import (
     parse_identity,
 )
 from django_clientcert.x509.names import Order
+from django_clientcert.x509.text import parse_serial, show_serial
 
 REASONS = {
     RevocationReason(number).rfc_name: number
@@ -75,7 +75,6 @@ REASONS = {
 }
 # Further mappings of one certificate are not looked at.
 _MAX_ROWS = 50
-_HEX = re.compile(r"-?[0-9a-f]{1,128}\Z")
 # What some options need; without it, they would be ignored silently.
 _NEEDS = {
     "--authority": ("--serial", "--issued-from"),
@@ -200,14 +199,13 @@ def _revoke_certificate(
 
 def _revoke_serial(command: ClientCertCommand, options: dict[str, Any]) -> None:
     authority = _authority(options, "--serial")
-    digits = options["serial"].replace(":", "").replace(" ", "").lower()
-    if not _HEX.match(digits):
+    number = parse_serial(options["serial"])
+    if number is None:
         raise CommandError(
             "--serial must be a number in hex, such as 1ead85 or 1E:AD:85.",
             returncode=2,
         )
     began = timezone.now()
-    number = int(digits, 16)
     revocation = revoke_serial(
         authority, number, issuer=options["issuer"] or "", **_common(options)
     )
@@ -247,14 +245,12 @@ def _keys_of_serial(
     authority: CertificateAuthority, number: int, revocation: Revocation
 ) -> list[bytes]:
     """Return the keys that mappings of the revoked serial number have."""
-    digits = f"{abs(number):x}"
-    shown = ("-" if number < 0 else "") + digits.zfill(len(digits) + len(digits) % 2)
     keys = []
     for ca in authority.certificates():
         if ca.public_key_bytes == revocation.issuer_key:
             # A name that cannot be mapped has no mapping to report.
             with suppress(ClientCertError):
-                value = f"{shown} {ca.subject}"
+                value = f"{show_serial(number)} {ca.subject}"
                 order = Order.MOST_SPECIFIC_FIRST
                 keys.append(
                     parse_identity(IdentityKind.ISSUER_SERIAL, value, order=order).key
@@ -310,15 +306,15 @@ def _print_effect(
     others = [row for row in find_mappings(revocation) if row.pk not in matched]
     users = {username_of(seen.user) for seen in find_seen(revocation)}
     fields = {
-        "no longer valid": list_some(map(_show_mapping, rows))
+        "no longer valid": some_of(map(_show_mapping, rows))
         or "for any mapping or rule; no mapping matches it now"
     }
     if others:
-        fields["also revoked"] = "the certificate stored with " + list_some(
+        fields["also revoked"] = "the certificate stored with " + some_of(
             map(_show_mapping, others)
         )
     if users:
-        fields["last logged in"] = f"as {list_some(sorted(users))}"
+        fields["last logged in"] = f"as {some_of(sorted(users))}"
     command.say_lines(field_lines(fields, _WIDTH))
     for row in rows:
         if not row.is_exact and row.state != row.State.DISABLED:
