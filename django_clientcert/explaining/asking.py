@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django_clientcert.backends import find_backend
 from django_clientcert.conf import conf
 from django_clientcert.evaluation import CanAuthenticate, evaluate, is_active
-from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.presented import Presented, present_certificates
 from django_clientcert.exceptions import CertificateParseError, Refusal
 from django_clientcert.wire import ABSENT, Proxy
 from django_clientcert.wire.encodings import DECODERS
@@ -91,18 +91,16 @@ def ask_about_certificates(
                 f"; --verdict {proxy.success} judges as if the proxy had done it",
             )
         )
-    above = [one.der for one in certificates if one != certificate]
-    if above and proxy.forwards_chains:
+    intermediates = [item for item in certificates if item != certificate]
+    if intermediates and proxy.forwards_chains:
         said.append(
             Assumption(_("chain: the file’s other certificates, forwarded too"))
         )
-    elif above:
+    elif intermediates:
         text = _("chain: none, because %(proxy)s forwards none")
         said.append(Assumption(text % {"proxy": proxy.name}))
-        above = []
-    presented = Presented(
-        proxy, verdict=verdict, certificates=(certificate.der, *above)
-    )
+        intermediates = []
+    presented = present_certificates([certificate, *intermediates], verdict=verdict)
     return Question(presented, certificate, tuple(said))
 
 

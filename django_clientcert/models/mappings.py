@@ -30,7 +30,7 @@ from django_clientcert.x509.identities import (
 from django_clientcert.x509.names import Order
 
 from .authorities import CertificateAuthority
-from .fields import KEY_BYTES, KeyField
+from .fields import KEY_BYTES, KeyField, KeyPlaceholder
 from .validators import normalise_hosts, validate_no_private_key
 
 # How much of a certificate’s subject is kept to be searched
@@ -40,7 +40,9 @@ MAX_SUBJECT = 1000
 class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
     """Queries on mappings."""
 
-    def matching(self, keys: Iterable[bytes]) -> CertificateMappingQuerySet:
+    def matching(
+        self, keys: Iterable[bytes | KeyPlaceholder]
+    ) -> CertificateMappingQuerySet:
         """Return the mappings with one of *keys*, with user and authority.
 
         One query over the index of ``key``, however many mappings there are.
