@@ -11,8 +11,12 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from django_clientcert.conf import conf
+<<<<<<< HEAD
 from django_clientcert.wire import ABSENT, Proxy, Source, meta_key
 from django_clientcert.x509.certificates import ClientCertificate
+=======
+from django_clientcert.wire import ABSENT, Proxy, ValueSource, meta_key
+>>>>>>> main
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ def read_request(request: HttpRequest) -> Presented:
         proxy=proxy,
         value=(
             _read_socket(meta.get(proxy.certificate))
-            if proxy.source == Source.SOCKET
+            if proxy.source == ValueSource.SOCKET
             else value(proxy.certificate)
         ),
         verdict=value(proxy.verdict),
@@ -155,7 +159,7 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
 
     A connection is no header: it stays.
     """
-    for name in proxy.names if proxy.source != Source.SOCKET else ():
+    for name in proxy.names if proxy.source != ValueSource.SOCKET else ():
         request.META.pop(proxy.meta_key(name), None)
     # request.headers is computed once from META
     request.__dict__.pop("headers", None)

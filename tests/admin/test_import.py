@@ -47,12 +47,6 @@ Choose = Callable[..., Any]
 
 
 @pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root"))
-
-
-@pytest.fixture
 def as_adder(db: None) -> Client:
     """Somebody who may add mappings."""
     return log_in(make_staff("adder", "add_certificatemapping"))
@@ -116,7 +110,7 @@ def test_the_way(as_adder: Client, alice: Any) -> None:
         ("line 2", "will be created"),
         ("line 3", "will be created"),
     ]
-    assert "Nothing is stored yet" in text_of(shown)
+    assert "Nothing has been stored yet" in text_of(shown)
     assert 'value="Import 2"' in shown.content.decode()
     assert shown.context["adminform"].form.initial == {"which": "all"}
     done = store(as_adder, shown)

@@ -68,20 +68,8 @@ MODELS = (
 
 
 @pytest.fixture
-def root(db: None) -> Any:
-    """A superuser."""
-    return get_user_model().objects.create_superuser("root")
-
-
-@pytest.fixture
-def as_root(root: Any) -> Client:
-    """The superuser at the keyboard."""
-    return log_in(root)
-
-
-@pytest.fixture
 def as_helper(db: None) -> Client:
-    """A member of the staff with every permission of this package, and no other."""
+    """A staff user with every permission of this package, and no other."""
     return log_in(make_staff("helper", *all_permissions(*MODELS)))
 
 
@@ -954,7 +942,10 @@ def test_action_on_many(
     assert "and 2 more" in text_of(run_action(as_root, "revoke", rows, SEEN))
     monkeypatch.setattr(revoking, "MAX_REVOKED", 2)
     ((level, text),) = messages_after(run_action(as_root, "revoke", rows, SEEN))
-    assert (level, text) == ("error", "At most 2 at a time can be revoked here.")
+    assert (level, text) == (
+        "error",
+        "At most 2 certificates can be revoked at a time.",
+    )
     assert confirm(as_root, SEEN, rows).status_code == 400
 
 

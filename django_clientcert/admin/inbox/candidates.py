@@ -15,16 +15,23 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
-from django_clientcert.admin.base import warnings as remarks
 from django_clientcert.admin.base.permissions import why_not_map
-from django_clientcert.admin.revocations.status import in_words, revoked_certificates
+from django_clientcert.admin.base.revocation_status import (
+    revoked_certificates,
+    show_revocation,
+)
+from django_clientcert.admin.base.warnings import certificate_warnings
 from django_clientcert.evaluation import is_active
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     UnknownCertificate,
 )
-from django_clientcert.trust.issuers import find_authorities
+from django_clientcert.trust.issuers import (
+    Issuers,
+    find_issuers_of_all,
+    why_not_single,
+)
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind, find_identities
@@ -97,7 +104,7 @@ def find_candidates(
         for row in rows
     }
     users = _find_users(kind, {own[0] for own in names.values() if len(own) == 1})
-    authorities = find_authorities(certificates)
+    issuers = find_issuers_of_all(certificates)
     revoked = revoked_certificates(certificates)
     mappings = _find_mappings(certificates.values())
     found = []
@@ -106,13 +113,13 @@ def find_candidates(
         one = Candidate(row, visible(", ".join(own[:3]), 200))
         if len(own) == 1:
             one = _with_user(one, users.get(_fold(kind, own[0]), []))
-        why = _why_no_name(own) or _why_not_issued(authorities.get(row.pk, []))
+        why = _why_no_name(own) or _why_not_issued(certificate, issuers[row.pk])
         if not why:
-            one = one._replace(authority=authorities[row.pk][0])
+            one = one._replace(authority=issuers[row.pk].signed[0])
             why = (
-                (in_words(revoked[row.pk]) if row.pk in revoked else "")
+                (show_revocation(revoked[row.pk]) if row.pk in revoked else "")
                 or next(
-                    iter(remarks.on_certificate(certificate, kind, one.authority)), ""
+                    iter(certificate_warnings(certificate, kind, one.authority)), ""
                 )
                 or _why_not_user(actor, users.get(_fold(kind, own[0]), []))
                 or _why_not_beside(certificate, one.user, mappings)
@@ -133,15 +140,11 @@ def _why_no_name(names: Sequence[str]) -> str:
     return ""
 
 
-def _why_not_issued(authorities: Sequence[CertificateAuthority]) -> str:
-    if not authorities:
-        return _(
-            "None of the authorities issued it, so nobody answers for the name: map it "
-            "by itself, if you know whose it is."
-        )
-    if len(authorities) > 1:
-        return _("Several authorities issued it: map it by itself, and choose one.")
-    return ""
+def _why_not_issued(certificate: ClientCertificate, issuers: Issuers) -> str:
+    if len(issuers.signed) == 1:
+        return ""  # what else is wrong is said by the warnings
+    error = why_not_single(certificate, issuers)
+    return "" if error is None else " ".join(error.messages)
 
 
 def _why_not_user(actor: Any, users: Sequence[Any]) -> str:
