@@ -11,12 +11,8 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from django_clientcert.conf import conf
-<<<<<<< HEAD
-from django_clientcert.wire import ABSENT, Proxy, Source, meta_key
-from django_clientcert.x509.certificates import ClientCertificate
-=======
 from django_clientcert.wire import ABSENT, Proxy, ValueSource, meta_key
->>>>>>> main
+from django_clientcert.x509.certificates import ClientCertificate
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterator
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 from typing import Any
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
-from django.db import connections
+from django.core.signals import request_finished
+from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_clientcert.evaluation import lookup
@@ -19,11 +20,7 @@ from django_clientcert.models import CertificateMapping
 from django_clientcert.testing import IssuedCertificate
 from tests.conftest import Wsgi, merge_headers
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    # Django never closes a connection to SQLite's database in memory.
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 REQUESTS = 12
 
@@ -35,11 +32,18 @@ def count_wrappers() -> int:
     return sum(issubclass(type(each), BaseDatabaseWrapper) for each in gc.get_objects())
 
 
+def hang_up(**kwargs: Any) -> None:
+    """Close a connection to SQLite's database in memory: Django never does."""
+    if current_thread() is not main_thread() and connection.connection is not None:
+        connection.connection.close()
+
+
 @pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
+def _closed() -> Iterator[None]:
     """Leave no connection to be closed by a later test."""
+    request_finished.connect(hang_up)
     yield
-    gc.collect()
+    request_finished.disconnect(hang_up)
 
 
 def ask_wsgi(der: bytes, results: list[int]) -> None:
