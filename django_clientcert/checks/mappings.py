@@ -9,6 +9,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.checks import Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
@@ -35,15 +36,12 @@ def check_names_have_authorities(
     def look(alias: str) -> Messages:
         weak = CertificateMapping.objects.using(alias).filter(authority=None)
         weak = weak.exclude(kind__in=[kind.value for kind in PINS])
-        # One more than is shown, so that the rest is only counted if there is one.
-        ids = list(weak.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
-        if not ids:
+        if not (ids := _list_ids(weak)):
             return []
-        total = weak.count() if len(ids) > MAX_LISTED else len(ids)
         return [
             Error(
                 f"Mappings by name without an authority, in the database “{alias}”: "
-                f"{some_of([str(one) for one in ids], total)}. Any CA could put such a "
+                f"{ids}. Any CA could put such a "
                 "name into a certificate, so they match nobody.",
                 hint=(
                     "Choose the authority of each in the admin, or delete it and type "
@@ -55,6 +53,40 @@ def check_names_have_authorities(
         ]
 
     return look_into(databases, look)
+
+
+@register(Tags.database)
+def check_mappings_have_known_states(
+    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
+) -> Messages:
+    """Is every mapping in a state that the package knows?"""
+
+    def look(alias: str) -> Messages:
+        rows = CertificateMapping.objects.using(alias)
+        # By pattern, because some databases compare text without regard to case.
+        unknown = ~Q(state__regex=f"^({'|'.join(CertificateMapping.State.values)})$")
+        undated = Q(state=CertificateMapping.State.SCHEDULED, valid_from=None)
+        if not (ids := _list_ids(rows.filter(unknown | undated))):
+            return []
+        return [
+            Warning(
+                "Mappings in an unknown state, or scheduled without a date, in the "
+                f"database “{alias}”: {ids}. They count as disabled.",
+                hint="Set the state of each in the admin: their table was changed "
+                "without the models.",
+                id=IDS["mapping_state"],
+            )
+        ]
+
+    return look_into(databases, look)
+
+
+def _list_ids(rows: QuerySet[CertificateMapping]) -> str:
+    """Return the primary keys of *rows*, the first of them and how many more."""
+    # One more than is shown, so that the rest is only counted if there is one.
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
+    total = rows.count() if len(ids) > MAX_LISTED else len(ids)
+    return some_of([str(pk) for pk in ids], total) if ids else ""
 
 
 @register(Tags.database)

@@ -389,8 +389,11 @@ class Evaluation:
                 Reason.AMBIGUOUS_MAPPING, f"{_list(rows)} name different users"
             )
         for row in rows:
-            if row.state == row.State.DISABLED:
-                raise Refusal(Reason.MAPPING_DISABLED, f"mapping {row.pk} is disabled")
+            if not row.is_enabled:
+                raise Refusal(
+                    Reason.MAPPING_DISABLED,
+                    f"mapping {row.pk} is {_show_state(row)}",
+                )
         refusals = []
         for row in rows:
             try:
@@ -550,6 +553,15 @@ def _describe(row: CertificateMapping, path: Path | None) -> str:
     if row.authority is None or path is None:
         return "a pin needs no authority"
     return _show_path(row.authority, path)
+
+
+def _show_state(row: CertificateMapping) -> str:
+    """Return the state of a mapping that is not enabled, in words."""
+    if row.state == row.State.DISABLED:
+        return "disabled"
+    if row.state == row.State.SCHEDULED:
+        return "scheduled without a date to begin on, so it counts as disabled"
+    return f"in the unknown state “{visible(row.state, 80)}”, so it counts as disabled"
 
 
 def _show_path(authority: CertificateAuthority, path: Path) -> str:
