@@ -97,9 +97,7 @@ def _is_ours(check: Any) -> bool:
     return check.__module__ in {module.__name__ for module in MODULES}
 
 
-def reported_ids(
-    *, deploy: bool = False, databases: list[str] | None = None
-) -> list[str]:
+def check_ids(*, deploy: bool = False, databases: list[str] | None = None) -> list[str]:
     """Return the ids of this package that ``check`` reports, in order."""
     return [message.id for message in messages(deploy=deploy, databases=databases)]
 
@@ -146,7 +144,7 @@ def test_a_good_project_has_no_issues_with_deploy(settings: Any) -> None:
     """Every deployment warning can be dealt with."""
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     settings.CLIENTCERT_MAX_HEADER_BYTES = 8190
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_an_error_stops_the_server_before_it_starts(settings: Any) -> None:
@@ -168,7 +166,7 @@ def test_ids_are_unique_and_say_how_bad_it_is() -> None:
 def test_every_id_is_used_once_and_asserted_here() -> None:
     """No id without its check, no check without its test."""
     source = "".join(map(inspect.getsource, MODULES))
-    tests = inspect.getsource(inspect.getmodule(reported_ids) or ModuleType("x"))
+    tests = inspect.getsource(inspect.getmodule(check_ids) or ModuleType("x"))
     for key, value in IDS.items():
         assert source.count(f'id=IDS["{key}"]') == 1
         assert f'"{value}"' in tests, value
@@ -208,7 +206,7 @@ def test_every_setting_has_an_example_that_works(settings: Any) -> None:
     for name, example in EXAMPLES.items():
         setattr(settings, name, ast.literal_eval(example))
         getattr(conf, name)
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 # --- middleware and backend ------------------------------------------------------
@@ -281,7 +279,7 @@ def test_e003_passes_with_the_backend_or_a_subclass(
 ) -> None:
     """A subclass is how projects change the rules."""
     settings.AUTHENTICATION_BACKENDS = [BROKEN, backend]
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 def test_e009_remote_user_reads_our_header(settings: Any, monkeypatch: Any) -> None:
@@ -292,9 +290,9 @@ def test_e009_remote_user_reads_our_header(settings: Any, monkeypatch: Any) -> N
     assert "HTTP_SSL_CLIENT_SUBJECT_DN" in message.msg
     # Under ASGI, Django 5.2 and 6.0 add the prefix.
     monkeypatch.setattr(SubjectUserMiddleware, "header", "ssl-client-cert")
-    assert reported_ids() == ["clientcert.E009"]
+    assert check_ids() == ["clientcert.E009"]
     settings.CLIENTCERT_PROXY = "nginx"  # whose headers have other names
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 def test_e009_passes_with_another_header(settings: Any) -> None:
@@ -304,7 +302,7 @@ def test_e009_passes_with_another_header(settings: Any) -> None:
         own("OtherUserMiddleware"),
         "django.contrib.auth.middleware.RemoteUserMiddleware",
     ]
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 # --- settings --------------------------------------------------------------------
@@ -327,16 +325,16 @@ def test_e004_is_not_asked_of_an_environ(settings: Any) -> None:
     """No client can write there, so there is nobody to trust."""
     del settings.CLIENTCERT_TRUSTED_PROXIES
     settings.CLIENTCERT_PROXY = "mod_wsgi"
-    assert reported_ids() == []
+    assert check_ids() == []
     settings.CLIENTCERT_PROXY = "gunicorn"
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 @pytest.mark.parametrize("value", [["unix"], ["10.0.0.0/8"], ["::1"]])
 def test_e004_passes(value: list[str], settings: Any) -> None:
     """A socket or a network."""
     settings.CLIENTCERT_TRUSTED_PROXIES = value
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 @pytest.mark.parametrize(
@@ -464,15 +462,15 @@ def test_e007_passes_with_every_default(settings: Any) -> None:
     for name in NAMES:
         if name != "CLIENTCERT_TRUSTED_PROXIES" and hasattr(settings, name):
             delattr(settings, name)
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 def test_every_check_survives_unusable_settings(settings: Any) -> None:
     """One bad value does not hide, or crash, what the other questions find."""
     for name, value in UNUSABLE:
         setattr(settings, name, value)
-    assert set(reported_ids(deploy=True)) <= {"clientcert.E007"}
-    assert len(reported_ids()) == len(NAMES)
+    assert set(check_ids(deploy=True)) <= {"clientcert.E007"}
+    assert len(check_ids()) == len(NAMES)
 
 
 def test_e008_proxy_does_not_verify(settings: Any) -> None:
@@ -481,10 +479,10 @@ def test_e008_proxy_does_not_verify(settings: Any) -> None:
     settings.CLIENTCERT_PROXY_VERIFIES = True
     assert only().id == "clientcert.E008"
     settings.CLIENTCERT_PROXY_VERIFIES = False
-    assert reported_ids() == []
+    assert check_ids() == []
     settings.CLIENTCERT_PROXY = "nginx"
     settings.CLIENTCERT_PROXY_VERIFIES = True
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 class Router:
@@ -518,7 +516,7 @@ def test_e010_router(app: str, settings: Any) -> None:
 def test_e010_passes_with_replicas(settings: Any) -> None:
     """Reads go to a random replica; writes go to the database with the table."""
     settings.DATABASE_ROUTERS = [Router("sessions")]
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 def test_e010_survives_a_broken_router(settings: Any) -> None:
@@ -550,7 +548,7 @@ def test_e011_name_without_authority(
 ) -> None:
     """N45: a pin may do without, a name may not."""
     add_mappings(alice, 1, authority=authority)
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     ids = add_mappings(alice, 2)
     message = only(databases=["default"])
     assert message.id == "clientcert.E011"
@@ -573,7 +571,7 @@ def test_e012_authority_that_cannot_be_used(
     field: str, value: str, authority: CertificateAuthority
 ) -> None:
     """N56: data that cannot be loaded denies; the check reports it in advance."""
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     CertificateAuthority.objects.update(**{field: value})
     message = only(databases=["default"])
     assert message.id == "clientcert.E012"
@@ -582,7 +580,7 @@ def test_e012_authority_that_cannot_be_used(
 
 def test_w020_anchor_that_has_expired(authority: CertificateAuthority) -> None:
     """A root that ended takes everybody with it."""
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     old = ThrowawayCA.create(
         "Old", not_before=NOW - dt.timedelta(9), not_after=NOW - dt.timedelta(1)
     )
@@ -640,7 +638,7 @@ def test_w024_mappings_whose_authority_did_not_issue_their_certificate(
         )
     ):
         CertificateMapping.objects.create(**alike, value=f"CN={number}", **fields)
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     authority.bundle = other_ca.pem
     authority.save()
     message = only(databases=["default"])
@@ -688,7 +686,7 @@ def test_n52_w022_a_list_that_is_stale_or_missing(
     authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
     """Before everyone is refused; only if the policy requires CRLs."""
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     CertificateAuthority.objects.update(revocation_policy="required")
     message = only(databases=["default"])
     assert message.id == "clientcert.W022"
@@ -699,7 +697,7 @@ def test_n52_w022_a_list_that_is_stale_or_missing(
     assert "“Test CA” (id" in message.msg
     assert "): list number 1, CN=Test Root CA. Under" in message.msg
     CertificateAuthority.objects.update(revocation_policy="off")
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
 
 
 def test_n52_w022_every_ca_of_the_path_needs_a_list(
@@ -717,7 +715,7 @@ def test_n52_w022_every_ca_of_the_path_needs_a_list(
     assert message.id == "clientcert.W022"
     assert "): no CRL of CN=Test Root CA is loaded. Under" in message.msg
     load_list(authority, ca, age=1, left=99)
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
 
 
 def test_w022_leaves_a_broken_bundle_to_another_check(
@@ -725,7 +723,7 @@ def test_w022_leaves_a_broken_bundle_to_another_check(
 ) -> None:
     """Which says what is wrong with it."""
     CertificateAuthority.objects.update(revocation_policy="required", bundle="x")
-    assert reported_ids(databases=["default"]) == ["clientcert.E012"]
+    assert check_ids(databases=["default"]) == ["clientcert.E012"]
 
 
 def test_n52_w023_a_list_that_will_be_stale_soon(
@@ -733,7 +731,7 @@ def test_n52_w023_a_list_that_will_be_stale_soon(
 ) -> None:
     """A fifth of its time is left."""
     load_list(authority, ca, age=78, left=22)
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     authority.revocation_lists.all().delete()
     load_list(authority, ca, age=82, left=18)
     message = only(databases=["default"])
@@ -747,14 +745,14 @@ def test_e013_a_state_that_is_not_what_the_tables_say(
 ) -> None:
     """Somebody went past the models; to save it mends it."""
     load_list(authority, ca, age=1, left=99)
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     CertificateAuthority.objects.update(revocation_state=state)
     message = only(databases=["default"])
     assert message.id == "clientcert.E013"
     assert "“Test CA”" in message.msg
     authority.refresh_from_db()
     authority.save()
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
 
 
 @pytest.mark.parametrize(
@@ -782,7 +780,7 @@ def test_w025_and_w026_a_rule_that_may_surprise(
 ) -> None:
     """A field that two users may share, and a rule for administrators."""
     CertificateAuthority.objects.update(rule_identity="common_name")
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     CertificateAuthority.objects.update(rule_user_field="email")
     message = only(databases=["default"])
     assert message.id == "clientcert.W025"
@@ -795,13 +793,13 @@ def test_w021_mappings_of_inactive_users(
     alice: Any, mapping: CertificateMapping
 ) -> None:
     """They are counted until they are disabled."""
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     get_user_model().objects.update(is_active=False)
     message = only(databases=["default"])
     assert message.id == "clientcert.W021"
     assert "“default”: 1." in message.msg
     CertificateMapping.objects.update(state="disabled")
-    assert reported_ids(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
 
 
 def test_w021_is_silent_for_users_without_the_column(
@@ -899,7 +897,7 @@ def test_deployment_warnings_are_silent_otherwise(settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["*"]
     settings.CLIENTCERT_TRUSTED_PROXIES = ["0.0.0.0/1"]
     settings.WSGI_APPLICATION = "x.y"
-    assert reported_ids() == []
+    assert check_ids() == []
 
 
 def test_w030_transport(deployed: Any) -> None:
@@ -907,7 +905,7 @@ def test_w030_transport(deployed: Any) -> None:
     deployed.CLIENTCERT_REQUIRE_SECURE = False
     assert only(deploy=True).id == "clientcert.W030"
     deployed.CLIENTCERT_REQUIRE_SECURE = True
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_w031_hosts(deployed: Any) -> None:
@@ -915,15 +913,15 @@ def test_w031_hosts(deployed: Any) -> None:
     deployed.ALLOWED_HOSTS = ["*"]
     assert only(deploy=True).id == "clientcert.W031"
     deployed.CLIENTCERT_PROXY = {"preset": "ingress-nginx", "names_required": False}
-    assert reported_ids(deploy=True) == ["clientcert.W031"]
+    assert check_ids(deploy=True) == ["clientcert.W031"]
     deployed.CLIENTCERT_PROXY = "nginx"
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
     deployed.CLIENTCERT_PROXY = "ingress-nginx"
     deployed.CLIENTCERT_HOSTS = ["api.example.com"]
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
     del deployed.CLIENTCERT_HOSTS
     deployed.ALLOWED_HOSTS = ["api.example.com"]
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 @pytest.mark.parametrize(
@@ -941,9 +939,9 @@ def test_w031_hosts(deployed: Any) -> None:
 def test_w032_wide_network(networks: list[str], wide: bool, deployed: Any) -> None:
     """More than a whole private network, and no secret."""
     deployed.CLIENTCERT_TRUSTED_PROXIES = networks
-    assert reported_ids(deploy=True) == (["clientcert.W032"] if wide else [])
+    assert check_ids(deploy=True) == (["clientcert.W032"] if wide else [])
     deployed.CLIENTCERT_PROXY_SECRET = ("X-Proxy-Secret", "open sesame")
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 ENVIRON = {
@@ -962,7 +960,7 @@ def test_w033_secure_is_unknown(deployed: Any) -> None:
     assert message.id == "clientcert.W033"
     assert "SECURE_PROXY_SSL_HEADER = (" in str(message.hint)
     deployed.CLIENTCERT_PROXY = ENVIRON  # the server itself terminates TLS
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -977,9 +975,9 @@ def test_w034_header_size(installed: bool, deployed: Any, monkeypatch: Any) -> N
         assert "limit_request_field_size" in message.msg
         assert "--limit-request-field_size 8447" in str(message.hint)
     else:
-        assert reported_ids(deploy=True) == []
+        assert check_ids(deploy=True) == []
     deployed.CLIENTCERT_MAX_HEADER_BYTES = 8190
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_w034_survives_a_module_without_a_spec(deployed: Any, monkeypatch: Any) -> None:
@@ -988,7 +986,7 @@ def test_w034_survives_a_module_without_a_spec(deployed: Any, monkeypatch: Any) 
     module.__spec__ = None
     monkeypatch.setitem(sys.modules, "gunicorn", module)
     deployed.CLIENTCERT_MAX_HEADER_BYTES = 9000
-    assert reported_ids(deploy=True) == ["clientcert.W034"]
+    assert check_ids(deploy=True) == ["clientcert.W034"]
 
 
 def test_w035_underscores(deployed: Any) -> None:
@@ -1000,7 +998,7 @@ def test_w035_underscores(deployed: Any) -> None:
     for words in ("underscores_in_headers", "header_map", "clientcert.W035"):
         assert words in str(message.hint)
     deployed.CLIENTCERT_PROXY = ENVIRON  # no client can spell those
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_w036_gateway_identity(deployed: Any) -> None:
@@ -1014,7 +1012,7 @@ def test_w036_gateway_identity(deployed: Any) -> None:
         "preset": "istio-sidecar",
         "gateway_identity": "spiffe://cluster.local/ns/istio-system/sa/ingress",
     }
-    assert reported_ids(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_warnings_are_silenced_by_id(deployed: Any) -> None:
