@@ -110,7 +110,7 @@ class PostgreSQL(Server):
     def initialise(self) -> list[str]:
         """See Server; C.UTF-8 knows the case of all letters, C of A to Z only."""
         command = [self.find("initdb"), "--pgdata", str(self.data), "--no-sync"]
-        command += ["--username", ACCOUNT, "--auth", "map"]
+        command += ["--username", ACCOUNT, "--auth", "trust"]
         return [*command, "--encoding", "UTF8", "--locale", "C.UTF-8"]
 
     def serve(self) -> list[str]:

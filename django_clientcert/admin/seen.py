@@ -15,16 +15,16 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.models import SeenCertificate
 from django_clientcert.x509.escaping import visible
 
-from .base import certificate_facts as facts
 from .base.base_admin import Fieldsets
-from .base.readonly_admin import ShowsObserved
+from .base.markup import breakable_name
+from .base.readonly_admin import ReadOnlyCertificateAdmin
 from .explain.screen import may_explain
 from .mappings.related import Siblings
-from .revocations.revoking import RevokingAdmin
+from .revocations.revoking import revoke, revoke_view
 
 
 @admin.register(SeenCertificate)
-class SeenCertificateAdmin(RevokingAdmin, ShowsObserved):
+class SeenCertificateAdmin(ReadOnlyCertificateAdmin):
     """Which certificates were let in: to look at, and to revoke."""
 
     list_display = (
@@ -35,6 +35,11 @@ class SeenCertificateAdmin(RevokingAdmin, ShowsObserved):
         "valid_until",
     )
     list_display_links = ("shown_subject",)
+    actions = (revoke,)
+    screens = (
+        *ReadOnlyCertificateAdmin.screens,
+        ("revoke/", revoke_view, "revoke"),
+    )
     list_select_related = ("user", "mapping", "authority")
     list_filter = ("authority",)
     search_fields = ("subject", "host")
@@ -115,7 +120,7 @@ class SeenCertificateAdmin(RevokingAdmin, ShowsObserved):
         """Return the subject, shortened, and the host of the last request."""
         return format_html(
             '{}<br><span class="quiet">{}</span>',
-            facts.breakable(str(obj)),
+            breakable_name(str(obj)),
             visible(obj.host, 80),
         )
 

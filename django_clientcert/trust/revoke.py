@@ -23,6 +23,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.names import Order, parse_name
+from django_clientcert.x509.text import show_serial
 
 from .issuers import find_issuers
 
@@ -101,17 +102,13 @@ def revoke_serial(
     Returns and raises as ``revoke_certificate()``.
     """
     ca = _find_ca(authority, issuer)
-    digits = f"{abs(serial_number):x}"
-    shown = ("-" if serial_number < 0 else "") + digits.zfill(
-        len(digits) + len(digits) % 2
-    )
     return _save(
         Revocation(
             authority=authority,
             issuer_key=ca.public_key_bytes,
             serial=serial_key(serial_number),
             description=_("serial number %(serial)s of %(issuer)s")
-            % {"serial": shown, "issuer": ca.subject.rfc4514()},
+            % {"serial": show_serial(serial_number), "issuer": ca.subject.rfc4514()},
             reason=reason,
             note=note,
             revoked_by=by,

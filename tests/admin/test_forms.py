@@ -147,7 +147,7 @@ def test_two_certificates(
 def test_nothing_at_all(alice: Any) -> None:
     """Without a certificate and without a value there is nothing to map."""
     assert errors_of(mapping_form(alice, pasted=" \n")) == {
-        "value": ["Paste or upload a certificate, or type the value."]
+        "value": ["Paste or upload a certificate, or enter the value."]
     }
 
 
@@ -407,7 +407,7 @@ def test_names_that_are_missing_or_broken(
     form = mapping_form(alice, kind="san_email", pasted=without.pem)
     assert "no san_email" in errors_of(form)["value"][0]
     form = mapping_form(alice, kind="san_email", pasted=without.pem, value="a@b.c")
-    assert "nothing of the kind" in errors_of(form)["value"][0]
+    assert "nothing of this kind" in errors_of(form)["value"][0]
     broken = write.certificate(
         ca,
         subject=write.common_name(b"\xff"),
@@ -437,7 +437,9 @@ def test_issuer_is_taken_as_authority(
     CertificateAuthority.objects.create(name="Twin", bundle=other_ca.pem)
     form = mapping_form(alice, kind="san_email", pasted=alice_cert.pem)
     assert saved(form).authority == authority
-    assert form.remarks == ["“Test CA” is the issuer and was taken as authority."]
+    assert form.notices == [
+        "The authority was set to “Test CA”, which issued the certificate."
+    ]
 
 
 def test_pins_take_no_authority(
@@ -446,7 +448,7 @@ def test_pins_take_no_authority(
     """A pin needs none, so none is chosen unasked."""
     form = mapping_form(alice, pasted=alice_cert.pem)
     assert saved(form).authority is None
-    assert form.remarks == []
+    assert form.notices == []
 
 
 def test_expired_certificate_still_has_an_issuer(
@@ -562,10 +564,10 @@ def test_mapping_of_another_user_by_name_is_mentioned(
     saved(mapping_form(alice, kind="san_email", pasted=alice_cert.pem))
     form = mapping_form(bob, kind="san_upn", pasted=alice_cert.pem)
     mapping = saved(form)
-    assert "leads to another user" in form.remarks[0]
+    assert "maps this certificate to another user" in form.notices[0]
     form = mapping_form(bob, instance=mapping, note="only the note")
     saved(form)
-    assert form.remarks == []
+    assert form.notices == []
 
 
 # --- changing ---------------------------------------------------------------------
@@ -617,7 +619,7 @@ def test_another_kind_without_a_certificate(alice: Any) -> None:
     """A fingerprint does not become the digest of a key by itself."""
     mapping = saved(mapping_form(alice, value=DIGEST.hex()))
     form = mapping_form(alice, instance=mapping, kind="public_key")
-    assert "type that of the new kind" in errors_of(form)["value"][0]
+    assert "Enter one of the new kind" in errors_of(form)["value"][0]
     form = mapping_form(alice, instance=mapping, value="")
     assert codes_of(form) == {"value": ["required"]}
 
@@ -631,7 +633,7 @@ def test_new_certificate_brings_its_own_value(
     mapping = saved(form)
     assert (mapping.value, mapping.certificate) == (renewed.fingerprint, renewed.der)
     assert mapping.certificate_not_after == renewed.certificate.not_valid_after_utc
-    assert form.remarks == ["The value is now that of the new certificate."]
+    assert form.notices == ["The value was updated from the new certificate."]
 
 
 def test_new_certificate_keeps_the_name_that_was_chosen(
@@ -673,7 +675,7 @@ def test_typed_value_replaces_the_stored_certificate(
     mapping = saved(form)
     assert (mapping.value, mapping.certificate) == (DIGEST.hex(), None)
     assert (mapping.certificate_subject, mapping.certificate_not_after) == ("", None)
-    assert "was taken out of the mapping" in form.remarks[0]
+    assert "was removed from the mapping" in form.notices[0]
 
 
 def test_stored_certificate_that_cannot_be_read(

@@ -154,7 +154,10 @@ def test_add_by_upload(
     assert mapping.value == "alice@example.com"
     assert mapping.authority == authority
     assert mapping.certificate == alice_cert.der
-    assert ("info", "“Test CA” is the issuer and was taken as authority.") in said
+    assert (
+        "info",
+        "The authority was set to “Test CA”, which issued the certificate.",
+    ) in said
     assert [level for level, _ in said] == ["info", "success"]
 
 
@@ -481,7 +484,10 @@ def test_without_a_certificate(as_root: Client, alice: Any) -> None:
     screen: Any = admin.site.get_model_admin(CertificateMapping)
     assert screen.full_subject(mapping) == "none"
     text = text_of(as_root.get(page(CHANGE, mapping.pk)))
-    assert "None is stored: this mapping was made from a typed value." in text
+    assert (
+        "No certificate is stored, because this mapping was made from a typed value."
+        in text
+    )
     assert "Store a certificate" in text
 
 
@@ -1244,6 +1250,6 @@ def test_with_a_user_model_of_ones_own() -> None:
     chosen = "n65 or add_by or user or search or viewer or impossible or actions"
     done = run(
         *("pytest", "-p", "no:cacheprovider", "-q", "-k", chosen),
-        *("tests/test_admin_mappings.py", "tests/test_admin_authorities.py"),
+        *("tests/admin/test_mappings.py", "tests/admin/test_authorities.py"),
     )
     assert done.returncode == 0, done.stdout

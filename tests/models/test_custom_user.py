@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # What reads users: the query, the views, the commands, the checks; the tests of
 # the admin choose for themselves
 FILES = [
-    "tests/test_checks.py",
-    "tests/test_commands_trust.py",
-    "tests/test_databases.py",
-    "tests/test_flow.py",
-    "tests/test_models.py",
-    "tests/test_requests.py",
+    "tests/face/test_checks.py",
+    "tests/commands/test_map.py",
+    "tests/models/test_databases.py",
+    "tests/evaluation/test_flow.py",
+    "tests/models/test_models.py",
+    "tests/face/test_requests.py",
 ]
 
 pytestmark = pytest.mark.skipif(

@@ -22,7 +22,6 @@ from django.utils import timezone
 
 from django_clientcert.evaluation import Decision
 from django_clientcert.evaluation.lookup import LookupKeys, look_up
-from django_clientcert.middleware import Use, record_use
 from django_clientcert.models import (
     AuthorityCertificate,
     CertificateAuthority,
@@ -32,6 +31,7 @@ from django_clientcert.models import (
     RevokedSerial,
     SeenCertificate,
 )
+from django_clientcert.recording.uses import Use, record_use
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.x509.identities import IdentityKind
 from tests import der_writer as w
@@ -353,7 +353,7 @@ def test_the_compiled_query_finds_what_the_orm_finds(
             parts = [mapping, mapping.user, mapping.authority]
             level, text = mapping.specificity, str(mapping)
         assert queries == []
-        assert (level, text) == (expected[pk].level, str(expected[pk]))
+        assert (level, text) == (expected[pk].specificity, str(expected[pk]))
         others = [expected[pk], expected[pk].user, expected[pk].authority]
         for mine, orm in zip(parts, others, strict=True):
             assert type(mine) is type(orm)

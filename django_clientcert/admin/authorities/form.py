@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base.certificate_form import CODE
 from django_clientcert.admin.base.entries import (
     MAX_BUNDLE_BYTES,
     read_bundle,
@@ -25,7 +26,6 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import PLACEHOLDER_DOMAIN, PRESETS
 
-_CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
 RULE_FIELDS = (
     "rule_identity",
     "rule_user_field",
@@ -103,12 +103,12 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
                 }
             ),
             "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
-            "crl_urls": forms.Textarea(attrs={**_CODE, "rows": 2}),
+            "crl_urls": forms.Textarea(attrs={**CODE, "rows": 2}),
             "rule_user_field": forms.Select,
-            "rule_pattern": forms.TextInput(attrs={**_CODE, "class": "vTextField"}),
-            "rule_hosts": forms.Textarea(attrs={**_CODE, "rows": 2}),
-            "rule_policies": forms.Textarea(attrs={**_CODE, "rows": 2}),
-            "rule_extended_key_usages": forms.Textarea(attrs={**_CODE, "rows": 2}),
+            "rule_pattern": forms.TextInput(attrs={**CODE, "class": "vTextField"}),
+            "rule_hosts": forms.Textarea(attrs={**CODE, "rows": 2}),
+            "rule_policies": forms.Textarea(attrs={**CODE, "rows": 2}),
+            "rule_extended_key_usages": forms.Textarea(attrs={**CODE, "rows": 2}),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

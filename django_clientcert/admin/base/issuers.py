@@ -31,7 +31,7 @@ def why_not_issued(
     Whether the certificate is valid today is another question.
     """
     try:
-        at = min(max(timezone.now(), certificate.not_before), certificate.not_after)
+        at = certificate.within_validity(timezone.now())
         authority.validator().find_issuer(certificate, at)
     except Refusal as refusal:
         return refusal

@@ -12,14 +12,14 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.entries import read_bundle, read_end_entity, read_file
-from django_clientcert.admin.base.private_keys import FormWithoutModel
-from django_clientcert.admin.revocations.forms import (
+from django_clientcert.admin.base.certificate_form import (
     CODE,
     MomentField,
     pasted_field,
     upload_field,
 )
+from django_clientcert.admin.base.entries import read_bundle, read_end_entity, read_file
+from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.conf import conf
 from django_clientcert.explaining import (
     Assumption,
@@ -121,9 +121,7 @@ class ExplainForm(FormWithoutModel):
         pasted, upload = cleaned["pasted"], cleaned["upload"]
         header = cleaned["header"].strip()
         if pasted and upload and pasted.certificate != upload.certificate:
-            self._refuse(
-                "upload", _("This is another certificate than the pasted one.")
-            )
+            self._refuse("upload", _("The uploaded certificate is not the pasted one."))
         elif header and (pasted or upload):
             self._refuse("header", _("Give a certificate or a header, not both."))
         elif not (header or pasted or upload or self.stored is not None):

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext
 
-from django_clientcert.admin.base.base_admin import GuardedAdmin
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
 from django_clientcert.models import UnknownCertificate
 from django_clientcert.x509.certificates import ClientCertificate
 
@@ -19,7 +19,7 @@ from . import suggestions
 T = TypeVar("T")
 
 
-class FromInboxAdmin(GuardedAdmin):
+class FromInboxAdmin(ClientCertModelAdmin):
     """An admin whose forms the address fills in with a row of the inbox."""
 
     def _unknown(self, request: HttpRequest) -> UnknownCertificate | None:

@@ -24,15 +24,13 @@ from django.views.decorators.debug import (
     sensitive_variables,
 )
 
-from django_clientcert.admin.authorities.crl_table import MAX_SHOWN, more_than
-from django_clientcert.admin.base import certificate_facts as facts
 from django_clientcert.admin.base.base_admin import (
     Fieldsets,
-    hide_from_reports,
     is_possible_key,
 )
-from django_clientcert.admin.base.pages import show_page
-from django_clientcert.admin.base.readonly_admin import ShowsObserved
+from django_clientcert.admin.base.markup import MAX_SHOWN, breakable_name, more_than
+from django_clientcert.admin.base.readonly_admin import ReadOnlyCertificateAdmin
+from django_clientcert.admin.base.screens import hide_from_reports, show_page
 from django_clientcert.admin.base.search import fingerprint_digits
 from django_clientcert.admin.explain.screen import may_explain
 from django_clientcert.exceptions import Reason
@@ -109,7 +107,7 @@ class ReasonFilter(admin.SimpleListFilter):
 
 
 @admin.register(UnknownCertificate)
-class UnknownCertificateAdmin(ShowsObserved):
+class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
     """Who was refused and is nobody yet: to look at, to map, and to delete."""
 
     list_display = (
@@ -371,7 +369,7 @@ class UnknownCertificateAdmin(ShowsObserved):
         ):
             raise BadRequest("These are no keys of rows, or too many.")
         if not sent:
-            return HttpResponseRedirect(self._address("changelist"))
+            return HttpResponseRedirect(self.page_url("changelist"))
         rows = list(self.get_queryset(request).filter(pk__in=keys).order_by("pk"))
         shown = set(sent)
         candidates = [
@@ -394,7 +392,7 @@ class UnknownCertificateAdmin(ShowsObserved):
                     gettext("Some cannot be mapped, or are gone. Nothing was done."),
                 )
             elif self._map_all(request, candidates, form):
-                return HttpResponseRedirect(self._address("changelist"))
+                return HttpResponseRedirect(self.page_url("changelist"))
         # What is shown now is what counts when it is sent again.
         fresh = find_candidates(request.user, rows, kind)
         return self._preview(request, kind, fresh, form)
@@ -413,7 +411,7 @@ class UnknownCertificateAdmin(ShowsObserved):
                 % {"count": MAX_MAPPED},
                 messages.ERROR,
             )
-            return HttpResponseRedirect(self._address("changelist"))
+            return HttpResponseRedirect(self.page_url("changelist"))
         candidates = find_candidates(request.user, rows, kind)
         # The button says how many will be mapped: that is what it does.
         some = any(one.why_not for one in candidates)
@@ -434,13 +432,13 @@ class UnknownCertificateAdmin(ShowsObserved):
             request,
             "map_certificates.html",
             title=gettext("Map by %(name)s") % {"name": _NAMES[kind]},
-            back=self._address("changelist"),
+            back=self.page_url("changelist"),
             form=form if count else None,
             fieldsets=[(_("How"), {"fields": ("which", "note")})],
             name=_NAMES[kind],
             rows=[
                 {
-                    "subject": facts.breakable(str(one.row)),
+                    "subject": breakable_name(str(one.row)),
                     "name": _breakable(one.name),
                     "user": "" if one.user is None else visible(str(one.user), 50),
                     "authority": one.authority or "",
@@ -451,7 +449,7 @@ class UnknownCertificateAdmin(ShowsObserved):
             more=more_than(len(candidates), MAX_SHOWN),
             selected=[one.key for one in candidates],
             selected_name=_ROW,
-            action_url=self._address(f"map_{kind.value}"),
+            action_url=self.page_url(f"map_{kind.value}"),
             button=ngettext("Map %(n)d", "Map %(n)d", count) % {"n": count},
         )
 

@@ -15,8 +15,14 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base import certificate_facts as facts
-from django_clientcert.admin.base.base_admin import GuardedAdmin
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
+from django_clientcert.admin.base.markup import (
+    MAX_NAME,
+    breakable_name,
+    hex_pairs,
+    join_lines,
+)
+from django_clientcert.admin.base.revocation_status import revoked_mappings
 from django_clientcert.admin.base.search import (
     begins_with,
     fingerprint_digits,
@@ -33,7 +39,6 @@ from django_clientcert.admin.base.times import (
     relative,
     validity_status,
 )
-from django_clientcert.admin.revocations.status import revoked_mappings
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.escaping import visible, visible_once
@@ -43,7 +48,7 @@ _SHOWN_DIGITS = 16
 _SHOWN_NAME = 50
 
 
-class MappingList(GuardedAdmin):
+class MappingList(ClientCertModelAdmin):
     """An admin of the mappings, with their list."""
 
     list_display = (
@@ -142,11 +147,11 @@ class MappingList(GuardedAdmin):
         if obj.is_pin:
             value = format_html("<code>{}…</code>", visible(obj.value[:_SHOWN_DIGITS]))
         else:
-            value = facts.breakable(self.shown_value(obj, _SHOWN_NAME))
+            value = breakable_name(self.shown_value(obj, _SHOWN_NAME))
         below: list[str] = []
         if obj.is_pin and obj.certificate_subject:
             below.append(
-                facts.breakable(visible_once(obj.certificate_subject, _SHOWN_NAME))
+                breakable_name(visible_once(obj.certificate_subject, _SHOWN_NAME))
             )
         if obj.authority is not None:
             # A column of its own would push the last ones out of sight.
@@ -156,7 +161,7 @@ class MappingList(GuardedAdmin):
         if not below:
             return value
         return format_html(
-            '{}<br><span class="quiet">{}</span>', value, facts.lines(below)
+            '{}<br><span class="quiet">{}</span>', value, join_lines(below)
         )
 
     @admin.display(description=_("validity"), ordering="certificate_not_after")
@@ -172,10 +177,10 @@ class MappingList(GuardedAdmin):
         return relative(obj.last_used_at, timezone.now())
 
     @admin.display(description=_("value"))
-    def shown_value(self, obj: CertificateMapping, limit: int = facts.MAX_NAME) -> str:
+    def shown_value(self, obj: CertificateMapping, limit: int = MAX_NAME) -> str:
         """Return the value, safe to show."""
         if obj.is_pin:
-            return facts.pairs(visible(obj.value, 64))
+            return hex_pairs(visible(obj.value, 64))
         try:
             return show_value(IdentityKind(obj.kind), obj.value, limit)
         except ValueError:  # a kind that this version does not know

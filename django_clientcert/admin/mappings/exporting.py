@@ -17,8 +17,8 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import GuardedAdmin
-from django_clientcert.admin.base.pages import show_page
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
+from django_clientcert.admin.base.screens import show_page
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -39,7 +39,7 @@ _CHUNK = 64 * 1024
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
-class ExportingAdmin(GuardedAdmin):
+class ExportingAdmin(ClientCertModelAdmin):
     """An admin with a page, and actions, that export."""
 
     streaming_actions = frozenset({"export_csv", "export_json"})
@@ -73,10 +73,10 @@ class ExportingAdmin(GuardedAdmin):
             request,
             "export.html",
             title=gettext("Export"),
-            back=self._address("changelist"),
+            back=self.page_url("changelist"),
             form=form,
             fieldsets=[(_("What to export"), {"fields": ("what",)})],
-            action_url=self._address("export"),
+            action_url=self.page_url("export"),
             button=gettext("Download"),
         )
 

@@ -11,69 +11,54 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base.certificate_form import CODE, CertificateForm
 from django_clientcert.admin.base.entries import (
-    SAN_KINDS,
     all_readings,
     find_identity,
     offered_identities,
     parse_entry,
-    read_end_entity,
-    read_file,
     within_reach,
 )
 from django_clientcert.admin.base.issuers import check_authority, find_authority
-from django_clientcert.admin.base.private_keys import FormWithoutPrivateKeys
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import IdentityKind, find_identities, show_value
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    find_identities,
+    show_value,
+)
 from django_clientcert.x509.names import Order
 
-_CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
 
+class CertificateMappingForm(CertificateForm):
+    """A mapping made from a pasted or uploaded certificate, or from a typed value.
 
-class CertificateMappingForm(FormWithoutPrivateKeys):
-    """A mapping, from a certificate that is pasted or uploaded, or from a typed value.
-
-    ``refuse_user`` may be set to a function that returns why the person at the
-    keyboard may not map a certificate to a user, or None; ``offered_kinds`` to those
-    that an empty form offers. After ``is_valid()``,
-    ``certificate`` is what the mapping is about, and ``remarks`` what was done
-    without being asked.
+    ``refuse_user`` may be set to a function that returns why the current user may not
+    map a certificate to a user, or None; ``offered_kinds`` to the kinds that an
+    unbound form offers. After ``is_valid()``, ``certificate`` is the certificate of
+    the mapping, if any, and ``notices`` lists what the form filled in or changed.
     """
 
     refuse_user: Callable[[Any], ValidationError | None] | None = None
-    offered_kinds: Collection[IdentityKind] | None = None
+    offered_kinds: Collection[IdentityKind] = tuple(IdentityKind)
 
-    pasted = forms.CharField(
-        label=_("Paste a certificate"),
-        required=False,
-        strip=False,
-        widget=forms.Textarea(
-            attrs={**_CODE, "rows": 6, "placeholder": "-----BEGIN CERTIFICATE-----"}
-        ),
-        help_text=_("PEM; a chain is fine, the client’s certificate is taken."),
-    )
-    upload = forms.FileField(
-        label=_("or upload it"),
-        required=False,
-        widget=forms.FileInput,
-        help_text=_("PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Never a .p12."),
-    )
-    order = forms.ChoiceField(
+    order = forms.TypedChoiceField(
         label=_("Order of the name"),
         required=False,
+        coerce=Order,
+        empty_value=None,
         choices=[
-            ("", _("as the text itself tells")),
+            ("", _("detect automatically")),
             (
                 Order.MOST_SPECIFIC_FIRST.value,
-                _("the person or device first: CN=alice,O=Example,C=FR"),
+                _("person or device first: CN=alice,O=Example,C=FR"),
             ),
             (
                 Order.MOST_GENERAL_FIRST.value,
-                _("the country or organisation first: C=FR, O=Example, CN=alice"),
+                _("country or organisation first: C=FR, O=Example, CN=alice"),
             ),
         ],
-        help_text=_("Only needed where a typed name can be read in two directions."),
+        help_text=_("Only needed if a typed name can be read in both directions."),
     )
 
     class Meta:
@@ -90,88 +75,76 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             "note",
         )
         widgets = {
-            "value": forms.Textarea(attrs={**_CODE, "rows": 2}),
-            "hosts": forms.Textarea(attrs={**_CODE, "rows": 2}),
+            "value": forms.Textarea(attrs={**CODE, "rows": 2}),
+            "hosts": forms.Textarea(attrs={**CODE, "rows": 2}),
             "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
         }
         help_texts = {
             "kind": _(
-                "“Public key” survives a renewal with the same key; “fingerprint” is "
-                "this one certificate and no other. Neither needs an authority; every "
-                "other kind is what its authority has to answer for."
+                "“Public key” survives a renewal with the same key; “fingerprint” "
+                "matches this one certificate only. Neither needs an authority. All "
+                "other kinds are only as trustworthy as the CA that issued the "
+                "certificate."
             ),
             "value": _(
-                "Leave empty to take it from the certificate. Without a certificate: a "
-                "SHA-256 or a name, in any spelling. Of several alternative names in a "
-                "certificate: the one that counts."
+                "Filled in from the certificate. Enter it only if you have no "
+                "certificate (SHA-256 hex or a name), or to choose one of several "
+                "alternative names."
             ),
             "authority": _(
-                "The CA that must have issued the certificate. Leave empty to take the "
-                "one that did; a fingerprint or public key needs none."
+                "Filled in from the certificate. The CA that must have issued it; a "
+                "fingerprint or public key needs none."
             ),
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if "value" in self.fields:
-            self.fields["value"].required = False
-            # A name may end with an escaped space.
-            self.fields["value"].strip = False  # type: ignore[attr-defined]
-        if "kind" in self.fields:
-            # What survives a renewal is offered first.
-            self.fields["kind"].choices = sorted(  # type: ignore[attr-defined]
-                CertificateMapping.MappingKind.choices,
-                key=lambda choice: choice[0] != IdentityKind.PUBLIC_KEY.value,
-            )
-            if self.offered_kinds is not None and not self.is_bound:
-                offered = {kind.value for kind in self.offered_kinds}
-                self.fields["kind"].choices = [  # type: ignore[attr-defined]
-                    choice
-                    for choice in self.fields["kind"].choices  # type: ignore[attr-defined]
-                    if choice[0] in offered
-                ]
+        # Not everyone may change the mapping: a form without these fields is shown.
+        value: Any = self.fields.get("value")
+        kind: Any = self.fields.get("kind")
+        if value is not None and kind is not None:
+            value.required = False
+            value.strip = False  # a name may end with an escaped space
+            choices = CertificateMapping.MappingKind.choices
+            # The kind that survives a renewal comes first.
+            kind.choices = [
+                choice
+                for choice in sorted(
+                    choices, key=lambda choice: choice[0] != IdentityKind.PUBLIC_KEY
+                )
+                if self.is_bound or choice[0] in self.offered_kinds
+            ]
         self.certificate: ClientCertificate | None = None
-        self.remarks: list[str] = []
+        self.notices: list[str] = []
 
     def clean_user(self) -> Any:
-        """Return the user, if a certificate may be mapped to that one."""
+        """Return the user, unless certificates may not be mapped to that user."""
         user = self.cleaned_data["user"]
-        why = self.refuse_user(user) if self.refuse_user is not None else None
-        if why is not None:
-            raise why
+        error = self.refuse_user(user) if self.refuse_user is not None else None
+        if error is not None:
+            raise error
         return user
 
     def clean_valid_from(self) -> dt.datetime | None:
-        """Return a date that every time zone and database can hold."""
+        """Return a date that every time zone and database can represent."""
         return within_reach(self.cleaned_data["valid_from"])
 
     def clean_valid_until(self) -> dt.datetime | None:
-        """Return a date that every time zone and database can hold."""
+        """Return a date that every time zone and database can represent."""
         return within_reach(self.cleaned_data["valid_until"])
 
-    def clean_pasted(self) -> ClientCertificate | None:
-        """Return the end-entity certificate in the pasted text."""
-        text: str = self.cleaned_data["pasted"]
-        return read_end_entity(text) if text.strip() else None
-
-    def clean_upload(self) -> ClientCertificate | None:
-        """Return the end-entity certificate in the uploaded file."""
-        upload = self.cleaned_data["upload"]
-        return None if upload is None else read_end_entity(read_file(upload))
-
     def clean(self) -> dict[str, Any]:
-        """Find the certificate, the value and the authority, and see that they fit."""
+        """Find the certificate, value and authority, and check that they agree."""
         cleaned = super().clean()
         if self.errors:
             return cleaned
-        given = self._given_certificate()
-        if self.errors:
-            return cleaned
-        kind = IdentityKind(cleaned["kind"])
+        kind, field = IdentityKind(cleaned["kind"]), None
         try:
+            given = self.given_certificate()
+            field = "value"
             cleaned["value"] = self._find_value(kind, given)
         except ValidationError as error:
-            self.add_error("value", error)
+            self.add_error(field, error)
             return cleaned
         touched = {"user", "kind", "value", "authority"} & set(self.changed_data)
         if self.certificate is not None and (given is not None or touched):
@@ -186,115 +159,89 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
                 None if self.certificate is None else self.certificate.der
             )
 
-    def _given_certificate(self) -> ClientCertificate | None:
-        """Return the certificate that came with the form; two are an error."""
-        pasted: ClientCertificate | None = self.cleaned_data["pasted"]
-        upload: ClientCertificate | None = self.cleaned_data["upload"]
-        if pasted is not None and upload is not None and pasted != upload:
-            self.add_error(
-                "upload",
-                ValidationError(
-                    _("This is another certificate than the pasted one."),
-                    code="two_certificates",
-                ),
-            )
-        return upload if pasted is None else pasted
-
     def _find_value(self, kind: IdentityKind, given: ClientCertificate | None) -> str:
         """Return the value of the mapping; sets ``certificate``.
 
         Raises:
-            ValidationError: there is none, or it does not fit.
+            ValidationError: there is no value, or the certificate does not have it.
         """
         text: str = self.cleaned_data["value"]
-        is_stored = self._is_stored(text)
-        same_kind = self.instance.pk is not None and self.instance.kind == kind.value
-        self.certificate = given or self.instance.client_certificate()
         stored: str = self.instance.value
-        if given is None and is_stored and same_kind:
+        is_unchanged = self.instance.pk is not None and text.strip() == stored.strip()
+        is_kept = is_unchanged and self.instance.kind == kind.value
+        self.certificate = given or self.instance.client_certificate()
+        if is_kept and given is None:
             return stored
-        # What was typed without a certificate has to be what an upload has.
-        was_typed = same_kind and self.instance.certificate is None
-        if text.strip() and (not is_stored or (given is not None and was_typed)):
+        # A certificate must have the value that was typed before it was uploaded.
+        is_typed = not is_unchanged or (is_kept and self.instance.certificate is None)
+        if text.strip() and is_typed:
             return self._typed_value(kind, text, given)
         if self.certificate is None:
             raise ValidationError(
-                _(
-                    "This is the value of the kind that the mapping was of: type that "
-                    "of the new kind."
-                )
-                if is_stored
-                else _("Paste or upload a certificate, or type the value."),
+                _("This value belongs to the previous kind. Enter one of the new kind.")
+                if is_unchanged
+                else _("Paste or upload a certificate, or enter the value."),
                 code="required",
             )
-        if is_stored and same_kind and kind in SAN_KINDS:
-            for one in offered_identities(kind, self.certificate):
-                if one.value == stored:
-                    return stored
+        if is_kept:
+            offered = offered_identities(kind, self.certificate)
+            if stored in (identity.value for identity in offered):
+                return stored
         value = find_identity(kind, self.certificate).value
-        if is_stored and same_kind and value != stored:
-            self.remarks.append(
-                gettext("The value is now that of the new certificate.")
+        if is_kept:
+            self.notices.append(
+                gettext("The value was updated from the new certificate.")
             )
         return value
-
-    def _is_stored(self, text: str) -> bool:
-        """Tell whether *text* is the value as it came out of the database."""
-        return (
-            self.instance.pk is not None
-            and text.strip() == self.instance.value.strip()
-            and bool(text.strip())
-        )
 
     def _typed_value(
         self, kind: IdentityKind, text: str, given: ClientCertificate | None
     ) -> str:
-        """Return the typed value, which the certificate must have, if there is one.
+        """Return the typed value, which a *given* certificate must have.
 
-        A certificate that was stored before gives way to it.
+        A stored certificate that does not have it is removed from the mapping.
 
         Raises:
-            ValidationError: it is none of *kind*, or none of the certificate's.
+            ValidationError: it is not of *kind*, or *given* does not have it.
         """
-        order = (
-            Order(self.cleaned_data["order"]) if self.cleaned_data["order"] else None
-        )
+        order: Order | None = self.cleaned_data["order"]
         if self.certificate is None:
             return parse_entry(kind, text, order).value
-        readings = all_readings(kind, text, order)
+        keys = {reading.key for reading in all_readings(kind, text, order)}
         try:
             offered = offered_identities(kind, self.certificate)
         except ValidationError:
             if given is not None:
                 raise
             offered = []
-        keys = {one.key for one in readings}
-        for one in offered:
-            if one.key in keys:
-                return one.value
+        for identity in offered:
+            if identity.key in keys:
+                return identity.value
         if given is not None:
-            listed = "; ".join(show_value(kind, one.value, 100) for one in offered[:5])
+            listed = "; ".join(
+                show_value(kind, identity.value, 100) for identity in offered[:5]
+            )
             raise ValidationError(
                 _(
-                    "The certificate does not have this, but: %(values)s. Leave the "
-                    "value empty to take it from the certificate."
+                    "The certificate does not contain this value, but: %(values)s. "
+                    "Leave the field empty to fill it in from the certificate."
                 ),
                 code="disagree",
-                params={"values": listed or _("nothing of the kind")},
+                params={"values": listed or _("nothing of this kind")},
             )
         value = parse_entry(kind, text, order).value
         self.certificate = None
-        self.remarks.append(
+        self.notices.append(
             gettext(
-                "The certificate that was stored does not have the new value, so it "
-                "was taken out of the mapping."
+                "The stored certificate does not contain the new value, so it was "
+                "removed from the mapping."
             )
         )
         return value
 
     def _check_other_users(self, certificate: ClientCertificate) -> None:
-        """Refuse a key that is somebody else's, and mention other mappings."""
-        keys = [one.key for one in find_identities(certificate).found]
+        """Refuse a key that belongs to another user, and mention other mappings."""
+        keys = [identity.key for identity in find_identities(certificate).found]
         others = (
             CertificateMapping.objects.filter(key__in=keys)
             .exclude(user=self.cleaned_data["user"])
@@ -306,25 +253,25 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             params = {"pk": other.pk, "kind": other.get_kind_display()}
             if other.is_pin:
                 message = _(
-                    "Mapping %(pk)s (%(kind)s) says that the key of this certificate "
-                    "is another user’s. One key is one user’s: delete that mapping "
-                    "first."
+                    "Mapping %(pk)s (%(kind)s) maps the key of this certificate to "
+                    "another user. A key can belong to one user only: delete that "
+                    "mapping first."
                 )
                 self.add_error(None, ValidationError(message, "shared_key", params))
             elif self.refuse_user is not None and self.refuse_user(other.user):
                 message = _(
-                    "Mapping %(pk)s (%(kind)s) says that this certificate is that of a "
-                    "user whose mappings you may not change."
+                    "Mapping %(pk)s (%(kind)s) maps this certificate to a user whose "
+                    "mappings you may not change."
                 )
                 self.add_error(
                     None, ValidationError(message, "user_not_allowed", params)
                 )
             else:
-                self.remarks.append(
+                self.notices.append(
                     gettext(
-                        "Mapping %(pk)s (%(kind)s) leads to another user. Of two "
-                        "mappings the more exact kind counts; two of the same "
-                        "exactness are both refused."
+                        "Mapping %(pk)s (%(kind)s) maps this certificate to another "
+                        "user. The more specific of the two mappings takes precedence; "
+                        "if they are equally specific, the certificate is refused."
                     )
                     % params
                 )
@@ -332,7 +279,7 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
     def _settle_authority(
         self, kind: IdentityKind, certificate: ClientCertificate
     ) -> None:
-        """Take the authority that issued the certificate, or see that it did."""
+        """Check that the chosen authority issued *certificate*, or fill it in."""
         authority = self.cleaned_data["authority"]
         try:
             if authority is not None:
@@ -340,8 +287,11 @@ class CertificateMappingForm(FormWithoutPrivateKeys):
             elif not kind.is_pin:
                 authority = find_authority(certificate)
                 self.cleaned_data["authority"] = authority
-                self.remarks.append(
-                    gettext("“%(authority)s” is the issuer and was taken as authority.")
+                self.notices.append(
+                    gettext(
+                        "The authority was set to “%(authority)s”, which issued the "
+                        "certificate."
+                    )
                     % {"authority": authority}
                 )
         except ValidationError as error:

@@ -22,9 +22,8 @@ from django.views.decorators.debug import (
     sensitive_variables,
 )
 
-from django_clientcert.admin.base.base_admin import hide_from_reports
-from django_clientcert.admin.base.pages import show_page
 from django_clientcert.admin.base.permissions import why_not_map
+from django_clientcert.admin.base.screens import hide_from_reports, show_page
 from django_clientcert.models import CertificateMapping, PendingImport
 from django_clientcert.trust.transfer import Loader, Outcome, Status, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
@@ -101,17 +100,17 @@ class ImportingAdmin(ExportingAdmin):
             kind, rows = form.cleaned_data["kind"], form.cleaned_data["rows"]
             pending.pack({"kind": kind, "rows": rows})
             pending.save()
-            return HttpResponseRedirect(self._address("import_preview", pending.pk))
+            return HttpResponseRedirect(self.page_url("import_preview", pending.pk))
         return show_page(
             self,
             request,
             "import.html",
             title=gettext("Import"),
-            back=self._address("changelist"),
+            back=self.page_url("changelist"),
             form=form,
             fieldsets=[(_("What to import"), {"fields": tuple(form.fields)})],
             columns=MAPPING_FIELDS,
-            action_url=self._address("import"),
+            action_url=self.page_url("import"),
             button=gettext("Look at it first"),
         )
 
@@ -130,7 +129,7 @@ class ImportingAdmin(ExportingAdmin):
         if pending is None:
             text = gettext("There is no such import any more: choose the files again.")
             self.message_user(request, text, messages.WARNING)
-            return HttpResponseRedirect(self._address("import"))
+            return HttpResponseRedirect(self.page_url("import"))
         if pending.stored_at is not None:
             return self._report(request, pending)
         form = None
@@ -140,7 +139,7 @@ class ImportingAdmin(ExportingAdmin):
                 which = Which(form.cleaned_data["which"])
                 why_not = self._store(request, pending, which)
                 if not why_not:
-                    address = self._address("import_preview", pending.pk)
+                    address = self.page_url("import_preview", pending.pk)
                     return HttpResponseRedirect(address)
                 form.add_error("which", why_not)
         return self._preview(request, pending, form)
@@ -271,7 +270,7 @@ class ImportingAdmin(ExportingAdmin):
             title=gettext("What was imported")
             if pending.stored_at
             else gettext("What would be imported"),
-            back=self._address("changelist" if pending.stored_at else "import"),
+            back=self.page_url("changelist" if pending.stored_at else "import"),
             form=form,
             fieldsets=[(_("How"), {"fields": ("which",)})],
             counts=counts,
@@ -288,7 +287,7 @@ class ImportingAdmin(ExportingAdmin):
                 for one in outcomes
                 if wanted in ("", one.status.value)
             ],
-            action_url=self._address("import_preview", pending.pk),
+            action_url=self.page_url("import_preview", pending.pk),
             **context,
         )
 

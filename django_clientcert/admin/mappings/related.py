@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from django_clientcert.admin.base import certificate_facts as facts
+from django_clientcert.admin.base.markup import join_lines
 from django_clientcert.admin.base.permissions import visible_rows
 from django_clientcert.admin.base.times import relative
 from django_clientcert.exceptions import CertificateParseError
@@ -149,4 +149,4 @@ def _lines(said: Iterable[str], *, more: bool) -> str:
     listed = list(said)
     if more:
         listed.append(_("and more"))
-    return facts.lines(listed) if listed else _("none")
+    return join_lines(listed) if listed else _("none")

@@ -9,7 +9,8 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.revocations.forms import FormWithCertificate, MomentField
+from django_clientcert.admin.base.certificate_form import CertificateForm, MomentField
+from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import renew
 
@@ -17,26 +18,26 @@ RETIRES_AFTER = dt.timedelta(days=7)
 
 
 def next_week() -> dt.datetime:
-    """Return when an old certificate should be out of use."""
+    """Return the date on which an old mapping retires by default."""
     return timezone.now() + RETIRES_AFTER
 
 
-class RenewalForm(FormWithCertificate):
-    """The certificate that takes the place of a mapped one, and when.
+class RenewalForm(CertificateForm, FormWithoutModel):
+    """The certificate that replaces a mapped one, and the dates of both mappings.
 
-    It is mapped when the form is checked, or the reason is said why not. After
-    ``is_valid()``, ``successor`` is the new mapping.
+    The certificate is mapped when the form is validated. After ``is_valid()``,
+    ``successor`` is the new mapping.
     """
 
     retire_on = MomentField(
-        label=_("The old mapping retires on"),
+        label=_("Retire the old mapping on"),
         initial=next_week,
-        help_text=_("Until then, both certificates are good."),
+        help_text=_("Until then, both certificates are accepted."),
     )
     valid_from = MomentField(
-        label=_("The new one holds from"),
+        label=_("Accept the new certificate from"),
         required=False,
-        help_text=_("Leave empty to let it in at once."),
+        help_text=_("Leave empty to accept it immediately."),
     )
 
     class Meta:
@@ -49,7 +50,7 @@ class RenewalForm(FormWithCertificate):
         self.successor: CertificateMapping | None = None
 
     def clean(self) -> dict[str, Any]:
-        """Map the certificate and let the other retire, or say why not."""
+        """Map the certificate and let the old mapping retire, or add the error."""
         cleaned = super().clean()
         if self.errors:
             return cleaned

@@ -17,10 +17,9 @@ from django.views.decorators.debug import (
     sensitive_variables,
 )
 
-from django_clientcert.admin.base import warnings as remarks
-from django_clientcert.admin.base.base_admin import hide_from_reports
-from django_clientcert.admin.base.pages import show_page
+from django_clientcert.admin.base.screens import hide_from_reports, show_page
 from django_clientcert.admin.base.times import moment
+from django_clientcert.admin.base.warnings import certificate_warnings
 from django_clientcert.admin.inbox.prefill import FromInboxAdmin
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.bundles import to_pem
@@ -70,14 +69,14 @@ class RenewingAdmin(FromInboxAdmin):
             request,
             "renew_mapping.html",
             title=gettext("Renew"),
-            back=self._address("change", mapping.pk),
+            back=self.page_url("change", mapping.pk),
             original=str(mapping),
             form=form,
             fieldsets=[
                 (_("Renewed certificate"), {"fields": ("pasted", "upload")}),
                 (_("Dates"), {"fields": ("retire_on", "valid_from")}),
             ],
-            action_url=self._address("renew", mapping.pk),
+            action_url=self.page_url("renew", mapping.pk),
             button=gettext("Renew"),
         )
 
@@ -103,11 +102,11 @@ class RenewingAdmin(FromInboxAdmin):
         self.message_user(request, text, messages.SUCCESS)
         certificate = successor.client_certificate()
         self._clear_inbox(request, certificate)
-        for remark in remarks.on_certificate(
+        for remark in certificate_warnings(
             certificate, IdentityKind(successor.kind), successor.authority
         ):
             self.message_user(request, remark, messages.WARNING)
-        return HttpResponseRedirect(self._address("change", successor.pk))
+        return HttpResponseRedirect(self.page_url("change", successor.pk))
 
     def _may_renew(self, request: HttpRequest, obj: CertificateMapping) -> bool:
         return self.has_change_permission(request, obj) and self.has_add_permission(

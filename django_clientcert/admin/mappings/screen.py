@@ -14,27 +14,27 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base import warnings as remarks
 from django_clientcert.admin.base.base_admin import Fieldsets
-from django_clientcert.admin.base.certificate_page import ShowsCertificate
+from django_clientcert.admin.base.certificate_page import StoredCertificateAdmin
 from django_clientcert.admin.base.entries import spell_out
-from django_clientcert.admin.base.history import TellsChanges
-from django_clientcert.admin.base.permissions import why_not_map
-from django_clientcert.admin.base.times import moment, relative
-from django_clientcert.admin.explain.screen import ExplainingAdmin
-from django_clientcert.admin.inbox import suggestions
-from django_clientcert.admin.revocations.revoking import (
-    RevokingAdmin,
-    may_add_revocations,
+from django_clientcert.admin.base.history import describe_changes
+from django_clientcert.admin.base.permissions import may_add_revocations, why_not_map
+from django_clientcert.admin.base.revocation_status import (
+    revoked_mappings,
+    show_revocation,
 )
-from django_clientcert.admin.revocations.status import in_words, revoked_mappings
+from django_clientcert.admin.base.times import moment, relative
+from django_clientcert.admin.base.warnings import certificate_warnings
+from django_clientcert.admin.explain.screen import explain_view
+from django_clientcert.admin.inbox import suggestions
+from django_clientcert.admin.revocations.revoking import revoke, revoke_view
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
-from django_clientcert.x509.identities import IdentityKind
+from django_clientcert.x509.identities import PINS, IdentityKind
 from django_clientcert.x509.names import Order, parse_name
 
 from .changelist import MappingList
@@ -64,40 +64,36 @@ _READ_ONLY = (
 )
 
 
+# Whose old and new values the history shows
+_HISTORY_FIELDS = frozenset(
+    {"user", "kind", "value", "authority", "state", "valid_from", "valid_until"}
+    | {"hosts"}
+)
+# What fields that are not columns are called there
+_HISTORY_LABELS = {"pasted": "Certificate", "upload": "Certificate", "order": ""}
+
+
 @admin.register(CertificateMapping)
 class CertificateMappingAdmin(
     MappingList,
     StatesAdmin,
     RenewingAdmin,
-    ExplainingAdmin,
     TimelineAdmin,
     ImportingAdmin,
-    RevokingAdmin,
-    ShowsCertificate,
-    TellsChanges,
+    StoredCertificateAdmin,
 ):
     """Who a certificate is."""
 
     form = CertificateMappingForm
     raw_id_fields = ("user",)
     readonly_fields = _READ_ONLY
-    actions = ("enable", "disable", "revoke", "export_csv", "export_json")
+    actions = ("enable", "disable", revoke, "export_csv", "export_json")
     prefilled_fields = ("user", "kind", "value", "authority", "note")
-    told_fields = (
-        "user",
-        "kind",
-        "value",
-        "authority",
-        "state",
-        "valid_from",
-        "valid_until",
-        "hosts",
+    screens = (
+        *StoredCertificateAdmin.screens,
+        ("explain/", explain_view, "explain"),
+        ("revoke/", revoke_view, "revoke"),
     )
-    renamed_fields = {
-        "pasted": "Certificate",
-        "upload": "Certificate",
-        "order": "",
-    }
 
     # --- who may do what
 
@@ -123,8 +119,7 @@ class CertificateMappingAdmin(
         if row is not None:
             initial["pasted"] = to_pem([row.client_certificate()])
             authority = self._suggestions(request, row).authority
-            pins = {IdentityKind.PUBLIC_KEY.value, IdentityKind.FINGERPRINT.value}
-            if authority is not None and initial["kind"] not in pins:
+            if authority is not None and initial["kind"] not in PINS:
                 initial.setdefault("authority", authority.pk)
         return initial
 
@@ -228,6 +223,14 @@ class CertificateMappingAdmin(
             )
         return fieldsets
 
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Return Django’s message, with old and new values."""
+        if add:
+            return super().construct_change_message(request, form, formsets, add)
+        return describe_changes(form, _HISTORY_FIELDS, _HISTORY_LABELS)
+
     def save_model(
         self,
         request: HttpRequest,
@@ -237,10 +240,10 @@ class CertificateMappingAdmin(
     ) -> None:
         """Save, and say what was done unasked and what may keep it from working."""
         super().save_model(request, obj, form, change)
-        for remark in form.remarks:
-            self.message_user(request, remark, messages.INFO)
+        for notice in form.notices:
+            self.message_user(request, notice, messages.INFO)
         if form.certificate is not None:
-            for remark in remarks.on_certificate(
+            for remark in certificate_warnings(
                 form.certificate, IdentityKind(obj.kind), obj.authority
             ):
                 self.message_user(request, remark, messages.WARNING)
@@ -257,7 +260,7 @@ class CertificateMappingAdmin(
             text = format_html(
                 '{} <a href="{}">{}</a>. {}',
                 gettext("The certificate is the successor of"),
-                self._address("change", one.pk),
+                self.page_url("change", one.pk),
                 gettext("mapping %(pk)s") % {"pk": one.pk},
                 gettext("That one is disabled.")
                 if is_disabled
@@ -269,21 +272,21 @@ class CertificateMappingAdmin(
                 text = format_html(
                     '{}<a href="{}">{}</a>',
                     text,
-                    self._address("renew", one.pk),
+                    self.page_url("renew", one.pk),
                     gettext("Next time, renew it in one step."),
                 )
             self.message_user(request, text, messages.INFO)
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
         """Return links to what can be done with the mapping's certificate."""
-        explain = f"{self._address('explain')}?mapping={obj.pk}"
+        explain = f"{self.page_url('explain')}?mapping={obj.pk}"
         links = [(explain, gettext("Explain"))]
         # A disabled one lets nobody in: there is nothing to renew.
         is_disabled = obj.state == CertificateMapping.State.DISABLED
         if self._may_renew(request, obj) and not is_disabled:
-            links.append((self._address("renew", obj.pk), gettext("Renew")))
+            links.append((self.page_url("renew", obj.pk), gettext("Renew")))
         if may_add_revocations(request.user) and _may_map(request, obj):
-            address = f"{self._address('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"
+            address = f"{self.page_url('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"
             links.append((address, gettext("Revoke the certificate")))
         return format_html_join(" · ", '<a href="{}">{}</a>', links)
 
@@ -308,7 +311,7 @@ class CertificateMappingAdmin(
         why = revoked_mappings([obj]).get(obj.pk)
         if obj.certificate is None and obj.kind != IdentityKind.PUBLIC_KEY.value:
             return gettext("unknown: the certificate is not stored")
-        return in_words(why)
+        return show_revocation(why)
 
     @admin.display(description=_("renewal"))
     def renewal(self, obj: CertificateMapping) -> str:

@@ -9,12 +9,12 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from django_clientcert.admin.base.base_admin import GuardedAdmin
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
 from django_clientcert.admin.base.history import change
 from django_clientcert.models import CertificateMapping
 
 
-class StatesAdmin(GuardedAdmin):
+class StatesAdmin(ClientCertModelAdmin):
     """An admin of the mappings with an action for each state."""
 
     @admin.action(

@@ -18,10 +18,10 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import GuardedAdmin
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
 from django_clientcert.admin.base.bounded import Count, count
-from django_clientcert.admin.base.pages import show_page
 from django_clientcert.admin.base.permissions import visible_rows
+from django_clientcert.admin.base.screens import show_page
 from django_clientcert.admin.base.times import WITHIN, moment, relative
 from django_clientcert.models import (
     CertificateAuthority,
@@ -73,7 +73,7 @@ CHOICES = {
 }
 
 
-class TimelineAdmin(GuardedAdmin):
+class TimelineAdmin(ClientCertModelAdmin):
     """An admin with a page about what expires."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -107,7 +107,7 @@ class TimelineAdmin(GuardedAdmin):
             request,
             "timeline.html",
             title=gettext("What expires when"),
-            back=self._address("changelist"),
+            back=self.page_url("changelist"),
             form=None,
             fieldsets=[],
             chart=draw(list(_columns(now, months, mappings, others)), SORTS),

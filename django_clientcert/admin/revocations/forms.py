@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +9,17 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.utils import timezone
-from django.utils.functional import lazy
-from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from django_clientcert.admin.base.certificate_form import (
+    CODE,
+    CertificateForm,
+    MomentField,
+)
 from django_clientcert.admin.base.entries import (
     MAX_BUNDLE_BYTES,
-    read_end_entity,
-    read_file,
     unusable,
-    within_reach,
 )
 from django_clientcert.admin.base.private_keys import (
     PRIVATE_KEY_MESSAGE,
@@ -36,110 +35,9 @@ from django_clientcert.trust.revoke import (
     revoke_serial,
 )
 from django_clientcert.x509.bundles import holds_private_key
-from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
-
-CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
-# Longer than any CA may issue; the database keeps a digest of those
-_HEX = re.compile(r"-?[0-9a-f]{1,128}\Z")
-
-
-def parse_serial(text: str) -> int | None:
-    """Return the serial number that *text* spells in hex, or None.
-
-    With or without colons, spaces, “0x” or a label in front of it.
-    """
-    text = re.sub(r"\A\s*serial(\s*number)?\s*[=:]\s*", "", text.lower())
-    digits = re.sub(r"[\s:]", "", text).removeprefix("0x")
-    return int(digits, 16) if _HEX.match(digits) else None
-
-
-def _with_time_zone(help_text: Any) -> str:
-    zone = timezone.get_current_timezone()
-    text = gettext("In the time zone %(zone)s.") % {"zone": zone}
-    return f"{help_text} {text}".lstrip()
-
-
-class MomentField(forms.DateTimeField):
-    """A date with a time of day, through the browser's own widget.
-
-    Its help says in which time zone, as what the screens show is in UTC.
-    """
-
-    def __init__(self, help_text: Any = "", **kwargs: Any) -> None:
-        widget = forms.DateTimeInput(
-            attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"
-        )
-        help_text = lazy(_with_time_zone, str)(help_text)
-        super().__init__(widget=widget, help_text=help_text, **kwargs)
-
-    def clean(self, value: Any) -> dt.datetime | None:
-        """Return a date that every time zone and database can hold."""
-        return within_reach(super().clean(value))
-
-
-def pasted_field() -> forms.CharField:
-    """Return a field to paste a certificate into."""
-    return forms.CharField(
-        label=_("Paste a certificate"),
-        required=False,
-        strip=False,
-        widget=forms.Textarea(
-            attrs={**CODE, "rows": 6, "placeholder": "-----BEGIN CERTIFICATE-----"}
-        ),
-        help_text=_("PEM; a chain is fine, the client’s certificate is taken."),
-    )
-
-
-def upload_field() -> forms.FileField:
-    """Return a field to upload a certificate by."""
-    return forms.FileField(
-        label=_("or upload it"),
-        required=False,
-        widget=forms.FileInput,
-        help_text=_("PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Never a .p12."),
-    )
-
-
-class FormWithCertificate(FormWithoutModel):
-    """A form into which a certificate may be pasted, or uploaded."""
-
-    pasted = pasted_field()
-    upload = upload_field()
-
-    class Meta:
-        model = Revocation
-        fields: tuple[str, ...] = ()
-
-    def clean_pasted(self) -> ClientCertificate | None:
-        """Return the end-entity certificate in the pasted text."""
-        text: str = self.cleaned_data["pasted"]
-        return read_end_entity(text) if text.strip() else None
-
-    def clean_upload(self) -> ClientCertificate | None:
-        """Return the end-entity certificate in the uploaded file."""
-        upload = self.cleaned_data["upload"]
-        return None if upload is None else read_end_entity(read_file(upload))
-
-    def given_certificate(self) -> ClientCertificate | None:
-        """Return the certificate, if there is one.
-
-        Raises:
-            ValidationError: there are two.
-        """
-        pasted: ClientCertificate | None = self.cleaned_data["pasted"]
-        upload: ClientCertificate | None = self.cleaned_data["upload"]
-        if pasted is not None and upload is not None and pasted != upload:
-            raise ValidationError(
-                {
-                    "upload": ValidationError(
-                        _("This is another certificate than the pasted one."),
-                        code="two_certificates",
-                    )
-                }
-            )
-        return upload if pasted is None else pasted
+from django_clientcert.x509.text import parse_serial
 
 
 class CRLForm(FormWithoutModel):
@@ -221,7 +119,7 @@ class RevocationReasonForm(FormWithoutPrivateKeys):
         widgets = WhyForm.Meta.widgets
 
 
-class RevocationForm(FormWithCertificate):
+class RevocationForm(CertificateForm, FormWithoutModel):
     """What to revoke: a certificate, a serial number, or all of a time.
 
     ``refuse`` may be set to a function that returns why the person at the keyboard

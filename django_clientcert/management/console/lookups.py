@@ -22,7 +22,7 @@ from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind
 
 from .files import refuse_private_keys
-from .text import list_some, one_line
+from .text import one_line, some_of
 
 
 def find_user(name: str) -> Any:
@@ -101,7 +101,7 @@ def find_authority(name: str) -> CertificateAuthority:
         raise CommandError(
             f"There is no authority “{visible(name, 80)}”. "
             + (
-                f"There are: {list_some(names)}."
+                f"There are: {some_of(names)}."
                 if names
                 else "Add it: manage.py clientcert authority add BUNDLE --name NAME"
             )
@@ -116,8 +116,7 @@ def why_not_issued(
     Whether the certificate is valid today is another question.
     """
     try:
-        now = dt.datetime.now(dt.timezone.utc)
-        at = min(max(now, certificate.not_before), certificate.not_after)
+        at = certificate.within_validity(dt.datetime.now(dt.timezone.utc))
         authority.validator().find_issuer(certificate, at)
     except Refusal as refusal:
         return refusal
@@ -144,12 +143,12 @@ def find_issuing_authority(certificate: ClientCertificate) -> CertificateAuthori
     if found:
         raise CommandError(
             "Several authorities issued this certificate: "
-            f"{list_some(str(one) for one in found)}. Choose one with --authority."
+            f"{some_of(str(one) for one in found)}. Choose one with --authority."
         )
     if others:
         raise CommandError(
             "None of the stored authorities issued this certificate: "
-            f"{list_some(others)}. Add the one that did: manage.py clientcert "
+            f"{some_of(others)}. Add the one that did: manage.py clientcert "
             "authority add BUNDLE --name NAME"
         )
     raise CommandError(

@@ -66,7 +66,6 @@ from .records import (
 
 _BATCH = 500
 _WRONG_KIND = gettext_lazy("A part is missing or of another kind than it should be")
-_PINS = (IdentityKind.FINGERPRINT.value, IdentityKind.PUBLIC_KEY.value)
 
 
 class Status(enum.Enum):
@@ -482,7 +481,7 @@ def _find_twin(
         twin = other
     for key in pins:
         for other in known.get(key, ()):
-            if other.kind in _PINS and other.user_id != mapping.user_id:
+            if other.is_pin and other.user_id != mapping.user_id:
                 raise Refused(_("The key of this certificate is another user’s"))
     return twin
 

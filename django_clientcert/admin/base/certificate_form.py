@@ -1,0 +1,103 @@
+"""Fields and a form for a certificate that is pasted or uploaded."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.functional import lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.x509.certificates import ClientCertificate
+
+from .entries import read_end_entity, read_file, within_reach
+from .private_keys import FormWithoutPrivateKeys
+
+CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
+
+
+def _with_time_zone(help_text: Any) -> str:
+    zone = timezone.get_current_timezone()
+    text = gettext("In the time zone %(zone)s.") % {"zone": zone}
+    return f"{help_text} {text}".lstrip()
+
+
+class MomentField(forms.DateTimeField):
+    """A date and time, entered with the browser's own widget.
+
+    The help text names the time zone, because the screens show times in UTC.
+    """
+
+    def __init__(self, help_text: Any = "", **kwargs: Any) -> None:
+        widget = forms.DateTimeInput(
+            attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"
+        )
+        help_text = lazy(_with_time_zone, str)(help_text)
+        super().__init__(widget=widget, help_text=help_text, **kwargs)
+
+    def clean(self, value: Any) -> dt.datetime | None:
+        """Return a date that every time zone and database can represent."""
+        return within_reach(super().clean(value))
+
+
+def pasted_field() -> forms.CharField:
+    """Return a field for pasting a certificate."""
+    return forms.CharField(
+        label=_("Paste a certificate"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(
+            attrs={**CODE, "rows": 6, "placeholder": "-----BEGIN CERTIFICATE-----"}
+        ),
+        help_text=_("PEM. If you paste a chain, the client’s certificate is used."),
+    )
+
+
+def upload_field() -> forms.FileField:
+    """Return a field for uploading a certificate."""
+    return forms.FileField(
+        label=_("or upload it"),
+        required=False,
+        widget=forms.FileInput,
+        help_text=_("PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Never a .p12."),
+    )
+
+
+class CertificateForm(FormWithoutPrivateKeys):
+    """A form with fields to paste or upload a certificate."""
+
+    pasted = pasted_field()
+    upload = upload_field()
+
+    def clean_pasted(self) -> ClientCertificate | None:
+        """Return the end-entity certificate in the pasted text."""
+        text: str = self.cleaned_data["pasted"]
+        return read_end_entity(text) if text.strip() else None
+
+    def clean_upload(self) -> ClientCertificate | None:
+        """Return the end-entity certificate in the uploaded file."""
+        upload = self.cleaned_data["upload"]
+        return None if upload is None else read_end_entity(read_file(upload))
+
+    def given_certificate(self) -> ClientCertificate | None:
+        """Return the certificate that was pasted or uploaded, if any.
+
+        Raises:
+            ValidationError: two different certificates were given.
+        """
+        pasted: ClientCertificate | None = self.cleaned_data["pasted"]
+        upload: ClientCertificate | None = self.cleaned_data["upload"]
+        if pasted is not None and upload is not None and pasted != upload:
+            raise ValidationError(
+                {
+                    "upload": ValidationError(
+                        _("The uploaded certificate is not the pasted one."),
+                        code="two_certificates",
+                    )
+                }
+            )
+        return upload if pasted is None else pasted
