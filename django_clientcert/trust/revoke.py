@@ -25,7 +25,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.names import Order, parse_name
 from django_clientcert.x509.text import show_serial
 
-from .issuers import find_issuers
+from .issuers import find_signers
 
 
 def revoke_certificate(
@@ -47,13 +47,13 @@ def revoke_certificate(
         ValidationError: the certificate cannot be read, or the note not be stored.
     """
     try:
-        issuers = find_issuers(certificate)
+        signers = find_signers(certificate)
         revocation = Revocation(reason=reason, note=note, revoked_by=by)
-        issuer = issuers[0] if issuers else None
-        if issuer is not None:
-            revocation.authority = issuer.authority
+        signer = signers[0] if signers else None
+        if signer is not None:
+            revocation.authority = signer.authority
         revocation.name_certificate(
-            certificate, None if issuer is None else issuer.certificate
+            certificate, None if signer is None else signer.certificate
         )
     except CertificateParseError as error:
         raise ValidationError(

@@ -27,7 +27,11 @@ from django_clientcert.models import (
     CertificateMapping,
     UnknownCertificate,
 )
-from django_clientcert.trust.issuers import find_authorities
+from django_clientcert.trust.issuers import (
+    Issuers,
+    find_issuers_of_all,
+    why_not_single,
+)
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind, find_identities
@@ -100,7 +104,7 @@ def find_candidates(
         for row in rows
     }
     users = _find_users(kind, {own[0] for own in names.values() if len(own) == 1})
-    authorities = find_authorities(certificates)
+    issuers = find_issuers_of_all(certificates)
     revoked = revoked_certificates(certificates)
     mappings = _find_mappings(certificates.values())
     found = []
@@ -109,9 +113,9 @@ def find_candidates(
         one = Candidate(row, visible(", ".join(own[:3]), 200))
         if len(own) == 1:
             one = _with_user(one, users.get(_fold(kind, own[0]), []))
-        why = _why_no_name(own) or _why_not_issued(authorities.get(row.pk, []))
+        why = _why_no_name(own) or _why_not_issued(certificate, issuers[row.pk])
         if not why:
-            one = one._replace(authority=authorities[row.pk][0])
+            one = one._replace(authority=issuers[row.pk].signed[0])
             why = (
                 (show_revocation(revoked[row.pk]) if row.pk in revoked else "")
                 or next(
@@ -136,15 +140,11 @@ def _why_no_name(names: Sequence[str]) -> str:
     return ""
 
 
-def _why_not_issued(authorities: Sequence[CertificateAuthority]) -> str:
-    if not authorities:
-        return _(
-            "None of the authorities issued it, so nobody answers for the name: map it "
-            "by itself, if you know whose it is."
-        )
-    if len(authorities) > 1:
-        return _("Several authorities issued it: map it by itself, and choose one.")
-    return ""
+def _why_not_issued(certificate: ClientCertificate, issuers: Issuers) -> str:
+    if len(issuers.signed) == 1:
+        return ""  # what else is wrong is said by the warnings
+    error = why_not_single(certificate, issuers)
+    return "" if error is None else " ".join(error.messages)
 
 
 def _why_not_user(actor: Any, users: Sequence[Any]) -> str:

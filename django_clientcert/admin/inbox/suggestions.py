@@ -62,13 +62,13 @@ class Suggestions(NamedTuple):
 def suggest(certificate: ClientCertificate) -> Suggestions:
     """Return how *certificate* could be mapped. Never raises for what is in it."""
     try:
-        issuers = [one.authority for one in find_issuers(certificate)]
+        authorities = find_issuers(certificate).authorities
     except CertificateParseError:
-        issuers = []
+        authorities = ()
     found = find_identities(certificate).found
     return Suggestions(
         tuple(sorted(found, key=lambda one: one.kind is not IdentityKind.PUBLIC_KEY)),
-        tuple({one.pk: one for one in issuers}.values()),
+        authorities,
         tuple(find_predecessors(certificate)[:_MAX_PREDECESSORS]),
     )
 
