@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -10,11 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
 DOCS = ROOT / "docs"
-
-
 README = ROOT / "README.md"
 
 
@@ -114,3 +111,16 @@ def expect(documented: str, printed: str) -> None:
         parts = " ".join(line.split()).split("…")
         pattern = ".*".join(re.escape(part) for part in parts)
         assert re.search(pattern, flat), f"{line}\n{printed}"
+
+
+def list_messages() -> Iterator[str]:
+    """Yield the texts in the code of the package, with "…" for values."""
+    for file in (ROOT / "django_clientcert").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(
+                    str(part.value) if isinstance(part, ast.Constant) else "…"
+                    for part in node.values
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
