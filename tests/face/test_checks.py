@@ -578,7 +578,7 @@ def test_l03_w027_mapping_in_an_unknown_state(
     """It counts as disabled, so somebody has to be told."""
     for state in ("active", "retiring", "disabled"):
         CertificateMapping.objects.update(state=state)
-        assert found(databases=["default"]) == []
+        assert check_ids(databases=["default"]) == []
     with states_unchecked():
         CertificateMapping.objects.update(**fields)
         message = only(databases=["default"])
