@@ -20,9 +20,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
-from django_clientcert.conf import conf
 from django_clientcert.evaluation import evaluate
-from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.presented import present_certificates, success_verdict
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.explaining.reasons import explain
 from django_clientcert.management.console.arguments import (
@@ -348,14 +347,8 @@ def _warn_unless_accepted(
 ) -> None:
     """Warn if the certificate would not authenticate the mapping's user now."""
     try:
-        proxy = conf.CLIENTCERT_PROXY
-        verified = conf.CLIENTCERT_PROXY_VERIFIES and proxy.verdict is not None
         decision = evaluate(
-            Presented(
-                proxy,
-                verdict=proxy.success if verified else None,
-                certificates=(certificate.der,),
-            ),
+            present_certificates([certificate], verdict=success_verdict()),
             host=(mapping.hosts.split() or [""])[0].lstrip("."),
         )
     except ImproperlyConfigured as error:

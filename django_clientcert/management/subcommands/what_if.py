@@ -29,10 +29,9 @@ from typing import Any, NamedTuple
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.conf import conf
 from django_clientcert.evaluation import CanAuthenticate, evaluate
-from django_clientcert.evaluation.lookup import Found
-from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.lookup import LookupResult
+from django_clientcert.evaluation.presented import present_certificates, success_verdict
 from django_clientcert.management.console.arguments import Subcommands, moment
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import refuse_private_keys
@@ -68,7 +67,7 @@ class WhatIf:
     policies: Mapping[Any, str]
     can_authenticate: CanAuthenticate
 
-    def adapt(self, result: Found) -> None:
+    def override(self, result: LookupResult) -> None:
         """Apply the change to what was read from the database."""
         result.leave_out(self.without)
         authorities = [mapping.authority for mapping in result.mappings]
@@ -220,20 +219,14 @@ def _compare(
     change: WhatIf,
 ) -> Effect:
     """Return the effect of *change* on a certificate."""
-    proxy = conf.CLIENTCERT_PROXY
-    verified = conf.CLIENTCERT_PROXY_VERIFIES and proxy.verdict is not None
-    presented = Presented(
-        proxy,
-        verdict=proxy.success if verified else None,
-        certificates=(certificate.der,),
-    )
+    presented = present_certificates([certificate], verdict=success_verdict())
     decide = partial(
         evaluate, presented, host=host, can_authenticate=change.can_authenticate
     )
     now = decide()
     if not now.accepted:
         return _effect(row, REFUSED_NOW, str(now.reason), now.detail)
-    then = decide(at=change.at, adapt=change.adapt)
+    then = decide(at=change.at, overrides=change.override)
     if then.accepted:
         return _effect(row, STAYS)
     return _effect(row, LOCKED_OUT, str(then.reason), then.detail)
