@@ -21,7 +21,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
-from django_clientcert.admin.base import certificate_facts as facts
+from django_clientcert.admin.base import certificate_facts
+from django_clientcert.admin.base.certificate_facts import (
+    WEAK_HASHES,
+    show_public_key,
+    show_signature_hash,
+)
 from django_clientcert.admin.mappings import related as siblings
 from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
@@ -90,15 +95,16 @@ def test_weak_keys_and_signatures_are_flagged() -> None:
     """In words, beside what it is; what is strong is not."""
     rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505
     weak = certificate_with(rsa_key, hashes.SHA256())
-    assert facts.key(weak) == "RSA, 1024 bits <strong>⚠ weak</strong>"
-    assert facts.signature(weak) == "SHA256"
+    assert show_public_key(weak) == "RSA, 1024 bits <strong>⚠ weak</strong>"
+    assert show_signature_hash(weak) == "SHA256"
     curve = certificate_with(ec.generate_private_key(ec.SECP192R1()), hashes.SHA256())
-    assert "secp192r1 <strong>⚠ weak" in facts.key(curve)
+    assert "secp192r1 <strong>⚠ weak" in show_public_key(curve)
     fine = certificate_with(ec.generate_private_key(ec.SECP256R1()), hashes.SHA384())
-    assert facts.key(fine) == "elliptic curve P-256"
-    assert facts.signature(fine) == "SHA384"
+    assert show_public_key(fine) == "elliptic curve P-256"
+    assert show_signature_hash(fine) == "SHA384"
     assert (
-        facts.signature(certificate_with(ed448.Ed448PrivateKey.generate())) == "Ed448"
+        show_signature_hash(certificate_with(ed448.Ed448PrivateKey.generate()))
+        == "Ed448"
     )
 
 
@@ -109,10 +115,10 @@ def test_hash_of_a_signature(alice_cert: IssuedCertificate, monkeypatch: Any) ->
     )
     assert alice_cert.der.count(sha256) == 2
     odd = ClientCertificate(alice_cert.der.replace(sha256, unknown))
-    assert facts.signature(odd) == "1.2.840.10045.4.3.127"
-    assert {"md5", "sha1"} == facts.WEAK_HASHES
-    monkeypatch.setattr(facts, "WEAK_HASHES", {"sha256"})
-    found = facts.signature(parsed(alice_cert))
+    assert show_signature_hash(odd) == "1.2.840.10045.4.3.127"
+    assert {"md5", "sha1"} == WEAK_HASHES
+    monkeypatch.setattr(certificate_facts, "WEAK_HASHES", {"sha256"})
+    found = show_signature_hash(parsed(alice_cert))
     assert found == "SHA256 <strong>⚠ weak</strong>"
 
 
@@ -225,7 +231,7 @@ def test_download_of_nothing(as_root: Client, mapping: Any) -> None:
     for key in (mapping.pk, "0", "abc", "9" * 40, "a%00"):
         address = page(f"{MAPPING}_pem", "KEY").replace("KEY", str(key))
         assert as_root.get(address).status_code == 404
-    assert "None is stored" in text_of(show(as_root, mapping))
+    assert "No certificate is stored" in text_of(show(as_root, mapping))
 
 
 def test_download_needs_permission(

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_clientcert.admin import UnknownCertificateAdmin
 from django_clientcert.admin.base.certificate_page import (
     CERTIFICATE_FIELDS,
-    ShowsCertificate,
+    StoredCertificateAdmin,
 )
 from django_clientcert.admin.inbox import candidates
 from django_clientcert.admin.inbox import screen as unknown
@@ -251,7 +251,7 @@ def test_the_public_key_is_described(as_root: Client, ca: ThrowawayCA) -> None:
 def test_no_column_hides_what_a_screen_says_of_a_certificate() -> None:
     """Django shows a column of the model where a method has the same name."""
     for model, screens in admin.site._registry.items():
-        if isinstance(screens, ShowsCertificate):
+        if isinstance(screens, StoredCertificateAdmin):
             columns = {one.name for one in model._meta.get_fields()}
             assert not columns & set(CERTIFICATE_FIELDS), model
 

@@ -254,7 +254,7 @@ def test_what_is_narrowed_down_is_counted_to_a_limit(
     as_root: Client, rows: Any, counts_to_20: None, monkeypatch: Any
 ) -> None:
     """The page says that there are more; there is none beyond the limit."""
-    monkeypatch.setattr(guarded.GuardedAdmin, "list_per_page", 10)
+    monkeypatch.setattr(guarded.ClientCertModelAdmin, "list_per_page", 10)
     response = as_root.get(page(LIST), {"state__exact": "active"})
     found = response.context["cl"]
     assert found.result_count == 20
@@ -270,7 +270,7 @@ def test_deep_pages_are_found_by_their_keys(
     as_root: Client, rows: Any, counts_to_20: None, monkeypatch: Any
 ) -> None:
     """And have the rows that they would have otherwise."""
-    monkeypatch.setattr(guarded.GuardedAdmin, "list_per_page", 10)
+    monkeypatch.setattr(guarded.ClientCertModelAdmin, "list_per_page", 10)
     shown = []
     for number in range(1, ROWS // 10 + 1):
         shown += [row.pk for row in result_of(as_root, p=str(number)).result_list]
@@ -288,7 +288,7 @@ def test_an_estimate_is_put_right_on_the_last_page(
     believed: int,
 ) -> None:
     """However wrong it was, and whichever page is asked for that is not there."""
-    monkeypatch.setattr(guarded.GuardedAdmin, "list_per_page", 10)
+    monkeypatch.setattr(guarded.ClientCertModelAdmin, "list_per_page", 10)
     vendor = connection.vendor
     monkeypatch.setitem(counting._ESTIMATES, vendor, lambda rows: believed)
     response = as_root.get(page(LIST))

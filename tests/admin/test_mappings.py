@@ -484,7 +484,10 @@ def test_without_a_certificate(as_root: Client, alice: Any) -> None:
     screen: Any = admin.site.get_model_admin(CertificateMapping)
     assert screen.full_subject(mapping) == "none"
     text = text_of(as_root.get(page(CHANGE, mapping.pk)))
-    assert "None is stored: this mapping was made from a typed value." in text
+    assert (
+        "No certificate is stored, because this mapping was made from a typed value."
+        in text
+    )
     assert "Store a certificate" in text
 
 

@@ -954,7 +954,10 @@ def test_action_on_many(
     assert "and 2 more" in text_of(run_action(as_root, "revoke", rows, SEEN))
     monkeypatch.setattr(revoking, "MAX_REVOKED", 2)
     ((level, text),) = messages_after(run_action(as_root, "revoke", rows, SEEN))
-    assert (level, text) == ("error", "At most 2 at a time can be revoked here.")
+    assert (level, text) == (
+        "error",
+        "At most 2 certificates can be revoked at a time.",
+    )
     assert confirm(as_root, SEEN, rows).status_code == 400
 
 

@@ -12,7 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from django_clientcert.admin.authorities import crl_table as lists
+from django_clientcert.admin.authorities import crl_table
+from django_clientcert.admin.authorities.crl_table import show_crls, show_revocations
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.testing import ThrowawayCA, encode_pem
@@ -416,15 +417,15 @@ def test_more_than_fit(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """The page of an authority with hundreds of lists or times stays one."""
-    monkeypatch.setattr(lists, "MAX_SHOWN", 0)
+    monkeypatch.setattr(crl_table, "MAX_SHOWN", 0)
     import_crl(authority, ca.crl())
     revoke_period(authority, NOW - DAY, NOW)
     authority.refresh_from_db()
-    assert "and 1 more" in lists.table(authority, NOW)
-    monkeypatch.setattr(lists, "MAX_SHOWN", 1)
+    assert "and 1 more" in show_crls(authority, NOW)
+    monkeypatch.setattr(crl_table, "MAX_SHOWN", 1)
     revoke_period(authority, NOW - 3 * DAY, NOW - 2 * DAY)
     authority.refresh_from_db()
-    assert "and 1 more" in lists.revocations(authority, NOW)
+    assert "and 1 more" in show_revocations(authority, NOW)
 
 
 @pytest.mark.parametrize(
@@ -472,7 +473,7 @@ def test_broken_bundle_with_lists(
         CertificateAuthority.objects.filter(pk=authority.pk).update(bundle=bundle)
         response = as_root.get(page(f"{AUTHORITY}_change", authority.pk))
         assert response.status_code == 200
-        assert lists.revocations(reload(authority), NOW)
+        assert show_revocations(reload(authority), NOW)
         assert reload(authority).state() == state
     upload = SimpleUploadedFile("odd.der", odd)
     CertificateAuthority.objects.filter(pk=authority.pk).update(

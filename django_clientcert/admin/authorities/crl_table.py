@@ -9,19 +9,23 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from django_clientcert.admin.base import certificate_facts as facts
+from django_clientcert.admin.base.certificate_facts import show_fact, show_subject
+from django_clientcert.admin.base.markup import (
+    MAX_SHOWN,
+    breakable_name,
+    join_lines,
+    with_more,
+)
 from django_clientcert.admin.base.times import moment, relative
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.models import CertificateAuthority, name_key
+from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.authority_state import AuthorityState
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo, Outcome, RevocationPolicy, status
 from django_clientcert.x509.escaping import visible, visible_once
 
-MAX_SHOWN = 100
 
-
-def standing(info: CRLInfo, now: dt.datetime) -> str:
+def crl_state(info: CRLInfo, now: dt.datetime) -> str:
     """Return whether a list is current or stale, and until or since when."""
     end = info.expires()
     if now > end:
@@ -32,7 +36,7 @@ def standing(info: CRLInfo, now: dt.datetime) -> str:
     }
 
 
-def in_short(authority: CertificateAuthority, now: dt.datetime) -> str:
+def summarize_revocation(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return policy and state of the lists in a few words."""
     try:
         policy, state = authority.policy(), authority.state()
@@ -60,7 +64,7 @@ def in_short(authority: CertificateAuthority, now: dt.datetime) -> str:
     return ", ".join(said)
 
 
-def table(authority: CertificateAuthority, now: dt.datetime) -> str:
+def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return the loaded lists, a row for each."""
     try:
         loaded = list(authority.state().lists.values())
@@ -75,7 +79,7 @@ def table(authority: CertificateAuthority, now: dt.datetime) -> str:
             (
                 _number(info),
                 _issuer_and_scope(authority, info),
-                standing(info, now),
+                crl_state(info, now),
                 info.entry_count,
             )
             for info in loaded[:MAX_SHOWN]
@@ -97,10 +101,10 @@ def table(authority: CertificateAuthority, now: dt.datetime) -> str:
     shown = format_html(
         "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", heads, rows
     )
-    return format_html("{}{}", shown, more_than(len(loaded), MAX_SHOWN))
+    return with_more(shown, len(loaded), MAX_SHOWN)
 
 
-def revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
+def show_revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return the CAs that are revoked, and the times of which everything is."""
     try:
         state = authority.state()
@@ -117,39 +121,7 @@ def revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
     ]
     if not said:
         return _("none")
-    more = more_than(len(state.periods), MAX_SHOWN)
-    return format_html("{}{}", facts.lines(said), more)
-
-
-def without_current_list(
-    authority: CertificateAuthority, now: dt.datetime
-) -> list[str]:
-    """Return the names of the CAs for which no current complete list is loaded.
-
-    Raises:
-        ClientCertError: the bundle cannot be read.
-        ValueError: what is known of the lists cannot.
-    """
-    loaded = authority.state().lists.values()
-    current = {
-        (one.issuer_name, one.issuer_key)
-        for one in loaded
-        if not one.is_delta and now <= one.expires()
-    }
-    return [
-        _name(one)
-        for one in authority.certificates()
-        if (name_key(one.subject_der), one.public_key_bytes) not in current
-    ]
-
-
-def more_than(count: int, limit: int) -> SafeString:
-    """Return that there are more than *limit*, if there are."""
-    more = count - limit
-    if more <= 0:
-        return SafeString("")
-    text = ngettext("and %(more)d more", "and %(more)d more", more) % {"more": more}
-    return format_html("<p>{}</p>", text)
+    return with_more(join_lines(said), len(state.periods), MAX_SHOWN)
 
 
 def _number(info: CRLInfo) -> str:
@@ -163,7 +135,7 @@ def _number(info: CRLInfo) -> str:
 
 
 def _issuer_and_scope(authority: CertificateAuthority, info: CRLInfo) -> SafeString:
-    issuer = facts.breakable(_issuer(authority, info))
+    issuer = breakable_name(_issuer(authority, info))
     scope = visible_once(str(info.scope), 200)
     if not scope:
         return issuer
@@ -223,4 +195,4 @@ def _readable(authority: CertificateAuthority) -> tuple[ClientCertificate, ...]:
 
 
 def _name(certificate: ClientCertificate) -> str:
-    return facts.read(lambda: facts.subject(certificate))
+    return show_fact(certificate, show_subject)

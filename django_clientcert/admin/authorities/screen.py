@@ -12,14 +12,21 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base import certificate_facts as facts
-from django_clientcert.admin.base import warnings as remarks
-from django_clientcert.admin.base.base_admin import Fieldsets, GuardedAdmin
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin, Fieldsets
+from django_clientcert.admin.base.certificate_facts import (
+    show_fact,
+    show_fingerprint,
+    show_issuer,
+    show_public_key,
+    show_subject,
+    show_validity,
+)
 from django_clientcert.admin.base.deleting import Deletion, deletion_of_authorities
 from django_clientcert.admin.base.long_lists import MAX_COUNTED, count_each
+from django_clientcert.admin.base.markup import MAX_SHOWN, join_lines, with_more
 from django_clientcert.admin.base.permissions import (
     may_allow_privileged,
     may_change_authority,
@@ -28,20 +35,23 @@ from django_clientcert.admin.base.permissions import (
     may_use_cas,
 )
 from django_clientcert.admin.base.times import moment, on_day, validity_status
+from django_clientcert.admin.base.warnings import (
+    authority_warnings,
+    policy_warnings,
+    rule_warnings,
+)
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.x509.ca_problems import Admission, examine
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.paths import PROFILES
 
-from . import crl_table as lists
+from .crl_table import show_crls, show_revocations, summarize_revocation
 from .form import RULE_FIELDS, CertificateAuthorityForm
-
-MAX_SHOWN = 100
 
 
 @admin.register(CertificateAuthority)
-class CertificateAuthorityAdmin(GuardedAdmin):
+class CertificateAuthorityAdmin(ClientCertModelAdmin):
     """Which CAs answer for names."""
 
     form = CertificateAuthorityForm
@@ -208,9 +218,9 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         for remark in form.remarks:
             self.message_user(request, remark, messages.INFO)
         for remark in (
-            *remarks.on_authority(obj),
-            *remarks.on_policy(obj),
-            *remarks.on_rule(obj),
+            *authority_warnings(obj),
+            *policy_warnings(obj),
+            *rule_warnings(obj),
         ):
             self.message_user(request, remark, messages.WARNING)
 
@@ -262,7 +272,7 @@ class CertificateAuthorityAdmin(GuardedAdmin):
     @admin.display(description=_("revocation lists"))
     def list_state(self, obj: CertificateAuthority) -> str:
         """Return what is asked of lists, and what is loaded."""
-        return lists.in_short(obj, timezone.now())
+        return summarize_revocation(obj, timezone.now())
 
     @admin.display(description=_("rule"), ordering="rule_identity")
     def rule_in_short(self, obj: CertificateAuthority) -> str:
@@ -279,12 +289,12 @@ class CertificateAuthorityAdmin(GuardedAdmin):
     @admin.display(description=_("loaded lists"))
     def shown_lists(self, obj: CertificateAuthority) -> str:
         """Return the lists that are in force."""
-        return lists.table(obj, timezone.now())
+        return show_crls(obj, timezone.now())
 
     @admin.display(description=_("revoked"))
     def shown_revocations(self, obj: CertificateAuthority) -> str:
         """Return the CAs and the times that are revoked."""
-        return lists.revocations(obj, timezone.now())
+        return show_revocations(obj, timezone.now())
 
     @admin.display(description=_("created"))
     def created(self, obj: CertificateAuthority) -> str:
@@ -305,11 +315,8 @@ class CertificateAuthorityAdmin(GuardedAdmin):
         listed = format_html_join(
             "", "<li>{}</li>", ((_describe(one),) for one in examined[:MAX_SHOWN])
         )
-        more = len(examined) - MAX_SHOWN
-        if more > 0:
-            text = ngettext("and %(more)d more", "and %(more)d more", more)
-            return format_html("<ol>{}</ol>{}", listed, text % {"more": more})
-        return format_html("<ol>{}</ol>", listed)
+        listed = format_html("<ol>{}</ol>", listed)
+        return with_more(listed, len(examined), MAX_SHOWN)
 
 
 def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, int]:
@@ -327,25 +334,24 @@ def _unreadable(error: ClientCertError, limit: int) -> str:
 def _describe(one: Admission) -> SafeString:
     """Return one certificate of a bundle, a line for each fact."""
     certificate = one.certificate
-    now = timezone.now()
     rows: list[tuple[str, str]] = [
         (
             gettext("role"),
             gettext("anchor") if one.is_anchor else gettext("intermediate"),
         ),
-        (gettext("issuer"), facts.read(lambda: facts.issuer(certificate))),
-        (gettext("valid"), facts.read(lambda: facts.validity(certificate, now))),
-        (gettext("key"), facts.read(lambda: facts.key(certificate))),
-        (gettext("SHA-256 fingerprint"), facts.fingerprint(certificate)),
+        (gettext("issuer"), show_fact(certificate, show_issuer)),
+        (gettext("valid"), show_fact(certificate, show_validity)),
+        (gettext("key"), show_fact(certificate, show_public_key)),
+        (gettext("SHA-256 fingerprint"), show_fingerprint(certificate)),
         (
             gettext("verification"),
-            facts.lines(one.problems)
+            join_lines(one.problems)
             if one.problems
             else gettext("paths through it are verified here"),
         ),
     ]
     return format_html(
         "<p><strong>{}</strong><br>{}</p>",
-        facts.read(lambda: facts.subject(certificate)),
+        show_fact(certificate, show_subject),
         format_html_join(SafeString("<br>"), "{}: {}", rows),
     )

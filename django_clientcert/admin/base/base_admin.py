@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin import AdminSite
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import BinaryField, DateTimeField, Field, ForeignKey
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.db.models import BinaryField, DateTimeField, Field, ForeignKey, Model
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+)
+from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext
-from django.views.debug import get_default_exception_reporter_filter
 from django.views.decorators.debug import (
     sensitive_post_parameters,
     sensitive_variables,
@@ -21,20 +28,23 @@ from django.views.decorators.debug import (
 
 from django_clientcert.x509.bundles import holds_private_key
 
-from .long_lists import MAX_COUNTED, LongList, LongPaginator
+from .long_lists import MAX_COUNTED, BoundedChangeList, BoundedPaginator
+from .screens import hide_from_reports
 from .search import first_keys, newest
 from .widgets import LabelledSplitDateTime
 
 if TYPE_CHECKING:
-    BaseAdmin = admin.ModelAdmin[Any]
+    ModelAdmin = admin.ModelAdmin[Any]
 else:
-    BaseAdmin = admin.ModelAdmin
+    ModelAdmin = admin.ModelAdmin
 
 # The groups of fields on a page: title and options of each
 Fieldsets = list[tuple[Any, Any]]
+# A path, a view (see ``screen()``) and a name for each screen
+Screens = tuple[tuple[str, Callable[..., HttpResponseBase], str], ...]
 
 
-class GuardedAdmin(BaseAdmin):
+class ClientCertModelAdmin(ModelAdmin):
     """Keeps private keys out of reports of errors, and junk out of the database."""
 
     # Actions that read rows one by one, and may be run on any number of them
@@ -45,9 +55,11 @@ class GuardedAdmin(BaseAdmin):
     class Media:
         css = {"all": ("django_clientcert/certificates.css",)}
 
-    # Fields that the address of the add page may fill in
+    # Screens besides those of Django
+    screens: Screens = ()
+    # Fields that the add page's query string may prefill
     prefilled_fields: tuple[str, ...] = ()
-    paginator = LongPaginator
+    paginator = BoundedPaginator
     show_full_result_count = False
     # Each would count all rows once more.
     show_facets = admin.ShowFacets.NEVER
@@ -104,9 +116,11 @@ class GuardedAdmin(BaseAdmin):
         )
         return response
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[LongList]:
+    def get_changelist(
+        self, request: HttpRequest, **kwargs: Any
+    ) -> type[BoundedChangeList]:
         """Return the kind of list: one that may be long."""
-        return LongList
+        return BoundedChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
@@ -147,13 +161,22 @@ class GuardedAdmin(BaseAdmin):
             return True
         return is_possible_key(field.target_field, value)
 
-    def _address(self, name: str, *arguments: Any) -> str:
-        """Return the address of one of this admin’s pages."""
-        return reverse(
-            f"admin:{self.opts.app_label}_{self.opts.model_name}_{name}",
-            args=arguments,
-            current_app=self.admin_site.name,
-        )
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URLs, those of the table ``screens`` first."""
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [
+            path(
+                route,
+                self.admin_site.admin_view(MethodType(view, self)),
+                name=f"{prefix}_{name}",
+            )
+            for route, view, name in self.screens
+        ]
+        return [*own, *super().get_urls()]
+
+    def page_url(self, name: str, *arguments: Any) -> str:
+        """Return the URL of one of this admin’s pages."""
+        return admin_url(self.admin_site, self.model, name, *arguments)
 
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
         """Refuse filters that a database cannot take, with 400.
@@ -177,12 +200,11 @@ def is_possible_key(field: Field[Any, Any], value: Any) -> bool:
     return True
 
 
-def hide_from_reports(request: HttpRequest) -> None:
-    """Let reports of errors leave out what was posted, under ``DEBUG`` too."""
-    base = type(get_default_exception_reporter_filter())
-    hiding = type("Hiding" + base.__name__, (base,), {"is_active": _always})
-    setattr(request, "exception_reporter_filter", hiding())  # noqa: B010
-
-
-def _always(self: object, request: HttpRequest | None) -> bool:
-    return True
+def admin_url(site: AdminSite, model: type[Model], page: str, *arguments: Any) -> str:
+    """Return the URL of a page of *model* in *site*, such as “changelist”."""
+    options = model._meta
+    return reverse(
+        f"admin:{options.app_label}_{options.model_name}_{page}",
+        args=arguments,
+        current_app=site.name,
+    )

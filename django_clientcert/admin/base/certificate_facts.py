@@ -6,15 +6,13 @@ Whatever stands in a certificate was written by a stranger: text is made visible
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.x509.certificates import ClientCertificate
@@ -22,11 +20,10 @@ from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import find_identities
 from django_clientcert.x509.names import DistinguishedName
 
+from .markup import MAX_NAME, hex_pairs, join_lines, list_some
 from .times import NO_END, moment, relative
 
 MAX_LISTED = 20
-# Long enough for every honest name
-MAX_NAME = 1000
 _MAX_DIGITS = 128
 
 USAGES = {
@@ -51,35 +48,42 @@ MIN_CURVE_BITS = 224
 CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
-def read(get: Callable[[], str]) -> str:
-    """Return what *get* returns, or that this part cannot be read and why."""
+def show_fact(
+    certificate: ClientCertificate | None, show: Callable[[ClientCertificate], str]
+) -> str:
+    """Return ``show(certificate)``, or that this part cannot be read and why.
+
+    “none” if there is no certificate.
+    """
+    if certificate is None:
+        return _("none")
     try:
-        return get()
+        return show(certificate)
     except CertificateParseError as error:
         return _("cannot be read: %(why)s") % {"why": visible(error.detail)}
 
 
-def subject(certificate: ClientCertificate) -> str:
+def show_subject(certificate: ClientCertificate) -> str:
     """Return the subject."""
     return _name(certificate.subject)
 
 
-def issuer(certificate: ClientCertificate) -> str:
+def show_issuer(certificate: ClientCertificate) -> str:
     """Return the issuer."""
     return _name(certificate.issuer)
 
 
-def serial_number(certificate: ClientCertificate) -> str:
+def show_serial_number(certificate: ClientCertificate) -> str:
     """Return the serial number as hex pairs."""
     digits = certificate.serial_number_hex
     sign, digits = ("-", digits[1:]) if digits.startswith("-") else ("", digits)
     rest = "…" if digits[_MAX_DIGITS:] else ""
-    return format_html("{}{}", pairs(digits[:_MAX_DIGITS], sign), rest)
+    return format_html("{}{}", hex_pairs(digits[:_MAX_DIGITS], sign), rest)
 
 
-def validity(certificate: ClientCertificate, now: dt.datetime) -> str:
+def show_validity(certificate: ClientCertificate) -> str:
     """Return from when until when it is valid, and what that means now."""
-    begin, end = certificate.not_before, certificate.not_after
+    begin, end, now = certificate.not_before, certificate.not_after, timezone.now()
     if end == NO_END:
         return _("since %(begin)s, without an end") % {"begin": moment(begin)}
     if now > end:
@@ -95,7 +99,7 @@ def validity(certificate: ClientCertificate, now: dt.datetime) -> str:
     }
 
 
-def key(certificate: ClientCertificate) -> str:
+def show_public_key(certificate: ClientCertificate) -> str:
     """Return algorithm and size of the public key, and whether it is weak."""
     public_key = certificate.public_key
     if isinstance(public_key, rsa.RSAPublicKey):
@@ -108,7 +112,7 @@ def key(certificate: ClientCertificate) -> str:
     return type(public_key).__name__.removesuffix("PublicKey")
 
 
-def signature(certificate: ClientCertificate) -> str:
+def show_signature_hash(certificate: ClientCertificate) -> str:
     """Return the hash that the issuer signed, and whether it is weak."""
     parsed = certificate.x509
     try:
@@ -122,23 +126,23 @@ def signature(certificate: ClientCertificate) -> str:
     return _flag(name.upper(), is_weak=name in WEAK_HASHES)
 
 
-def usage(certificate: ClientCertificate) -> str:
+def show_key_usage(certificate: ClientCertificate) -> str:
     """Return key usage and extended key usage."""
     bits = certificate.key_usage
     return _("none") if bits is None else ", ".join(sorted(bits))
 
 
-def extended_usage(certificate: ClientCertificate) -> str:
+def show_extended_key_usage(certificate: ClientCertificate) -> str:
     """Return the extended key usages, by name where they have one."""
     return _listed(certificate.extended_key_usage or (), USAGES)
 
 
-def policies(certificate: ClientCertificate) -> str:
+def show_policies(certificate: ClientCertificate) -> str:
     """Return the policies."""
     return _listed(certificate.policies, POLICIES)
 
 
-def alternative_names(certificate: ClientCertificate) -> str:
+def show_alternative_names(certificate: ClientCertificate) -> str:
     """Return the alternative names by kind."""
     names = certificate.subject_alternative_names
     groups: list[tuple[str, tuple[str, ...]]] = [
@@ -150,48 +154,24 @@ def alternative_names(certificate: ClientCertificate) -> str:
         (_("other"), names.others),
     ]
     rows = [
-        (kind, _some(visible(one) for one in values))
+        (kind, list_some([visible(value) for value in values], MAX_LISTED))
         for kind, values in groups
         if values
     ]
-    return lines(f"{kind}: {listed}" for kind, listed in rows) if rows else _("none")
-
-
-def fingerprint(certificate: ClientCertificate) -> str:
-    """Return the SHA-256 of the whole certificate."""
-    return pairs(certificate.fingerprint)
-
-
-def problems(certificate: ClientCertificate) -> str:
-    """Return what keeps an identity of the certificate from being used."""
-    found = find_identities(certificate).problems
-    return lines(visible_once(one, 500) for one in found)
-
-
-def pairs(digits: str, sign: str = "") -> SafeString:
-    """Return hex *digits* as pairs with colons, where a narrow page may break."""
-    upper = digits.upper()
-    return format_html(
-        # A page from right to left would put the numbers in another order.
-        '<code dir="ltr">{}{}</code>',
-        sign,
-        format_html_join(
-            SafeString(":<wbr>"),
-            "{}",
-            ((upper[start : start + 2],) for start in range(0, len(upper), 2)),
-        ),
+    return (
+        join_lines(f"{kind}: {listed}" for kind, listed in rows) if rows else _("none")
     )
 
 
-def breakable(name: str) -> SafeString:
-    """Return a *name* that a narrow column may break behind each comma."""
-    parts = name.split(",")
-    return format_html_join(SafeString(",<wbr>"), "{}", ((part,) for part in parts))
+def show_fingerprint(certificate: ClientCertificate) -> str:
+    """Return the SHA-256 of the whole certificate."""
+    return hex_pairs(certificate.fingerprint)
 
 
-def lines(texts: Iterable[str]) -> SafeString:
-    """Return *texts* one below the other."""
-    return format_html_join(SafeString("<br>"), "{}", ((text,) for text in texts))
+def show_problems(certificate: ClientCertificate) -> str:
+    """Return what keeps an identity of the certificate from being used."""
+    found = find_identities(certificate).problems
+    return join_lines(visible_once(one, 500) for one in found)
 
 
 def _flag(text: str, *, is_weak: bool) -> str:
@@ -205,17 +185,4 @@ def _name(name: DistinguishedName) -> str:
 
 
 def _listed(oids: Iterable[str], names: Mapping[str, str]) -> str:
-    listed = _some(names.get(oid, oid) for oid in oids)
-    return listed or _("none")
-
-
-def _some(texts: Iterable[str]) -> str:
-    """Return the first of *texts* with commas, and how many there are besides."""
-    all_of_them = list(texts)
-    listed = ", ".join(all_of_them[:MAX_LISTED])
-    more = len(all_of_them) - MAX_LISTED
-    if more <= 0:
-        return listed
-    return ngettext(
-        "%(listed)s and %(more)d more", "%(listed)s and %(more)d more", more
-    ) % {"listed": listed, "more": more}
+    return list_some([names.get(oid, oid) for oid in oids], MAX_LISTED) or _("none")

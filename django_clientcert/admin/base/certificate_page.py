@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -21,8 +18,24 @@ from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import find_identities
 
-from . import certificate_facts as facts
-from .base_admin import GuardedAdmin
+from .base_admin import ClientCertModelAdmin, Screens
+from .certificate_facts import (
+    show_alternative_names,
+    show_extended_key_usage,
+    show_fact,
+    show_issuer,
+    show_key_usage,
+    show_policies,
+    show_problems,
+    show_public_key,
+    show_serial_number,
+    show_signature_hash,
+    show_subject,
+    show_validity,
+)
+from .markup import hex_pairs, link
+from .permissions import may_add_revocations
+from .screens import screen
 
 CERTIFICATE_FIELDS = (
     "full_subject",
@@ -41,11 +54,76 @@ CERTIFICATE_FIELDS = (
 )
 
 
-class ShowsCertificate(GuardedAdmin):
-    """An admin of rows that store a certificate: ``client_certificate()`` has it."""
+def certificate_field(label: Any, show: Callable[[ClientCertificate], str]) -> Any:
+    """Return a column of a model admin: one fact about the stored certificate."""
+
+    @admin.display(description=label)
+    def field(self: Any, obj: Any) -> str:
+        return show_fact(obj.client_certificate(), show)
+
+    return field
+
+
+def _digest_field(label: Any, attribute: str, name: Any) -> Any:
+    """Return a column with a digest that a script may put a “Copy” button after.
+
+    *attribute* is the certificate’s; *name* is the button’s accessible name.
+    """
+
+    def show(certificate: ClientCertificate) -> SafeString:
+        digits = getattr(certificate, attribute)
+        return format_html(
+            '<span class="clientcert-copyable" data-copy="{}" data-name="{}" '
+            'data-label="{}" data-copied="{}" data-failed="{}">{}</span>',
+            bytes.fromhex(digits).hex(":").upper(),
+            name,
+            gettext("Copy"),
+            gettext("Copied."),
+            gettext("This browser does not allow copying."),
+            hex_pairs(digits),
+        )
+
+    return certificate_field(label, show)
+
+
+@screen("view")
+def download_pem(
+    model_admin: Any, request: HttpRequest, object_id: str
+) -> HttpResponse:
+    """Return the certificate as a file.
+
+    Raises:
+        PermissionDenied: the user may not view the row.
+        Http404: there is no such row, or it stores no certificate.
+    """
+    row = model_admin.get_object(request, unquote(object_id))
+    if not model_admin.has_view_permission(request, row):
+        raise PermissionDenied
+    certificate = None if row is None else row.client_certificate()
+    if certificate is None:
+        raise Http404
+    name = f"certificate-{certificate.short_fingerprint}.pem"
+    return HttpResponse(
+        to_pem([certificate]),
+        content_type="application/x-pem-file",
+        headers={
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+class StoredCertificateAdmin(ClientCertModelAdmin):
+    """Base for models whose rows have ``client_certificate()``."""
 
     class Media:
         js = ("django_clientcert/copy.js",)
+
+    screens: Screens = (("<path:object_id>/certificate.pem", download_pem, "pem"),)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Return whether certificates may be revoked: an action’s permission."""
+        return may_add_revocations(request.user)
 
     def certificate_fields(self, obj: Any) -> tuple[str, ...]:
         """Return the facts that there are about the stored certificate."""
@@ -61,158 +139,43 @@ class ShowsCertificate(GuardedAdmin):
         shown = super().get_readonly_fields(request, obj)
         return (*shown, *CERTIFICATE_FIELDS, "problems", "download", "no_certificate")
 
-    # --- the file
-
-    def get_urls(self) -> list[URLPattern]:
-        """Return the addresses, with that of the file."""
-        own = path(
-            "<path:object_id>/certificate.pem",
-            self.admin_site.admin_view(self.pem_view),
-            name=f"{self.opts.app_label}_{self.opts.model_name}_pem",
-        )
-        return [own, *super().get_urls()]
-
-    def pem_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Return the certificate as a file.
-
-        Raises:
-            PermissionDenied: this person may not see it.
-            Http404: there is none.
-        """
-        row = self.get_object(request, unquote(object_id))
-        if not self.has_view_permission(request, row):
-            raise PermissionDenied
-        certificate = None if row is None else row.client_certificate()
-        if certificate is None:
-            raise Http404
-        name = f"certificate-{certificate.short_fingerprint}.pem"
-        return HttpResponse(
-            to_pem([certificate]),
-            content_type="application/x-pem-file",
-            headers={
-                "Content-Disposition": f'attachment; filename="{name}"',
-                "X-Content-Type-Options": "nosniff",
-            },
-        )
-
     @admin.display(description=_("PEM"))
     def download(self, obj: Any) -> str:
         """Return a link to the file."""
-        address = self._address("pem", obj.pk)
-        text = gettext("Download the certificate")
-        return format_html('<a href="{}">{}</a>', address, text)
-
-    # --- the facts
+        return link(self.page_url("pem", obj.pk), gettext("Download the certificate"))
 
     @admin.display(description=_("certificate"))
     def no_certificate(self, obj: Any) -> str:
         """Return that there is nothing to show."""
         return gettext(
-            "None is stored: this mapping was made from a typed value. Upload the "
-            "certificate below to see what is in it."
+            "No certificate is stored, because this mapping was made from a typed "
+            "value. Upload the certificate below to see its contents."
         )
 
-    @admin.display(description=_("subject"))
-    def full_subject(self, obj: Any) -> str:
-        """Return the subject."""
-        return _fact(obj, facts.subject)
-
-    @admin.display(description=_("issuer"))
-    def full_issuer(self, obj: Any) -> str:
-        """Return the issuer."""
-        return _fact(obj, facts.issuer)
-
-    @admin.display(description=_("serial number"))
-    def serial_number(self, obj: Any) -> str:
-        """Return the serial number."""
-        return _fact(obj, facts.serial_number)
-
-    @admin.display(description=_("valid"))
-    def certificate_validity(self, obj: Any) -> str:
-        """Return the validity period."""
-        return _fact(obj, partial(facts.validity, now=timezone.now()))
-
-    @admin.display(description=_("public key"))
-    def shown_key(self, obj: Any) -> str:
-        """Return algorithm and size of the key, and whether it is weak."""
-        return _fact(obj, facts.key)
-
-    @admin.display(description=_("signed with"))
-    def signed_with(self, obj: Any) -> str:
-        """Return the hash of the CA's signature, and whether it is weak."""
-        return _fact(obj, facts.signature)
-
-    @admin.display(description=_("key usage"))
-    def key_usage(self, obj: Any) -> str:
-        """Return the key usage."""
-        return _fact(obj, facts.usage)
-
-    @admin.display(description=_("extended key usage"))
-    def extended_key_usage(self, obj: Any) -> str:
-        """Return the extended key usage."""
-        return _fact(obj, facts.extended_usage)
-
-    @admin.display(description=_("alternative names"))
-    def alternative_names(self, obj: Any) -> str:
-        """Return the subject alternative names."""
-        return _fact(obj, facts.alternative_names)
-
-    @admin.display(description=_("policies"))
-    def policies(self, obj: Any) -> str:
-        """Return the certificate policies."""
-        return _fact(obj, facts.policies)
-
-    @admin.display(description=_("SHA-256 fingerprint"))
-    def sha256_fingerprint(self, obj: Any) -> str:
-        """Return the fingerprint."""
-        return _copyable(
-            obj, lambda one: one.fingerprint, gettext("Copy: SHA-256 fingerprint")
-        )
-
-    @admin.display(description=_("SHA-256 of the public key"))
-    def public_key_fingerprint(self, obj: Any) -> str:
-        """Return the digest of the public key."""
-        return _copyable(
-            obj,
-            lambda one: one.public_key_fingerprint,
-            gettext("Copy: SHA-256 of the public key"),
-        )
-
-    @admin.display(description=_("SHA-1 fingerprint"))
-    def sha1_fingerprint(self, obj: Any) -> str:
-        """Return the SHA-1, to compare by eye with what other tools print."""
-        return _copyable(
-            obj, lambda one: one.sha1_fingerprint, gettext("Copy: SHA-1 fingerprint")
-        )
-
-    @admin.display(description=_("unusable"))
-    def problems(self, obj: Any) -> str:
-        """Return which identities the certificate does not have, and why."""
-        return _fact(obj, facts.problems)
-
-
-def _fact(obj: Any, show: Callable[[ClientCertificate], str]) -> str:
-    """Return one fact about the stored certificate."""
-    certificate = obj.client_certificate()
-    if certificate is None:
-        return gettext("none")
-    return facts.read(lambda: show(certificate))
-
-
-def _copyable(obj: Any, get: Callable[[ClientCertificate], str], name: str) -> str:
-    """Return a digest that a script may put a button behind."""
-
-    def show(certificate: ClientCertificate) -> SafeString:
-        digits = get(certificate)
-        return format_html(
-            '<span class="clientcert-copyable" data-copy="{}" data-name="{}" '
-            'data-label="{}" data-copied="{}" data-failed="{}">{}</span>',
-            bytes.fromhex(digits).hex(":").upper(),
-            name,
-            gettext("Copy"),
-            gettext("Copied."),
-            gettext("This browser does not let it be copied."),
-            facts.pairs(digits),
-        )
-
-    return _fact(obj, show)
+    full_subject = certificate_field(_("subject"), show_subject)
+    full_issuer = certificate_field(_("issuer"), show_issuer)
+    serial_number = certificate_field(_("serial number"), show_serial_number)
+    certificate_validity = certificate_field(_("valid"), show_validity)
+    shown_key = certificate_field(_("public key"), show_public_key)
+    signed_with = certificate_field(_("signed with"), show_signature_hash)
+    key_usage = certificate_field(_("key usage"), show_key_usage)
+    extended_key_usage = certificate_field(
+        _("extended key usage"), show_extended_key_usage
+    )
+    alternative_names = certificate_field(
+        _("alternative names"), show_alternative_names
+    )
+    policies = certificate_field(_("policies"), show_policies)
+    sha256_fingerprint = _digest_field(
+        _("SHA-256 fingerprint"), "fingerprint", _("Copy: SHA-256 fingerprint")
+    )
+    public_key_fingerprint = _digest_field(
+        _("SHA-256 of the public key"),
+        "public_key_fingerprint",
+        _("Copy: SHA-256 of the public key"),
+    )
+    # To compare by eye with what other tools print
+    sha1_fingerprint = _digest_field(
+        _("SHA-1 fingerprint"), "sha1_fingerprint", _("Copy: SHA-1 fingerprint")
+    )
+    problems = certificate_field(_("unusable"), show_problems)

@@ -1,57 +1,51 @@
-"""What changed, in the history of a row: from what to what, where that says more."""
+"""What changed, in the history of a row: old and new values, if they help."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db.models import Model
-from django.http import HttpRequest
 from django.utils.translation import override
 
 from django_clientcert.x509.escaping import visible_once
 
-from .base_admin import GuardedAdmin
 from .times import utc
 
 _MAX_SHOWN = 100
 
 
-class TellsChanges(GuardedAdmin):
-    """An admin whose history has the values of the fields in ``told_fields``."""
+def describe_changes(
+    form: Any, valued: Collection[str], renamed: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the message of Django’s history, with old and new values.
 
-    told_fields: tuple[str, ...] = ()
-    # What fields that are no columns stand for; "" where they change nothing
-    renamed_fields: Mapping[str, str] = {}
+    The values are shown of the fields *valued*, which may change although nobody
+    touched them, because they came out of a certificate. *renamed* has the labels of
+    fields that are not columns; "" for those that change nothing.
+    """
+    with override(None):  # as Django does: what is stored is not translated
+        changes = [_describe(form, name, valued, renamed) for name in form.fields]
+    fields = list(dict.fromkeys(text for text in changes if text))
+    return [{"changed": {"fields": fields}}] if fields else []
 
-    def construct_change_message(
-        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
-    ) -> Any:
-        """Return Django's own message, with what the values were and are."""
-        if add:
-            return super().construct_change_message(request, form, formsets, add)
-        with override(None):  # as Django does: what is stored is not translated
-            told = [self._tell(form, name) for name in form.fields]
-        fields = list(dict.fromkeys(one for one in told if one))
-        return [{"changed": {"fields": fields}}] if fields else []
 
-    def _tell(self, form: Any, name: str) -> str:
-        """Return what became of one field, or "" if nothing did.
-
-        A value may be another though nobody touched it: it came out of a certificate.
-        """
-        label = str(form.fields[name].label or name)
-        if name in self.told_fields:
-            old, new = form[name].initial, form.cleaned_data.get(name)
-            return "" if _show(old) == _show(new) else change(label, old, new)
-        if name not in form.changed_data:
-            return ""
-        return self.renamed_fields.get(name, label)
+def _describe(
+    form: Any, name: str, valued: Collection[str], renamed: Mapping[str, str]
+) -> str:
+    """Return how a field changed, or "" if it did not."""
+    label = str(form.fields[name].label or name)
+    if name in valued:
+        old, new = form[name].initial, form.cleaned_data.get(name)
+        return "" if _show(old) == _show(new) else change(label, old, new)
+    if name not in form.changed_data:
+        return ""
+    return renamed.get(name, label)
 
 
 def change(label: str, old: Any, new: Any) -> str:
-    """Return what became of one field: “State (active → disabled)”."""
+    """Return how a field changed: “State (active → disabled)”."""
     return f"{label} ({_show(old)} → {_show(new)})"
 
 

@@ -32,7 +32,7 @@ Key = TypeVar("Key", bound=Hashable)
 MAX_COUNTED = 10_000
 
 
-class LongPaginator(BasePaginator):
+class BoundedPaginator(BasePaginator):
     """Pages of a list that may have a million rows."""
 
     is_estimate = False
@@ -85,7 +85,7 @@ class LongPaginator(BasePaginator):
         self.__dict__["count"] = rows.count()
 
 
-class LongList(BaseChangeList):
+class BoundedChangeList(BaseChangeList):
     """A list that says how far it was counted, and is sorted along an index."""
 
     # What is said of the rows that were found, below the search

@@ -16,6 +16,7 @@ from django_clientcert.models import (
     AuthorityCertificate,
     CertificateAuthority,
     CertificateMapping,
+    Revocation,
 )
 
 
@@ -39,6 +40,30 @@ def visible_rows(
     return rows
 
 
+def has_permission(user: Any, verb: str, model: type[Model]) -> bool:
+    """Return whether *user* has the permission to “add”, “view”, … rows of *model*."""
+    options = model._meta
+    codename = get_permission_codename(verb, options)
+    return bool(user.has_perm(f"{options.app_label}.{codename}"))
+
+
+def may_renew(
+    site: AdminSite, request: HttpRequest, mapping: CertificateMapping
+) -> bool:
+    """Return whether the user may change *mapping* and add its successor."""
+    if not may_see(site, request, CertificateMapping):
+        return False
+    model_admin = site.get_model_admin(CertificateMapping)
+    return model_admin.has_change_permission(
+        request, mapping
+    ) and model_admin.has_add_permission(request)
+
+
+def may_add_revocations(user: Any) -> bool:
+    """Return whether *user* has the permission to add revocations."""
+    return has_permission(user, "add", Revocation)
+
+
 def why_not_map(actor: Any, user: Any) -> ValidationError | None:
     """Return why *actor* may not map a certificate to *user*, or None.
 
@@ -55,7 +80,7 @@ def why_not_map(actor: Any, user: Any) -> ValidationError | None:
         )
     if user.pk == actor.pk or not getattr(user, "is_staff", False):
         return None
-    if actor.has_perm(_change_users()):
+    if may_let_rule_create(actor):
         return None
     return ValidationError(
         _(
@@ -118,15 +143,12 @@ def may_set_rule(actor: Any) -> bool:
 
     A rule is a mapping for each of its certificates.
     """
-    options = CertificateMapping._meta
-    return bool(
-        actor.has_perm(f"{options.app_label}.{get_permission_codename('add', options)}")
-    )
+    return has_permission(actor, "add", CertificateMapping)
 
 
 def may_let_rule_create(actor: Any) -> bool:
     """Tell whether *actor* may let a rule make users, and put them into groups."""
-    return bool(actor.has_perm(_change_users()))
+    return has_permission(actor, "change", get_user_model())
 
 
 def may_allow_privileged(actor: Any) -> bool:
@@ -147,11 +169,6 @@ def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
         return False
     creates = authority.rule_creates_users or authority.rule_groups.exists()
     return not creates or may_let_rule_create(actor)
-
-
-def _change_users() -> str:
-    options = get_user_model()._meta
-    return f"{options.app_label}.{get_permission_codename('change', options)}"
 
 
 def _has_column(name: str) -> bool:

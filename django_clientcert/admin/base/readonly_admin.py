@@ -11,15 +11,18 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.revocations.status import in_words, revoked_certificates
+from django_clientcert.admin.base.revocation_status import (
+    revoked_certificates,
+    show_revocation,
+)
 from django_clientcert.x509.escaping import visible_once
 
-from . import certificate_facts as facts
-from .certificate_page import ShowsCertificate
+from .certificate_page import StoredCertificateAdmin
+from .markup import breakable_name
 from .times import day, moment, on_day, relative, validity_status
 
 
-class ShowsObserved(ShowsCertificate):
+class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
     """An admin of rows that are written when a certificate is presented."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -33,7 +36,7 @@ class ShowsObserved(ShowsCertificate):
     @admin.display(description=_("subject"), ordering="subject")
     def shown_subject(self, obj: Any) -> str:
         """Return the subject, shortened."""
-        return facts.breakable(str(obj))
+        return breakable_name(str(obj))
 
     @admin.display(description=_("last seen"), ordering="last_seen_at")
     def list_seen(self, obj: Any) -> str:
@@ -73,4 +76,4 @@ class ShowsObserved(ShowsCertificate):
     def revoked(self, obj: Any) -> str:
         """Return whether it is revoked by now, and why."""
         found = revoked_certificates({obj.pk: obj.client_certificate()})
-        return in_words(found.get(obj.pk))
+        return show_revocation(found.get(obj.pk))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from django_clientcert.admin.authorities.crl_table import without_current_list
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import ClientCertError, Reason, Refusal
-from django_clientcert.models import CertificateAuthority
+from django_clientcert.models import CertificateAuthority, name_key
 from django_clientcert.models.rules import is_unique_user_field
 from django_clientcert.x509.bundles import is_self_signed
 from django_clientcert.x509.ca_problems import examine
@@ -19,10 +20,12 @@ from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind
 from django_clientcert.x509.paths import PROFILES, check_usage, check_validity
 
+from .certificate_facts import show_fact, show_subject
+
 MAX_REMARKS = 20
 
 
-def on_certificate(
+def certificate_warnings(
     certificate: ClientCertificate,
     kind: IdentityKind,
     authority: CertificateAuthority | None,
@@ -51,7 +54,7 @@ def on_certificate(
     return said
 
 
-def on_authority(authority: CertificateAuthority) -> list[str]:
+def authority_warnings(authority: CertificateAuthority) -> list[str]:
     """Return what the verifier cannot do with the certificates of an authority."""
     said: list[str] = []
     examined = examine(
@@ -65,11 +68,11 @@ def on_authority(authority: CertificateAuthority) -> list[str]:
     return said[:MAX_REMARKS]
 
 
-def on_policy(authority: CertificateAuthority) -> list[str]:
+def policy_warnings(authority: CertificateAuthority) -> list[str]:
     """Return whom the policy on lists locks out, for want of one."""
     if authority.policy() is not RevocationPolicy.REQUIRED:
         return []
-    missing = without_current_list(authority, timezone.now())
+    missing = _without_current_crl(authority, timezone.now())
     if not missing:
         return []
     return [
@@ -82,7 +85,7 @@ def on_policy(authority: CertificateAuthority) -> list[str]:
     ]
 
 
-def on_rule(authority: CertificateAuthority) -> list[str]:
+def rule_warnings(authority: CertificateAuthority) -> list[str]:
     """Return what may surprise about the identity rule."""
     if not authority.rule_identity:
         return []
@@ -112,6 +115,28 @@ def on_rule(authority: CertificateAuthority) -> list[str]:
             )
         )
     return said
+
+
+def _without_current_crl(
+    authority: CertificateAuthority, now: dt.datetime
+) -> list[str]:
+    """Return the names of the CAs for which no current complete list is loaded.
+
+    Raises:
+        ClientCertError: the bundle cannot be read.
+        ValueError: what is known of the lists cannot.
+    """
+    loaded = authority.state().lists.values()
+    current = {
+        (one.issuer_name, one.issuer_key)
+        for one in loaded
+        if not one.is_delta and now <= one.expires()
+    }
+    return [
+        show_fact(one, show_subject)
+        for one in authority.certificates()
+        if (name_key(one.subject_der), one.public_key_bytes) not in current
+    ]
 
 
 def _on_validity(refusal: Refusal, kind: IdentityKind) -> str:

@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
-from django_clientcert.admin.base import certificate_facts as facts
+from django_clientcert.admin.base.base_admin import admin_url
+from django_clientcert.admin.base.markup import join_lines, link, more_than
 from django_clientcert.admin.base.times import moment
 from django_clientcert.evaluation import NOT_REACHED, PASSED, REFUSED
 from django_clientcert.explaining import NOT_LOOKED_AT, Report
@@ -141,19 +141,20 @@ class _Words:
             and self.admin.has_add_permission(self.request)
         ):
             query = {"kind": "public_key", "value": certificate["public_key"]}
-            yield _link(f"{self._address('add')}?{urlencode(query)}", _("Map its key."))
+            yield link(
+                f"{self.admin.page_url('add')}?{urlencode(query)}", _("Map its key.")
+            )
         site, number = self.admin.admin_site, self.report["revocations"]
         if (
             number
             and site.is_registered(Revocation)
             and site.get_model_admin(Revocation).has_view_permission(self.request)
         ):
-            name = "admin:django_clientcert_revocation_change"
             for pk in number[:MAX_LISTED]:
-                address = reverse(name, args=[pk], current_app=site.name)
+                url = admin_url(site, Revocation, "change", pk)
                 text = _("Its public key or serial number is in %(revocation)s.")
                 label = _("revocation %(pk)s") % {"pk": pk}
-                yield self._sentence(text, "revocation", _link(address, label))
+                yield self._sentence(text, "revocation", link(url, label))
 
     def _sentence(self, text: str, name: str, link: SafeString) -> SafeString:
         """Return *text*, translated and free of markup, with a link in it."""
@@ -178,15 +179,13 @@ class _Words:
             said = [_("the mappings cannot be read")]
         else:
             said = [self._describe(one) for one in mappings[:MAX_LISTED]]
-            more = len(mappings) - len(said)
-            if more:
-                text = ngettext("and %(more)d more", "and %(more)d more", more)
-                said.append(text % {"more": more})
+            if more := more_than(len(mappings), MAX_LISTED):
+                said.append(more)
         kinds = dict(CertificateMapping.MappingKind.choices)
         return {
             "kind": kinds[identity["kind"]],
             "value": identity["value"],
-            "mappings": facts.lines(said or [_("no mapping")]),
+            "mappings": join_lines(said or [_("no mapping")]),
         }
 
     def _describe(self, mapping: Report) -> str:
@@ -234,12 +233,4 @@ class _Words:
         ]
 
     def _mapping(self, pk: Any) -> SafeString:
-        return _link(self._address("change", pk), _("mapping %(pk)s") % {"pk": pk})
-
-    def _address(self, name: str, *arguments: Any) -> str:
-        address: str = self.admin._address(name, *arguments)
-        return address
-
-
-def _link(address: str, text: str) -> SafeString:
-    return format_html('<a href="{}">{}</a>', address, text)
+        return link(self.admin.page_url("change", pk), _("mapping %(pk)s") % {"pk": pk})

@@ -15,9 +15,12 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
-from django_clientcert.admin.base import warnings as remarks
 from django_clientcert.admin.base.permissions import why_not_map
-from django_clientcert.admin.revocations.status import in_words, revoked_certificates
+from django_clientcert.admin.base.revocation_status import (
+    revoked_certificates,
+    show_revocation,
+)
+from django_clientcert.admin.base.warnings import certificate_warnings
 from django_clientcert.evaluation import is_active
 from django_clientcert.models import (
     CertificateAuthority,
@@ -110,9 +113,9 @@ def find_candidates(
         if not why:
             one = one._replace(authority=authorities[row.pk][0])
             why = (
-                (in_words(revoked[row.pk]) if row.pk in revoked else "")
+                (show_revocation(revoked[row.pk]) if row.pk in revoked else "")
                 or next(
-                    iter(remarks.on_certificate(certificate, kind, one.authority)), ""
+                    iter(certificate_warnings(certificate, kind, one.authority)), ""
                 )
                 or _why_not_user(actor, users.get(_fold(kind, own[0]), []))
                 or _why_not_beside(certificate, one.user, mappings)

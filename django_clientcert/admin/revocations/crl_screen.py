@@ -12,10 +12,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.authorities.crl_table import standing
-from django_clientcert.admin.base import certificate_facts as facts
-from django_clientcert.admin.base.base_admin import Fieldsets, GuardedAdmin
+from django_clientcert.admin.authorities.crl_table import crl_state
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin, Fieldsets
 from django_clientcert.admin.base.deleting import Deletion, deletion_of_lists
+from django_clientcert.admin.base.markup import breakable_name, hex_pairs
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.admin.base.times import day, moment
 from django_clientcert.models import RevocationList, RevokedSerial, serial_key
@@ -25,7 +25,7 @@ from .forms import CRLForm, parse_serial
 
 
 @admin.register(RevocationList)
-class RevocationListAdmin(GuardedAdmin):
+class RevocationListAdmin(ClientCertModelAdmin):
     """What CAs have revoked."""
 
     form = CRLForm
@@ -135,7 +135,7 @@ class RevocationListAdmin(GuardedAdmin):
         ) % {
             "label": obj.label(),
             "count": info.entry_count,
-            "standing": standing(info, now),
+            "standing": crl_state(info, now),
         }
         if form.replaced:
             text += " " + gettext("It replaces %(labels)s.") % {
@@ -179,7 +179,7 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("list"), ordering="issuer")
     def list_label(self, obj: RevocationList) -> str:
         """Return what to call it, and the CA that it is of."""
-        issuer = facts.breakable(visible_once(obj.issuer, 100))
+        issuer = breakable_name(visible_once(obj.issuer, 100))
         return format_html('{}<br><span class="quiet">{}</span>', obj.label(), issuer)
 
     @admin.display(description=_("issued"), ordering="this_update")
@@ -208,7 +208,7 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("issuer"))
     def shown_issuer(self, obj: RevocationList) -> str:
         """Return the CA that it is of."""
-        return facts.breakable(visible_once(obj.issuer, 200))
+        return breakable_name(visible_once(obj.issuer, 200))
 
     @admin.display(description=_("scope"))
     def scope(self, obj: RevocationList) -> str:
@@ -232,12 +232,12 @@ class RevocationListAdmin(GuardedAdmin):
     @admin.display(description=_("state"))
     def standing(self, obj: RevocationList) -> str:
         """Return whether it is current or stale."""
-        return standing(obj.crl_info(), timezone.now())
+        return crl_state(obj.crl_info(), timezone.now())
 
     @admin.display(description=_("SHA-256 fingerprint"))
     def shown_fingerprint(self, obj: RevocationList) -> str:
         """Return the digest of the file, as DER."""
-        return facts.pairs(visible(obj.fingerprint, 64))
+        return hex_pairs(visible(obj.fingerprint, 64))
 
     @admin.display(description=_("source"))
     def shown_source(self, obj: RevocationList) -> str:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base import certificate_facts as facts
-from django_clientcert.admin.base.base_admin import Fieldsets, GuardedAdmin
+from django_clientcert.admin.base.base_admin import ClientCertModelAdmin, Fieldsets
+from django_clientcert.admin.base.certificate_facts import (
+    show_fingerprint,
+    show_issuer,
+    show_serial_number,
+    show_subject,
+    show_validity,
+)
+from django_clientcert.admin.base.certificate_page import certificate_field
+from django_clientcert.admin.base.markup import breakable_name, hex_pairs
 from django_clientcert.admin.base.times import moment
 from django_clientcert.models import Revocation
-from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible, visible_once
 
 from .forms import RevocationForm, RevocationReasonForm
@@ -35,7 +40,7 @@ _CERTIFICATE_FIELDS = (
 
 
 @admin.register(Revocation)
-class RevocationAdmin(GuardedAdmin):
+class RevocationAdmin(ClientCertModelAdmin):
     """What an administrator has revoked."""
 
     form = RevocationForm
@@ -144,7 +149,7 @@ class RevocationAdmin(GuardedAdmin):
     @admin.display(description=_("what"), ordering="description")
     def what(self, obj: Revocation) -> str:
         """Return what is revoked."""
-        return facts.breakable(visible_once(obj.description, 200))
+        return breakable_name(visible_once(obj.description, 200))
 
     @admin.display(description=_("by"), ordering="revoked_by")
     def shown_by(self, obj: Revocation) -> str:
@@ -187,30 +192,13 @@ class RevocationAdmin(GuardedAdmin):
         begin, end = ("—" if one is None else moment(one) for one in ends)
         return gettext("%(begin)s to %(end)s") % {"begin": begin, "end": end}
 
-    @admin.display(description=_("subject"))
-    def certificate_subject(self, obj: Revocation) -> str:
-        """Return the subject."""
-        return _fact(obj, facts.subject)
-
-    @admin.display(description=_("issuer"))
-    def certificate_issuer(self, obj: Revocation) -> str:
-        """Return the issuer."""
-        return _fact(obj, facts.issuer)
-
-    @admin.display(description=_("serial number"))
-    def certificate_serial_number(self, obj: Revocation) -> str:
-        """Return the serial number."""
-        return _fact(obj, facts.serial_number)
-
-    @admin.display(description=_("valid"))
-    def certificate_validity(self, obj: Revocation) -> str:
-        """Return the validity period."""
-        return _fact(obj, partial(facts.validity, now=timezone.now()))
-
-    @admin.display(description=_("SHA-256 fingerprint"))
-    def sha256_fingerprint(self, obj: Revocation) -> str:
-        """Return the fingerprint."""
-        return _fact(obj, facts.fingerprint)
+    certificate_subject = certificate_field(_("subject"), show_subject)
+    certificate_issuer = certificate_field(_("issuer"), show_issuer)
+    certificate_serial_number = certificate_field(
+        _("serial number"), show_serial_number
+    )
+    certificate_validity = certificate_field(_("valid"), show_validity)
+    sha256_fingerprint = certificate_field(_("SHA-256 fingerprint"), show_fingerprint)
 
 
 def _why_not_revoke(actor: Any, revocation: Revocation) -> ValidationError | None:
@@ -220,12 +208,4 @@ def _why_not_revoke(actor: Any, revocation: Revocation) -> ValidationError | Non
 
 
 def _pairs(octets: bytes | None) -> str:
-    return gettext("none") if octets is None else facts.pairs(octets.hex())
-
-
-def _fact(obj: Revocation, show: Callable[[ClientCertificate], str]) -> str:
-    """Return one fact about the revoked certificate."""
-    certificate = obj.client_certificate()
-    if certificate is None:
-        return gettext("none")
-    return facts.read(lambda: show(certificate))
+    return gettext("none") if octets is None else hex_pairs(octets.hex())

@@ -113,7 +113,7 @@ def revoked_certificates(
     return why
 
 
-def in_words(refusal: Refusal | None) -> str:
+def show_revocation(refusal: Refusal | None) -> str:
     """Return whether a certificate is revoked, and why; safe to show."""
     if refusal is None:
         return _("not revoked")

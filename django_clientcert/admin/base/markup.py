@@ -1,0 +1,67 @@
+"""HTML that the screens share: hex digits, names, lists and links, all escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from itertools import islice
+
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import ngettext
+
+# Long enough for every honest name
+MAX_NAME = 1000
+# Rows of a table on a page
+MAX_SHOWN = 100
+
+
+def hex_pairs(digits: str, sign: str = "") -> SafeString:
+    """Return hex *digits* as pairs with colons, at which a narrow page may break."""
+    upper = digits.upper()
+    return format_html(
+        # A right-to-left page would otherwise reorder the numbers.
+        '<code dir="ltr">{}{}</code>',
+        sign,
+        format_html_join(
+            SafeString(":<wbr>"),
+            "{}",
+            ((upper[start : start + 2],) for start in range(0, len(upper), 2)),
+        ),
+    )
+
+
+def breakable_name(name: str) -> SafeString:
+    """Return a *name* that a narrow column may break after each comma."""
+    parts = name.split(",")
+    return format_html_join(SafeString(",<wbr>"), "{}", ((part,) for part in parts))
+
+
+def join_lines(texts: Iterable[str]) -> SafeString:
+    """Return *texts*, one per line."""
+    return format_html_join(SafeString("<br>"), "{}", ((text,) for text in texts))
+
+
+def link(url: str, text: str) -> SafeString:
+    """Return *text* as a link to *url*."""
+    return format_html('<a href="{}">{}</a>', url, text)
+
+
+def more_than(count: int, limit: int) -> str:
+    """Return “and 3 more” if *count* exceeds *limit* by 3; else an empty text."""
+    more = count - limit
+    if more <= 0:
+        return ""
+    return ngettext("and %(more)d more", "and %(more)d more", more) % {"more": more}
+
+
+def with_more(content: str, count: int, limit: int) -> SafeString:
+    """Return *content*, and after it how many of *count* exceed *limit*, if any."""
+    more = more_than(count, limit)
+    return format_html("{}<p>{}</p>" if more else "{}", content, more)
+
+
+def list_some(texts: Collection[str], limit: int) -> str:
+    """Return the first *limit* of *texts*, with commas, and how many more there are."""
+    listed = ", ".join(islice(texts, limit))
+    more = more_than(len(texts), limit)
+    return f"{listed} {more}" if more else listed
