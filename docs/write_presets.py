@@ -16,8 +16,12 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from django_clientcert.wire import PRESETS, Proxy, Source  # noqa: E402
-from django_clientcert.wire.encodings import OF_CHAINS  # noqa: E402
+from django_clientcert.wire import (  # noqa: E402
+    CHAIN_ENCODINGS,
+    PRESETS,
+    Proxy,
+    ValueSource,
+)
 
 PAGE = DOCS / "reference" / "presets.md"
 BEGIN = "<!-- begin: written by docs/write_presets.py -->\n"
@@ -54,8 +58,8 @@ HOWTOS = {
 }
 
 _SOURCES = {
-    Source.ENVIRON: "keys of `request.META` that no client can set",
-    Source.SOCKET: "the TLS connection that stands in `request.META` under this key",
+    ValueSource.ENVIRON: "keys of `request.META` that no client can set",
+    ValueSource.SOCKET: "the TLS connection in `request.META` under this key",
 }
 
 # What is typed somewhere, in sentences that are plain text
@@ -129,7 +133,7 @@ def _facts(proxy: Proxy) -> Iterator[str]:
     if proxy.chain:
         names = ", ".join(f"`{one}`" for one in proxy.chain)
         yield f"Chain: {names}, as `{proxy.chain_encoding}`"
-    elif proxy.encoding in OF_CHAINS:
+    elif proxy.encoding in CHAIN_ENCODINGS:
         yield "Chain: behind the certificate, in the same value"
     if proxy.subject_dn is not None:
         required = "required" if proxy.names_required else "where sent"

@@ -97,11 +97,13 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
         raise PermissionDenied
 
     def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Show a certificate, without a button that deletes it."""
         context["show_delete"] = False
-        response: HttpResponse = super().render_change_form(request, context, **kwargs)
+        response: HttpResponse = super().render_change_form(
+            request, context, *args, **kwargs
+        )
         return response
 
     # --- columns and fields

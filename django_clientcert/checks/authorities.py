@@ -13,9 +13,10 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.models.rules import is_unique_user_field
 from django_clientcert.x509.escaping import visible_once
+from django_clientcert.x509.text import show_day, some_of
 
 from .ids import IDS
-from .looking import REPLACE_BUNDLE, Messages, authorities_of, label, look_into, some_of
+from .looking import REPLACE_BUNDLE, Messages, authorities_of, label, look_into
 
 
 @register(Tags.database)
@@ -58,7 +59,7 @@ def check_anchors_are_valid(
         for authority in authorities_of(alias):
             try:
                 ended = [
-                    f"{anchor.subject} ended on {anchor.not_after:%Y-%m-%d}"
+                    f"{anchor.subject} ended on {show_day(anchor.not_after)}"
                     for anchor in authority.trust_store().anchors
                     if anchor.not_after < now
                 ]

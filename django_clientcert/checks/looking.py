@@ -18,9 +18,6 @@ from django_clientcert.conf import Network, conf
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.wire import Proxy
 
-MAX_LISTED = 10
-
-
 Messages = list[CheckMessage]
 
 
@@ -119,13 +116,6 @@ def authorities_of(alias: str) -> Iterable[CertificateAuthority]:
 
 def label(authority: CertificateAuthority) -> str:
     return f"“{authority}” (id {authority.pk})"
-
-
-def some_of(items: Sequence[str], more: int | None = None) -> str:
-    """Return the first of *items*, and how many there are besides."""
-    more = len(items) - MAX_LISTED if more is None else more
-    listed = ", ".join(items[:MAX_LISTED])
-    return f"{listed} and {more} more" if more > 0 else listed
 
 
 REPLACE_BUNDLE = (

@@ -14,11 +14,12 @@ from django.utils import timezone
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import IdentityKind
+from django_clientcert.x509.identities import PINS
 from django_clientcert.x509.paths import PathValidator
+from django_clientcert.x509.text import MAX_LISTED, some_of
 
 from .ids import IDS
-from .looking import MAX_LISTED, Messages, authorities_of, label, look_into, some_of
+from .looking import Messages, authorities_of, label, look_into
 
 # Mappings of each authority whose certificates are looked at: enough to see that a
 # bundle was replaced by a wrong one, whatever their number.
@@ -33,18 +34,16 @@ def check_names_have_authorities(
 
     def look(alias: str) -> Messages:
         weak = CertificateMapping.objects.using(alias).filter(authority=None)
-        weak = weak.exclude(
-            kind__in=[kind.value for kind in IdentityKind if kind.is_pin]
-        )
+        weak = weak.exclude(kind__in=[kind.value for kind in PINS])
         # One more than is shown, so that the rest is only counted if there is one.
         ids = list(weak.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
         if not ids:
             return []
-        more = weak.count() - MAX_LISTED if len(ids) > MAX_LISTED else 0
+        total = weak.count() if len(ids) > MAX_LISTED else len(ids)
         return [
             Error(
                 f"Mappings by name without an authority, in the database “{alias}”: "
-                f"{some_of([str(one) for one in ids], more)}. Any CA could put such a "
+                f"{some_of([str(one) for one in ids], total)}. Any CA could put such a "
                 "name into a certificate, so they match nobody.",
                 hint=(
                     "Choose the authority of each in the admin, or delete it and type "

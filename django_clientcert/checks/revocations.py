@@ -13,9 +13,10 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, name_key
 from django_clientcert.models.derived import derive_state
 from django_clientcert.x509.escaping import visible_once
+from django_clientcert.x509.text import some_of
 
 from .ids import IDS
-from .looking import Messages, label, look_into, some_of
+from .looking import Messages, label, look_into
 
 # The last fifth of a list's time is when the next one should be there.
 _LAST_PART = 0.2

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from django_clientcert.conf import conf
-from django_clientcert.wire import ABSENT, Proxy, Source, meta_key
+from django_clientcert.wire import ABSENT, Proxy, ValueSource, meta_key
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def read_request(request: HttpRequest) -> Presented:
         proxy=proxy,
         value=(
             _read_socket(meta.get(proxy.certificate))
-            if proxy.source == Source.SOCKET
+            if proxy.source == ValueSource.SOCKET
             else value(proxy.certificate)
         ),
         verdict=value(proxy.verdict),
@@ -132,7 +132,7 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
 
     A connection is no header: it stays.
     """
-    for name in proxy.names if proxy.source != Source.SOCKET else ():
+    for name in proxy.names if proxy.source != ValueSource.SOCKET else ():
         request.META.pop(proxy.meta_key(name), None)
     # request.headers is computed once from META
     request.__dict__.pop("headers", None)

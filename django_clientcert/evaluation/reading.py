@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import NameSyntaxError, Reason, Refusal
-from django_clientcert.wire.encodings import DECODERS, read_forwarder
+from django_clientcert.wire import DECODERS
+from django_clientcert.wire.encodings.xfcc import read_caller_uris
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.names import DistinguishedName, Order, parse_name
@@ -104,7 +105,7 @@ def _as_chain(found: Sequence[bytes]) -> tuple[ClientCertificate, ...]:
 
 def _check_forwarder(expected: str, value: str) -> None:
     """Refuse what another than the gateway sent to the sidecar."""
-    found = read_forwarder(value)
+    found = read_caller_uris(value)
     if set(found) != {expected}:
         raise Refusal(
             Reason.UNTRUSTED_PEER,

@@ -15,8 +15,7 @@ from django_clientcert.conf import conf
 from django_clientcert.evaluation import CanAuthenticate, evaluate, is_active
 from django_clientcert.evaluation.presented import Presented
 from django_clientcert.exceptions import CertificateParseError, Refusal
-from django_clientcert.wire import ABSENT, Proxy
-from django_clientcert.wire.encodings import DECODERS
+from django_clientcert.wire import ABSENT, DECODERS, Proxy
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 

@@ -21,6 +21,7 @@ from django_clientcert.exceptions import (
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (
+    PINS,
     Identity,
     IdentityKind,
     parse_identity,
@@ -57,9 +58,7 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
         low = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "0"))
         high = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "f"))
         rows = self.filter(key__gte=low, key__lte=high)
-        return rows.of_kinds(
-            IdentityKind.FINGERPRINT.value, IdentityKind.PUBLIC_KEY.value
-        )
+        return rows.of_kinds(*PINS)
 
     def of_kinds(self, *kinds: str) -> CertificateMappingQuerySet:
         """Return those of *kinds*, but not by the index of the kind.
@@ -342,10 +341,7 @@ class CertificateMapping(models.Model):
     @property
     def is_pin(self) -> bool:
         """Whether possession of the key is the whole proof."""
-        return self.kind in (
-            IdentityKind.FINGERPRINT.value,
-            IdentityKind.PUBLIC_KEY.value,
-        )
+        return self.kind in PINS
 
     @property
     def is_exact(self) -> bool:

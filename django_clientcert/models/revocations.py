@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import CRLInfo, Entry, read_reason, show_minute
+from django_clientcert.x509.crl import CRLInfo, Entry, read_reason
 from django_clientcert.x509.escaping import visible, visible_once
+from django_clientcert.x509.text import show_minute
 
 from .authorities import CertificateAuthority
 from .fields import KeyField, serial_key

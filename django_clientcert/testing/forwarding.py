@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django_clientcert.wire import Source, get_proxy, meta_key
+from django_clientcert.wire import ValueSource, get_proxy, meta_key
 from django_clientcert.wire.forwarding import forwarded_values
 
 
@@ -66,7 +66,7 @@ def proxy_meta(
     """
     proxy = get_proxy(preset)
     meta: dict[str, Any]
-    if proxy.source == Source.SOCKET:
+    if proxy.source == ValueSource.SOCKET:
         meta = {proxy.certificate: TlsConnection(der)}
     else:
         values = forwarded_values(proxy, der, verdict=verdict, chain=chain)

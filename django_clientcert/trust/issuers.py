@@ -1,64 +1,239 @@
-"""Which stored authorities issued a certificate, by their signature."""
+"""Which stored authorities issued a certificate: the answer that a request gives."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from django_clientcert.exceptions import CertificateParseError, ClientCertError
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from django_clientcert.exceptions import (
+    CertificateParseError,
+    ClientCertError,
+    Reason,
+    Refusal,
+)
 from django_clientcert.models import (
     AuthorityCertificate,
     CertificateAuthority,
     name_key,
 )
 from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible_once
+from django_clientcert.x509.paths import PathValidator
 
 logger = logging.getLogger("django_clientcert")
-
 
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Issuer(NamedTuple):
-    """An authority, and that of its certificates whose key signed another."""
+class Issuers(NamedTuple):
+    """The authorities that issued a certificate.
+
+    ``refused`` holds the others that have a CA of the issuer's name, each with the
+    reason why it does not count. ``untrusted_issuer``: it did not issue the
+    certificate. Any other: one of its CAs signed it, but a request would be refused.
+    """
+
+    authorities: tuple[CertificateAuthority, ...] = ()
+    refused: tuple[tuple[CertificateAuthority, Refusal], ...] = ()
+
+    @property
+    def signed(self) -> tuple[CertificateAuthority, ...]:
+        """Those that signed it, including those that requests refuse."""
+        unproven = (Reason.UNTRUSTED_ISSUER, Reason.TRUST_UNAVAILABLE)
+        return (
+            *self.authorities,
+            *(ca for ca, why in self.refused if why.reason not in unproven),
+        )
+
+
+class Signer(NamedTuple):
+    """An authority, and the CA certificate of its bundle whose key signed another."""
 
     authority: CertificateAuthority
     certificate: ClientCertificate
 
 
-def find_issuers(certificate: ClientCertificate) -> list[Issuer]:
-    """Return the authorities whose key signed *certificate*: one query.
-
-    Whether the CA may issue it, and whether it is valid today, is another question.
-    An authority that cannot be used is left out, and logged.
+def find_issuers(certificate: ClientCertificate) -> Issuers:
+    """Return the authorities that issued *certificate*: one query.
 
     Raises:
         CertificateParseError: the certificate cannot be read.
     """
-    found = []
-    authorities = CertificateAuthority.objects.filter(
-        indexed_certificates__subject_key=name_key(certificate.issuer_der)
-    )
-    for authority in authorities.distinct():
-        try:
-            signers = authority.validator().issuers_of(certificate)
-        except ClientCertError as error:
-            logger.error("the authority %s cannot be used: %s", authority.pk, error)
-            continue
-        keys = {one.public_key_bytes: one for one in signers}
-        found += [Issuer(authority, one) for one in keys.values()]
+    certificate.issuer_der  # noqa: B018 - raises if it cannot be read
+    return find_issuers_of_all({None: certificate})[None]
+
+
+def find_issuers_of_all(
+    certificates: Mapping[Key, ClientCertificate],
+) -> dict[Key, Issuers]:
+    """Return the authorities that issued each of *certificates*: one query.
+
+    A certificate that cannot be read has no issuers.
+    """
+    found: dict[Key, Issuers] = dict.fromkeys(certificates, Issuers())
+    for key, candidates in _candidates(certificates).items():
+        refusals = [
+            (authority, why_not_issued(authority, certificates[key]))
+            for authority in candidates
+        ]
+        found[key] = Issuers(
+            tuple(authority for authority, why in refusals if why is None),
+            tuple((authority, why) for authority, why in refusals if why is not None),
+        )
     return found
 
 
-def find_authorities(
+def find_signers(certificate: ClientCertificate) -> list[Signer]:
+    """Return the stored CA certificates whose key signed *certificate*: one query.
+
+    Whether a CA was allowed to issue it, and whether a path leads to an anchor, is not
+    asked: a revocation must also reach a certificate that requests would refuse.
+
+    Raises:
+        CertificateParseError: the certificate cannot be read.
+    """
+    certificate.issuer_der  # noqa: B018 - raises if it cannot be read
+    return [
+        Signer(authority, ca)
+        for authority in _candidates({None: certificate})[None]
+        for ca in {
+            ca.public_key_bytes: ca for ca in signers_in(authority, certificate)
+        }.values()
+    ]
+
+
+def signers_in(
+    authority: CertificateAuthority, certificate: ClientCertificate
+) -> tuple[ClientCertificate, ...]:
+    """Return the certificates of *authority* whose key signed *certificate*."""
+    with suppress(Refusal):
+        return _validator(authority).issuers_of(certificate)
+    return ()
+
+
+def find_authority(certificate: ClientCertificate) -> CertificateAuthority:
+    """Return the one stored authority that issued *certificate*.
+
+    Raises:
+        ValidationError: there is none, or more than one.
+    """
+    issuers = find_issuers_of_all({None: certificate})[None]
+    error = why_not_single(certificate, issuers)
+    if error is not None:
+        raise error
+    return issuers.authorities[0]
+
+
+def why_not_single(
+    certificate: ClientCertificate, issuers: Issuers
+) -> ValidationError | None:
+    """Return why the authority of *certificate* has to be chosen, or None."""
+    code = "authority_required"
+    if len(issuers.authorities) == 1:
+        return None
+    if issuers.authorities:
+        quoted = (gettext("“%(name)s”") % {"name": ca} for ca in issuers.authorities)
+        return ValidationError(
+            _("Several authorities issued this certificate: %(names)s. Choose one."),
+            code=code,
+            params={"names": ", ".join(islice(quoted, 10))},
+        )
+    for authority, why in issuers.refused:
+        if why.reason is not Reason.UNTRUSTED_ISSUER:
+            return ValidationError(
+                _(
+                    "Which authority issued this certificate cannot be determined "
+                    "(%(authority)s: %(detail)s). Choose the authority."
+                ),
+                code=code,
+                params={
+                    "authority": authority,
+                    "detail": visible_once(why.detail, 1000),
+                },
+            )
+    try:
+        issuer = visible_once(str(certificate.issuer), 120)
+    except CertificateParseError:
+        issuer = "—"
+    none = ValidationError(
+        _(
+            "None of the stored authorities issued this certificate (its issuer is "
+            "%(issuer)s). Add that CA first, or map the public key or the fingerprint."
+        ),
+        code=code,
+        params={"issuer": issuer},
+    )
+    return ValidationError(
+        [
+            none,
+            *(
+                ValidationError(
+                    _("“%(authority)s” has a CA of that name: %(detail)s"),
+                    code=code,
+                    params={"authority": ca, "detail": visible_once(why.detail, 1000)},
+                )
+                for ca, why in issuers.refused[:3]
+            ),
+        ]
+    )
+
+
+def check_authority(
+    authority: CertificateAuthority, certificate: ClientCertificate
+) -> None:
+    """Refuse an authority that did not issue *certificate*.
+
+    One that did is fine even if requests are refused, for another reason.
+
+    Raises:
+        ValidationError: it did not.
+    """
+    why = why_not_issued(authority, certificate)
+    if why is not None and why.reason is Reason.UNTRUSTED_ISSUER:
+        raise ValidationError(
+            _("“%(authority)s” did not issue this certificate: %(detail)s"),
+            code="not_issued",
+            params={
+                "authority": authority,
+                "detail": visible_once(why.detail, 1000),
+            },
+        )
+
+
+def why_not_issued(
+    authority: CertificateAuthority, certificate: ClientCertificate
+) -> Refusal | None:
+    """Return why a request would not accept *authority* as the issuer, or None.
+
+    The certificate is judged at a time at which it is valid: an expired one still has
+    an issuer.
+    """
+    try:
+        validator = _validator(authority)
+        if not validator.issuers_of(certificate):
+            raise Refusal(
+                Reason.UNTRUSTED_ISSUER,
+                "no certificate of the authority signed it; is an intermediate "
+                "missing in the bundle?",
+            )
+        validator.find_issuer(certificate, certificate.within_validity(timezone.now()))
+    except Refusal as refusal:
+        return refusal
+    return None
+
+
+def _candidates(
     certificates: Mapping[Key, ClientCertificate],
 ) -> dict[Key, list[CertificateAuthority]]:
-    """Return the authorities whose key signed each of *certificates*: one query.
-
-    What cannot be read was issued by nobody.
-    """
+    """Return, per certificate, the authorities with a CA of its issuer's name."""
     names: dict[Key, bytes] = {}
     for key, certificate in certificates.items():
         with suppress(CertificateParseError):
@@ -67,22 +242,18 @@ def find_authorities(
     for ca in (
         AuthorityCertificate.objects.filter(subject_key__in=set(names.values()))
         .select_related("authority")
-        .order_by("authority_id")
+        .order_by("authority__name")
     ):
-        authorities.setdefault(ca.subject_key, {})[ca.authority_id] = ca.authority
+        by_pk = authorities.setdefault(ca.subject_key, {})
+        by_pk[ca.authority_id] = ca.authority
     return {
-        key: [
-            one
-            for one in authorities.get(name, {}).values()
-            if _signed(one, certificates[key])
-        ]
-        for key, name in names.items()
+        key: list(authorities.get(name, {}).values()) for key, name in names.items()
     }
 
 
-def _signed(authority: CertificateAuthority, certificate: ClientCertificate) -> bool:
+def _validator(authority: CertificateAuthority) -> PathValidator:
     try:
-        return bool(authority.validator().issuers_of(certificate))
+        return authority.validator()
     except ClientCertError as error:
         logger.error("the authority %s cannot be used: %s", authority.pk, error)
-        return False
+        raise Refusal(Reason.TRUST_UNAVAILABLE, str(error)) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
@@ -22,7 +21,7 @@ from django_clientcert.x509.identities import (
     subject_identity,
 )
 
-from .issuers import find_issuers
+from .issuers import find_issuers, signers_in
 
 # Of more mappings with the same subject, no one is the predecessor
 MAX_CANDIDATES = 50
@@ -38,7 +37,7 @@ def find_predecessors(certificate: ClientCertificate) -> list[CertificateMapping
         if not certificate.subject:
             return []
         key = subject_identity(certificate.subject).key
-        authorities = {one.authority.pk for one in find_issuers(certificate)}
+        authorities = find_issuers(certificate).signed
     except (CertificateParseError, NameNotMatchableError):
         return []
     if not authorities:
@@ -49,19 +48,13 @@ def find_predecessors(certificate: ClientCertificate) -> list[CertificateMapping
         .select_related("user", "authority")
         .order_by("-pk")[:MAX_CANDIDATES]
     )
-    return [one for one in candidates if _is_predecessor(one, certificate, authorities)]
-
-
-def _is_predecessor(
-    mapping: CertificateMapping, certificate: ClientCertificate, authorities: set[Any]
-) -> bool:
-    old = mapping.client_certificate()
-    if old is None or old == certificate:
-        return False
-    try:
-        return any(one.authority.pk in authorities for one in find_issuers(old))
-    except CertificateParseError:
-        return False
+    return [
+        mapping
+        for mapping in candidates
+        if (old := mapping.client_certificate()) is not None
+        and old != certificate
+        and any(signers_in(authority, old) for authority in authorities)
+    ]
 
 
 def renew(

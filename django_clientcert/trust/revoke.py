@@ -23,8 +23,9 @@ from django_clientcert.models import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.names import Order, parse_name
+from django_clientcert.x509.text import show_serial
 
-from .issuers import find_issuers
+from .issuers import find_signers
 
 
 def revoke_certificate(
@@ -46,13 +47,13 @@ def revoke_certificate(
         ValidationError: the certificate cannot be read, or the note not be stored.
     """
     try:
-        issuers = find_issuers(certificate)
+        signers = find_signers(certificate)
         revocation = Revocation(reason=reason, note=note, revoked_by=by)
-        issuer = issuers[0] if issuers else None
-        if issuer is not None:
-            revocation.authority = issuer.authority
+        signer = signers[0] if signers else None
+        if signer is not None:
+            revocation.authority = signer.authority
         revocation.name_certificate(
-            certificate, None if issuer is None else issuer.certificate
+            certificate, None if signer is None else signer.certificate
         )
     except CertificateParseError as error:
         raise ValidationError(
@@ -101,17 +102,13 @@ def revoke_serial(
     Returns and raises as ``revoke_certificate()``.
     """
     ca = _find_ca(authority, issuer)
-    digits = f"{abs(serial_number):x}"
-    shown = ("-" if serial_number < 0 else "") + digits.zfill(
-        len(digits) + len(digits) % 2
-    )
     return _save(
         Revocation(
             authority=authority,
             issuer_key=ca.public_key_bytes,
             serial=serial_key(serial_number),
             description=_("serial number %(serial)s of %(issuer)s")
-            % {"serial": shown, "issuer": ca.subject.rfc4514()},
+            % {"serial": show_serial(serial_number), "issuer": ca.subject.rfc4514()},
             reason=reason,
             note=note,
             revoked_by=by,

@@ -5,15 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from .encodings import DECODERS
 from .presets import NGINX, PRESETS
-from .proxy import FIELDS, Proxy, ProxyConfigurationError, Source
+from .proxy import FIELDS, Proxy, ProxyConfigurationError, ValueSource
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+\Z")
 _ENVIRON_KEY = re.compile(r"[A-Z][A-Z0-9_]*\Z")
-_SOCKET_KEY = re.compile(r"[a-z][a-z0-9_.]*\Z")
+# By source: what the name of the certificate may look like, what the other names may
+# look like, and what to write
+_NAME_RULES = {
+    ValueSource.HEADER: (
+        _HEADER_NAME,
+        _HEADER_NAME,
+        "write a header name of letters, digits and hyphens",
+    ),
+    ValueSource.ENVIRON: (
+        _ENVIRON_KEY,
+        _ENVIRON_KEY,
+        "write a key of the environ, such as SSL_CLIENT_CERT",
+    ),
+    ValueSource.SOCKET: (
+        re.compile(r"[a-z][a-z0-9_.]*\Z"),
+        _ENVIRON_KEY,
+        "write the key of the environ that has the connection, such as gunicorn.socket",
+    ),
+}
 
 _OPTIONAL_NAMES = ("subject_dn", "issuer_dn")
 _NAMES = ("certificate", "verdict", *_OPTIONAL_NAMES)
@@ -26,48 +43,44 @@ def get_proxy(value: object) -> Proxy:
     from (default ``"nginx"``) and the fields that differ.
 
     Raises:
-        ProxyConfigurationError: says what to write instead.
+        ProxyConfigurationError: the message says what to write instead.
     """
     if isinstance(value, Proxy):
         return _checked(value)
     if isinstance(value, str):
-        try:
-            return PRESETS[value]
-        except KeyError:
+        if value not in PRESETS:
             raise ProxyConfigurationError(
                 f"there is no preset {value!r}; use one of {', '.join(sorted(PRESETS))}"
-            ) from None
-    if isinstance(value, Mapping):
-        return _from_mapping(value)
-    raise ProxyConfigurationError(
-        f"a preset's name or a dict is wanted, not {type(value).__name__}"
-    )
-
-
-def _from_mapping(value: Mapping[str, Any]) -> Proxy:
+            )
+        return PRESETS[value]
+    if not isinstance(value, Mapping):
+        raise ProxyConfigurationError(
+            "expected the name of a preset, such as 'nginx', or a dict, not "
+            f"{type(value).__name__}"
+        )
     unknown = sorted(set(value) - FIELDS - {"preset"}, key=str)
     if unknown:
         raise ProxyConfigurationError(
-            f"unknown key {unknown[0]!r}; known are preset, {', '.join(sorted(FIELDS))}"
+            f"unknown key {unknown[0]!r}; use preset, {', '.join(sorted(FIELDS))}"
         )
-    preset = get_proxy(value.get("preset", NGINX.name))
-    changes = {key: each for key, each in value.items() if key != "preset"}
+    changes = {"preset": NGINX.name, **value}
+    preset = get_proxy(changes.pop("preset"))
     return _checked(replace(preset, name="custom", **changes))
 
 
 def _checked(proxy: Proxy) -> Proxy:
-    """Return *proxy*, its headers in lower case, if it can be read safely.
+    """Return *proxy* with its header names in lower case, if it can be read safely.
 
-    Nothing is switched off by "".
+    An empty string never switches anything off.
     """
-    if proxy.source not in Source.ALL:
-        listed = ", ".join(f'"{one}"' for one in Source.ALL)
-        raise ProxyConfigurationError(f"source is one of {listed}")
+    if proxy.source not in ValueSource.ALL:
+        sources = ", ".join(f'"{source}"' for source in ValueSource.ALL)
+        raise ProxyConfigurationError(f"'source' must be one of {sources}")
     proxy = replace(
         proxy,
         failure=_texts("failure", proxy.failure),
         conditions=_conditions(proxy.conditions),
-        chain=_texts("chain", proxy.chain, empty=True),
+        chain=_texts("chain", proxy.chain, may_be_empty=True),
     )
     _check_encodings(proxy)
     for key, name in _named(proxy):
@@ -78,67 +91,61 @@ def _checked(proxy: Proxy) -> Proxy:
         raise ProxyConfigurationError("two keys name the same header")
     for key in ("verifies", "names_required"):
         if not isinstance(getattr(proxy, key), bool):
-            raise ProxyConfigurationError(f"{key!r} is True or False")
-    success: object = proxy.success
-    if not isinstance(success, str) or not success:
+            raise ProxyConfigurationError(f"{key!r} must be True or False")
+    if not _is_text(proxy.success):
         raise ProxyConfigurationError("'success' must not be empty")
-    _check_forwarder(proxy)
+    _check_gateway_identity(proxy)
     return proxy
 
 
-def _texts(key: str, value: object, *, empty: bool = False) -> tuple[str, ...]:
-    """Return one text or several as several."""
-    texts: tuple[Any, ...]
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _texts(key: str, value: object, *, may_be_empty: bool = False) -> tuple[str, ...]:
+    """Return one text, or several, as a tuple."""
     if isinstance(value, str):
-        texts = (value,)
-    elif isinstance(value, (list, tuple)):
-        texts = tuple(value)
-    else:
-        raise ProxyConfigurationError(f"{key!r} is a text or a list of texts")
-    if not texts and not empty:
+        value = (value,)
+    if not isinstance(value, (list, tuple)):
+        raise ProxyConfigurationError(f"{key!r} must be a text or a list of texts")
+    if not (value or may_be_empty) or not all(map(_is_text, value)):
         raise ProxyConfigurationError(f"{key!r} must not be empty")
-    if not all(isinstance(one, str) and one for one in texts):
-        raise ProxyConfigurationError(f"{key!r} must not be empty")
-    return texts
+    return tuple(value)
 
 
 def _conditions(value: object) -> tuple[tuple[str, str], ...]:
-    """Return conditions, of a dict or as they are, as pairs."""
+    """Return conditions, from a dict or from pairs, as pairs."""
     pairs = tuple(value.items()) if isinstance(value, Mapping) else value
     if not isinstance(pairs, (list, tuple)) or not all(
-        isinstance(pair, (list, tuple))
-        and len(pair) == 2
-        and all(isinstance(one, str) and one for one in pair)
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and all(map(_is_text, pair))
         for pair in pairs
     ):
         raise ProxyConfigurationError(
-            "'conditions' is a dict: the name of a header, and the one word that it "
-            "must have"
+            "'conditions' must be a dict: the name of a header, and the one word that "
+            "it must have"
         )
     return tuple((name, word) for name, word in pairs)
 
 
 def _check_encodings(proxy: Proxy) -> None:
-    _check_encoding(proxy.encoding)
+    encodings: list[object] = [proxy.encoding]
     if proxy.chain:
-        _check_encoding(proxy.chain_encoding)
+        encodings.append(proxy.chain_encoding)
     elif proxy.chain_encoding is not None:
         raise ProxyConfigurationError(
-            "'chain_encoding' without 'chain': name the headers of the chain"
+            "'chain_encoding' without 'chain': name the headers of the chain too"
         )
-
-
-def _check_encoding(encoding: object) -> None:
-    # A custom one may be anything.
-    if not isinstance(encoding, str) or encoding not in DECODERS:
-        raise ProxyConfigurationError(
-            f"there is no encoding {encoding!r}; use one of "
-            f"{', '.join(sorted(DECODERS))}"
-        )
+    for encoding in encodings:
+        # A custom description may contain anything.
+        if not isinstance(encoding, str) or encoding not in DECODERS:
+            raise ProxyConfigurationError(
+                f"there is no encoding {encoding!r}; use one of "
+                f"{', '.join(sorted(DECODERS))}"
+            )
 
 
 def _named(proxy: Proxy) -> Iterator[tuple[str, object]]:
-    """Return every name that is read, with the key that gives it."""
+    """Return every name that is read, each with its key."""
     optional = _OPTIONAL_NAMES if proxy.verifies else ("verdict", *_OPTIONAL_NAMES)
     for key in _NAMES:
         name = getattr(proxy, key)
@@ -151,48 +158,37 @@ def _named(proxy: Proxy) -> Iterator[tuple[str, object]]:
 
 
 def _check_name(proxy: Proxy, key: str, name: object) -> None:
-    pattern, what = {
-        Source.HEADER: (
-            _HEADER_NAME,
-            "name a header field with letters, digits and hyphens",
-        ),
-        Source.ENVIRON: (_ENVIRON_KEY, "name a key of the environ"),
-        Source.SOCKET: (
-            _SOCKET_KEY if key == "certificate" else _ENVIRON_KEY,
-            "name the key of the environ that has the connection",
-        ),
-    }[proxy.source]
+    of_certificate, of_others, what_to_write = _NAME_RULES[proxy.source]
+    pattern = of_certificate if key == "certificate" else of_others
     if not isinstance(name, str) or not pattern.match(name):
-        raise ProxyConfigurationError(f"{key!r} is {name!r}: {what}")
+        raise ProxyConfigurationError(f"{key!r} is {name!r}: {what_to_write}")
     if not proxy.is_header and name.startswith("HTTP_"):
         raise ProxyConfigurationError(
-            f"{key!r} is {name!r}: keys with HTTP_ come from the client"
+            f"{key!r} is {name!r}: keys that begin with HTTP_ come from the client"
         )
 
 
 def _in_lower_case(proxy: Proxy) -> Proxy:
-    """Return *proxy* with its names as on the wire: header lines are compared."""
+    """Return *proxy* with its names as on the wire, where they are compared."""
+    names = {key: getattr(proxy, key) for key in _NAMES}
     return replace(
         proxy,
-        certificate=proxy.certificate.lower(),
-        verdict=proxy.verdict and proxy.verdict.lower(),
-        subject_dn=proxy.subject_dn and proxy.subject_dn.lower(),
-        issuer_dn=proxy.issuer_dn and proxy.issuer_dn.lower(),
+        **{key: name and name.lower() for key, name in names.items()},
         conditions=tuple((name.lower(), word) for name, word in proxy.conditions),
         chain=tuple(name.lower() for name in proxy.chain),
     )
 
 
-def _check_forwarder(proxy: Proxy) -> None:
-    gateway_identity: object = proxy.gateway_identity
-    if gateway_identity is None:
+def _check_gateway_identity(proxy: Proxy) -> None:
+    identity: object = proxy.gateway_identity
+    if identity is None:
         return
-    if not isinstance(gateway_identity, str) or ":" not in gateway_identity:
+    if not isinstance(identity, str) or ":" not in identity:
         raise ProxyConfigurationError(
-            "'gateway_identity' is the URI in the gateway's certificate, such as "
+            "'gateway_identity' must be the URI in the gateway's certificate, such as "
             "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"
         )
     if proxy.encoding != "xfcc_two_hops":
         raise ProxyConfigurationError(
-            "'gateway_identity' is for the encoding xfcc_two_hops only"
+            "'gateway_identity' needs the encoding xfcc_two_hops"
         )

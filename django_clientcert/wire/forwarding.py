@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from django_clientcert.wire.encodings.writing import ENCODERS, encode_xfcc_two_hops
 from django_clientcert.x509.certificates import ClientCertificate
 
-from .encodings import OF_CHAINS
+from .encodings import CHAIN_ENCODINGS
+from .encodings.writing import ENCODERS, encode_xfcc_two_hops
 from .proxy import Proxy
 
 
@@ -18,16 +18,19 @@ def forwarded_values(
     verdict: str | None = None,
     chain: Sequence[bytes] = (),
 ) -> dict[str, str]:
-    """Return what *proxy* says of *der*, by the names of its headers or environ keys.
+    """Return what *proxy* forwards for *der*, by the names of its headers.
 
-    *verdict* is what it says of the certificate (default: its word for success),
-    *chain* what the client sent above it. A value that would be empty is left out.
+    *verdict* is what it says about the certificate (default: its word for success),
+    *chain* the intermediate certificates that the client sent. Empty values are left
+    out. With a proxy that sets the environ, the names are keys of the environ.
     """
     certificate = ClientCertificate(der)
-    ders = [der, *(chain if proxy.encoding in OF_CHAINS else ())]
-    values = {proxy.certificate: ENCODERS[proxy.encoding](ders)}
-    if proxy.encoding == "xfcc_two_hops":
-        values[proxy.certificate] = encode_xfcc_two_hops(ders, proxy.gateway_identity)
+    ders = [der, *(chain if proxy.encoding in CHAIN_ENCODINGS else ())]
+    values = {
+        proxy.certificate: encode_xfcc_two_hops(ders, proxy.gateway_identity)
+        if proxy.encoding == "xfcc_two_hops"
+        else ENCODERS[proxy.encoding](ders)
+    }
     if proxy.verdict is not None:
         values[proxy.verdict] = proxy.success if verdict is None else verdict
     if proxy.subject_dn is not None:
@@ -40,10 +43,13 @@ def forwarded_values(
 
 
 def _chain_values(proxy: Proxy, chain: Sequence[bytes]) -> dict[str, str]:
-    """Return the headers with the chain: one with all of it, or one for each."""
+    """Return the headers of the chain: one for all of it, or one per certificate."""
     if not chain or proxy.chain_encoding is None:
         return {}
     encode = ENCODERS[proxy.chain_encoding]
-    if proxy.chain_encoding in OF_CHAINS:
+    if proxy.chain_encoding in CHAIN_ENCODINGS:
         return {proxy.chain[0]: encode(chain)}
-    return {name: encode([one]) for name, one in zip(proxy.chain, chain, strict=False)}
+    return {
+        name: encode([intermediate])
+        for name, intermediate in zip(proxy.chain, chain, strict=False)
+    }

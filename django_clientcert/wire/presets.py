@@ -1,14 +1,14 @@
-"""The proxies that are known, each measured or read in what its maker says.
+"""The known proxies, each measured, or taken from its documentation.
 
-A preset whose proxy gives no verdict, or one that cannot be relied upon, does not
-verify: the path is validated here then, for every mapping that names an authority.
+A preset whose proxy gives no verdict, or an unreliable one, has ``verifies=False``:
+Django then validates the path for every mapping that names an authority.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from .proxy import Proxy, Source
+from .proxy import Proxy, ValueSource
 
 # --- nginx -----------------------------------------------------------------------
 
@@ -22,17 +22,20 @@ INGRESS_NGINX = Proxy(
     issuer_dn="ssl-client-issuer-dn",
     names_required=True,
     client_copies=(
-        "Overwritten, or removed where there is no certificate; only on hosts with the "
+        "Overwritten, or removed if there is no certificate; only on hosts with the "
         "auth-tls-secret annotation."
     ),
     traps=(
-        "Without the auth-tls-secret annotation, all four headers of a client pass.",
+        (
+            "Without the auth-tls-secret annotation, all four headers of a client "
+            "are passed through."
+        ),
         (
             "Without auth-tls-pass-certificate-to-upstream, a client's own "
-            "ssl-client-cert passes beside a genuine SUCCESS; the two DN headers "
-            "uncover it."
+            "ssl-client-cert is passed through next to a genuine SUCCESS; the two DN "
+            "headers reveal it."
         ),
-        "With enable-underscores-in-headers, other spellings pass.",
+        "With enable-underscores-in-headers, other spellings are passed through.",
     ),
     reference="ingress-nginx 1.15.1, rootfs/etc/nginx/template/nginx.tmpl",
 )
@@ -45,18 +48,20 @@ NGINX = Proxy(
     verdict="x-ssl-client-verify",
     subject_dn="x-ssl-client-s-dn",
     issuer_dn="x-ssl-client-i-dn",
-    client_copies="Overwritten, or removed where the variable is empty.",
+    client_copies="Overwritten, or removed if the variable is empty.",
     traps=(
         (
-            "proxy_set_header overwrites only the names it sets, in the location in "
-            "which it stands."
+            "proxy_set_header overwrites only the names it sets, and only in the "
+            "location that contains it."
         ),
-        "underscores_in_headers on lets other spellings pass.",
+        "underscores_in_headers on passes other spellings through.",
     ),
     reference="https://nginx.org/en/docs/http/ngx_http_ssl_module.html#variables",
 )
 
 # --- Traefik ---------------------------------------------------------------------
+
+_NO_ED448 = "A client's Ed448 certificate is treated as no certificate."
 
 TRAEFIK_INGRESS_NGINX = Proxy(
     name="traefik-ingress-nginx",
@@ -65,21 +70,18 @@ TRAEFIK_INGRESS_NGINX = Proxy(
     encoding="escaped_pem",
     verdict="ssl-client-verify",
     client_copies=(
-        "Overwritten; removed without a certificate since Traefik 3.7.3 on hosts with "
-        "the auth-tls annotations."
+        "Overwritten; since Traefik 3.7.3, removed if there is no certificate, on "
+        "hosts with the auth-tls annotations."
     ),
     traps=(
         (
-            "Before 3.7.3, the headers of a client without a certificate pass; the "
-            "router for plain HTTP lets them pass in later versions too."
+            "Before 3.7.3, the headers of a client without a certificate are passed "
+            "through; the router for plain HTTP does so in later versions too."
         ),
-        "Hosts without the auth-tls annotations let every one of these headers pass.",
-        "A header spelt with underscores passes.",
+        "Hosts without the auth-tls annotations pass all of these headers through.",
+        "A header spelt with underscores is passed through.",
     ),
-    reference=(
-        "https://doc.traefik.io/traefik/reference/routing-configuration/kubernetes/"
-        "ingress-nginx/"
-    ),
+    reference="https://doc.traefik.io/traefik/reference/routing-configuration/kubernetes/ingress-nginx/",
 )
 
 TRAEFIK = Proxy(
@@ -89,49 +91,36 @@ TRAEFIK = Proxy(
     encoding="base64_der_list",
     verifies=False,
     client_copies=(
-        "Removed, in every spelling since 3.6, from whoever is not in trustedIPs."
+        "Removed, since 3.6 in every spelling, unless the client is in trustedIPs."
     ),
     traps=(
         (
-            "From addresses in forwardedHeaders.trustedIPs, and from everybody with "
-            "insecure: true, the header of a client without a certificate passes."
+            "The header of a client without a certificate is passed through from "
+            "addresses in forwardedHeaders.trustedIPs, and from everyone with "
+            "insecure: true."
         ),
         (
-            "With clientAuthType Request or Require, certificates that nobody checked "
-            "are forwarded and look the same."
+            "With clientAuthType Request or Require, unverified certificates are "
+            "forwarded and look the same."
         ),
         (
-            "X-Forwarded-Tls-Client-Cert-Info is not quoted inside: a name in it can "
-            "be forged. It is never read."
+            "X-Forwarded-Tls-Client-Cert-Info does not quote its values, so a name "
+            "in it can be forged. It is never read."
         ),
         (
-            "Before 3.6 a name with underscores passes: use a server that drops it, or "
-            "a newer Traefik."
+            "Before 3.6, a name with underscores is passed through: use a server that "
+            "drops it, or a newer Traefik."
         ),
-        "A client's Ed448 certificate counts as none.",
+        _NO_ED448,
     ),
-    reference=(
-        "https://doc.traefik.io/traefik/reference/routing-configuration/http/"
-        "middlewares/passtlsclientcert/"
-    ),
+    reference="https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/passtlsclientcert/",
 )
 
 # --- Envoy -----------------------------------------------------------------------
 
-_XFCC_TRAP = (
-    "The header names a certificate whether it was verified or not: validation is "
-    "what trusted_ca and require_client_certificate make of it."
+_XFCC_KEYS = (
+    "A client's Ed25519, Ed448 or P-521 certificate is treated as no certificate."
 )
-_XFCC_APPEND = (
-    "With FORWARD_ONLY and ALWAYS_FORWARD_ONLY the header is the client's own, and "
-    "nothing gives that away: never use them. With APPEND_FORWARD a client writes in "
-    "front of the proxy; that is noticed, and refused."
-)
-_XFCC_UNDERSCORES = (
-    "Names with underscores pass unless headers_with_underscores_action says otherwise."
-)
-
-_XFCC_KEYS = "A client's Ed25519, Ed448 or P-521 certificate counts as none."
 
 ENVOY = Proxy(
     name="envoy",
@@ -139,12 +128,47 @@ ENVOY = Proxy(
     certificate="x-forwarded-client-cert",
     encoding="xfcc",
     verifies=False,
-    client_copies="Removed with SANITIZE_SET, the setting to use; and with SANITIZE.",
-    traps=(_XFCC_TRAP, _XFCC_APPEND, _XFCC_UNDERSCORES, _XFCC_KEYS),
-    reference=(
-        "https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/"
-        "headers#x-forwarded-client-cert"
+    client_copies="Removed with SANITIZE_SET, the setting to use, and with SANITIZE.",
+    traps=(
+        (
+            "The header contains the certificate whether or not it was verified: "
+            "that depends on trusted_ca and require_client_certificate."
+        ),
+        (
+            "Never use FORWARD_ONLY or ALWAYS_FORWARD_ONLY: the header is the "
+            "client's own, which cannot be detected. With APPEND_FORWARD, what a "
+            "client prepends is detected and refused."
+        ),
+        (
+            "Names with underscores are passed through unless "
+            "headers_with_underscores_action says otherwise."
+        ),
+        _XFCC_KEYS,
     ),
+    reference="https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert",
+)
+
+ENVOY_GATEWAY = replace(
+    ENVOY,
+    name="envoy-gateway",
+    title="Envoy Gateway",
+    client_copies=(
+        "Removed with mode: Sanitize, the default, and with SanitizeSet, the mode to "
+        "use."
+    ),
+    traps=(
+        (
+            "Nothing is forwarded unless the ClientTrafficPolicy has "
+            "xForwardedClientCert with mode: SanitizeSet and Cert in certDetailsToAdd."
+        ),
+        _XFCC_KEYS,
+        (
+            "Never use the modes ForwardOnly or AlwaysForwardOnly: the header is the "
+            "client's own, which cannot be detected. With AppendForward, what a "
+            "client prepends is detected and refused."
+        ),
+    ),
+    reference="https://gateway.envoyproxy.io/docs/api/extension_types/",
 )
 
 CONTOUR = replace(
@@ -155,36 +179,11 @@ CONTOUR = replace(
     traps=(
         "Nothing is forwarded unless forwardClientCertificate has cert: true.",
         (
-            "With optionalClientCertificate or skipClientCertValidation, certificates "
-            "that nobody checked are forwarded and look the same."
+            "With optionalClientCertificate or skipClientCertValidation, unverified "
+            "certificates are forwarded and look the same."
         ),
     ),
     reference="https://projectcontour.io/docs/main/config/tls-termination/",
-)
-
-ENVOY_GATEWAY = replace(
-    ENVOY,
-    name="envoy-gateway",
-    title="Envoy Gateway",
-    client_copies=(
-        "Removed with mode: Sanitize, the default, and with SanitizeSet, the "
-        "one to use."
-    ),
-    traps=(
-        (
-            "Nothing is forwarded unless the ClientTrafficPolicy has "
-            "xForwardedClientCert "
-            "with mode: SanitizeSet and Cert among certDetailsToAdd."
-        ),
-        _XFCC_KEYS,
-        (
-            "With the modes ForwardOnly and AlwaysForwardOnly the header is the "
-            "client's own, and nothing gives that away: never use them. With "
-            "AppendForward a client writes in front of the proxy; that is noticed, and "
-            "refused."
-        ),
-    ),
-    reference="https://gateway.envoyproxy.io/docs/api/extension_types/",
 )
 
 ISTIO = replace(
@@ -194,34 +193,33 @@ ISTIO = replace(
     client_copies="Removed: the gateway sets SANITIZE_SET.",
     traps=(
         (
-            "Where a sidecar stands between the gateway and the application, it adds "
-            "an element of its own: use istio-sidecar."
+            "A sidecar between the gateway and the application adds an element of "
+            "its own: use istio-sidecar."
         ),
         (
-            "With another forwardClientCertDetails than SANITIZE_SET, a client writes "
-            "into the header: only with APPEND_FORWARD is that noticed, and refused."
+            "With any forwardClientCertDetails other than SANITIZE_SET, a client can "
+            "write into the header; only with APPEND_FORWARD is that detected and "
+            "refused."
         ),
         _XFCC_KEYS,
     ),
-    reference=(
-        "https://istio.io/latest/docs/reference/config/networking/proxy-config/"
-        "#ForwardClientCertDetails"
-    ),
+    reference="https://istio.io/latest/docs/reference/config/networking/proxy-config/#ForwardClientCertDetails",
 )
 
 ISTIO_SIDECAR = replace(
     ISTIO,
     name="istio-sidecar",
-    title="Istio's gateway and a sidecar behind it",
+    title="Istio's gateway followed by a sidecar",
     encoding="xfcc_two_hops",
     client_copies=(
-        "The gateway removes them; the sidecar adds itself behind what its client sent."
+        "The gateway removes them; the sidecar appends its element to what its client "
+        "sent."
     ),
     traps=(
         (
-            "Any workload of the mesh can call the sidecar and write the gateway's "
-            "element itself: set gateway_identity to the gateway's URI, or let an "
-            "AuthorizationPolicy admit the gateway alone."
+            "Any workload in the mesh can call the sidecar and write the gateway's "
+            "element itself: set gateway_identity to the gateway's URI, or allow only "
+            "the gateway with an AuthorizationPolicy."
         ),
         "A request that came through one proxy, or through three, is refused.",
     ),
@@ -241,20 +239,21 @@ HAPROXY = Proxy(
     chain=("x-ssl-client-chain",),
     chain_encoding="base64_der_concatenated",
     client_copies=(
-        "Overwritten by set-header without a condition; other spellings by del-header."
+        "Overwritten by set-header without a condition; other spellings are removed by "
+        "del-header."
     ),
     traps=(
         (
-            "ssl_c_verify is 0 without a certificate too: ssl_c_used has to be "
-            "sent beside it."
+            "ssl_c_verify is 0 without a certificate too, so ssl_c_used has to be "
+            "sent as well."
         ),
         (
-            "From about 12 KB of DER on, which is 16 KB of Base64, the sample of a "
-            "certificate is silently empty and the request goes on without it."
+            "From about 12 KB of DER (16 KB of Base64), the sample of a certificate is "
+            "silently empty and the request continues without it."
         ),
-        "set-header with a condition, and add-header, let a client's copy pass.",
-        "Names with underscores pass unless they are deleted.",
-        "The chain is empty when a TLS session is resumed.",
+        "set-header with a condition, and add-header, pass a client's copy through.",
+        "Names with underscores are passed through unless they are deleted.",
+        "The chain is empty if a TLS session is resumed.",
     ),
     reference="https://docs.haproxy.org/3.2/configuration.html#7.3.4-ssl_c_der",
 )
@@ -266,11 +265,12 @@ HAPROXY_INGRESS = Proxy(
     encoding="base64_der",
     verifies=False,
     client_copies=(
-        "Overwritten on hosts with auth-tls-secret; said by its maker, not run."
+        "Overwritten on hosts with auth-tls-secret, according to its documentation "
+        "(not tested)."
     ),
     traps=(
         "Nothing is forwarded unless auth-tls-cert-header is true.",
-        "Hosts without auth-tls-secret let a client's own header pass.",
+        "Hosts without auth-tls-secret pass a client's own header through.",
         "With another ssl-headers-prefix, the header has another name.",
     ),
     reference="https://haproxy-ingress.github.io/docs/configuration/keys/#auth-tls",
@@ -289,19 +289,25 @@ CADDY = Proxy(
     ),
     traps=(
         (
-            "With the modes request and require, certificates that nobody checked are "
-            "forwarded and look the same: use verify_if_given or require_and_verify."
+            "With the modes request and require, unverified certificates are forwarded "
+            "and look the same: use verify_if_given or require_and_verify."
         ),
         "The placeholder with the PEM makes an invalid header: every request fails.",
-        "A site without the header_up lines lets a client's own header pass.",
+        "A site without the header_up lines passes a client's own header through.",
         (
-            "Before 2.11, names with underscores pass unless header_up -*_* removes "
-            "them."
+            "Before 2.11, names with underscores are passed through unless header_up "
+            "-*_* removes them."
         ),
-        "A client's Ed448 certificate counts as none.",
+        _NO_ED448,
     ),
     reference="https://caddyserver.com/docs/caddyfile/concepts#placeholders",
 )
+
+_UNRELIABLE_VERDICT = (
+    "With optional_no_ca, the verdict on an untrusted certificate is GENEROUS, but "
+    "SUCCESS when its TLS session is resumed, so the verdict is not relied upon."
+)
+_NO_CHAIN_RESUMED = "The chain is missing if a TLS session is resumed."
 
 APACHE = Proxy(
     name="apache",
@@ -317,16 +323,14 @@ APACHE = Proxy(
         "Overwritten by RequestHeader set; other spellings need RequestHeader unset."
     ),
     traps=(
+        _UNRELIABLE_VERDICT,
         (
-            "With optional_no_ca, an untrusted certificate is GENEROUS, and SUCCESS "
-            "when its TLS session is resumed: so the verdict is not relied upon."
+            "Apache removes every header that a client names in its Connection field: "
+            "the application then receives nothing, or the client's copy in another "
+            "spelling."
         ),
-        (
-            "A client that names a header in its Connection field has Apache remove "
-            "it: then nothing is forwarded, or what it wrote in another spelling."
-        ),
-        "SSLUserName sets REMOTE_USER for certificates that nobody verified.",
-        "The chain is missing when a TLS session is resumed.",
+        "SSLUserName sets REMOTE_USER for unverified certificates too.",
+        _NO_CHAIN_RESUMED,
     ),
     reference="https://httpd.apache.org/docs/2.4/mod/mod_ssl.html#envvars",
 )
@@ -343,21 +347,23 @@ RFC9440 = Proxy(
         "Must be removed (RFC 9440, 4); whether they are depends on the proxy."
     ),
     traps=(
-        "The field says nothing of whether the certificate was verified.",
+        "The field does not say whether the certificate was verified.",
         (
-            "Every route that is not told to remove a client's own Client-Cert "
-            "lets it pass."
+            "Every route that is not configured to remove a client's own Client-Cert "
+            "passes it through."
         ),
     ),
     reference="https://www.rfc-editor.org/rfc/rfc9440.html",
 )
 
-# --- in the server ---------------------------------------------------------------
+# --- in the application server ---------------------------------------------------
+
+_SAFE_ENVIRON = "A client cannot set a key of the environ."
 
 MOD_WSGI = Proxy(
     name="mod_wsgi",
     title="Apache httpd, mod_wsgi",
-    source=Source.ENVIRON,
+    source=ValueSource.ENVIRON,
     certificate="SSL_CLIENT_CERT",
     encoding="pem",
     verdict="SSL_CLIENT_VERIFY",
@@ -365,17 +371,14 @@ MOD_WSGI = Proxy(
     chain=tuple(f"SSL_CLIENT_CERT_CHAIN_{number}" for number in range(3)),
     chain_encoding="pem",
     verifies=False,
-    client_copies="A client cannot set a key of the environ.",
+    client_copies=_SAFE_ENVIRON,
     traps=(
         (
-            "Needs SSLOptions +ExportCertData; with +StdEnvVars alone there is no "
+            "Needs SSLOptions +ExportCertData; +StdEnvVars alone does not export the "
             "certificate."
         ),
-        (
-            "With optional_no_ca, an untrusted certificate is GENEROUS, and SUCCESS "
-            "when its TLS session is resumed: so the verdict is not relied upon."
-        ),
-        "The chain is missing when a TLS session is resumed.",
+        _UNRELIABLE_VERDICT,
+        _NO_CHAIN_RESUMED,
     ),
     reference="https://httpd.apache.org/docs/2.4/mod/mod_ssl.html#ssloptions",
 )
@@ -383,14 +386,14 @@ MOD_WSGI = Proxy(
 UWSGI = Proxy(
     name="uwsgi",
     title="uWSGI with --https",
-    source=Source.ENVIRON,
+    source=ValueSource.ENVIRON,
     certificate="HTTPS_CLIENT_CERTIFICATE",
     encoding="latin1_der",
     verifies=False,
-    client_copies="A client cannot set a key of the environ.",
+    client_copies=_SAFE_ENVIRON,
     traps=(
-        "Behind --https-socket there is no certificate at all: use --https.",
-        "HTTPS_DN is not escaped: a name in it can be forged. It is never read.",
+        "With --https-socket there is no certificate at all: use --https.",
+        "HTTPS_DN is not escaped, so a name in it can be forged. It is never read.",
     ),
     reference="https://uwsgi-docs.readthedocs.io/en/latest/HTTPS.html",
 )
@@ -398,14 +401,14 @@ UWSGI = Proxy(
 GUNICORN = Proxy(
     name="gunicorn",
     title="gunicorn with --certfile",
-    source=Source.SOCKET,
+    source=ValueSource.SOCKET,
     certificate="gunicorn.socket",
     encoding="latin1_der",
     verifies=False,
     client_copies="Nothing is read from a header.",
     traps=(
-        "Workers for ASGI give no certificate: with them, put a proxy in front.",
-        "Only the client's own certificate is there, never those above it.",
+        "ASGI workers provide no certificate: put a proxy in front of them.",
+        "Only the client's own certificate is available, never the intermediates.",
     ),
     reference="https://docs.gunicorn.org/en/stable/settings.html#cert-reqs",
 )
@@ -413,16 +416,20 @@ GUNICORN = Proxy(
 WERKZEUG = Proxy(
     name="werkzeug",
     title="Werkzeug's development server",
-    source=Source.ENVIRON,
+    source=ValueSource.ENVIRON,
     certificate="SSL_CLIENT_CERT",
     encoding="pem",
     verifies=False,
-    client_copies="A client cannot set a key of the environ.",
-    traps=("It is for development: no server for a network.",),
+    client_copies=_SAFE_ENVIRON,
+    traps=("For development only: do not expose this server to a network.",),
     reference="https://werkzeug.palletsprojects.com/en/stable/serving/",
 )
 
 # --- clouds ----------------------------------------------------------------------
+
+_PAST_CLOUDFLARE = (
+    "Requests that do not come through Cloudflare must not reach the application."
+)
 
 AWS_ALB_VERIFY = Proxy(
     name="aws-alb-verify",
@@ -433,18 +440,12 @@ AWS_ALB_VERIFY = Proxy(
     client_copies="Not documented.",
     traps=(
         (
-            "There is no verdict in the request, and no word on what becomes of a "
-            "client's own headers on a listener without mutual TLS."
+            "The request contains no verdict, and it is not documented what happens to "
+            "a client's own headers on a listener without mutual TLS."
         ),
-        (
-            "The certificates above the client's are not forwarded: add them to "
-            "the authority."
-        ),
+        "The intermediate certificates are not forwarded: add them to the authority.",
     ),
-    reference=(
-        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/"
-        "mutual-authentication.html"
-    ),
+    reference="https://docs.aws.amazon.com/elasticloadbalancing/latest/application/mutual-authentication.html",
 )
 
 AWS_ALB_PASSTHROUGH = Proxy(
@@ -454,7 +455,7 @@ AWS_ALB_PASSTHROUGH = Proxy(
     encoding="escaped_pem_chain",
     verifies=False,
     client_copies="Not documented.",
-    traps=("The load balancer verifies nothing: the path is validated here.",),
+    traps=("The load balancer verifies nothing: Django validates the path.",),
     reference=AWS_ALB_VERIFY.reference,
 )
 
@@ -470,21 +471,21 @@ GCP = Proxy(
     chain=("x-client-cert-chain",),
     chain_encoding="rfc9440_list",
     client_copies=(
-        "Custom request headers overwrite them, on the backend service that has them."
+        "Overwritten by custom request headers, on the backend services that have them."
     ),
     traps=(
-        "The headers have the names that you give them: give them these.",
+        "You choose the names of the headers: use exactly these.",
         (
             "Other customers' load balancers connect from the same addresses: set "
             "CLIENTCERT_PROXY_SECRET."
         ),
         "A certificate longer than 16 KB is left out of the request.",
-        "A backend service without these custom headers lets a client's own pass.",
+        (
+            "A backend service without these custom headers passes a client's own "
+            "through."
+        ),
     ),
-    reference=(
-        "https://docs.cloud.google.com/load-balancing/docs/https/"
-        "custom-headers-global#mtls-variables"
-    ),
+    reference="https://docs.cloud.google.com/load-balancing/docs/https/custom-headers-global#mtls-variables",
 )
 
 CLOUDFLARE = Proxy(
@@ -494,23 +495,21 @@ CLOUDFLARE = Proxy(
     encoding="base64_der",
     verifies=False,
     client_copies=(
-        "Headers that begin with Cf- are Cloudflare's; said by its maker, not run."
+        "Headers that begin with Cf- are reserved for Cloudflare, according to its "
+        "documentation (not tested)."
     ),
     traps=(
         (
-            "The certificate is forwarded whatever was found of it: the path is "
-            "validated here."
+            "The certificate is forwarded whether or not it was verified: Django "
+            "validates the path."
         ),
         (
-            "Its pages contradict each other on whether the certificate comes with "
-            "every request of a connection."
+            "Its documentation is contradictory on whether every request of a "
+            "connection has the certificate."
         ),
-        "Requests that do not come through Cloudflare must not reach the application.",
+        _PAST_CLOUDFLARE,
     ),
-    reference=(
-        "https://developers.cloudflare.com/ssl/client-certificates/"
-        "forward-a-client-certificate/"
-    ),
+    reference="https://developers.cloudflare.com/ssl/client-certificates/forward-a-client-certificate/",
 )
 
 CLOUDFLARE_RFC9440 = Proxy(
@@ -524,19 +523,16 @@ CLOUDFLARE_RFC9440 = Proxy(
     conditions=(("cf-cert-presented", "true"), ("cf-cert-revoked", "false")),
     chain=("client-cert-chain",),
     chain_encoding="rfc9440_list",
-    client_copies="Client-Cert has to be removed by a rule of its own.",
+    client_copies="Client-Cert has to be removed by a separate rule.",
     traps=(
         "Verified stays true for a revoked certificate: Cf-Cert-Revoked is read too.",
         (
-            "The certificate is there whatever was found of it: the verdict is "
-            "what counts."
+            "The certificate is forwarded whether or not it was verified: only the "
+            "verdict counts."
         ),
-        "Requests that do not come through Cloudflare must not reach the application.",
+        _PAST_CLOUDFLARE,
     ),
-    reference=(
-        "https://developers.cloudflare.com/rules/transform/managed-transforms/"
-        "reference/#add-tls-client-auth-headers"
-    ),
+    reference="https://developers.cloudflare.com/rules/transform/managed-transforms/reference/#add-tls-client-auth-headers",
 )
 
 AZURE_APP_SERVICE = Proxy(
@@ -545,22 +541,21 @@ AZURE_APP_SERVICE = Proxy(
     certificate="x-arr-clientcert",
     encoding="base64_der",
     verifies=False,
-    client_copies="Overwritten by the front end; said by its maker, not run.",
+    client_copies=(
+        "Overwritten by the front end, according to its documentation (not tested)."
+    ),
     traps=(
-        "The platform verifies nothing: the path is validated here.",
+        "The platform verifies nothing: Django validates the path.",
         (
-            "In the optional modes, whether the client proved that it has the key is "
-            "disputed: use clientCertMode=Required."
+            "In the optional modes, sources disagree on whether the client has proved "
+            "that it holds the key: use clientCertMode=Required."
         ),
         (
-            "Behind another load balancer, TLS ends there: the header then comes from "
-            "whoever writes it."
+            "If another load balancer terminates TLS in front of it, anyone can write "
+            "the header."
         ),
     ),
-    reference=(
-        "https://learn.microsoft.com/en-us/azure/app-service/"
-        "app-service-web-configure-tls-mutual-auth"
-    ),
+    reference="https://learn.microsoft.com/en-us/azure/app-service/app-service-web-configure-tls-mutual-auth",
 )
 
 AZURE_APP_GATEWAY = Proxy(
@@ -571,16 +566,16 @@ AZURE_APP_GATEWAY = Proxy(
     verdict="x-client-certificate-verification",
     client_copies="Overwritten by the rewrite set, on rules that it is linked to.",
     traps=(
-        "A routing rule without the rewrite set lets a client's own headers pass.",
         (
-            "In the passthrough mode nothing is verified: set "
+            "A routing rule without the rewrite set passes a client's own headers "
+            "through."
+        ),
+        (
+            "The passthrough mode verifies nothing: set "
             "CLIENTCERT_PROXY_VERIFIES = False."
         ),
     ),
-    reference=(
-        "https://learn.microsoft.com/en-us/azure/application-gateway/"
-        "rewrite-http-headers-url#mutual-authentication-server-variables"
-    ),
+    reference="https://learn.microsoft.com/en-us/azure/application-gateway/rewrite-http-headers-url#mutual-authentication-server-variables",
 )
 
 KONG = Proxy(
@@ -592,42 +587,15 @@ KONG = Proxy(
     client_copies="Not documented.",
     traps=(
         (
-            "The plugin forwards whatever the TLS handshake brought: the path is "
-            "validated here."
+            "The plugin forwards any certificate from the TLS handshake: Django "
+            "validates the path."
         ),
-        "Routes without the plugin let a client's own header pass.",
+        "Routes without the plugin pass a client's own header through.",
     ),
     reference="https://developer.konghq.com/plugins/tls-metadata-headers/",
 )
 
+# Every proxy above by its name, in the same order
 PRESETS = {
-    proxy.name: proxy
-    for proxy in (
-        INGRESS_NGINX,
-        NGINX,
-        TRAEFIK_INGRESS_NGINX,
-        TRAEFIK,
-        ENVOY,
-        ENVOY_GATEWAY,
-        CONTOUR,
-        ISTIO,
-        ISTIO_SIDECAR,
-        HAPROXY,
-        HAPROXY_INGRESS,
-        CADDY,
-        APACHE,
-        MOD_WSGI,
-        UWSGI,
-        GUNICORN,
-        WERKZEUG,
-        RFC9440,
-        AWS_ALB_VERIFY,
-        AWS_ALB_PASSTHROUGH,
-        GCP,
-        CLOUDFLARE,
-        CLOUDFLARE_RFC9440,
-        AZURE_APP_SERVICE,
-        AZURE_APP_GATEWAY,
-        KONG,
-    )
+    value.name: value for value in tuple(globals().values()) if isinstance(value, Proxy)
 }

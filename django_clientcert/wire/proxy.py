@@ -6,24 +6,24 @@ from dataclasses import dataclass, fields
 
 from django_clientcert.exceptions import ClientCertError
 
-from .encodings import OF_CHAINS
+from .encodings import CHAIN_ENCODINGS
 
-# What programs write where there is no certificate
+# What programs write if there is no certificate
 ABSENT = frozenset({"", "-", "(null)", "::", "<nil>"})
 
 
 class ProxyConfigurationError(ClientCertError, ValueError):
-    """``CLIENTCERT_PROXY`` does not describe a proxy; says what is wrong."""
+    """``CLIENTCERT_PROXY`` does not describe a proxy; the message says why."""
 
 
-class Source:
-    """Where the values of a proxy are found."""
+class ValueSource:
+    """Where the values of a proxy are read from."""
 
-    # Fields of the request's header: whoever is a trusted proxy may set them
+    # Header fields of the request, which any trusted proxy may set
     HEADER = "header"
     # Keys of ``request.META`` that no client can set
     ENVIRON = "environ"
-    # A key of ``request.META`` with the TLS connection itself
+    # A key of ``request.META`` that holds the TLS connection itself
     SOCKET = "socket"
 
     ALL = (HEADER, ENVIRON, SOCKET)
@@ -31,38 +31,38 @@ class Source:
 
 @dataclass(frozen=True)
 class Proxy:
-    """One proxy's way of handing over a client certificate.
+    """How one proxy forwards a client certificate.
 
-    Header fields are named in lower case with hyphens, as they stand on the wire.
-    With another ``source`` the names are keys of ``request.META``.
+    Header fields are named in lower case with hyphens, as on the wire. With another
+    ``source`` the names are keys of ``request.META``.
     """
 
     name: str
     certificate: str
     encoding: str
-    # Header of the proxy's verdict, the word for success, and how what it says about
-    # a certificate that it could not verify begins.
+    # Header of the proxy's verdict, the word for success, and the prefixes of what it
+    # says about a certificate that it could not verify
     verdict: str | None = None
     success: str = "SUCCESS"
     failure: tuple[str, ...] = ("FAILED:",)
-    # Further headers, each with the one word that it must have beside a certificate
+    # Further headers, each with the one word that it must have along with a certificate
     conditions: tuple[tuple[str, str], ...] = ()
-    # Headers with the certificates above the client's, in order, and how each is
-    # encoded; an encoding of several certificates needs none.
+    # Headers with the intermediate certificates, in order, and their encoding; not
+    # needed if ``encoding`` itself holds a chain
     chain: tuple[str, ...] = ()
     chain_encoding: str | None = None
-    # Headers with the names of the certificate, to compare. Where the proxy always
-    # sets them, they must be there.
+    # Headers with the certificate's names, to compare; required if the proxy always
+    # sets them
     subject_dn: str | None = None
     issuer_dn: str | None = None
     names_required: bool = False
-    # The URI in the certificate of the gateway in front of a sidecar
+    # The URI in the certificate of the gateway that calls a sidecar
     gateway_identity: str | None = None
     # Whether the proxy itself validates the path; CLIENTCERT_PROXY_VERIFIES overrides.
     verifies: bool = True
-    source: str = Source.HEADER
-    # For people: its name, what becomes of headers of these names that a client sends
-    # itself, what else to know, and where all that stands.
+    source: str = ValueSource.HEADER
+    # For people: the proxy's name, what happens to a client's own headers of these
+    # names, what else to know, and where all of this is documented
     title: str = ""
     client_copies: str = ""
     traps: tuple[str, ...] = ()
@@ -71,28 +71,22 @@ class Proxy:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of every header (or environ key) that is read."""
-        return tuple(
-            name
-            for name in (
-                self.certificate,
-                self.verdict,
-                self.subject_dn,
-                self.issuer_dn,
-                *(name for name, _ in self.conditions),
-                *self.chain,
-            )
-            if name is not None
+        named = (self.certificate, self.verdict, self.subject_dn, self.issuer_dn)
+        return (
+            *(name for name in named if name is not None),
+            *(name for name, _ in self.conditions),
+            *self.chain,
         )
 
     @property
     def forwards_chains(self) -> bool:
-        """Whether what is above the client's certificate is forwarded too."""
-        return bool(self.chain) or self.encoding in OF_CHAINS
+        """Whether the intermediate certificates are forwarded too."""
+        return bool(self.chain) or self.encoding in CHAIN_ENCODINGS
 
     @property
     def is_header(self) -> bool:
         """Whether the names are header fields."""
-        return self.source == Source.HEADER
+        return self.source == ValueSource.HEADER
 
     def meta_key(self, name: str) -> str:
         """Return the key in ``request.META`` under which *name* arrives."""
@@ -105,4 +99,4 @@ def meta_key(header: str) -> str:
 
 
 # What a custom description may change
-FIELDS = frozenset(one.name for one in fields(Proxy)) - {"name"}
+FIELDS = frozenset(field.name for field in fields(Proxy)) - {"name"}

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import cryptography
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import SignatureAlgorithmOID as Signatures
 
@@ -38,6 +37,7 @@ from .certificates import (
 )
 from .escaping import visible
 from .paths import Profile
+from .text import show_day
 
 _AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
@@ -223,7 +223,7 @@ def issuer_problem(
         return None
     others = [one for one in bundle if one != certificate]
     named = [one for one in others if one.subject_der == certificate.issuer_der]
-    if any(_signed(certificate, one) for one in named):
+    if any(certificate.is_signed_by(one) for one in named):
         return None
     issuer = visible(str(certificate.issuer), 80)
     if named:
@@ -274,10 +274,10 @@ def _validity_problems(
     certificate: ClientCertificate, at: dt.datetime
 ) -> Iterator[str]:
     if at > certificate.not_after:
-        yield f"It expired on {certificate.not_after:%Y-%m-%d}: {_NOT_AT_ALL}."
+        yield f"It expired on {show_day(certificate.not_after)}: {_NOT_AT_ALL}."
     elif at < certificate.not_before:
         yield (
-            f"It is valid from {certificate.not_before:%Y-%m-%d} on; until then "
+            f"It is valid from {show_day(certificate.not_before)} on; until then "
             f"{_NOT_AT_ALL}."
         )
 
@@ -373,14 +373,6 @@ def _has_critical_directory_constraint(
     return found.critical and any(
         isinstance(one, x509.DirectoryName) for one in subtrees
     )
-
-
-def _signed(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
-    try:
-        certificate.x509.verify_directly_issued_by(issuer.x509)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _same_name(issuer: ClientCertificate, certificate: ClientCertificate) -> bool:

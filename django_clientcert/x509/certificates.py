@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificatePublicKeyTypes,
 )
@@ -25,6 +25,7 @@ from django_clientcert.exceptions import CertificateParseError
 from . import attribute_types
 from . import der as asn1
 from .names import DistinguishedName
+from .text import show_serial
 
 T = TypeVar("T")
 
@@ -191,11 +192,7 @@ class ClientCertificate:
     @property
     def serial_number_hex(self) -> str:
         """The serial number as lower-case hex pairs, as OpenSSL prints it."""
-        sign, digits = (
-            ("-" if self.serial_number < 0 else ""),
-            (f"{abs(self.serial_number):x}"),
-        )
-        return sign + digits.zfill(len(digits) + len(digits) % 2)
+        return show_serial(self.serial_number)
 
     @cached_property
     def issuer_der(self) -> bytes:
@@ -263,6 +260,24 @@ class ClientCertificate:
         """The last moment of validity, UTC (RFC 5280, 4.1.2.5: inclusive)."""
         return _guarded(lambda: self.x509.not_valid_after_utc, "validity")
 
+    def within_validity(self, at: dt.datetime) -> dt.datetime:
+        """Return *at*, or the moment nearest to it at which the certificate is valid.
+
+        To ask what else is wrong with a certificate than its dates.
+        """
+        return min(max(at, self.not_before), self.not_after)
+
+    def is_signed_by(self, issuer: ClientCertificate) -> bool:
+        """Return whether *issuer* has the issuer's name and made the signature.
+
+        Whether it may sign certificates is another question.
+        """
+        try:
+            self.x509.verify_directly_issued_by(issuer.x509)
+        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+            return False
+        return True
+
     @cached_property
     def extensions(self) -> Mapping[str, Extension]:
         """The extensions by their dotted type.
@@ -273,25 +288,8 @@ class ClientCertificate:
         return _guarded(self._read_extensions, "extensions")
 
     def _read_extensions(self) -> dict[str, Extension]:
-        extensions: dict[str, Extension] = {}
-        wrapped = [one for one in self._fields[6:] if one.tag == 0xA3]
-        if not wrapped:
-            return extensions
-        for item in asn1.children(asn1.only(wrapped[0].content, asn1.SEQUENCE).encoded):
-            parts = asn1.children(item.encoded)
-            if parts[0].tag != asn1.OBJECT_IDENTIFIER:
-                raise asn1.DerError("an extension without a type")
-            oid = asn1.object_identifier(parts[0].content)
-            critical = len(parts) == 3 and asn1.boolean(
-                asn1.only(parts[1].encoded, asn1.BOOLEAN).content
-            )
-            value = asn1.only(parts[-1].encoded, asn1.OCTET_STRING).content
-            if len(parts) not in (2, 3):
-                raise asn1.DerError("an extension of another shape")
-            if oid in extensions:
-                raise asn1.DerError(f"the extension {oid} twice")
-            extensions[oid] = Extension(oid, critical, value)
-        return extensions
+        wrapped = [field for field in self._fields[6:] if field.tag == 0xA3]
+        return read_extensions(wrapped[0].content) if wrapped else {}
 
     @cached_property
     def is_ca(self) -> bool:
@@ -326,14 +324,9 @@ class ClientCertificate:
         """The key usages by RFC 5280's names; None without the extension."""
 
         def read(value: bytes) -> frozenset[str]:
-            content = asn1.only(value, asn1.BIT_STRING).content
-            if not content or content[0] > 7:
-                raise asn1.DerError("not a bit string")
-            bits = "".join(f"{octet:08b}" for octet in content[1:])
+            bits = asn1.set_bits(asn1.only(value, asn1.BIT_STRING).content)
             return frozenset(
-                name
-                for name, bit in zip(KEY_USAGE_BITS, bits, strict=False)
-                if bit == "1"
+                name for bit, name in enumerate(KEY_USAGE_BITS) if bit in bits
             )
 
         return self._extension(KEY_USAGE, read)
@@ -391,6 +384,28 @@ class ClientCertificate:
             return None
         value = extension.value
         return _guarded(lambda: read(value), f"extension {oid}")
+
+
+def read_extensions(encoded: bytes) -> dict[str, Extension]:
+    """Return the extensions of a SEQUENCE OF Extension (DER) by their dotted type.
+
+    Raises:
+        DerError: not that, or one type twice (RFC 5280, 4.2).
+    """
+    extensions: dict[str, Extension] = {}
+    for item in asn1.children(encoded):
+        parts = asn1.children(item.encoded)
+        if not 2 <= len(parts) <= 3 or parts[0].tag != asn1.OBJECT_IDENTIFIER:
+            raise asn1.DerError("an extension of another shape")
+        oid = asn1.object_identifier(parts[0].content)
+        critical = len(parts) == 3 and asn1.boolean(
+            asn1.only(parts[1].encoded, asn1.BOOLEAN).content
+        )
+        if oid in extensions:
+            raise asn1.DerError(f"the extension {oid} twice")
+        value = asn1.only(parts[-1].encoded, asn1.OCTET_STRING).content
+        extensions[oid] = Extension(oid, critical, value)
+    return extensions
 
 
 def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:

@@ -95,6 +95,15 @@ def children(data: bytes, tag: int = SEQUENCE) -> list[Element]:
     return read_all(only(data, tag).content)
 
 
+def encode(tag: int, content: bytes) -> bytes:
+    """Return the DER (tag, length, value) of *content*."""
+    size = len(content)
+    if size < 0x80:
+        return bytes([tag, size]) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
 def object_identifier(content: bytes) -> str:
     """Return the dotted form of an OBJECT IDENTIFIER's *content* (X.690, 8.19)."""
     if not content or content[-1] & 0x80:
@@ -129,7 +138,7 @@ def encode_object_identifier(dotted: str) -> bytes:
         content += bytes(reversed(octets))
     if len(content) > 0x7F:
         raise DerError("an object identifier that is too long")
-    return bytes([OBJECT_IDENTIFIER, len(content)]) + content
+    return encode(OBJECT_IDENTIFIER, content)
 
 
 def integer(content: bytes) -> int:
@@ -144,6 +153,14 @@ def boolean(content: bytes) -> bool:
     if content not in (b"\x00", b"\xff"):
         raise DerError("a boolean that is neither 00 nor FF")
     return content == b"\xff"
+
+
+def set_bits(content: bytes) -> frozenset[int]:
+    """Return the numbers of the bits that a BIT STRING's *content* sets."""
+    if not content or content[0] > 7:
+        raise DerError("not a bit string")
+    bits = "".join(f"{octet:08b}" for octet in content[1:])
+    return frozenset(number for number, bit in enumerate(bits) if bit == "1")
 
 
 # tag -> codec of the text inside; T61String is left out on purpose: producers put

@@ -24,6 +24,7 @@ from django_clientcert.exceptions import (
 from .certificates import ClientCertificate
 from .escaping import visible, visible_once
 from .names import DistinguishedName, Order, fold_ascii, fold_email, parse_name
+from .text import parse_serial, show_serial
 
 MAX_NAMES_PER_KIND = 256
 
@@ -49,7 +50,7 @@ class IdentityKind(str, Enum):
     @property
     def is_pin(self) -> bool:
         """Whether it is bound to a key: possession is the proof, no CA is needed."""
-        return self in (IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY)
+        return self in PINS
 
     @property
     def specificity(self) -> int:
@@ -57,6 +58,15 @@ class IdentityKind(str, Enum):
         return _LEVELS[self]
 
 
+PINS = (IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY)
+# Kinds of subject alternative name, and where a certificate has them
+_SAN_FIELDS = {
+    IdentityKind.SAN_EMAIL: "emails",
+    IdentityKind.SAN_DNS: "dns",
+    IdentityKind.SAN_URI: "uris",
+    IdentityKind.SAN_UPN: "upns",
+}
+SAN_KINDS = tuple(_SAN_FIELDS)
 _LEVELS = {
     IdentityKind.FINGERPRINT: 0,
     IdentityKind.PUBLIC_KEY: 1,
@@ -160,12 +170,8 @@ def san_identities(certificate: ClientCertificate) -> list[Identity]:
     """
     names = certificate.subject_alternative_names
     identities = []
-    for kind, values in (
-        (IdentityKind.SAN_EMAIL, names.emails),
-        (IdentityKind.SAN_DNS, names.dns),
-        (IdentityKind.SAN_URI, names.uris),
-        (IdentityKind.SAN_UPN, names.upns),
-    ):
+    for kind, field in _SAN_FIELDS.items():
+        values = getattr(names, field)
         if len(values) > MAX_NAMES_PER_KIND:
             raise NameNotMatchableError(f"more than {MAX_NAMES_PER_KIND} {kind} names")
         identities += [san_identity(kind, value) for value in values]
@@ -234,14 +240,14 @@ def parse_identity(
     if kind is IdentityKind.SUBJECT:
         return subject_identity(parse_name(text, order=order))
     if kind is IdentityKind.ISSUER_SERIAL:
-        serial, _, issuer = text.lstrip(" \t\r\n").partition(" ")
-        digits = serial.replace(":", "").lower()
-        if not re.fullmatch(r"-?[0-9a-f]{1,128}", digits) or not issuer.strip():
+        digits, _, issuer = text.lstrip(" \t\r\n").partition(" ")
+        serial = parse_serial(digits)
+        if serial is None or not issuer.strip():
             raise NameSyntaxError(
                 "Write the serial number in hex, a space, and the issuer’s "
                 "distinguished name: “1ead85 CN=Issuing CA,O=Example”."
             )
-        return _issuer_serial(parse_name(issuer, order=order), int(digits, 16))
+        return _issuer_serial(parse_name(issuer, order=order), serial)
     return san_identity(kind, text.strip(" \t\r\n"))
 
 
@@ -297,12 +303,10 @@ def parse_sha256(text: str, kind: IdentityKind = IdentityKind.FINGERPRINT) -> by
 
 
 def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
-    sign, digits = ("-" if serial < 0 else ""), f"{abs(serial):x}"
-    digits = digits.zfill(len(digits) + len(digits) % 2)
     return Identity(
         IdentityKind.ISSUER_SERIAL,
         _key(IdentityKind.ISSUER_SERIAL, f"{serial:x} ".encode() + issuer.canonical()),
-        f"{sign}{digits} {issuer.rfc4514()}",
+        f"{show_serial(serial)} {issuer.rfc4514()}",
     )
 
 

@@ -60,11 +60,7 @@ class Attribute:
     @property
     def encoded(self) -> bytes:
         """The value's DER: tag, length, content."""
-        size = len(self.content)
-        if size < 0x80:
-            return bytes([self.tag, size]) + self.content
-        length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-        return bytes([self.tag, 0x80 | len(length)]) + length + self.content
+        return der.encode(self.tag, self.content)
 
     def comparable(self, *, fold: bool) -> bytes:
         """Return bytes that are equal for equal values and for no others.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -368,7 +368,7 @@ class PathValidator:
         return tuple(
             one
             for one in (*self._below_bundle(presented), *candidates[:MAX_CANDIDATES])
-            if _signed_by(certificate, one)
+            if certificate.is_signed_by(one)
         )
 
     def _below_bundle(
@@ -385,7 +385,7 @@ class PathValidator:
             found += level
             todo = [one for one in todo if one not in level]
             level = [
-                one for one in todo if any(_signed_by(one, upper) for upper in level)
+                one for one in todo if any(one.is_signed_by(upper) for upper in level)
             ]
         return found
 
@@ -431,7 +431,7 @@ class PathValidator:
             is_anchor = issuer in self._anchors
             if issuer in chain or not self._may_issue(issuer, chain):
                 continue
-            if not _signed_by(lower, issuer):
+            if not lower.is_signed_by(issuer):
                 continue
             found = (
                 [*chain, issuer]
@@ -556,14 +556,6 @@ def _reachable(
             found.append(one)
             todo.append(one.issuer_der)
     return found[:MAX_CANDIDATES]
-
-
-def _signed_by(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
-    try:
-        certificate.x509.verify_directly_issued_by(issuer.x509)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _limits_alternative_names(certificate: ClientCertificate) -> bool:

@@ -24,7 +24,6 @@ from tests.private_keys import TEXTS, UPLOADS, secrets_of
 from .pages import (
     ADD_AUTHORITY,
     AUTHORITY,
-    all_permissions,
     errors_on,
     log_in,
     make_staff,
@@ -43,32 +42,6 @@ LIST = f"{AUTHORITY}_changelist"
 ADD = f"{AUTHORITY}_add"
 CHANGE = f"{AUTHORITY}_change"
 DELETE = f"{AUTHORITY}_delete"
-
-
-@pytest.fixture
-def root(db: None) -> Any:
-    """A superuser."""
-    return get_user_model().objects.create_superuser("root")
-
-
-@pytest.fixture
-def as_root(root: Any) -> Client:
-    """The superuser at the keyboard."""
-    return log_in(root)
-
-
-@pytest.fixture
-def helper(db: None) -> Any:
-    """A member of the staff with every permission of this package, and no other."""
-    return make_staff(
-        "helper", *all_permissions("certificatemapping", "certificateauthority")
-    )
-
-
-@pytest.fixture
-def as_helper(helper: Any) -> Client:
-    """The helper at the keyboard."""
-    return log_in(helper)
 
 
 RULE_TEXTS = [name for name in ADD_AUTHORITY if name.startswith("rule_")][1:]

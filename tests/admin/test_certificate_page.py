@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth import get_user_model
 from django.contrib.staticfiles import finders
 from django.db import connection
 from django.test import Client
@@ -40,18 +39,6 @@ pytestmark = pytest.mark.django_db
 
 NOW = timezone.now().replace(microsecond=0)
 DAY = dt.timedelta(days=1)
-
-
-@pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root"))
-
-
-@pytest.fixture
-def as_viewer(db: None) -> Client:
-    """Somebody who may look at mappings, and at nothing else."""
-    return log_in(make_staff("viewer", "view_certificatemapping"))
 
 
 def field(response: Any, name: str) -> str:

@@ -45,18 +45,6 @@ EXPLAIN = f"{MAPPING}_explain"
 FIELDS = ("pasted", "header", "host", "verdict", "peer", "at")
 
 
-@pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root"))
-
-
-@pytest.fixture
-def as_viewer(db: None) -> Client:
-    """Somebody who may look at mappings, and at nothing else."""
-    return log_in(make_staff("viewer", "view_certificatemapping"))
-
-
 def ask(client: Client, query: str = "", /, **data: Any) -> Any:
     """Send the page; every answer is a page, and is written down nowhere."""
     response = client.post(page(EXPLAIN) + query, {**dict.fromkeys(FIELDS, ""), **data})

@@ -38,12 +38,6 @@ EVERYTHING = [
 ]
 
 
-@pytest.fixture
-def as_viewer(db: None) -> Client:
-    """Somebody who may look at mappings, and at nothing else."""
-    return log_in(make_staff("viewer", "view_certificatemapping"))
-
-
 def text_in(response: Any) -> str:
     """Return what a download holds."""
     assert response.status_code == 200

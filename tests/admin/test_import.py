@@ -47,12 +47,6 @@ Choose = Callable[..., Any]
 
 
 @pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root"))
-
-
-@pytest.fixture
 def as_adder(db: None) -> Client:
     """Somebody who may add mappings."""
     return log_in(make_staff("adder", "add_certificatemapping"))

@@ -17,9 +17,7 @@ from django.db.models import Q
 from django.test import Client
 from django.utils import timezone
 
-from django_clientcert.admin.base import base_admin as guarded
-from django_clientcert.admin.base import long_lists as counting
-from django_clientcert.admin.base import search
+from django_clientcert.admin.base import base_admin, long_lists, search
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -28,7 +26,7 @@ from django_clientcert.models import (
 from django_clientcert.x509.identities import IdentityKind, parse_identity
 from tests.queries import Access, Query, captured
 
-from .pages import AUTHORITY, MAPPING, REVOCATION, log_in, page, text_of
+from .pages import AUTHORITY, MAPPING, REVOCATION, page, text_of
 
 LIST = f"{MAPPING}_changelist"
 TABLE = CertificateMapping._meta.db_table
@@ -38,12 +36,6 @@ not_on_mariadb = pytest.mark.skipif(
     connection.vendor == "mysql",
     reason="MariaDB reads a short table from one end to the other, and cannot be told",
 )
-
-
-@pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root", password=None))
 
 
 def make(number: int, user: Any, **fields: Any) -> CertificateMapping:
@@ -239,7 +231,7 @@ def test_no_facets(as_root: Client, rows: Any, name: str) -> None:
 @pytest.fixture
 def counts_to_20(monkeypatch: pytest.MonkeyPatch) -> None:
     """Long is what has more than 20 rows."""
-    for module in (counting, guarded):
+    for module in (long_lists, base_admin):
         monkeypatch.setattr(module, "MAX_COUNTED", 20)
 
 
@@ -254,7 +246,7 @@ def test_what_is_narrowed_down_is_counted_to_a_limit(
     as_root: Client, rows: Any, counts_to_20: None, monkeypatch: Any
 ) -> None:
     """The page says that there are more; there is none beyond the limit."""
-    monkeypatch.setattr(guarded.ClientCertModelAdmin, "list_per_page", 10)
+    monkeypatch.setattr(base_admin.ClientCertModelAdmin, "list_per_page", 10)
     response = as_root.get(page(LIST), {"state__exact": "active"})
     found = response.context["cl"]
     assert found.result_count == 20
@@ -270,7 +262,7 @@ def test_deep_pages_are_found_by_their_keys(
     as_root: Client, rows: Any, counts_to_20: None, monkeypatch: Any
 ) -> None:
     """And have the rows that they would have otherwise."""
-    monkeypatch.setattr(guarded.ClientCertModelAdmin, "list_per_page", 10)
+    monkeypatch.setattr(base_admin.ClientCertModelAdmin, "list_per_page", 10)
     shown = []
     for number in range(1, ROWS // 10 + 1):
         shown += [row.pk for row in result_of(as_root, p=str(number)).result_list]
@@ -288,9 +280,9 @@ def test_an_estimate_is_put_right_on_the_last_page(
     believed: int,
 ) -> None:
     """However wrong it was, and whichever page is asked for that is not there."""
-    monkeypatch.setattr(guarded.ClientCertModelAdmin, "list_per_page", 10)
+    monkeypatch.setattr(base_admin.ClientCertModelAdmin, "list_per_page", 10)
     vendor = connection.vendor
-    monkeypatch.setitem(counting._ESTIMATES, vendor, lambda rows: believed)
+    monkeypatch.setitem(long_lists._ESTIMATES, vendor, lambda rows: believed)
     response = as_root.get(page(LIST))
     assert response.context["cl"].result_count == believed
     assert "The number is the database’s estimate" in text_of(response)
@@ -308,7 +300,7 @@ def test_a_small_estimate_is_not_believed(
     as_root: Client, rows: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counting is cheap then."""
-    monkeypatch.setitem(counting._ESTIMATES, connection.vendor, lambda rows: 3)
+    monkeypatch.setitem(long_lists._ESTIMATES, connection.vendor, lambda rows: 3)
     found = result_of(as_root)
     assert (found.result_count, found.count_note) == (ROWS, "")
 
@@ -316,13 +308,13 @@ def test_a_small_estimate_is_not_believed(
 def test_what_postgresql_expects(rows: Any) -> None:
     """The number in its plan; another database has none to give."""
     plan = '[{"Plan": {"Node Type": "Gather", "Plan Rows": 1000123}}]'
-    assert counting._expected(plan) == 1_000_123
+    assert long_lists._expected(plan) == 1_000_123
     if connection.vendor == "postgresql":
-        assert counting._planned(CertificateMapping.objects.all()) == ROWS
-        assert set(counting._ESTIMATES) == {"postgresql"}
+        assert long_lists._planned(CertificateMapping.objects.all()) == ROWS
+        assert set(long_lists._ESTIMATES) == {"postgresql"}
     elif connection.vendor == "sqlite":
         with pytest.raises(ValueError, match="format"):
-            counting._planned(CertificateMapping.objects.all())
+            long_lists._planned(CertificateMapping.objects.all())
 
 
 def test_an_authority_says_how_many_rely_on_it(
@@ -522,7 +514,7 @@ def test_a_search_that_the_database_cannot_take(
     rf: Any, rows: Any, term: str, as_root: Client
 ) -> None:
     """Where no form has looked at it, as in the choice of a related row."""
-    screen: Any = guarded.admin.site.get_model_admin(CertificateMapping)
+    screen: Any = base_admin.admin.site.get_model_admin(CertificateMapping)
     found, _ = screen.get_search_results(
         rf.get("/"), CertificateMapping.objects.all(), term
     )

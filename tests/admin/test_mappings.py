@@ -40,7 +40,6 @@ from .pages import (
     ADD_MAPPING,
     AUTHORITY,
     MAPPING,
-    all_permissions,
     errors_on,
     log_in,
     make_staff,
@@ -61,32 +60,6 @@ LIST = f"{MAPPING}_changelist"
 ADD = f"{MAPPING}_add"
 CHANGE = f"{MAPPING}_change"
 DELETE = f"{MAPPING}_delete"
-
-
-@pytest.fixture
-def root(db: None) -> Any:
-    """A superuser."""
-    return get_user_model().objects.create_superuser("root", "root@example.com")
-
-
-@pytest.fixture
-def as_root(root: Any) -> Client:
-    """The superuser at the keyboard."""
-    return log_in(root)
-
-
-@pytest.fixture
-def helper(db: None) -> Any:
-    """A member of the staff with every permission of this package, and no other."""
-    return make_staff(
-        "helper", *all_permissions("certificatemapping", "certificateauthority")
-    )
-
-
-@pytest.fixture
-def as_helper(helper: Any) -> Client:
-    """The helper at the keyboard."""
-    return log_in(helper)
 
 
 @pytest.fixture

@@ -47,12 +47,6 @@ RENEWAL = {"pasted": "", "retire_on": "", "valid_from": ""}
 
 
 @pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root"))
-
-
-@pytest.fixture
 def old(alice: Any, authority: Any, alice_cert: IssuedCertificate) -> Any:
     """Alice's mapping, of the certificate that she has."""
     return stored(alice, alice_cert)

@@ -68,20 +68,8 @@ MODELS = (
 
 
 @pytest.fixture
-def root(db: None) -> Any:
-    """A superuser."""
-    return get_user_model().objects.create_superuser("root")
-
-
-@pytest.fixture
-def as_root(root: Any) -> Client:
-    """The superuser at the keyboard."""
-    return log_in(root)
-
-
-@pytest.fixture
 def as_helper(db: None) -> Client:
-    """A member of the staff with every permission of this package, and no other."""
+    """A staff user with every permission of this package, and no other."""
     return log_in(make_staff("helper", *all_permissions(*MODELS)))
 
 

@@ -58,12 +58,6 @@ RULE = {
 }
 
 
-@pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root"))
-
-
 def as_one(who: tuple[str, list[str]]) -> Client:
     """Return a member of the staff at the keyboard."""
     return log_in(make_staff(who[0], *who[1]))

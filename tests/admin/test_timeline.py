@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin import AdminSite, site
-from django.contrib.auth import get_user_model
 from django.db import connection
 from django.template import Context
 from django.test import Client, RequestFactory
@@ -41,12 +40,6 @@ MINUTE = dt.timedelta(minutes=1)
 HOURS = dt.timedelta(hours=6)
 TIMELINE = f"{MAPPING}_timeline"
 LIVING = "state__in=active,scheduled,retiring"
-
-
-@pytest.fixture
-def as_root(db: None) -> Client:
-    """A superuser at the keyboard."""
-    return log_in(get_user_model().objects.create_superuser("root"))
 
 
 @pytest.fixture

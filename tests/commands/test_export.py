@@ -28,10 +28,10 @@ from django_clientcert.trust.transfer.records import (
     authority_record,
     mapping_record,
     revocation_record,
-    show_moment,
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind, identity_of_kind
+from django_clientcert.x509.text import to_iso
 from tests import crl_writer
 from tests.deciding import decide, map_to
 
@@ -237,7 +237,7 @@ def test_half_a_file_is_taken_away(
 def test_moments_of_a_project_without_time_zones() -> None:
     """They are of the server's zone, and written in UTC."""
     naive = timezone.now().replace(tzinfo=None)
-    assert show_moment(naive) == naive.astimezone(dt.timezone.utc).isoformat()
+    assert to_iso(naive) == naive.astimezone(dt.timezone.utc).isoformat()
 
 
 # What is worked out from the rest, or is this database's own

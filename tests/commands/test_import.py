@@ -14,7 +14,6 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import UserManager
 from django.db import connection
 
-from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -22,7 +21,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.trust.transfer import export_records, loading, reading
+from django_clientcert.trust.transfer import export_records, reading
 from django_clientcert.trust.transfer.records import authority_record
 from django_clientcert.trust.transfer.writing import JSON_HEAD
 from tests import crl_writer
@@ -417,19 +416,6 @@ def test_same_name_of_two_authorities(
     outcome = load(folder, f"{text}\nbob,subject,CN=a,Two\n")
     assert outcome.status == 0
     assert "line 4: new: bob" in outcome.out
-
-
-def test_issuer_that_cannot_be_read(
-    folder: Path, alice: Any, alice_cert: IssuedCertificate, monkeypatch: Any
-) -> None:
-    """Said with the row."""
-
-    def fail(certificate: object) -> None:
-        raise CertificateParseError("no issuer")
-
-    monkeypatch.setattr(loading, "find_issuers", fail)
-    text = f"user,kind,certificate\nalice,subject,{b64(alice_cert)}\n"
-    assert "no issuer" in load(folder, text).out
 
 
 def test_users_with_a_number_for_a_name(

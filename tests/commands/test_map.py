@@ -252,12 +252,15 @@ def test_name_of_a_stranger(
     tmp_path: Path, other_ca: ThrowawayCA, alice: Any, authority: CertificateAuthority
 ) -> None:
     """Issued by a CA of the same name with another key: each is listed with why."""
-    CertificateAuthority.objects.create(name="Broken", bundle="nonsense")
     outcome = trust(write(tmp_path, other_ca.issue("alice")), "--kind", "subject")
     assert outcome.status == 1
     assert "None of the stored authorities issued this" in outcome.error
-    assert "Broken (trust_unavailable" in outcome.error
-    assert "Test CA (untrusted_issuer" in outcome.error
+    assert "“Test CA” has a CA of that name: no certificate of" in outcome.error
+    broken = CertificateAuthority.objects.create(name="Broken", bundle=other_ca.pem)
+    CertificateAuthority.objects.filter(pk=broken.pk).update(bundle="nonsense")
+    outcome = trust(write(tmp_path, other_ca.issue("alice")), "--kind", "subject")
+    assert outcome.status == 1
+    assert "cannot be determined (Broken: " in outcome.error
 
 
 def test_two_authorities_have_to_be_told_apart(
@@ -267,7 +270,7 @@ def test_two_authorities_have_to_be_told_apart(
     CertificateAuthority.objects.create(name="Twin", bundle=ca.pem)
     outcome = trust(file, "--kind", "subject")
     assert outcome.status == 1
-    assert "Test CA, Twin" in outcome.error
+    assert "“Test CA”, “Twin”" in outcome.error
     assert trust(file, "--kind", "subject", "--authority", "Twin").status == 0
     assert CertificateMapping.objects.get().authority.name == "Twin"  # type: ignore[union-attr]
 

@@ -19,7 +19,6 @@ from django_clientcert.management.console.arguments import last_moment, moment
 from django_clientcert.management.console.text import (
     describe_certificate,
     encodable,
-    list_some,
     one_line,
     show_iso,
     show_moment,
@@ -274,12 +273,6 @@ def test_moments_are_shown_in_utc() -> None:
     )
     assert show_moment(dt.datetime(50, 1, 1, tzinfo=UTC)) == "0050-01-01 00:00:00 UTC"
     assert show_iso(None) == "(cannot be read)"
-
-
-def test_long_lists_are_cut() -> None:
-    """Ten are named, the others counted."""
-    assert list_some(str(one) for one in range(3)) == "0, 1, 2"
-    assert list_some(str(one) for one in range(12)).endswith("8, 9 and 2 more")
 
 
 def test_a_certificate_that_cannot_be_read_is_described() -> None:

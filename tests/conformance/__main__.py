@@ -35,7 +35,7 @@ from typing import Any
 from cryptography.utils import CryptographyDeprecationWarning
 
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.wire.encodings import decode_pem
+from django_clientcert.wire import decode_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.paths import (
     MAX_INTERMEDIATES,

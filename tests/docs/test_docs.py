@@ -46,8 +46,7 @@ from django_clientcert.models import (
     Revocation,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
-from django_clientcert.wire import FIELDS, PRESETS, Proxy
-from django_clientcert.wire.encodings import DECODERS, OF_CHAINS
+from django_clientcert.wire import CHAIN_ENCODINGS, DECODERS, FIELDS, PRESETS, Proxy
 from django_clientcert.x509.identities import IdentityKind, parse_sha256
 from django_clientcert.x509.rules import PRESETS as RULE_PRESETS
 from django_clientcert.x509.rules import RuleIdentity
@@ -269,7 +268,9 @@ def test_all_of_a_preset_is_in_its_section(proxy: Proxy) -> None:
         assert f"Condition: {name} is exactly {word}" in text
     if proxy.chain:
         assert f"{proxy.chain[-1]}, as {proxy.chain_encoding}" in text
-    assert ("Chain:" in text) == (bool(proxy.chain) or proxy.encoding in OF_CHAINS)
+    assert ("Chain:" in text) == (
+        bool(proxy.chain) or proxy.encoding in CHAIN_ENCODINGS
+    )
     if proxy.subject_dn is not None:
         required = "required" if proxy.names_required else "where sent"
         assert f"{proxy.issuer_dn}; {required} -" in text

@@ -1,185 +1,141 @@
-"""Which module may look into which: the direction of every import in the package."""
+"""Which wing may import which: the direction of every import in the package."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "django_clientcert"
-
-# A module imports only modules of the rows above its own. The number is the room's;
-# a room with several rows has an order of its own inside.
-ROOMS: tuple[tuple[int, frozenset[str]], ...] = (
-    (0, frozenset({"exceptions", "escaping", "der", "attribute_types"})),
-    (1, frozenset({"names", "encodings"})),
-    (1, frozenset({"certificates"})),
-    (1, frozenset({"identities", "bundles"})),
-    (2, frozenset({"verification", "proxies", "signals", "reasons", "rules"})),
-    (2, frozenset({"conf", "validators", "admission", "revocation"})),
-    (3, frozenset({"presented", "models"})),
-    (3, frozenset({"lookup", "issuers", "list_import"})),
-    (3, frozenset({"revoking", "renewals", "transfer", "expiries"})),
-    (4, frozenset({"evaluation"})),
-    (5, frozenset({"probing"})),
-    (5, frozenset({"requests"})),
-    (5, frozenset({"inbox"})),
-    (5, frozenset({"backends"})),
-    (5, frozenset({"decorators"})),
-    (5, frozenset({"mixins"})),
-    (5, frozenset({"explaining"})),
-    (6, frozenset({"middleware", "forms"})),
-    (6, frozenset({"checks"})),
-    (7, frozenset({"admin", "apps", "management", "contrib", "migrations"})),
-    (7, frozenset({"templatetags"})),
+from .wings import (
+    PACKAGE,
+    PLAN,
+    ROOT,
+    all_wings,
+    circles,
+    files_of,
+    folder_graph,
+    imports,
+    imports_of,
+    module_graph,
+    read_plan,
+    wings_in,
 )
+
 # For the tests of those who use the package; nothing in it imports this one.
 OUTSIDE = "testing"
-
-# Modules that know nothing of Django
-WITHOUT_DJANGO = {name for room, row in ROOMS if room < 2 for name in row} | {
-    "verification",
-    "admission",
-    "revocation",
-}
-# What opens files, sockets or processes, or reads the clock of its own accord
+WITHOUT_DJANGO = sorted(wing.name for wing in PLAN.values() if not wing.knows_django)
+# Modules that open files, sockets or processes, or read the clock by themselves
 WITH_EFFECTS = frozenset(
     {"asyncio", "ftplib", "http", "io", "os", "pathlib", "random", "requests"}
     | {"select", "selectors", "shutil", "smtplib", "socket", "socketserver", "ssl"}
     | {"subprocess", "tempfile", "time", "urllib.request", "urllib3", "httpx"}
 )
+# Throw-away certificates need a clock.
+PURE = sorted({*WITHOUT_DJANGO} - {OUTSIDE})
+MAX_NAMES = 24
 
 
-def module_of(file: Path) -> str:
-    """Return the module, or the folder at the top, that *file* belongs to."""
-    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def test_every_wing_has_a_row_and_every_row_a_wing() -> None:
+    """A new wing gets a row first; a row that names nothing fails."""
+    assert set(PLAN) == all_wings()
 
 
-def files_of(module: str) -> list[Path]:
-    """Return the source files of a module or folder of the package."""
-    folder = PACKAGE / module
-    return (
-        sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{module}.py"]
-    )
+def test_what_rows_may_import_exists() -> None:
+    """The third column names wings of the first, and those above it only."""
+    before: set[str] = set()
+    for wing in PLAN.values():
+        assert wing.may_import <= before, wing.name
+        before.add(wing.name)
 
 
-def imports(file: Path) -> Iterator[str]:
-    """Return the absolute names of everything that *file* imports, anywhere in it.
-
-    Also inside functions and under ``TYPE_CHECKING``: a type is a dependency too.
-    """
-    return imports_of(file.read_text("utf-8"), file)
+def test_the_top_of_the_package_can_be_taken_in() -> None:
+    """A newcomer reads few names."""
+    assert len(all_wings()) <= MAX_NAMES
 
 
-def imports_of(source: str, file: Path) -> Iterator[str]:
-    """Return what *source* imports if it stands in *file*."""
-    package = ("django_clientcert", *file.relative_to(PACKAGE).parts[:-1])
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) + 1 - node.level] if node.level else ()
-            stem = ".".join((*base, *([node.module] if node.module else [])))
-            yield from (f"{stem}.{alias.name}" for alias in node.names)
+@pytest.mark.parametrize("wing", sorted(PLAN))
+def test_a_wing_imports_what_its_row_says(wing: str) -> None:
+    """Imports go down only, and only as far as the table says."""
+    for file in files_of(wing):
+        unexpected = wings_in(imports(file)) - PLAN[wing].may_import - {wing}
+        assert not unexpected, f"{file.relative_to(ROOT)} imports {unexpected}"
 
 
-def inside(names: Iterator[str]) -> Iterator[str]:
-    """Return the modules of the package among imported *names*."""
-    for name in names:
-        top, _, rest = name.partition(".")
-        if top == "django_clientcert" and rest:
-            yield rest.partition(".")[0]
+@pytest.mark.parametrize("wing", sorted(PLAN))
+def test_a_row_allows_nothing_that_is_not_used(wing: str) -> None:
+    """A row that allows too much lets the next import in unseen."""
+    used = set().union(*(wings_in(imports(file)) for file in files_of(wing)))
+    assert PLAN[wing].may_import <= used
 
 
-def all_modules() -> set[str]:
-    """Return every module and folder of the package."""
-    return {module_of(file) for file in PACKAGE.rglob("*.py")} - {"__init__"}
+def test_no_module_is_in_a_circle() -> None:
+    """Modules of a wing do not import each other in circles either."""
+    assert circles(module_graph()) == []
 
 
-def test_every_module_has_one_room() -> None:
-    """A new module is given a place before it is imported anywhere."""
-    placed = [name for _, row in ROOMS for name in row]
-    assert len(placed) == len(set(placed))
-    assert all_modules() - set(placed) - {OUTSIDE} == set()
+@pytest.mark.parametrize(
+    "folder", sorted(wing for wing in PLAN if (PACKAGE / wing).is_dir())
+)
+def test_no_folder_of_a_wing_is_in_a_circle(folder: str) -> None:
+    """The screens of the admin, for example, form layers."""
+    assert circles(folder_graph(folder)) == []
 
 
-def test_the_rooms_are_in_order() -> None:
-    """The rows are sorted by their room."""
-    numbers = [room for room, _ in ROOMS]
-    assert numbers == sorted(numbers)
-
-
-@pytest.mark.parametrize("module", sorted(all_modules() - {OUTSIDE}))
-def test_imports_go_down_only(module: str) -> None:
-    """A module imports what stands in a row above its own."""
-    allowed: set[str] = set()
-    for _, row in ROOMS:
-        if module in row:
-            break
-        allowed |= row
-    for file in files_of(module):
-        found = set(inside(imports(file))) - {"__version__"}
-        if (PACKAGE / module).is_dir():
-            found.discard(module)
-        assert found <= allowed, f"{file.name}: {sorted(found - allowed)}"
-
-
-@pytest.mark.parametrize("module", sorted({*all_modules(), "__init__"} - {OUTSIDE}))
-def test_nothing_imports_the_helpers_for_tests(module: str) -> None:
+@pytest.mark.parametrize("wing", sorted({*PLAN, "__init__"} - {OUTSIDE}))
+def test_nothing_imports_the_helpers_for_tests(wing: str) -> None:
     """Throw-away CAs stay out of production."""
-    for file in files_of(module):
-        assert OUTSIDE not in set(inside(imports(file)))
+    for file in files_of(wing):
+        assert OUTSIDE not in wings_in(imports(file))
 
 
-@pytest.mark.parametrize("module", sorted(WITHOUT_DJANGO))
-def test_no_django_below(module: str) -> None:
-    """The lower rooms can be understood, and used, without Django."""
-    for file in files_of(module):
+@pytest.mark.parametrize("wing", WITHOUT_DJANGO)
+def test_no_django_is_imported(wing: str) -> None:
+    """The lower wings can be understood without Django."""
+    for file in files_of(wing):
         tops = {name.partition(".")[0] for name in imports(file)}
-        assert not tops & {"django", "asgiref"}
+        assert not tops & {"django", "asgiref"}, file
 
 
-@pytest.mark.parametrize("module", sorted(WITHOUT_DJANGO))
-def test_no_effects_below(module: str) -> None:
-    """The lower rooms open nothing, and take the time as an argument."""
-    for file in files_of(module):
-        names = set(imports(file))
-        found = {name for name in names if name.partition(".")[0] in WITH_EFFECTS}
-        found |= {name for name in names if name.startswith("urllib.request")}
-        assert not found
-        source = ast.parse(file.read_text("utf-8"))
+@pytest.mark.parametrize("wing", PURE)
+def test_no_effects(wing: str) -> None:
+    """The lower wings open nothing, and take the time as an argument."""
+    for file in files_of(wing):
+        names = imports(file)
+        effects = {name for name in names if name.partition(".")[0] in WITH_EFFECTS}
+        effects |= {name for name in names if name.startswith("urllib.request")}
+        assert not effects, file
         called = {
             node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-            for node in ast.walk(source)
+            for node in ast.walk(ast.parse(file.read_text("utf-8")))
             if isinstance(node, ast.Call)
             and isinstance(node.func, (ast.Name, ast.Attribute))
         }
-        assert not called & {"open", "now", "utcnow", "today", "eval", "exec"}
+        assert not called & {"open", "now", "utcnow", "today", "eval", "exec"}, file
 
 
-@pytest.mark.parametrize("module", sorted(WITHOUT_DJANGO | {OUTSIDE}))
-def test_lower_rooms_load_without_django(module: str) -> None:
-    """What is imported on the way brings no Django in either."""
-    script = (
-        f"import sys\nimport django_clientcert.{module}\nprint('django' in sys.modules)"
-    )
+@pytest.mark.parametrize("wing", WITHOUT_DJANGO)
+def test_lower_wings_load_without_django(wing: str) -> None:
+    """They can be used without Django: nothing that they import brings it along."""
+    modules = [
+        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for file in files_of(wing)
+    ]
+    script = f"import sys, {', '.join(modules)}\nprint('django' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
         check=True,
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=PACKAGE.parent,
+        cwd=ROOT,
     )
     assert done.stdout == "False\n"
 
 
-def test_the_reader_of_imports_sees_them_all() -> None:
-    """The guard itself: every way to import is seen, relative ones resolved."""
+def test_the_guard_sees_every_import() -> None:
+    """Every way to import is seen, and relative ones are resolved."""
     file = PACKAGE / "management" / "commands" / "clientcert.py"
     source = """
 import os.path, json as j
@@ -206,10 +162,18 @@ if TYPE_CHECKING:
         f"{base}.testing.h",
         f"{base}.requests.i",
     }
-    assert set(inside(iter(seen))) == {
-        "management",
-        "models",
-        "e",
-        "testing",
-        "requests",
-    }
+    assert wings_in(seen) == {"management", "models", "e", "testing", "requests"}
+
+
+def test_the_guard_sees_circles() -> None:
+    """Direct ones and long ones, and not what merely leads into one."""
+    graph = {"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"e"}, "e": {"c"}, "f": {"a"}}
+    assert circles(graph) == [["a", "b"], ["c", "d", "e"]]
+    assert circles({"a": {"b"}, "b": set()}) == []
+
+
+def test_the_guard_reads_the_table() -> None:
+    """Names of the third column, and whether Django is known."""
+    plan = read_plan("| Wing |\n|---|\n| `b` | uses `x` | `a`, `c` | no |\n")
+    assert plan["b"].may_import == {"a", "c"}
+    assert not plan["b"].knows_django

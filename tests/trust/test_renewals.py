@@ -92,7 +92,7 @@ def test_an_authority_that_is_broken_answers_for_nobody(
 ) -> None:
     """It is left out, and logged."""
     CertificateAuthority.objects.update(bundle="broken")
-    assert find_issuers(parsed(ca.issue("alice"))) == []
+    assert find_issuers(parsed(ca.issue("alice"))).authorities == ()
     assert "cannot be used" in caplog.text
     assert find_predecessors(parsed(ca.issue("alice"))) == []
 

@@ -26,12 +26,12 @@ needs_captures = pytest.mark.skipif(not NGINX, reason="no captures beside the pr
 
 
 @needs_captures
-@pytest.mark.parametrize("file", ALL, ids=[one.stem for one in ALL])
+@pytest.mark.parametrize("file", ALL, ids=[file.stem for file in ALL])
 def test_every_capture_passes(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What real programs passed on, and clouds document, is read as it was meant."""
     result = corpus.run([file])
     assert (result.failed, capsys.readouterr().out) == (0, "")
-    # Of one program nothing is in HTTP.
+    # One program sends nothing over HTTP.
     assert result.passed or file.stem == "hitch"
 
 
@@ -77,7 +77,7 @@ def case(alice_cert: IssuedCertificate) -> dict[str, Any]:
 
 
 def test_a_good_case_passes(case: dict[str, Any]) -> None:
-    """The rest of this page changes one thing at a time."""
+    """The other tests of this module change one thing at a time."""
     assert corpus.find_mismatches(case) == []
 
 
@@ -88,13 +88,13 @@ def test_another_certificate_fails(case: dict[str, Any]) -> None:
 
 
 def test_an_unexpected_certificate_fails(case: dict[str, Any]) -> None:
-    """A certificate where none is expected is a mismatch."""
+    """A certificate if none is expected is a mismatch."""
     case["expected"]["sha256"] = None
     assert "came out" in corpus.find_mismatches(case)[0]
 
 
 def test_no_certificate_fails(case: dict[str, Any]) -> None:
-    """No certificate where one is expected is a mismatch, with the reason."""
+    """No certificate if one is expected is a mismatch, with the reason."""
     del case["headers"]["ssl-client-cert"]
     assert "no_certificate" in corpus.find_mismatches(case)[0]
 
@@ -102,13 +102,13 @@ def test_no_certificate_fails(case: dict[str, Any]) -> None:
 def test_another_verdict_fails(case: dict[str, Any]) -> None:
     """A verdict other than the expected one is a mismatch."""
     case["expected"]["verify"] = "FAILED:x"
-    assert any("verdict is 'SUCCESS'" in one for one in corpus.find_mismatches(case))
+    assert any("verdict is 'SUCCESS'" in text for text in corpus.find_mismatches(case))
 
 
 def test_a_failed_verdict_passes_only_where_the_app_verifies(
     case: dict[str, Any],
 ) -> None:
-    """A certificate that the proxy refused comes out where the app verifies."""
+    """A certificate that the proxy refused is decoded if the application verifies."""
     case["headers"]["ssl-client-verify"] = case["expected"]["verify"] = "FAILED:x"
     assert corpus.find_mismatches(case) == []
 
@@ -154,7 +154,7 @@ def test_what_is_not_in_http_is_skipped(case: dict[str, Any], tmp_path: Path) ->
     file = tmp_path / "captures.json"
     file.write_text(json.dumps({"cases": [{**case, "program": "hitch"}]}), "utf-8")
     assert str(corpus.run([file])) == "0 passed, 0 failed, 1 skipped"
-    assert all(one.reason for one in corpus.SOURCES if one.proxy is None)
+    assert all(source.reason for source in corpus.SOURCES if source.proxy is None)
 
 
 def test_what_came_through_is_never_skipped(
@@ -208,8 +208,8 @@ def test_what_a_client_mixes_in_may_only_spoil_it(
     """Envoy that appends: refused, never the client's own element."""
     name = "x-forwarded-client-cert"
     element, spoofed = (
-        proxy_headers(one.der, preset="envoy")[name]
-        for one in (alice_cert, mallory_cert)
+        proxy_headers(certificate.der, preset="envoy")[name]
+        for certificate in (alice_cert, mallory_cert)
     )
     case = {
         "cert_name": "alice",
@@ -309,9 +309,9 @@ def test_status_and_last_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The exit status is 0 only where something passed and nothing failed."""
+    """The exit status is 0 only if something passed and nothing failed."""
     file = tmp_path / "captures.json"
-    file.write_text(json.dumps({"cases": [{**case, **one} for one in cases]}), "utf-8")
+    file.write_text(json.dumps({"cases": [{**case, **new} for new in cases]}), "utf-8")
     assert corpus.main([str(file)]) == status
     assert capsys.readouterr().out.splitlines()[-1] == line
 
@@ -323,11 +323,11 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_preset_has_captures() -> None:
-    """A preset that no capture stands behind is a guess."""
+    """A preset without a capture would be a guess."""
     captured = {
-        (one.proxy.certificate, one.proxy.encoding)
-        for one in corpus.SOURCES
-        if one.proxy
+        (source.proxy.certificate, source.proxy.encoding)
+        for source in corpus.SOURCES
+        if source.proxy
     }
     wanted = {
         (proxy.certificate, proxy.encoding)

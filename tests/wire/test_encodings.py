@@ -21,7 +21,7 @@ from django_clientcert.testing import (
     encode_escaped_pem,
     encode_pem,
 )
-from django_clientcert.wire.encodings import (
+from django_clientcert.wire import (
     DECODERS,
     decode_escaped_pem,
     decode_folded_pem,
@@ -86,7 +86,7 @@ def test_every_length(name: str, size: int) -> None:
         pytest.param(quote(PEM.rstrip("\n"), safe=""), id="no line end"),
         pytest.param(quote(PEM, safe="+/="), id="+ / = as they are"),
         pytest.param(quote(PEM.replace("\n", "\r\n"), safe=""), id="CRLF"),
-        pytest.param("".join(f"%{ord(one):02X}" for one in PEM), id="all escaped"),
+        pytest.param("".join(f"%{ord(char):02X}" for char in PEM), id="all escaped"),
     ],
 )
 def test_escaped_pem(value: str) -> None:
@@ -101,7 +101,7 @@ def test_escaped_pem_in_lower_case_hex() -> None:
 
 
 def test_n20_a_plus_sign_stays() -> None:
-    """N20: percent-encoding is no form encoding."""
+    """N20: percent-encoding is not form encoding."""
     encoded = w.tlv(w.SEQUENCE, w.tlv(w.OCTET_STRING, b"\xef\xbe\xfb" * 20))
     pem = encode_pem(encoded)
     assert "+" in pem
@@ -166,11 +166,11 @@ NOT_ONE_BLOCK = {
     "n16_good_then_damaged": OTHER + DAMAGED,
     "n16_no_end_then_good": PEM.replace(END + "\n", "") + OTHER,
     "n17_text_in_front": "subject=CN = alice\n" + PEM,
-    "n17_text_behind": PEM + "trailing",
-    "n17_line_in_front": "\n" + PEM,
-    "n17_line_behind": PEM + "\n",
+    "n17_text_after": PEM + "trailing",
+    "n17_line_before": "\n" + PEM,
+    "n17_line_after": PEM + "\n",
     "n17_private_key_in_front": KEY + PEM,
-    "n17_private_key_behind": PEM + KEY,
+    "n17_private_key_after": PEM + KEY,
     "n17_private_key": KEY,
     "n18_rfc1421_headers": PEM.replace(
         BEGIN + "\n", BEGIN + "\nProc-Type: 4,ENCRYPTED\n\n"
@@ -205,7 +205,7 @@ NOT_ONE_BLOCK = {
         for name in ENCODERS
         for case in NOT_ONE_BLOCK
         # Servers put spaces around a folded value.
-        if name != "folded_pem" or case not in {"n17_line_in_front", "n17_line_behind"}
+        if name != "folded_pem" or case not in {"n17_line_before", "n17_line_after"}
     ],
 )
 def test_n15_to_n22_exactly_one_block(name: str, case: str) -> None:
@@ -219,7 +219,7 @@ def test_n15_to_n22_exactly_one_block(name: str, case: str) -> None:
 @pytest.mark.parametrize(
     "octets",
     [
-        pytest.param(DER + b"\0", id="n23 a byte behind"),
+        pytest.param(DER + b"\0", id="n23 a byte after"),
         pytest.param(DER + DER, id="n23 two"),
         pytest.param(DER[:-1], id="cut off"),
         pytest.param(w.tlv(w.SET, b""), id="not a sequence"),
@@ -230,7 +230,7 @@ def test_n15_to_n22_exactly_one_block(name: str, case: str) -> None:
     ],
 )
 def test_n23_exactly_one_certificate(name: str, octets: bytes) -> None:
-    """N12, N23: the base64 holds one DER value, whole and alone."""
+    """N12, N23: the base64 holds exactly one complete DER value."""
     value = ENCODERS[name](encode_pem(octets))
     assert refused(name, value) is Reason.MALFORMED_CERTIFICATE
 
@@ -289,7 +289,7 @@ def test_n19_pem_refuses_other_line_ends(value: str) -> None:
         pytest.param(fold(PEM, "\n "), id="LF, space"),
         pytest.param(fold(PEM, " "), id="spaces"),
         pytest.param(fold(PEM, "\t"), id="tabs"),
-        pytest.param(fold(PEM) + "\n", id="a line end behind"),
+        pytest.param(fold(PEM) + "\n", id="a line end after"),
         pytest.param(" " + fold(PEM, " ") + " ", id="spaces around"),
     ],
 )
@@ -329,7 +329,7 @@ PIECES = [BEGIN, END, "\n", "\t", " ", "%0A", "%20", "%", "=", "+", "MAA=", BODY
 def test_raises_nothing_else(name: str, value: str) -> None:
     """Any text is certificates or a HeaderDecodeError."""
     with suppress(HeaderDecodeError):
-        assert all(one[0] == w.SEQUENCE for one in DECODERS[name](value))
+        assert all(der[0] == w.SEQUENCE for der in DECODERS[name](value))
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -337,7 +337,7 @@ def test_raises_nothing_else(name: str, value: str) -> None:
 def test_one_changed_character_is_seen(name: str, data: st.DataObject) -> None:
     """No two values mean the same certificate but for spelling out the escapes.
 
-    Another certificate is possible where the base64 itself was changed.
+    Another certificate is possible if the base64 itself was changed.
     """
     value = ENCODERS[name](PEM)
     at = data.draw(st.integers(0, len(value) - 1))
@@ -395,7 +395,7 @@ def test_n12_bounded_work(name: str, case: str) -> None:
     decode()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # A list of very short lines costs most: some 60 bytes for each.
+    # A list of very short lines costs most: some 60 bytes per line.
     assert peak < 16 * len(value) + 100_000
 
 

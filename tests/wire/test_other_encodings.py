@@ -1,4 +1,4 @@
-"""Header text to DER where it is no single PEM block: chains, base64, octets."""
+"""Header text to DER for values that are not one PEM block: chains, base64, octets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from django_clientcert.exceptions import HeaderDecodeError, Reason
 from django_clientcert.testing import ENCODERS as ALL_ENCODERS
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, encode_pem
-from django_clientcert.wire.encodings import DECODERS, MAX_CERTIFICATES, OF_CHAINS
+from django_clientcert.wire import CHAIN_ENCODINGS, DECODERS, MAX_CERTIFICATES
 from tests import der_writer as w
 
-# Those of one PEM block have a page of their own.
+# Those of one PEM block are tested in test_encodings.py.
 ENCODERS = {
     name: encode
     for name, encode in ALL_ENCODERS.items()
     if name not in ("escaped_pem", "folded_pem", "pem")
 }
-CHAINS = sorted(OF_CHAINS)
+CHAINS = sorted(CHAIN_ENCODINGS)
 BARE = sorted(set(ENCODERS) - {"xfcc", "xfcc_two_hops"})
 
 DER = w.tlv(w.SEQUENCE, w.tlv(w.OCTET_STRING, bytes(range(200))))
@@ -49,10 +49,10 @@ def refused(name: str, value: str) -> Reason:
 def test_what_the_program_writes(
     name: str, ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:
-    """A real certificate, and its issuer where there is room for a chain."""
+    """A real certificate, and its issuer if the encoding has room for a chain."""
     ders = (alice_cert.der, ca.der)
     value = ENCODERS[name](ders)
-    assert DECODERS[name](value) == (ders if name in OF_CHAINS else ders[:1])
+    assert DECODERS[name](value) == (ders if name in CHAIN_ENCODINGS else ders[:1])
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -81,7 +81,7 @@ def test_n12_no_more_than_a_chain_has(name: str) -> None:
 
 
 OCTETS = {
-    "n23 a byte behind": DER + b"\0",
+    "n23 a byte after": DER + b"\0",
     "cut off": DER[:-1],
     "not a sequence": w.tlv(w.SET, b""),
     "indefinite length": b"\x30\x80\x00\x00",
@@ -94,13 +94,13 @@ OCTETS = {
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("case", OCTETS)
 def test_n23_exactly_one_certificate(name: str, case: str) -> None:
-    """N12, N23: each value is one certificate, whole and alone."""
+    """N12, N23: each value is exactly one complete certificate."""
     value = ENCODERS[name]([OCTETS[case]])
     assert refused(name, value) is Reason.MALFORMED_CERTIFICATE
 
 
-@pytest.mark.parametrize("name", sorted(OF_CHAINS - {"xfcc", "xfcc_two_hops"}))
-@pytest.mark.parametrize("case", sorted(set(OCTETS) - {"n23 a byte behind"}))
+@pytest.mark.parametrize("name", sorted(CHAIN_ENCODINGS - {"xfcc", "xfcc_two_hops"}))
+@pytest.mark.parametrize("case", sorted(set(OCTETS) - {"n23 a byte after"}))
 def test_n16_a_damaged_second_refuses_all(name: str, case: str) -> None:
     """N16: nothing is skipped, and nothing moves up."""
     value = ENCODERS[name]([DER, OCTETS[case]])
@@ -109,7 +109,7 @@ def test_n16_a_damaged_second_refuses_all(name: str, case: str) -> None:
     assert refused(name, value) is Reason.MALFORMED_CERTIFICATE
 
 
-SINGLE = sorted(set(ENCODERS) - OF_CHAINS - {"latin1_der"})
+SINGLE = sorted(set(ENCODERS) - CHAIN_ENCODINGS - {"latin1_der"})
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ SINGLE = sorted(set(ENCODERS) - OF_CHAINS - {"latin1_der"})
 )
 @pytest.mark.parametrize("put", ["{0},{0}", "{0},", ",{0}", "{0}, {0}", "x,{0}", ","])
 def test_n06_a_comma_is_two_headers(name: str, put: str) -> None:
-    """N06: where one certificate, or no comma, belongs."""
+    """N06: encodings of one certificate, or without commas."""
     value = put.format(ENCODERS[name]([DER]))
     assert refused(name, value) is Reason.AMBIGUOUS_HEADER
 
@@ -188,7 +188,7 @@ def test_n21_only_what_query_escape_writes(value: str) -> None:
 
 
 def test_raw_traefik_is_not_escaped_traefik() -> None:
-    """2.9.2 changed it: each is read as declared, and the other refused."""
+    """2.9.2 changed it: each is read as declared, and the other is refused."""
     der = w.tlv(w.SEQUENCE, b"\x00\xfb\xef\xbe\xff\xff\xff")
     raw = base64.b64encode(der).decode()
     assert "+" in raw
@@ -222,7 +222,7 @@ def test_escaped_pem_chain(text: str) -> None:
     [
         pytest.param("", id="nothing"),
         pytest.param("\n" + BLOCKS, id="a line in front"),
-        pytest.param(BLOCKS + "\n", id="a line behind"),
+        pytest.param(BLOCKS + "\n", id="a line after"),
         pytest.param(encode_pem(DER) + "\n" + encode_pem(SECOND), id="a line between"),
         pytest.param(encode_pem(DER) + "x\n" + encode_pem(SECOND), id="text between"),
         pytest.param(
@@ -240,7 +240,7 @@ def test_escaped_pem_chain(text: str) -> None:
         pytest.param(BLOCKS.replace("\n", "\r\n", 1), id="n19 mixed line ends"),
     ],
 )
-def test_n15_to_n19_blocks_behind_each_other(text: str) -> None:
+def test_n15_to_n19_blocks_after_each_other(text: str) -> None:
     """Nothing around them, between them, or instead of them."""
     value = quote(text.replace(",", "."), safe="")
     assert refused("escaped_pem_chain", value) is Reason.MALFORMED_HEADER
@@ -346,7 +346,7 @@ PIECES = [
 def test_raises_nothing_else(name: str, value: str) -> None:
     """Any text is certificates or a HeaderDecodeError."""
     with suppress(HeaderDecodeError):
-        assert all(one[0] == w.SEQUENCE for one in DECODERS[name](value))
+        assert all(der[0] == w.SEQUENCE for der in DECODERS[name](value))
 
 
 BIG = {

@@ -11,6 +11,7 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.testing import IssuedCertificate, proxy_headers
 from django_clientcert.wire import (
     ABSENT,
+    DECODERS,
     INGRESS_NGINX,
     NGINX,
     PRESETS,
@@ -19,7 +20,6 @@ from django_clientcert.wire import (
     get_proxy,
     meta_key,
 )
-from django_clientcert.wire.encodings import DECODERS
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -121,7 +121,7 @@ def test_lists_and_dicts_become_tuples() -> None:
     assert hash(proxy)
 
 
-def test_a_sidecar_may_have_a_forwarder() -> None:
+def test_a_sidecar_may_have_a_gateway_identity() -> None:
     """The identity of the gateway."""
     uri = "spiffe://cluster.local/ns/istio-system/sa/ingress"
     proxy = get_proxy({"preset": "istio-sidecar", "gateway_identity": uri})
@@ -145,12 +145,12 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
         pytest.param({"preset": "x"}, "there is no preset", id="unknown preset"),
         pytest.param({"header": "x"}, "unknown key 'header'", id="unknown key"),
         pytest.param({"name": "x"}, "unknown key 'name'", id="a name"),
-        pytest.param({1: "x", "b": "y"}, "unknown key 1", id="keys that are no text"),
+        pytest.param({1: "x", "b": "y"}, "unknown key 1", id="keys that are not texts"),
         pytest.param({"encoding": "x"}, "no encoding 'x'", id="unknown encoding"),
         pytest.param({"encoding": ""}, "no encoding ''", id="n08 empty encoding"),
         pytest.param({"encoding": ["pem"]}, "no encoding", id="a list of encodings"),
-        pytest.param({"source": "x"}, "source is", id="unknown source"),
-        pytest.param({"source": None}, "source is", id="no source"),
+        pytest.param({"source": "x"}, "'source' must be", id="unknown source"),
+        pytest.param({"source": None}, "'source' must be", id="no source"),
         pytest.param({"certificate": ""}, "'certificate' is ''", id="n08 empty name"),
         pytest.param({"certificate": None}, "'certificate' is None", id="no name"),
         pytest.param(
@@ -188,9 +188,11 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
             "come from the client",
             id="keys of headers",
         ),
-        pytest.param({"verifies": "false"}, "'verifies' is True", id="n08 a word"),
-        pytest.param({"verifies": 0}, "'verifies' is True", id="n08 a number"),
-        pytest.param({"names_required": None}, "'names_required' is", id="n08 None"),
+        pytest.param({"verifies": "false"}, "'verifies' must be", id="n08 a word"),
+        pytest.param({"verifies": 0}, "'verifies' must be", id="n08 a number"),
+        pytest.param(
+            {"names_required": None}, "'names_required' must be", id="n08 None"
+        ),
         pytest.param({"success": ""}, "'success' must not", id="n08 empty success"),
         pytest.param({"success": None}, "'success' must not", id="n08 no success"),
         pytest.param({"failure": ""}, "'failure' must not", id="n08 empty failure"),
@@ -198,12 +200,12 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
         pytest.param({"failure": ["x", ""]}, "'failure' must not", id="n08 one empty"),
         pytest.param({"failure": ["x", 1]}, "'failure' must not", id="a number"),
         pytest.param({"failure": 1}, "a text or a list of texts", id="one number"),
-        pytest.param({"conditions": "x"}, "is a dict", id="conditions a text"),
-        pytest.param({"conditions": [1]}, "is a dict", id="conditions of numbers"),
-        pytest.param({"conditions": {"x-a": ""}}, "is a dict", id="n08 empty word"),
-        pytest.param({"conditions": {"x-a": None}}, "is a dict", id="n08 no word"),
+        pytest.param({"conditions": "x"}, "be a dict", id="conditions a text"),
+        pytest.param({"conditions": [1]}, "be a dict", id="conditions of numbers"),
+        pytest.param({"conditions": {"x-a": ""}}, "be a dict", id="n08 empty word"),
+        pytest.param({"conditions": {"x-a": None}}, "be a dict", id="n08 no word"),
         pytest.param({"conditions": {"x_a": "1"}}, "hyphens", id="n05 a condition"),
-        pytest.param({"conditions": [("x-a",)]}, "is a dict", id="half a condition"),
+        pytest.param({"conditions": [("x-a",)]}, "be a dict", id="half a condition"),
         pytest.param({"chain": ["x-a"]}, "no encoding None", id="chain, no encoding"),
         pytest.param(
             {"chain": ["x_a"], "chain_encoding": "pem"}, "hyphens", id="n05 a chain"
@@ -222,7 +224,7 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
         pytest.param(
             {"preset": "istio-sidecar", "gateway_identity": "gateway"},
             "the URI in the gateway",
-            id="a gateway_identity that is no URI",
+            id="a gateway_identity that is not a URI",
         ),
         pytest.param(
             {"preset": "istio-sidecar", "gateway_identity": ""},

@@ -8,11 +8,8 @@ import pytest
 
 from django_clientcert.exceptions import HeaderDecodeError, Reason
 from django_clientcert.testing import encode_escaped_pem
-from django_clientcert.wire.encodings import (
-    decode_xfcc,
-    decode_xfcc_two_hops,
-    read_forwarder,
-)
+from django_clientcert.wire import decode_xfcc, decode_xfcc_two_hops
+from django_clientcert.wire.encodings.xfcc import read_caller_uris
 from tests import der_writer as w
 
 REAL = w.tlv(w.SEQUENCE, w.tlv(w.OCTET_STRING, b"the client's own"))
@@ -31,7 +28,7 @@ def pem(*ders: bytes) -> str:
 
 
 def element(der: bytes, **others: str) -> str:
-    """Return an element as Envoy writes it; *others* as they stand on the wire."""
+    """Return an element as Envoy writes it; *others* as they are on the wire."""
     pairs = [f"Hash={digest(der)}", f'Cert="{pem(der)}"']
     return ";".join([*pairs, *(f"{key}={value}" for key, value in others.items())])
 
@@ -151,7 +148,7 @@ def test_n14_a_certificate_in_the_subject() -> None:
         pytest.param(element(REAL, Subject='"a"', SUBJECT='"b"'), id="Subject twice"),
         pytest.param(element(REAL, Cert2="x;y"), id="another key"),
         pytest.param(" " + element(REAL), id="a space in front"),
-        pytest.param(element(REAL) + " ", id="a space behind"),
+        pytest.param(element(REAL) + " ", id="a space after"),
         pytest.param(
             f'Hash={digest(REAL)};Cert="{pem(REAL, ISSUER)}"', id="two blocks"
         ),
@@ -164,14 +161,14 @@ def test_n14_not_as_envoy_writes_it(value: str) -> None:
 
 
 def test_n09_hash_chain_and_certificate_agree() -> None:
-    """N09: what speaks of two certificates speaks of none."""
+    """N09: a value about two certificates is about none."""
     swapped = f'Hash={digest(VICTIM)};Cert="{pem(REAL)}"'
     assert refused(swapped) is Reason.HEADER_MISMATCH
     chain = element(REAL, Chain=f'"{pem(VICTIM, ISSUER)}"')
     assert refused(chain) is Reason.HEADER_MISMATCH
 
 
-# --- where a client writes in front ----------------------------------------------
+# --- what a client prepends ----------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -180,7 +177,7 @@ def test_n09_hash_chain_and_certificate_agree() -> None:
         pytest.param(element(VICTIM), id="a whole element"),
         pytest.param(f'Cert="{pem(VICTIM)}"', id="without a hash"),
         pytest.param(f'Cert="{pem(VICTIM)}";Hash=', id="an empty hash"),
-        pytest.param(f'Cert="{pem(VICTIM)}";URI="', id="an open quote behind"),
+        pytest.param(f'Cert="{pem(VICTIM)}";URI="', id="an open quote after"),
         pytest.param(f'{element(VICTIM)};URI="', id="whole, and an open quote"),
         pytest.param('Subject="', id="an open quote"),
         pytest.param('By="', id="an open quote of By"),
@@ -195,7 +192,7 @@ def test_n09_hash_chain_and_certificate_agree() -> None:
 )
 @pytest.mark.parametrize("between", [",", ", ", ";"])
 def test_n14_append_forward_gains_nothing(front: str, between: str) -> None:
-    """N14: the proxy adds its element behind; the hop count or the hash tells."""
+    """N14: the proxy appends its element; the hop count or the hash reveals it."""
     for value in (f"{front}{between}{element(REAL)}", f"{front}{element(REAL)}"):
         with pytest.raises(HeaderDecodeError):
             decode_xfcc(value)
@@ -215,7 +212,7 @@ def test_two_hops() -> None:
     """The first element is the client's, of exactly two."""
     value = f"{element(REAL, URI='')},{SIDECAR}"
     assert decode_xfcc_two_hops(value) == (REAL,)
-    assert read_forwarder(value) == ("spiffe://td/gateway",)
+    assert read_caller_uris(value) == ("spiffe://td/gateway",)
     assert refused(value) is Reason.AMBIGUOUS_HEADER
     assert refused(element(REAL), decode_xfcc_two_hops) is Reason.MALFORMED_HEADER
     three = f"{element(VICTIM)},{value}"
@@ -239,6 +236,6 @@ def test_two_hops() -> None:
 def test_n14_the_forwarder_is_what_the_last_proxy_wrote(
     last: str, uris: tuple[str, ...]
 ) -> None:
-    """Behind the last hash, and none where it is not as Envoy writes it."""
+    """After the last hash; none if it is not what Envoy writes."""
     forged = element(REAL, URI="spiffe://td/gateway")
-    assert read_forwarder(f"{forged},{last}") == uris
+    assert read_caller_uris(f"{forged},{last}") == uris

@@ -929,7 +929,7 @@ def test_n12_many_cas_of_one_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """PATHS 9: the work ends, and the first 64 are looked at."""
-    signer = verification._signed_by
+    signer = ClientCertificate.is_signed_by
     count = 0
 
     def counted(*arguments: Any) -> bool:
@@ -937,7 +937,7 @@ def test_n12_many_cas_of_one_name(
         count += 1
         return signer(*arguments)
 
-    monkeypatch.setattr(verification, "_signed_by", counted)
+    monkeypatch.setattr(ClientCertificate, "is_signed_by", counted)
     for position, expected in ((0, (3, 3)), (63, (3, None)), (199, None)):
         issuing = crowd[position]
         leaf = read(issuing.issue() if identified else w.certificate(issuing))

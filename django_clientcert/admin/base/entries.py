@@ -21,6 +21,7 @@ from django_clientcert.x509.bundles import choose_end_entity, read_certificates
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.identities import (
+    SAN_KINDS,
     Identity,
     IdentityKind,
     identity_of_kind,
@@ -41,14 +42,6 @@ MAX_CERTIFICATE_BYTES = 64 * 1024
 # What a Kubernetes secret holds, and small enough to come back from a text area
 MAX_BUNDLE_BYTES = 1024 * 1024
 
-SAN_KINDS = frozenset(
-    {
-        IdentityKind.SAN_EMAIL,
-        IdentityKind.SAN_DNS,
-        IdentityKind.SAN_URI,
-        IdentityKind.SAN_UPN,
-    }
-)
 _NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
 _OF_CERTIFICATE = re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE)

@@ -10,8 +10,7 @@ from django.db.models import Model
 from django.utils.translation import override
 
 from django_clientcert.x509.escaping import visible_once
-
-from .times import utc
+from django_clientcert.x509.text import show_moment
 
 _MAX_SHOWN = 100
 
@@ -53,7 +52,7 @@ def _show(value: Any) -> str:
     if isinstance(value, Model):
         value = value.pk
     if isinstance(value, dt.datetime):
-        return utc(value)
+        return show_moment(value)
     if value in (None, ""):
         return "—"
     return visible_once(" ".join(str(value).split()), _MAX_SHOWN)

@@ -16,10 +16,11 @@ from django_clientcert.admin.base.revocation_status import (
     show_revocation,
 )
 from django_clientcert.x509.escaping import visible_once
+from django_clientcert.x509.text import show_day
 
 from .certificate_page import StoredCertificateAdmin
 from .markup import breakable_name
-from .times import day, moment, on_day, relative, validity_status
+from .times import moment, on_day, relative, validity_status
 
 
 class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
@@ -41,7 +42,7 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
     @admin.display(description=_("last seen"), ordering="last_seen_at")
     def list_seen(self, obj: Any) -> str:
         """Return how long ago it was seen, and on which day first."""
-        first = gettext("first %(day)s") % {"day": day(obj.first_seen_at)}
+        first = gettext("first %(day)s") % {"day": show_day(obj.first_seen_at)}
         return format_html(
             '{}<br><span class="quiet">{}</span>',
             relative(obj.last_seen_at, timezone.now()),

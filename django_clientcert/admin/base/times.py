@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateMapping
+from django_clientcert.x509.text import show_day, show_moment
 
 if TYPE_CHECKING:
     Rows = QuerySet[CertificateMapping]
@@ -40,26 +41,13 @@ _LEFT_TO_RIGHT, _END = "\u2066", "\u2069"
 
 def moment(at: dt.datetime) -> str:
     """Return *at* in UTC for a page; in one piece where it runs from right to left."""
-    text = utc(at)
+    text = show_moment(at)
     return f"{_LEFT_TO_RIGHT}{text}{_END}" if get_language_bidi() else text
-
-
-def day(at: dt.datetime) -> str:
-    """Return the day of *at* in UTC."""
-    return utc(at)[:10]
-
-
-def utc(at: dt.datetime) -> str:
-    """Return *at* in UTC, to the second: what every other tool prints."""
-    # Neither strftime, which shortens years before 1000, nor another time zone,
-    # in which the year 9999 may not end.
-    naive = at.astimezone(dt.timezone.utc).replace(tzinfo=None)
-    return naive.isoformat(" ", "seconds") + " UTC"
 
 
 def on_day(at: dt.datetime, status: str) -> SafeString:
     """Return the day of *at*, in one piece, and what is the matter then."""
-    return format_html('<span class="nowrap">{}:</span> {}', day(at), status)
+    return format_html('<span class="nowrap">{}:</span> {}', show_day(at), status)
 
 
 def relative(at: dt.datetime, now: dt.datetime) -> str:

@@ -183,7 +183,7 @@ def _on_path(
     except ImproperlyConfigured:
         proxy_verifies = True  # `manage.py check` says what is wrong
     try:
-        at = min(max(timezone.now(), certificate.not_before), certificate.not_after)
+        at = certificate.within_validity(timezone.now())
         validator = authority.validator()
         if proxy_verifies:
             validator.find_issuer(certificate, at)

@@ -385,7 +385,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         return row
 
     def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], **kwargs: Any
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
         """Show a certificate, with links that map and explain it."""
         pk = kwargs["obj"].pk
@@ -394,7 +394,9 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         if may_explain(self.admin_site, request):
             url = admin_url(self.admin_site, CertificateMapping, "explain")
             context["explain_url"] = f"{url}?unknown={pk}"
-        response: HttpResponse = super().render_change_form(request, context, **kwargs)
+        response: HttpResponse = super().render_change_form(
+            request, context, *args, **kwargs
+        )
         return response
 
     @admin.display(description=_("reason"))

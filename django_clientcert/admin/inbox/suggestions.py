@@ -71,13 +71,12 @@ class Suggestions:
         )
 
     @cached_property
-    def authorities(self) -> list[CertificateAuthority]:
+    def authorities(self) -> tuple[CertificateAuthority, ...]:
         """The stored authorities that issued the certificate."""
         try:
-            issuers = find_issuers(self.certificate)
+            return find_issuers(self.certificate).authorities
         except CertificateParseError:
-            return []
-        return list({one.authority.pk: one.authority for one in issuers}.values())
+            return ()
 
     @property
     def authority(self) -> CertificateAuthority | None:

@@ -19,10 +19,14 @@ from django_clientcert.admin.base.entries import (
     parse_entry,
     within_reach,
 )
-from django_clientcert.admin.base.issuers import check_authority, find_authority
 from django_clientcert.models import CertificateMapping
+from django_clientcert.trust.issuers import check_authority, find_authority
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import IdentityKind, find_identities, show_value
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    find_identities,
+    show_value,
+)
 from django_clientcert.x509.names import Order
 
 

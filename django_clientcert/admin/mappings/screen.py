@@ -43,7 +43,7 @@ from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
-from django_clientcert.x509.identities import IdentityKind
+from django_clientcert.x509.identities import PINS, IdentityKind
 from django_clientcert.x509.names import Order, parse_name
 
 from .changelist import MappingChangelistAdmin
@@ -124,8 +124,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         suggestions = find_suggestions(self, request)
         if suggestions is not None:
             initial["pasted"] = suggestions.pem
-            is_pin = CertificateMapping(kind=initial["kind"]).is_pin
-            if suggestions.authority is not None and not is_pin:
+            if suggestions.authority is not None and initial["kind"] not in PINS:
                 initial.setdefault("authority", suggestions.authority.pk)
         return initial
 

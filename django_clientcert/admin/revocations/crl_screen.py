@@ -17,11 +17,12 @@ from django_clientcert.admin.base.base_admin import ClientCertModelAdmin, Fields
 from django_clientcert.admin.base.deleting import Deletion, deletion_of_lists
 from django_clientcert.admin.base.markup import breakable_name, hex_pairs
 from django_clientcert.admin.base.permissions import may_change_authority
-from django_clientcert.admin.base.times import day, moment
+from django_clientcert.admin.base.times import moment
 from django_clientcert.models import RevocationList, RevokedSerial, serial_key
 from django_clientcert.x509.escaping import visible, visible_once
+from django_clientcert.x509.text import parse_serial, show_day
 
-from .forms import CRLForm, parse_serial
+from .forms import CRLForm
 
 
 @admin.register(RevocationList)
@@ -185,14 +186,14 @@ class RevocationListAdmin(ClientCertModelAdmin):
     @admin.display(description=_("issued"), ordering="this_update")
     def list_issued(self, obj: RevocationList) -> str:
         """Return the day on which the CA signed it."""
-        return day(obj.this_update)
+        return show_day(obj.this_update)
 
     @admin.display(description=_("next due"), ordering="next_update")
     def list_next_due(self, obj: RevocationList) -> str:
         """Return the day on which the CA will sign the next one."""
         if obj.next_update is None:
             return gettext("not said")
-        return day(obj.next_update)
+        return show_day(obj.next_update)
 
     @admin.display(description=_("state"))
     def list_standing(self, obj: RevocationList) -> str:

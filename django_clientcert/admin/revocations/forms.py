@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,19 +37,7 @@ from django_clientcert.trust.revoke import (
 from django_clientcert.x509.bundles import holds_private_key
 from django_clientcert.x509.crl import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
-
-# Longer than any CA may issue; the database keeps a digest of those
-_HEX = re.compile(r"-?[0-9a-f]{1,128}\Z")
-
-
-def parse_serial(text: str) -> int | None:
-    """Return the serial number that *text* spells in hex, or None.
-
-    With or without colons, spaces, “0x” or a label in front of it.
-    """
-    text = re.sub(r"\A\s*serial(\s*number)?\s*[=:]\s*", "", text.lower())
-    digits = re.sub(r"[\s:]", "", text).removeprefix("0x")
-    return int(digits, 16) if _HEX.match(digits) else None
+from django_clientcert.x509.text import parse_serial
 
 
 class CRLForm(FormWithoutModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,15 +13,15 @@ from django.core.management.base import CommandError
 from django.db import DataError
 
 from django_clientcert.evaluation import CanAuthenticate
-from django_clientcert.exceptions import BundleError, Reason, Refusal
 from django_clientcert.explaining import user_rule
 from django_clientcert.models import CertificateAuthority
+from django_clientcert.trust import issuers
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind
 
 from .files import refuse_private_keys
-from .text import list_some, one_line
+from .text import some_of
 
 
 def find_user(name: str) -> Any:
@@ -76,14 +75,19 @@ def choose_authority(
     Raises:
         CommandError: there is none, it is another's certificate, or it is not clear.
     """
-    if name is None:
-        return None if kind.is_pin else find_issuing_authority(certificate)
-    authority = find_authority(name)
-    why = why_not_issued(authority, certificate)
-    if why is not None and why.reason is Reason.UNTRUSTED_ISSUER:
-        raise CommandError(
-            f"“{authority}” did not issue this certificate ({why.detail})."
+    try:
+        if name is None:
+            return None if kind.is_pin else issuers.find_authority(certificate)
+        authority = find_authority(name)
+        issuers.check_authority(authority, certificate)
+    except ValidationError as error:
+        hint = (
+            ""
+            if name is not None
+            else " Choose with --authority NAME; add one with: manage.py clientcert "
+            "authority add BUNDLE --name NAME"
         )
+        raise CommandError(" ".join(error.messages) + hint) from error
     return authority
 
 
@@ -101,61 +105,11 @@ def find_authority(name: str) -> CertificateAuthority:
         raise CommandError(
             f"There is no authority “{visible(name, 80)}”. "
             + (
-                f"There are: {list_some(names)}."
+                f"There are: {some_of(names)}."
                 if names
                 else "Add it: manage.py clientcert authority add BUNDLE --name NAME"
             )
         ) from error
-
-
-def why_not_issued(
-    authority: CertificateAuthority, certificate: ClientCertificate
-) -> Refusal | None:
-    """Return why *authority* cannot answer for *certificate*, or None.
-
-    Whether the certificate is valid today is another question.
-    """
-    try:
-        now = dt.datetime.now(dt.timezone.utc)
-        at = min(max(now, certificate.not_before), certificate.not_after)
-        authority.validator().find_issuer(certificate, at)
-    except Refusal as refusal:
-        return refusal
-    except BundleError as error:
-        return Refusal(Reason.TRUST_UNAVAILABLE, str(error))
-    return None
-
-
-def find_issuing_authority(certificate: ClientCertificate) -> CertificateAuthority:
-    """Return the one stored authority that issued *certificate*.
-
-    Raises:
-        CommandError: there is none, or more than one to choose from.
-    """
-    found, others = [], []
-    for authority in CertificateAuthority.objects.iterator():
-        why = why_not_issued(authority, certificate)
-        if why is not None:
-            others.append(f"{authority} ({one_line(str(why))})")
-        else:
-            found.append(authority)
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise CommandError(
-            "Several authorities issued this certificate: "
-            f"{list_some(str(one) for one in found)}. Choose one with --authority."
-        )
-    if others:
-        raise CommandError(
-            "None of the stored authorities issued this certificate: "
-            f"{list_some(others)}. Add the one that did: manage.py clientcert "
-            "authority add BUNDLE --name NAME"
-        )
-    raise CommandError(
-        "A name is only believed from the authority that issued the certificate, and "
-        "none is stored. Add it: manage.py clientcert authority add BUNDLE --name NAME"
-    )
 
 
 def find_user_rule(said: list[str]) -> CanAuthenticate:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from django_clientcert.evaluation import REFUSED
 from django_clientcert.explaining import Report
+from django_clientcert.x509.identities import PINS
 
-from .text import list_some, show_iso
+from .text import show_iso, some_of
 
 
 def verdict_of(report: Report) -> str:
@@ -45,7 +46,7 @@ def write_text(report: Report) -> Iterator[str]:
     if report["revocations"]:
         yield (
             "  Revocations of its public key, or of a serial number like its own: "
-            f"{list_some(map(str, report['revocations']))}"
+            f"{some_of(map(str, report['revocations']))}"
         )
     if report["reason"] == "no_certificate":  # no step has said so
         yield from _reason_lines(report, indent="  ")
@@ -120,7 +121,7 @@ def _mapping_line(mapping: Report) -> str:
     ]
     if mapping["authority"] is not None:
         parts.append(f"answered for by the authority {mapping['authority']}")
-    elif mapping["kind"] not in ("fingerprint", "public_key"):
+    elif mapping["kind"] not in PINS:
         parts.append("NO AUTHORITY answers for it, so it never matches")
     if mapping["valid_from"] is not None:
         parts.append(f"from {show_iso(mapping['valid_from'])}")

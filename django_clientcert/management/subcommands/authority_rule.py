@@ -12,7 +12,7 @@ from django.db import router, transaction
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import refuse_private_keys
 from django_clientcert.management.console.lookups import find_authority
-from django_clientcert.management.console.text import list_some, one_line
+from django_clientcert.management.console.text import one_line, some_of
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule, is_unique_user_field
 from django_clientcert.x509.escaping import visible
@@ -166,7 +166,7 @@ def _find_groups(names: list[str]) -> list[Group]:
     missing = sorted(set(names) - {one.name for one in groups})
     if missing:
         raise CommandError(
-            f"There is no group {list_some(visible(one, 80) for one in missing)}."
+            f"There is no group {some_of(visible(one, 80) for one in missing)}."
         )
     return groups
 

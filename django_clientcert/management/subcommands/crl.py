@@ -17,7 +17,7 @@ from django_clientcert.management.console.fetch import fetch
 from django_clientcert.management.console.files import STDIN, read_input, show_name
 from django_clientcert.management.console.lookups import find_authority
 from django_clientcert.management.console.progress import ProgressBar
-from django_clientcert.management.console.text import list_some, one_line, show_moment
+from django_clientcert.management.console.text import one_line, show_moment, some_of
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import Imported, import_crl
 from django_clientcert.x509.crl import (
@@ -321,7 +321,7 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
     if found:
         raise CommandError(
             "Several authorities have the CA of this list: "
-            f"{list_some(str(one) for one in found)}. Choose one with --authority."
+            f"{some_of(str(one) for one in found)}. Choose one with --authority."
         )
     # Of CAs with one name, one may refuse what another has signed, so this is said
     # only where nobody takes it.

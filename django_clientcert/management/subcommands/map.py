@@ -27,11 +27,11 @@ from django_clientcert.management.console.lookups import (
 )
 from django_clientcert.management.console.text import (
     describe_certificate,
-    list_some,
     one_line,
     show_moment,
     show_validity,
     show_value,
+    some_of,
 )
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors, renew
@@ -39,20 +39,12 @@ from django_clientcert.x509.bundles import choose_end_entity
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (
+    SAN_KINDS,
     Identity,
     IdentityKind,
     identity_of_kind,
     parse_identity,
     san_identities,
-)
-
-_SAN_KINDS = frozenset(
-    {
-        IdentityKind.SAN_EMAIL,
-        IdentityKind.SAN_DNS,
-        IdentityKind.SAN_URI,
-        IdentityKind.SAN_UPN,
-    }
 )
 
 # What --successor-of takes from the old mapping, or sets itself
@@ -274,7 +266,7 @@ def _choose_identity(
     try:
         if value is None:
             return identity_of_kind(kind, certificate)
-        if kind not in _SAN_KINDS:
+        if kind not in SAN_KINDS:
             raise CommandError(
                 f"--value chooses one of several names; there is only one {kind}.",
                 returncode=2,
@@ -286,7 +278,7 @@ def _choose_identity(
     if wanted not in offered:
         raise CommandError(
             f"The certificate has no {kind} “{visible(value, 80)}”; it has: "
-            + (list_some(visible(one.value, 80) for one in offered) or "none")
+            + (some_of(visible(one.value, 80) for one in offered) or "none")
             + "."
         )
     return wanted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 import sys
 from contextlib import suppress
 from typing import Any
@@ -23,7 +22,7 @@ from django_clientcert.management.console.files import (
     show_name,
 )
 from django_clientcert.management.console.lookups import find_authority, find_row
-from django_clientcert.management.console.text import list_some, one_line, show_moment
+from django_clientcert.management.console.text import one_line, show_moment, some_of
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -46,6 +45,7 @@ from django_clientcert.x509.identities import (
     parse_identity,
 )
 from django_clientcert.x509.names import Order
+from django_clientcert.x509.text import parse_serial, show_serial
 
 REASONS = {
     RevocationReason(number).rfc_name: number
@@ -53,7 +53,6 @@ REASONS = {
 }
 # More mappings of one certificate are counted, not named.
 _MAX_ROWS = 50
-_HEX = re.compile(r"-?[0-9a-f]{1,128}\Z")
 # What some options go with; without it, they would be left out in silence.
 _GOES_WITH = {
     "--authority": ("--serial", "--issued-from"),
@@ -218,13 +217,12 @@ def _revoke_certificate(
 
 def _revoke_serial(command: ClientCertCommand, options: dict[str, Any]) -> None:
     authority = _authority(options, "--serial")
-    digits = options["serial"].replace(":", "").replace(" ", "").lower()
-    if not _HEX.match(digits):
+    number = parse_serial(options["serial"])
+    if number is None:
         raise CommandError(
             "--serial is a number in hex, such as 1ead85 or 1E:AD:85.", returncode=2
         )
     began = timezone.now()
-    number = int(digits, 16)
     revocation = revoke_serial(
         authority, number, issuer=options["issuer"] or "", **_common(options)
     )
@@ -267,14 +265,12 @@ def _keys_of_serial(
     authority: CertificateAuthority, number: int, revocation: Revocation
 ) -> list[bytes]:
     """Return the keys of mappings for the serial number that was revoked."""
-    digits = f"{abs(number):x}"
-    shown = ("-" if number < 0 else "") + digits.zfill(len(digits) + len(digits) % 2)
     keys = []
     for one in authority.certificates():
         if one.public_key_bytes == revocation.issuer_key:
             # No mapping can be of such a name; the number is revoked all the same.
             with suppress(ClientCertError):
-                value = f"{shown} {one.subject}"
+                value = f"{show_serial(number)} {one.subject}"
                 order = Order.MOST_SPECIFIC_FIRST
                 keys.append(
                     parse_identity(IdentityKind.ISSUER_SERIAL, value, order=order).key
@@ -330,7 +326,7 @@ def _print_effect(
     command.say(
         f"  {'no more through':<15} "
         + (
-            list_some(map(_show_mapping, rows))
+            some_of(map(_show_mapping, rows))
             or "any mapping or rule; no mapping matches it now"
         )
     )
@@ -339,11 +335,11 @@ def _print_effect(
     if others:
         command.say(
             f"  {'revoked as well':<15} what was stored with "
-            + list_some(map(_show_mapping, others))
+            + some_of(map(_show_mapping, others))
         )
     seen = {visible(one.user.get_username()) for one in find_seen(revocation)}
     if seen:
-        command.say(f"  {'let in lately':<15} as {list_some(sorted(seen))}")
+        command.say(f"  {'let in lately':<15} as {some_of(sorted(seen))}")
     for one in rows:
         if not one.is_exact and one.state != one.State.DISABLED:
             command.say(

@@ -25,7 +25,7 @@ from django_clientcert.models import (
     UnknownCertificate,
 )
 from django_clientcert.models.derived import rebuild_state
-from django_clientcert.trust.issuers import find_issuers
+from django_clientcert.trust.issuers import find_authority
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo
 from django_clientcert.x509.escaping import visible, visible_once
@@ -66,7 +66,6 @@ from .records import (
 
 _BATCH = 500
 _WRONG_KIND = gettext_lazy("A part is missing or of another kind than it should be")
-_PINS = (IdentityKind.FINGERPRINT.value, IdentityKind.PUBLIC_KEY.value)
 
 
 class Status(enum.Enum):
@@ -417,24 +416,15 @@ class Loader:
     def _choose_authority(
         self, name: Any, kind: IdentityKind, certificate: ClientCertificate | None
     ) -> CertificateAuthority | None:
-        """Return the authority called *name*; where none is, the one that signed."""
+        """Return the authority called *name*; without a name, the issuer."""
         if name is not None:
             return self._find_authority(name)
         if kind.is_pin or certificate is None:
             return None  # and the model says if it needs one
         try:
-            found = {
-                one.authority.pk: one.authority for one in find_issuers(certificate)
-            }
-        except ClientCertError as error:
-            raise Refused(visible_once(str(error), 500)) from error
-        if len(found) != 1:
-            raise Refused(
-                _("Several authorities issued this certificate: name one")
-                if found
-                else _("None of the stored authorities issued this certificate")
-            )
-        return next(iter(found.values()))
+            return find_authority(certificate)
+        except ValidationError as error:
+            raise Refused(" ".join(error.messages)) from error
 
     def _find_authority(self, name: Any) -> CertificateAuthority:
         name = to_text(name)
@@ -482,7 +472,7 @@ def _find_twin(
         twin = other
     for key in pins:
         for other in known.get(key, ()):
-            if other.kind in _PINS and other.user_id != mapping.user_id:
+            if other.is_pin and other.user_id != mapping.user_id:
                 raise Refused(_("The key of this certificate is another user’s"))
     return twin
 

@@ -6,7 +6,6 @@ A user is written by what they log in with, an authority by its name, moments in
 from __future__ import annotations
 
 import base64
-import datetime as dt
 import json
 from collections.abc import Iterator
 from itertools import islice
@@ -21,6 +20,7 @@ from django_clientcert.models import (
     RevocationList,
     RevokedSerial,
 )
+from django_clientcert.x509.text import to_iso
 
 Record = dict[str, Any]
 
@@ -71,8 +71,8 @@ def mapping_record(mapping: CertificateMapping) -> Record:
         "value": mapping.value,
         "authority": _name(mapping.authority),
         "state": mapping.state,
-        "valid_from": show_moment(mapping.valid_from),
-        "valid_until": show_moment(mapping.valid_until),
+        "valid_from": to_iso(mapping.valid_from),
+        "valid_until": to_iso(mapping.valid_until),
         "hosts": mapping.hosts,
         "note": mapping.note,
         "certificate": _show_bytes(mapping.certificate),
@@ -101,13 +101,13 @@ def revocation_record(revocation: Revocation) -> Record:
         "public_key": _show_key(revocation.public_key),
         "issuer_key": _show_key(revocation.issuer_key),
         "serial": _show_key(revocation.serial),
-        "issued_from": show_moment(revocation.issued_from),
-        "issued_until": show_moment(revocation.issued_until),
+        "issued_from": to_iso(revocation.issued_from),
+        "issued_until": to_iso(revocation.issued_until),
         "certificate": _show_bytes(revocation.certificate),
         "description": revocation.description,
         "reason": revocation.reason,
         "note": revocation.note,
-        "revoked_at": show_moment(revocation.revoked_at),
+        "revoked_at": to_iso(revocation.revoked_at),
         "revoked_by": None if by is None else by.get_username(),
     }
 
@@ -140,7 +140,7 @@ def _lists() -> Iterator[Record]:
                 "authority": name,
                 "list": row.fingerprint,
                 "serials": [
-                    [bytes(serial).hex(), reason, show_moment(at)]
+                    [bytes(serial).hex(), reason, to_iso(at)]
                     for serial, reason, at in batch
                 ],
             }
@@ -150,15 +150,6 @@ def _revocations() -> Iterator[Record]:
     rows = Revocation.objects.select_related("authority", "revoked_by")
     for revocation in rows.order_by("pk").iterator(chunk_size=_CHUNK):
         yield revocation_record(revocation)
-
-
-def show_moment(at: dt.datetime | None) -> str | None:
-    """Return *at* in UTC, ISO 8601."""
-    if at is None:
-        return None
-    if at.tzinfo is None:  # USE_TZ is off
-        at = at.astimezone()
-    return at.astimezone(dt.timezone.utc).isoformat()
 
 
 def _name(authority: CertificateAuthority | None) -> str | None:

@@ -11,8 +11,8 @@ from .values import check_der, decode_base64, decode_certificate, limit, refuse_
 def decode_base64_der(value: str) -> tuple[bytes, ...]:
     """Return the certificate of one base64 text, as HAProxy and Caddy write it.
 
-    It may stand in double quotes, and have single spaces where the lines of a PEM
-    body ended.
+    It may be in double quotes, and have single spaces in place of the line ends of a
+    PEM body.
 
     Raises:
         HeaderDecodeError: anything else, or the comma of two joined header lines.
@@ -26,7 +26,7 @@ def decode_base64_der(value: str) -> tuple[bytes, ...]:
 def decode_base64_der_concatenated(value: str) -> tuple[bytes, ...]:
     """Return the certificates of HAProxy's ``ssl_c_chain_der,base64``.
 
-    One base64 text of certificates, one behind the other.
+    One base64 text of certificates, one after the other.
 
     Raises:
         HeaderDecodeError: anything else, or the comma of two joined header lines.
@@ -51,33 +51,34 @@ def decode_base64_der_concatenated(value: str) -> tuple[bytes, ...]:
 def decode_base64_der_list(value: str) -> tuple[bytes, ...]:
     """Return the certificates of Traefik's ``X-Forwarded-Tls-Client-Cert``.
 
-    Base64 texts joined by commas, the client's own certificate first. That two
-    header lines look the same is noticed where the certificates are read: a chain
-    has one end-entity certificate.
+    Base64 texts joined by commas, the client's own certificate first. Two joined
+    header lines look the same; they are detected when the certificates are read,
+    because a chain has only one end-entity certificate.
 
     Raises:
         HeaderDecodeError: anything else.
     """
     limit(value.count(",") + 1)
-    return tuple(decode_certificate([one]) for one in value.split(","))
+    return tuple(decode_certificate([text]) for text in value.split(","))
 
 
 def decode_escaped_base64_der_list(value: str) -> tuple[bytes, ...]:
     """Return the certificates as Traefik up to 2.9.1 wrote them.
 
-    As ``decode_base64_der_list()``, each text passed through Go's ``QueryEscape``.
+    Like ``decode_base64_der_list()``, with each text escaped by Go's
+    ``url.QueryEscape``.
 
     Raises:
         HeaderDecodeError: anything else.
     """
     limit(value.count(",") + 1)
-    return tuple(_decode_query_escaped(one) for one in value.split(","))
+    return tuple(_decode_query_escaped(text) for text in value.split(","))
 
 
 def decode_latin1_der(value: str) -> tuple[bytes, ...]:
     """Return the certificate whose octets are the characters of *value*.
 
-    As uWSGI hands it over in ``HTTPS_CLIENT_CERTIFICATE``.
+    As uWSGI provides it in ``HTTPS_CLIENT_CERTIFICATE``.
 
     Raises:
         HeaderDecodeError: a character beyond latin-1, or not one DER value.
@@ -85,14 +86,16 @@ def decode_latin1_der(value: str) -> tuple[bytes, ...]:
     try:
         octets = value.encode("latin-1")
     except UnicodeEncodeError:
-        raise HeaderDecodeError("a character that stands for no octet") from None
+        raise HeaderDecodeError(
+            "a character that does not represent an octet"
+        ) from None
     return (check_der(octets),)
 
 
 def _decode_query_escaped(value: str) -> bytes:
     for escape, character in (("%2B", "+"), ("%2F", "/"), ("%3D", "=")):
         if character in value:
-            raise HeaderDecodeError("not base64 as url.QueryEscape leaves it")
+            raise HeaderDecodeError("not base64 as escaped by url.QueryEscape")
         value = value.replace(escape, character)
-    # What else was escaped is no base64.
+    # Anything else that was escaped is not base64.
     return decode_certificate([value])

@@ -10,19 +10,20 @@ from .values import decode_certificate, limit, refuse_comma, unescape
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
+_NOT_ONE_BLOCK = "not exactly one PEM block of type CERTIFICATE"
 
 _FOLD = re.compile(r"\n[ \t]|[ \t]")
+_WHITESPACE = "\n\t "
 
 
 def decode_escaped_pem(value: str) -> tuple[bytes, ...]:
     """Return the certificate of nginx's ``$ssl_client_escaped_cert``.
 
     *value* is one PEM block, percent-encoded (RFC 3986). A plus sign stays a plus
-    sign: this is no form encoding. The line feed behind the block may be missing.
+    sign, because this is not form encoding. The final line feed may be missing.
 
     Raises:
-        HeaderDecodeError: anything else, or a comma, which is what two header
-            lines become when they are joined.
+        HeaderDecodeError: anything else, or a comma, which joins two header lines.
     """
     refuse_comma(value)
     return decode_pem(unescape(value))
@@ -32,7 +33,7 @@ def decode_escaped_pem_chain(value: str) -> tuple[bytes, ...]:
     """Return the certificates of several PEM blocks, percent-encoded together.
 
     Raises:
-        HeaderDecodeError: anything but one block behind the other, or a comma.
+        HeaderDecodeError: anything but one block after the other, or a comma.
     """
     refuse_comma(value)
     return decode_pem_chain(unescape(value))
@@ -43,7 +44,7 @@ def decode_pem(value: str) -> tuple[bytes, ...]:
 
     Raises:
         HeaderDecodeError: not exactly one ``CERTIFICATE`` block, or anything
-            before, behind or inside it.
+            before, after or inside it.
     """
     line_end = _line_end(value)
     return (_decode_block(value.removesuffix(line_end), line_end),)
@@ -53,22 +54,16 @@ def decode_pem_chain(value: str) -> tuple[bytes, ...]:
     """Return the certificates of PEM blocks with real line ends, in order.
 
     Raises:
-        HeaderDecodeError: anything before, behind, between or inside the blocks,
-            or more of them than any chain has.
+        HeaderDecodeError: anything before, after, between or inside the blocks,
+            or more than ``MAX_CERTIFICATES`` of them.
     """
     line_end = _line_end(value)
-    between = f"{_END}{line_end}{_BEGIN}"
-    limit(value.count(between) + 1)
-    first, *rest = value.removesuffix(line_end).split(between)
-    blocks = [first, *rest]
-    return tuple(
-        _decode_block(
-            ("" if number == 0 else _BEGIN)
-            + block
-            + ("" if number == len(rest) else _END),
-            line_end,
-        )
-        for number, block in enumerate(blocks)
+    value = value.removesuffix(line_end)
+    limit(value.count(_END + line_end) + 1)
+    *blocks, last = value.split(_END + line_end)
+    return (
+        *(_decode_block(block + _END, line_end) for block in blocks),
+        _decode_block(last, line_end),
     )
 
 
@@ -76,20 +71,20 @@ def decode_folded_pem(value: str) -> tuple[bytes, ...]:
     r"""Return the certificate of nginx's old ``$ssl_client_cert``, or of Apache's.
 
     One PEM block whose lines are folded (RFC 9110, 5.5): each line end is followed
-    by a tab, or has become the space or tab that a server puts there. The comma
-    of two joined header lines is refused.
+    by a tab, or was replaced by a server with a space or tab. The comma of two
+    joined header lines is refused.
 
     Raises:
         HeaderDecodeError: anything else.
     """
     refuse_comma(value)
-    value = value.strip("\n\t ")
+    value = value.strip(_WHITESPACE)
     if not value.startswith(_BEGIN) or not value.endswith(_END):
-        raise HeaderDecodeError("not exactly one PEM block of type CERTIFICATE")
+        raise HeaderDecodeError(_NOT_ONE_BLOCK)
     body = value[len(_BEGIN) : -len(_END)]
-    if body[:1] not in ("\n", "\t", " ") or body[-1:] not in ("\n", "\t", " "):
-        raise HeaderDecodeError("a PEM label that does not stand on its own line")
-    return (decode_certificate(_FOLD.split(body.strip("\n\t "))),)
+    if not {body[:1], body[-1:]} <= set(_WHITESPACE):
+        raise HeaderDecodeError("a PEM label that is not on a line of its own")
+    return (decode_certificate(_FOLD.split(body.strip(_WHITESPACE))),)
 
 
 def _line_end(value: str) -> str:
@@ -101,5 +96,5 @@ def _decode_block(value: str, line_end: str) -> bytes:
     begin, end = _BEGIN + line_end, line_end + _END
     # A second label inside fails the base64 test: it has spaces and hyphens.
     if not value.startswith(begin) or not value.endswith(end):
-        raise HeaderDecodeError("not exactly one PEM block of type CERTIFICATE")
+        raise HeaderDecodeError(_NOT_ONE_BLOCK)
     return decode_certificate(value[len(begin) : -len(end)].split(line_end))

@@ -1,4 +1,4 @@
-"""What every encoding checks: canonical base64, whole certificates, not too many."""
+"""Checks that all encodings share: canonical base64, whole certificates, few enough."""
 
 from __future__ import annotations
 
@@ -14,43 +14,46 @@ Decoder = Callable[[str], tuple[bytes, ...]]
 # The longest chain that is read, the client's own certificate included
 MAX_CERTIFICATES = 16
 
-# What percent-encoding (RFC 3986, 2.3) never leaves; "+", "/" and "=" are let
-# through because AWS leaves them as they are. Then a "%" without two hex digits.
+# What percent-encoding (RFC 3986, 2.3) never leaves unescaped, except for "+", "/" and
+# "=", which AWS does not escape; and a "%" without two hex digits.
 _NOT_ESCAPED = re.compile(r"[^A-Za-z0-9._~+/=%-]|%(?![0-9A-Fa-f]{2})")
 
 
 def refuse_comma(value: str) -> None:
-    """Refuse what two header lines become when they are joined."""
+    """Refuse a comma, which joins two header lines."""
     if "," in value:
         raise HeaderDecodeError(
-            "a comma: two header lines were joined", reason=Reason.AMBIGUOUS_HEADER
+            "the value contains a comma: two header lines were joined",
+            reason=Reason.AMBIGUOUS_HEADER,
         )
 
 
 def limit(count: int) -> None:
-    """Refuse more certificates than any chain has."""
+    """Refuse more certificates than ``MAX_CERTIFICATES``."""
     if count > MAX_CERTIFICATES:
         raise HeaderDecodeError(f"more than {MAX_CERTIFICATES} certificates")
 
 
 def unescape(value: str) -> str:
-    """Return the ASCII text that percent-encoding made *value* of.
+    """Return the ASCII text of which *value* is the percent-encoding.
 
-    A plus sign stays a plus sign: this is no form encoding.
+    A plus sign stays a plus sign, because this is not form encoding.
     """
     if _NOT_ESCAPED.search(value):
-        raise HeaderDecodeError("a character that percent-encoding does not leave")
+        raise HeaderDecodeError(
+            "not URL-encoded; does the proxy send $ssl_client_escaped_cert?"
+        )
     try:
         return unquote(value).decode("ascii")
     except UnicodeDecodeError:
-        raise HeaderDecodeError("not ASCII behind the percent-encoding") from None
+        raise HeaderDecodeError("not ASCII after percent-decoding") from None
 
 
 def unquote(value: str) -> bytes:
-    """Return what a *value* whose escapes are all whole stands for.
+    """Return the octets of a percent-encoded *value* whose escapes are all complete.
 
-    Quoted-printable (RFC 2045, 6.7) is the same with another mark, and its decoder
-    is written in C: several times faster, and it makes no list of the pieces.
+    Quoted-printable (RFC 2045, 6.7) differs only in the escape character, and its
+    decoder is written in C: several times faster, without a list of the pieces.
     """
     return binascii.a2b_qp(value.replace("=", "%3D").replace("%", "="))
 
@@ -58,8 +61,8 @@ def unquote(value: str) -> bytes:
 def decode_base64(lines: Sequence[str], *, padded: bool = True) -> bytes:
     """Return the octets of lines of canonical base64 (RFC 4648, 3.5).
 
-    Python's decoder skips what is not base64, so the result is encoded again and
-    compared: nothing but the canonical text survives that. Without *padded*, the
+    Python's decoder skips characters that are not base64, so the result is encoded
+    again and compared: only the canonical text passes. With ``padded=False``, the
     equals signs at the end may be missing.
     """
     text = "".join(lines)
@@ -73,12 +76,12 @@ def decode_base64(lines: Sequence[str], *, padded: bool = True) -> bytes:
         "" in lines
         or binascii.b2a_base64(octets, newline=False).decode("ascii") != text
     ):
-        raise HeaderDecodeError("something other than canonical base64")
+        raise HeaderDecodeError("not canonical base64")
     return octets
 
 
 def check_der(octets: bytes) -> bytes:
-    """Return *octets* if they are one DER value, whole and alone."""
+    """Return *octets*, if they are exactly one complete DER value."""
     try:
         der.only(octets, der.SEQUENCE)
     except der.DerError as error:

@@ -1,6 +1,6 @@
-"""DER to header text, as each program writes it: the other way of the decoders.
+"""DER to header text, as each program writes it: the inverse of the decoders.
 
-For tests, and to find out what a proxy lets pass. No decision rests on it.
+For tests, and to find out what a proxy passes through. No decision depends on it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
-# The identity that a gateway of a service mesh has, where none is given
+# The default identity of a service mesh's gateway
 GATEWAY = "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"
 
 
@@ -32,7 +32,7 @@ def encode_escaped_pem_chain(ders: Sequence[bytes]) -> str:
 
 
 def encode_folded_pem(der: bytes) -> str:
-    """Return *der* as Apache writes it: each line end became a space."""
+    """Return *der* as Apache writes it, with a space for each line end."""
     return encode_pem(der).replace("\n", " ").rstrip(" ")
 
 
@@ -52,7 +52,7 @@ def encode_rfc9440_list(ders: Sequence[bytes]) -> str:
 
 
 def encode_xfcc(ders: Sequence[bytes]) -> str:
-    """Return *ders* as the one Envoy in front writes them, with their chain."""
+    """Return *ders* as a single Envoy writes them, with their chain."""
     cert = encode_escaped_pem(ders[0])
     chain = "".join(map(encode_escaped_pem, ders))
     digest = hashlib.sha256(ders[0]).hexdigest()
@@ -62,7 +62,7 @@ def encode_xfcc(ders: Sequence[bytes]) -> str:
 def encode_xfcc_two_hops(
     ders: Sequence[bytes], gateway_identity: str | None = None
 ) -> str:
-    """Return *ders* as a gateway and the sidecar behind it write them.
+    """Return *ders* as a gateway and the sidecar that it calls write them.
 
     *gateway_identity* is the URI in the gateway's certificate.
     """
@@ -79,11 +79,11 @@ def _encode_base64(der: bytes) -> str:
 
 
 def _first(encode: Callable[[bytes], str]) -> Callable[[Sequence[bytes]], str]:
-    """Return an encoder of the first certificate: there is no room for more."""
+    """Return an encoder of the first certificate, for encodings that hold only one."""
     return lambda ders: encode(ders[0])
 
 
-# By the names of ``DECODERS``; each takes certificates, the client's first.
+# By the names of ``DECODERS``; each takes certificates, the client's first
 ENCODERS: dict[str, Callable[[Sequence[bytes]], str]] = {
     "escaped_pem": _first(encode_escaped_pem),
     "escaped_pem_chain": encode_escaped_pem_chain,

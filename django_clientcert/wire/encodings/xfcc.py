@@ -1,14 +1,14 @@
 """Envoy's ``x-forwarded-client-cert`` (XFCC).
 
 A list of elements, one for each proxy that the request came through; an element is
-a list of ``key=value``, some of the values in quotes. Envoy quotes what it has
-encoded, and not the names out of the certificate (``URI``, ``DNS``): a client can
-write commas, semicolons and whole elements there. Where Envoy appends to what it
-was sent, a client writes what it likes in front, an open quote included.
+a list of ``key=value`` pairs, with some of the values in quotes. Envoy quotes what it
+has encoded, but not the names from the certificate (``URI``, ``DNS``): a client can
+write commas, semicolons and whole elements there. If Envoy appends to the header it
+received, a client can prepend anything, including an open quote.
 
-So nothing is taken on the word of the grammar alone. Envoy puts the SHA-256 of the
-certificate into every element that it writes, so as many of those as there are
-proxies must be there, *anywhere* in the text, and the certificate must have it.
+Therefore the grammar alone is not trusted. Envoy writes the SHA-256 of the
+certificate into every element, so there must be exactly one per proxy, *anywhere* in
+the text, and the first must match the certificate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from django_clientcert.exceptions import HeaderDecodeError, Reason
 from .pem import decode_pem, decode_pem_chain
 from .values import unescape
 
-# One for each element that a proxy wrote. In quotes only by somebody else.
+# One per element that a proxy wrote; only someone else writes it in quotes.
 _HASH = re.compile(r"\bhash=\"?[0-9a-f]{64}", re.IGNORECASE)
 _PAIR = re.compile(
     r"""(?P<key>[A-Za-z]+)=
@@ -30,75 +30,73 @@ _PAIR = re.compile(
         (?=[;,]|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
-# What a semicolon in a name out of the certificate leaves behind
+# What remains after a semicolon in a name from the certificate
 _RESIDUE = re.compile(r"[^;,]*")
 
-# Written by the proxy, once for each element
+# Written by the proxy, once per element
 _OWN = frozenset({"hash", "cert", "chain", "subject"})
-# What is not quoted, out of the certificate
+# From the certificate, and not quoted
 _NAMES = frozenset({"uri", "dns"})
 
 
 def decode_xfcc(value: str) -> tuple[bytes, ...]:
-    """Return the certificates that the one proxy in front wrote.
+    """Return the certificates that the only proxy wrote.
 
     Raises:
         HeaderDecodeError: elements of more than one proxy, no ``Cert``, or
-            anything that is not as Envoy writes it.
+            anything that Envoy does not write.
     """
-    _count_hops(value, 1)
+    _check_hops(value, 1)
     return _certificates(_first_element(value))
 
 
 def decode_xfcc_two_hops(value: str) -> tuple[bytes, ...]:
     """Return the certificates that the first of exactly two proxies wrote.
 
-    As the sidecar of a service mesh appends itself behind what the gateway wrote.
+    The sidecar of a service mesh appends its own element to what the gateway wrote.
 
     Raises:
         HeaderDecodeError: elements of one proxy or of more than two, or anything
-            that is not as Envoy writes it.
+            that Envoy does not write.
     """
-    _count_hops(value, 2)
+    _check_hops(value, 2)
     return _certificates(_first_element(value))
 
 
-def read_forwarder(value: str) -> tuple[str, ...]:
-    """Return the URIs in the certificate of whoever connected to the last proxy.
+def read_caller_uris(value: str) -> tuple[str, ...]:
+    """Return the URIs in the certificate of the caller of the last proxy.
 
-    *value* as ``decode_xfcc_two_hops()`` reads it: what stands behind the last hash
-    was written by the proxy in front of the application. None of them where it is
-    not as Envoy writes it.
+    *value* is one that ``decode_xfcc_two_hops()`` accepts. Everything after the last
+    hash was written by the proxy in front of the application. Returns none if that
+    part is not what Envoy writes.
     """
     *_, last = _HASH.finditer(value)
     rest = value[last.end() :]
-    found: list[str] = []
+    uris: list[str] = []
     while rest:
         match = _PAIR.match(rest, 1)
         if rest[0] != ";" or match is None:
             return ()
         if match["key"].lower() == "uri" and match["bare"]:
-            found.append(match["bare"])
+            uris.append(match["bare"])
         rest = rest[match.end() :]
-    return tuple(found)
+    return tuple(uris)
 
 
-def _count_hops(value: str, wanted: int) -> None:
-    # An open quote may hide an element from a grammar, and nothing from this.
-    found = sum(1 for _ in _HASH.finditer(value))
-    if found > wanted:
+def _check_hops(value: str, expected: int) -> None:
+    # An open quote can hide an element from a grammar, but nothing from this count.
+    hops = sum(1 for _ in _HASH.finditer(value))
+    if hops != expected:
         raise HeaderDecodeError(
-            f"elements of {found} proxies, where {wanted} is said to be in front",
-            reason=Reason.AMBIGUOUS_HEADER,
-        )
-    if found < wanted:
-        raise HeaderDecodeError(
-            f"elements of {found} proxies, where {wanted} should have written one"
+            f"elements of {hops} proxies; expected {expected}",
+            reason=Reason.AMBIGUOUS_HEADER
+            if hops > expected
+            else Reason.MALFORMED_HEADER,
         )
 
 
 def _first_element(value: str) -> dict[str, tuple[str, bool]]:
-    """Return the proxy's own pairs of the first element: value, and if quoted."""
+    """Return the proxy's own pairs of the first element: value, and whether quoted."""
     pairs: dict[str, tuple[str, bool]] = {}
     names_began = False
     offset = 0
@@ -106,14 +104,16 @@ def _first_element(value: str) -> dict[str, tuple[str, bool]]:
         match = _PAIR.match(value, offset)
         if match is None:
             residue = _RESIDUE.match(value, offset)
-            # Only a client's own name leaves something behind, and no quote.
+            # Only a name of the client leaves a residue, and never a quote.
             if not names_began or residue is None or '"' in residue[0]:
-                raise HeaderDecodeError("an element that is no list of key=value")
+                raise HeaderDecodeError(
+                    "an element that is not a list of key=value pairs"
+                )
             offset = residue.end()
         else:
             key = match["key"].lower()
             if key in _OWN and key in pairs:
-                raise HeaderDecodeError(f"{match['key']} stands there twice")
+                raise HeaderDecodeError(f"{match['key']} occurs twice")
             names_began = names_began or key in _NAMES
             is_quoted = match["quoted"] is not None
             if key in _OWN:
@@ -125,17 +125,17 @@ def _first_element(value: str) -> dict[str, tuple[str, bool]]:
 
 
 def _certificates(element: dict[str, tuple[str, bool]]) -> tuple[bytes, ...]:
-    """Return the certificate of *element*, and the chain behind it."""
+    """Return the certificate of *element*, followed by its chain."""
     cert, cert_quoted = element.get("cert", ("", False))
     if not cert_quoted:
         raise HeaderDecodeError(
-            "no Cert in the first element: let the proxy forward it, with "
+            "no Cert in the first element: configure the proxy to forward it, with "
             "set_current_client_cert_details: {cert: true}"
         )
     (leaf,) = decode_pem(unescape(cert))
     if element.get("hash", ("", False))[0].lower() != hashlib.sha256(leaf).hexdigest():
         raise HeaderDecodeError(
-            "Hash and Cert speak of different certificates",
+            "Hash and Cert belong to different certificates",
             reason=Reason.HEADER_MISMATCH,
         )
     if "chain" not in element:

@@ -9,7 +9,6 @@ has looked up the entries by their serial number.
 from __future__ import annotations
 
 from .files import split_crls
-from .problems import show_minute
 from .reading import LEEWAY, MAX_AGE, MAX_CRL_BYTES, CRLInfo, ParsedCRL, read_crl
 from .reasons import ALL_REASONS, RevocationReason, read_reason
 from .scopes import Scope
@@ -46,7 +45,6 @@ __all__ = [
     "lookups",
     "read_crl",
     "read_reason",
-    "show_minute",
     "split_crls",
     "status",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -40,11 +39,6 @@ def malformed(what: object) -> NoReturn:
         f"The list breaks the rules for revocation lists ({visible(str(what))}). "
         "Have the CA issue a new one.",
     )
-
-
-def show_minute(moment: dt.datetime) -> str:
-    """Return a moment in UTC, to the minute."""
-    return f"{moment.replace(tzinfo=None).isoformat(' ', 'minutes')} UTC"
 
 
 def show_subject(certificate: ClientCertificate) -> str:

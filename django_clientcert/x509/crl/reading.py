@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_clientcert.x509 import der as asn1
-from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.certificates import ClientCertificate, read_extensions
+from django_clientcert.x509.text import show_minute
 
 from .files import read_single
-from .problems import INDIRECT, malformed, reading, refuse, show_minute, show_subject
+from .problems import INDIRECT, malformed, reading, refuse, show_subject
 from .reasons import read_reason_flags
 from .scopes import Scope, point_names, tagged_fields
 from .signers import SignerPaths, find_signer
@@ -25,7 +26,6 @@ from .structure import (
     Entry,
     Outline,
     count_entries,
-    extension_values,
     read_entries,
     read_outline,
 )
@@ -271,10 +271,10 @@ def _read_extensions(outline: Outline) -> _Extensions:
     if outline.extensions is None:
         return _Extensions()
     with reading():
-        values = extension_values(outline.extensions)
+        extensions = read_extensions(outline.extensions)
+        values = {oid: extension.value for oid, extension in extensions.items()}
         scope, indirect, attributes = _read_scope(
-            values.get(ISSUING_DISTRIBUTION_POINT, (False, b"\x30\x00"))[1],
-            outline.issuer,
+            values.get(ISSUING_DISTRIBUTION_POINT, b"\x30\x00"), outline.issuer
         )
         return _Extensions(
             number=_read_number(values, CRL_NUMBER),
@@ -283,23 +283,23 @@ def _read_extensions(outline: Outline) -> _Extensions:
             key_identifier=_read_key_identifier(values),
             indirect=indirect,
             attribute_certificates=attributes,
-            found=tuple((oid, critical) for oid, (critical, _) in values.items()),
+            found=tuple((oid, item.critical) for oid, item in extensions.items()),
         )
 
 
-def _read_number(values: Mapping[str, tuple[bool, bytes]], oid: str) -> int | None:
+def _read_number(values: Mapping[str, bytes], oid: str) -> int | None:
     if oid not in values:
         return None
-    number = asn1.integer(asn1.only(values[oid][1], asn1.INTEGER).content)
+    number = asn1.integer(asn1.only(values[oid], asn1.INTEGER).content)
     if not 0 <= number < 1 << 160:
         raise asn1.DerError("a number that is negative or longer than 20 octets")
     return number
 
 
-def _read_key_identifier(values: Mapping[str, tuple[bool, bytes]]) -> bytes | None:
+def _read_key_identifier(values: Mapping[str, bytes]) -> bytes | None:
     if AUTHORITY_KEY_IDENTIFIER not in values:
         return None
-    for part in asn1.children(values[AUTHORITY_KEY_IDENTIFIER][1]):
+    for part in asn1.children(values[AUTHORITY_KEY_IDENTIFIER]):
         if part.tag == 0x80:
             return part.content
     return None

@@ -42,18 +42,17 @@ _REASON_NAMES = {
 REASONS_BY_CODE = {reason.value: reason for reason in RevocationReason}
 
 # ReasonFlags (4.2.1.13) number them in another way: bit 0 is not used.
-_REASON_BITS = (
-    None,
-    RevocationReason.KEY_COMPROMISE,
-    RevocationReason.CA_COMPROMISE,
-    RevocationReason.AFFILIATION_CHANGED,
-    RevocationReason.SUPERSEDED,
-    RevocationReason.CESSATION_OF_OPERATION,
-    RevocationReason.CERTIFICATE_HOLD,
-    RevocationReason.PRIVILEGE_WITHDRAWN,
-    RevocationReason.AA_COMPROMISE,
-)
-ALL_REASONS = frozenset(reason for reason in _REASON_BITS if reason is not None)
+_REASON_BITS = {
+    1: RevocationReason.KEY_COMPROMISE,
+    2: RevocationReason.CA_COMPROMISE,
+    3: RevocationReason.AFFILIATION_CHANGED,
+    4: RevocationReason.SUPERSEDED,
+    5: RevocationReason.CESSATION_OF_OPERATION,
+    6: RevocationReason.CERTIFICATE_HOLD,
+    7: RevocationReason.PRIVILEGE_WITHDRAWN,
+    8: RevocationReason.AA_COMPROMISE,
+}
+ALL_REASONS = frozenset(_REASON_BITS.values())
 
 
 def show_reasons(reasons: frozenset[RevocationReason]) -> str:
@@ -63,14 +62,8 @@ def show_reasons(reasons: frozenset[RevocationReason]) -> str:
 
 def read_reason_flags(content: bytes) -> frozenset[RevocationReason]:
     """Return the reasons in the content of a ReasonFlags bit string."""
-    if not content or content[0] > 7:
-        raise der.DerError("not a bit string")
-    bits = "".join(f"{octet:08b}" for octet in content[1:])
-    return frozenset(
-        reason
-        for reason, bit in zip(_REASON_BITS, bits, strict=False)
-        if reason is not None and bit == "1"
-    )
+    bits = der.set_bits(content)
+    return frozenset(reason for bit, reason in _REASON_BITS.items() if bit in bits)
 
 
 def read_reason(code: int | None) -> RevocationReason | None:

@@ -87,7 +87,7 @@ class Scope:
             return reasons
         # A list outside of any distribution point counts too, as if there were
         # one with the issuer's name (the end of 6.3.3).
-        issuer = _general_name_key(_explicit(_DIRECTORY_NAME, certificate.issuer_der))
+        issuer = _general_name_key(asn1.encode(_DIRECTORY_NAME, certificate.issuer_der))
         if issuer in self.keys:
             return reasons
         found = [
@@ -133,7 +133,7 @@ def _distribution_points(
     extension = certificate.extensions.get(CRL_DISTRIBUTION_POINTS)
     if extension is None:
         return []
-    own = _general_name_key(_explicit(_DIRECTORY_NAME, certificate.issuer_der))
+    own = _general_name_key(asn1.encode(_DIRECTORY_NAME, certificate.issuer_der))
     points = []
     try:
         for item in asn1.children(extension.value):
@@ -177,8 +177,8 @@ def point_names(content: bytes, issuer: bytes) -> tuple[bytes, ...]:
     if choice.tag != 0xA1:
         raise asn1.DerError("a distribution point’s name of another kind")
     rdns = asn1.only(issuer, asn1.SEQUENCE).content
-    name = _explicit(asn1.SEQUENCE, rdns + _explicit(asn1.SET, choice.content))
-    return (_explicit(_DIRECTORY_NAME, name),)
+    name = asn1.encode(asn1.SEQUENCE, rdns + asn1.encode(asn1.SET, choice.content))
+    return (asn1.encode(_DIRECTORY_NAME, name),)
 
 
 def _general_name_key(encoded: bytes) -> bytes:
@@ -205,12 +205,3 @@ def _show_general_name(encoded: bytes) -> str:
         except CertificateParseError:
             pass
     return visible(element.content.decode("ascii", "backslashreplace"), 120)
-
-
-def _explicit(tag: int, content: bytes) -> bytes:
-    """Return *content* with *tag* and a minimal length in front."""
-    size = len(content)
-    if size < 0x80:
-        return bytes([tag, size]) + content
-    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(length)]) + length + content

@@ -19,8 +19,9 @@ from typing import NamedTuple
 from django_clientcert.exceptions import Reason, Refusal
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.paths import Path
+from django_clientcert.x509.text import show_day, show_minute
 
-from .problems import show_minute, show_subject
+from .problems import show_subject
 from .reading import LEEWAY, MAX_AGE, CRLInfo
 from .reasons import ALL_REASONS, RevocationReason, show_reasons
 from .scopes import Scope
@@ -172,7 +173,7 @@ def _status(
 
 
 def _revoked(entry: Entry, source: CRLInfo, issuer: ClientCertificate) -> Status:
-    since = "" if entry.revoked_at is None else f" since {entry.revoked_at:%Y-%m-%d}"
+    since = "" if entry.revoked_at is None else f" since {show_day(entry.revoked_at)}"
     reason = "" if entry.reason is None else f" ({entry.reason.rfc_name})"
     return Status(
         Outcome.REVOKED,

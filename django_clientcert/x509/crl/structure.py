@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from django_clientcert.exceptions import RevocationListError
 from django_clientcert.x509 import der as asn1
+from django_clientcert.x509.certificates import read_extensions
 
 from .problems import INDIRECT, malformed, reading, refuse
 from .reasons import RevocationReason, read_reason
@@ -184,26 +185,6 @@ def read_time(tag: int, content: bytes) -> dt.datetime:
     )
 
 
-def extension_values(encoded: bytes) -> dict[str, tuple[bool, bytes]]:
-    """Return criticality and value of each Extension of a SEQUENCE, by its type."""
-    values: dict[str, tuple[bool, bytes]] = {}
-    for item in asn1.children(encoded):
-        parts = asn1.children(item.encoded)
-        if not 2 <= len(parts) <= 3 or parts[0].tag != asn1.OBJECT_IDENTIFIER:
-            raise asn1.DerError("an extension of another shape")
-        oid = asn1.object_identifier(parts[0].content)
-        critical = len(parts) == 3 and asn1.boolean(
-            asn1.only(parts[1].encoded, asn1.BOOLEAN).content
-        )
-        if oid in values:
-            raise asn1.DerError(f"the extension {oid} twice")
-        values[oid] = (
-            critical,
-            asn1.only(parts[-1].encoded, asn1.OCTET_STRING).content,
-        )
-    return values
-
-
 class Entry(NamedTuple):
     """What a list says of one serial number."""
 
@@ -284,16 +265,16 @@ def _read_entry_extensions(
     reason: RevocationReason | None = None
     invalid_since: dt.datetime | None = None
     unknown = False
-    for oid, (critical, value) in extension_values(encoded).items():
+    for oid, extension in read_extensions(encoded).items():
         if oid == CERTIFICATE_ISSUER:
             refuse("indirect", INDIRECT)
         elif oid == REASON_CODE:
-            reason = _read_reason(value)
+            reason = _read_reason(extension.value)
         elif oid == INVALIDITY_DATE:
-            tag, start, stop = span(value, 0, len(value))
-            invalid_since = read_time(tag, value[start:stop])
+            tag, start, stop = span(extension.value, 0, len(extension.value))
+            invalid_since = read_time(tag, extension.value[start:stop])
         else:
-            unknown |= critical
+            unknown |= extension.critical
     if unknown and reason is RevocationReason.REMOVE_FROM_CRL:
         reason = RevocationReason.UNSPECIFIED
     return reason, invalid_since
