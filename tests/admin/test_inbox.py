@@ -124,7 +124,7 @@ def test_from_the_refusal_to_the_user(
     assert f'<a href="{explained}">Explain</a>' in shown.content.decode()
     answer = as_root.get(explained)
     assert answer.status_code == 200
-    assert "nobody has said whose it is" in answer.content.decode()
+    assert "no user is mapped to it" in answer.content.decode()
     form = as_root.get(link).context["adminform"].form
     sent = {
         **ADD_MAPPING,
@@ -204,7 +204,7 @@ def test_the_page_says_what_it_is_and_what_to_do(
     response = as_root.get(page(CHANGE, row.pk))
     text = text_of(response)
     for expected in (
-        "nobody has said whose it is. unmapped",
+        "no user is mapped to it. unmapped",
         "no mapping matches this certificate",
         "Map it to a user if you know whose it is",
         "3 times",
