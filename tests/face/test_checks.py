@@ -40,6 +40,7 @@ from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
 from tests.conftest import Wsgi
+from tests.deciding import UNKNOWN_STATES, states_unchecked
 from tests.queries import dropped
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -561,6 +562,29 @@ def test_e011_lists_no_more_than_ten(alice: Any) -> None:
     message = only(databases=["default"])
     assert f"{ids[9]} and 3 more." in message.msg
     assert f"{ids[10]}" not in message.msg.split(":")[1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"state": state} for state in UNKNOWN_STATES),
+        {"state": "scheduled", "valid_from": None},
+    ],
+    ids=str,
+)
+def test_l03_w027_mapping_in_an_unknown_state(
+    mapping: CertificateMapping, fields: dict[str, Any]
+) -> None:
+    """It counts as disabled, so somebody has to be told."""
+    for state in ("active", "retiring", "disabled"):
+        CertificateMapping.objects.update(state=state)
+        assert check_ids(databases=["default"]) == []
+    with states_unchecked():
+        CertificateMapping.objects.update(**fields)
+        message = only(databases=["default"])
+        assert message.id == "clientcert.W027"
+        assert f"“default”: {mapping.pk}. " in message.msg
+        CertificateMapping.objects.update(state="active")
 
 
 @pytest.mark.parametrize(
