@@ -6,10 +6,9 @@ from enum import Enum
 
 
 class Word(str, Enum):
-    """Base of enumerations whose members are stable words, also when formatted."""
+    """Base of enumerations of stable words: str() and format() give the value."""
 
-    def __str__(self) -> str:
-        return self.value
+    __str__ = str.__str__
 
 
 class Reason(Word):

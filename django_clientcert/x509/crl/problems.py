@@ -42,7 +42,7 @@ def malformed(what: object) -> NoReturn:
 
 
 def show_subject(certificate: ClientCertificate) -> str:
-    """Return the subject of *certificate* in quotation marks, or a text in its place."""
+    """Return the subject of *certificate* in quotation marks, or a replacement."""
     try:
         return "“" + visible_once(str(certificate.subject), 120) + "”"
     except CertificateParseError:

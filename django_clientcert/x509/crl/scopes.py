@@ -64,7 +64,8 @@ class Scope:
             )
         if self.names:
             parts.append(
-                "partition " + ", ".join(_show_general_name(name) for name in self.names)
+                "partition "
+                + ", ".join(_show_general_name(name) for name in self.names)
             )
         if self.reasons is not None:
             parts.append(f"only for {show_reasons(self.reasons)}")
@@ -73,9 +74,9 @@ class Scope:
     def reasons_for(
         self, certificate: ClientCertificate
     ) -> frozenset[RevocationReason] | None:
-        """Return the reasons that a CRL covers for *certificate*; None if it does not cover it.
+        """Return the reasons that a CRL covers for *certificate*; None if out of scope.
 
-        *certificate* is the issuer's (RFC 5280, 6.3.3 (b) and (d)).
+        *certificate* was issued by the CRL's issuer (RFC 5280, 6.3.3 (b) and (d)).
 
         Raises:
             CertificateParseError: its extensions cannot be read.

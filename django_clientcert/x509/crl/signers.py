@@ -45,16 +45,20 @@ def find_signer(
     Raises:
         RevocationListError: see ``read_crl()``.
     """
-    named = [certificate for certificate in issuers if _has_name(certificate, outline.issuer)]
-    issuer = "“" + visible_once(_show_name(outline.issuer), 120) + "”"
+    named = [
+        certificate for certificate in issuers if _has_name(certificate, outline.issuer)
+    ]
+    shown = "“" + visible_once(_show_name(outline.issuer), 120) + "”"
     if not named:
-        known = "; ".join(dict.fromkeys(show_subject(certificate) for certificate in issuers[:10]))
+        known = "; ".join(
+            dict.fromkeys(show_subject(certificate) for certificate in issuers[:10])
+        )
         refuse(
             "unknown_issuer",
-            f"The CRL is issued by {issuer}, which is not one of the "
-            f"authority’s certificates ({known or 'there are none'}). Add the certificate of "
-            "that CA to the authority, or import this CRL for the authority that "
-            "it belongs to.",
+            f"The CRL is issued by {shown}, which is not one of the "
+            f"authority’s certificates ({known or 'there are none'}). Add the "
+            "certificate of that CA to the authority, or import this CRL for the "
+            "authority that it belongs to.",
         )
     fitting = [
         certificate for certificate in named if _has_key(certificate, key_identifier)
@@ -62,7 +66,7 @@ def find_signer(
     if key_identifier is not None and not fitting:
         refuse(
             "other_key",
-            f"The CRL is signed with another key of {issuer} "
+            f"The CRL is signed with another key of {shown} "
             f"(authorityKeyIdentifier {key_identifier[:20].hex()}) than its "
             "certificates in the authority have. Add the CA’s certificate for that "
             "key, or ask for the CRL that belongs to the one you have.",
@@ -71,7 +75,7 @@ def find_signer(
     if not signing:
         refuse(
             "no_crl_sign",
-            f"The certificate of {issuer} may not sign CRLs: its "
+            f"The certificate of {shown} may not sign CRLs: its "
             "keyUsage lacks cRLSign. Add the certificate that may, or have the "
             "CA’s certificate reissued.",
         )
@@ -89,7 +93,7 @@ def find_signer(
         return certificate, algorithm.name
     refuse(
         "bad_signature",
-        f"The signature of the CRL does not verify with the key of {issuer}. The "
+        f"The signature of the CRL does not verify with the key of {shown}. The "
         "file was changed or damaged, or the CRL is signed with another key. Download "
         "it again from the CA.",
     )

@@ -301,7 +301,9 @@ class _Check:
         chain = self.chain(complete, deltas)
         last = chain[-1] if chain else complete or deltas[-1]
         source = complete or last
-        entry = None if complete is None else self.hits.get((source.fingerprint, serial))
+        entry = (
+            None if complete is None else self.hits.get((source.fingerprint, serial))
+        )
         for delta in deltas:
             hit = self.hits.get((delta.fingerprint, serial))
             if hit is None:
@@ -315,9 +317,7 @@ class _Check:
             ):
                 # The only way to lift a revocation, and only a hold (5.3.1)
                 entry = None
-        fresh_until = max(
-            crl.expires(self.max_age) for crl in (complete or last, last)
-        )
+        fresh_until = max(crl.expires(self.max_age) for crl in (complete or last, last))
         return _Judgement(
             key=last.issuer_key,
             scope=last.scope,
