@@ -34,7 +34,11 @@ from django_clientcert.trust.issuers import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import IdentityKind, find_identities
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    find_identities,
+    public_key_identity,
+)
 from django_clientcert.x509.names import fold_ascii, fold_email
 
 # The e-mail address and the user principal name
@@ -62,12 +66,11 @@ class Candidate(NamedTuple):
     def mapping(self, note: str) -> CertificateMapping:
         """Return the mapping to be saved: the key, issued by the authority."""
         certificate = self.row.client_certificate()
-        return CertificateMapping(
+        return CertificateMapping.for_identity(
+            public_key_identity(certificate),
+            certificate,
             user=self.user,
-            kind=IdentityKind.PUBLIC_KEY.value,
-            value=certificate.public_key_fingerprint,
             authority=self.authority,
-            certificate=certificate.der,
             note=note,
         )
 

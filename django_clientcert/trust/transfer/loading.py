@@ -19,6 +19,7 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
+    MappingLock,
     Revocation,
     RevocationList,
     RevokedSerial,
@@ -129,6 +130,7 @@ class Loader:
         Raises:
             TransferError: the file ends before it is complete.
         """
+        MappingLock.acquire(self._using)
         remaining = iter(rows)
         while batch := list(islice(remaining, _BATCH)):
             for outcome in self._load_batch(batch):
@@ -387,7 +389,7 @@ class Loader:
         )
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
-        mapping.describe_certificate()
+        mapping.derive()
         pins: frozenset[bytes] = frozenset()
         if certificate is not None:
             found = find_identities(certificate).found
@@ -463,9 +465,7 @@ def _find_twin(
     """
     twin = None
     for other in known.get(bytes(mapping.key), ()):
-        if other.kind != mapping.kind or not (
-            mapping.is_pin or other.authority_id == mapping.authority_id
-        ):
+        if not mapping.is_twin(other):
             continue
         if other.user_id != mapping.user_id:
             raise Refused(_("This is already a mapping of another user"))
