@@ -7,12 +7,11 @@ have issued it, and all of it must be in order, before its name leads to a user.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
 from django_clientcert.admin.base.permissions import why_not_map
@@ -27,6 +26,7 @@ from django_clientcert.models import (
     CertificateMapping,
     UnknownCertificate,
 )
+from django_clientcert.models.users import find_folded
 from django_clientcert.trust.issuers import (
     Issuers,
     find_issuers_of_all,
@@ -181,21 +181,11 @@ def _why_not_beside(
 
 
 def _find_users(kind: IdentityKind, names: Iterable[str]) -> dict[str, list[Any]]:
-    """Return the users by their name of *kind*, folded: one query.
-
-    However the database compares, only what folds to the same counts.
-    """
-    name, wanted = user_field(kind), set(names)
-    if name is None or not wanted:
+    """Return the users by their name of *kind*, folded: one query."""
+    field, wanted = user_field(kind), set(names)
+    if field is None or not wanted:
         return {}
-    manager: Any = get_user_model()._default_manager
-    rows = manager.annotate(_lower=Lower(name)).filter(
-        Q(_lower__in={one.lower() for one in wanted}) | Q(**{f"{name}__in": wanted})
-    )
-    found: dict[str, list[Any]] = {}
-    for user in rows.order_by("pk")[:_MAX_USERS]:
-        found.setdefault(_fold(kind, str(getattr(user, name))), []).append(user)
-    return found
+    return find_folded(field, wanted, partial(_fold, kind), _MAX_USERS)
 
 
 def _fold(kind: IdentityKind, name: str) -> str:

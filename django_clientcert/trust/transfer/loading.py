@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import router
 from django.db.models import Model
 from django.utils.translation import gettext as _
@@ -26,6 +26,7 @@ from django_clientcert.models import (
     UnknownCertificate,
 )
 from django_clientcert.models.derived import rebuild_state
+from django_clientcert.models.users import find_by_name
 from django_clientcert.trust.issuers import find_authority
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo
@@ -40,7 +41,6 @@ from django_clientcert.x509.identities import (
 from .parts import (
     Refused,
     check_texts,
-    is_storable,
     to_der,
     to_flag,
     to_key,
@@ -303,7 +303,7 @@ class Loader:
             if all(there[name] == wanted[name] for name in names):
                 return Status.EXISTS
         revocation.full_clean(exclude=["authority", "revoked_by"])
-        revocation.revoked_by = None if by is None else _find_users([by]).get(by)
+        revocation.revoked_by = None if by is None else find_by_name([by]).get(by)
         revocation.save()
         self._stored([revocation])
         if at is not None:
@@ -316,7 +316,7 @@ class Loader:
         """Store mappings: some queries for all of them, and none for each."""
         done: dict[int, Outcome] = {}
         names = (row.record.get("user") for row in rows.values())
-        users = _find_users(sorted({one for one in names if isinstance(one, str)}))
+        users = find_by_name(sorted({one for one in names if isinstance(one, str)}))
         candidates = {}
         for number, row in rows.items():
             try:
@@ -489,43 +489,11 @@ def _compare(there: Record, wanted: Record) -> None:
         raise Refused(text % {"names": ", ".join(names)})
 
 
-def _find_users(names: list[str]) -> dict[str, Any]:
-    """Return the users by the name that was asked for; who is not there, is not."""
-    model = get_user_model()
-    manager: Any = model._default_manager
-    field = model.USERNAME_FIELD
-    names = [one for one in names if is_storable(one)]
-    try:
-        rows = list(manager.filter(**{f"{field}__in": names}))
-    except (TypeError, ValueError, ValidationError):
-        rows = []  # a field that holds no text: one by one
-    found: dict[str, Any] = {}
-    twice = set()
-    for user in rows:
-        name = str(user.get_username())
-        if name in found:
-            twice.add(name)
-        found[name] = user
-    users = {name: found[name] for name in names if name in found}
-    for name in names:
-        if name not in users and hasattr(manager, "get_by_natural_key"):
-            try:
-                user = manager.get_by_natural_key(name)
-            except (ObjectDoesNotExist, TypeError, ValueError, ValidationError):
-                continue
-            except model.MultipleObjectsReturned:
-                continue
-            # Some databases find “alice” for “alicé”; a certificate could say that.
-            if str(user.get_username()).casefold() == name.casefold():
-                users[name] = user
-    return {name: user for name, user in users.items() if name not in twice}
-
-
 def _no_user(name: Any) -> str:
     field = get_user_model().USERNAME_FIELD
     if not isinstance(name, str):
         return _("No user is named")
-    text = _("There is no user, or not just one, whose %(field)s is “%(name)s”")
+    text = _("No user, or more than one, has the %(field)s “%(name)s”")
     return text % {"field": field, "name": visible(name, 80)}
 
 
