@@ -18,7 +18,7 @@ from django_clientcert.x509.text import show_minute
 
 from .authorities import CertificateAuthority
 from .bases import OptionalCertificate, SavedInTransaction, describe
-from .fields import KeyField, serial_key
+from .fields import KeyField, KeyPlaceholder, serial_key
 from .validators import validate_no_private_key
 
 
@@ -136,7 +136,9 @@ class RevocationQuerySet(models.QuerySet["Revocation"]):
     """Queries on revocations."""
 
     def matching(
-        self, public_keys: Iterable[bytes], serials: Iterable[bytes]
+        self,
+        public_keys: Iterable[bytes | KeyPlaceholder],
+        serials: Iterable[bytes | KeyPlaceholder],
     ) -> RevocationQuerySet:
         """Return those of one of the keys or serial numbers, by index.
 

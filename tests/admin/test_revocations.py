@@ -812,7 +812,7 @@ def test_certificates_seen(
     text = text_of(as_root.get(page(f"{SEEN}_changelist")))
     assert f"CN=alice a.example.com alice mapping {mapping.pk} " in text
     assert "CN=mallory a.example.com alice the rule of Test CA" in text
-    assert "what is deleted now" in text
+    assert "a mapping or rule that was deleted" in text
     assert "unknown" in text
     response = as_root.get(page(f"{SEEN}_change", first.pk))
     text = text_of(response)

@@ -311,7 +311,7 @@ def test_expired_certificate_still_has_an_issuer(
     assert outcome.status == 0
     assert CertificateMapping.objects.get().authority == authority
     assert "would be refused now: expired" in outcome.err
-    assert "Have it renewed" in outcome.err
+    assert "Renew it" in outcome.err
 
 
 # --- names -----------------------------------------------------------------------
