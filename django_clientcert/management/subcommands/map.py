@@ -165,23 +165,22 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     certificate = read_end_entity(options["file"])
     user = find_user(options["user"])
     identity = _choose_identity(certificate, kind, options["value"])
-    wanted = CertificateMapping(
+    wanted = CertificateMapping.for_identity(
+        identity,
+        certificate,
         user=user,
-        kind=kind.value,
-        value=identity.value,
-        key=identity.key,
         authority=choose_authority(certificate, kind, options["authority"]),
         hosts="\n".join(options["hosts"]),
         note=options["note"],
         valid_until=options["valid_until"] and options["valid_until"].at,
-        certificate=certificate.der,
     )
     if options["valid_from"] is not None:
         wanted.state = CertificateMapping.State.SCHEDULED
         wanted.valid_from = options["valid_from"].at
     with transaction.atomic(using=router.db_for_write(CertificateMapping)):
-        existing = _find_existing(wanted)
-        if existing is None:
+        existing = wanted.find_twin()
+        if existing is None or existing.user_id != user.pk:
+            existing = None
             wanted.full_clean()
             wanted.save()
     if existing is None:
@@ -284,16 +283,6 @@ def _choose_identity(
     return wanted
 
 
-def _find_existing(mapping: CertificateMapping) -> CertificateMapping | None:
-    """Return the same user's mapping of the same identity, or None."""
-    same = CertificateMapping.objects.filter(
-        user=mapping.user, kind=mapping.kind, key=mapping.key
-    )
-    if not mapping.is_pin:
-        same = same.filter(authority=mapping.authority)
-    return same.select_related("user", "authority").order_by("pk").first()
-
-
 def _warn_about_differences(
     command: ClientCertCommand,
     existing: CertificateMapping,
@@ -349,7 +338,7 @@ def _warn_unless_accepted(
     try:
         decision = evaluate(
             present_certificates([certificate], verdict=success_verdict()),
-            host=(mapping.hosts.split() or [""])[0].lstrip("."),
+            host=mapping.first_host,
         )
     except ImproperlyConfigured as error:
         command.warn(f"no certificate is accepted yet: {error} See “manage.py check”.")

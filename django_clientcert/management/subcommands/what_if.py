@@ -200,7 +200,7 @@ def _examine(change: WhatIf, bar: ProgressBar) -> Iterator[Effect]:
     total, done = mappings.count() + seen.count(), 0
     for mapping in mappings.order_by("pk").iterator():
         certificate = certificate_of(mapping)
-        host = (mapping.hosts.split() or [""])[0].lstrip(".")
+        host = mapping.first_host
         yield (
             _guess(mapping, change)
             if certificate is None
