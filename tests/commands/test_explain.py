@@ -32,7 +32,7 @@ from django_clientcert.trust.revoke import revoke_certificate
 from django_clientcert.x509.certificates import ClientCertificate
 from tests.deciding import map_to
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def file(tmp_path: Path, alice_cert: IssuedCertificate) -> str:
     return str(path)
 
 
-def explain_header(certificate: IssuedCertificate, *arguments: str) -> Outcome:
+def explain_header(certificate: IssuedCertificate, *arguments: str) -> CommandResult:
     """Explain the header that the proxy sends for *certificate*."""
     value = encode_escaped_pem(certificate.der)
     return clientcert("explain", "--header", value, *arguments)
