@@ -25,6 +25,7 @@ IDS = {
     "rule_unusable": "clientcert.E014",
     "rule_field_not_unique": "clientcert.W025",
     "rule_allows_privileged": "clientcert.W026",
+    "mapping_state": "clientcert.W027",
     # check --deploy
     "insecure_transport": "clientcert.W030",
     "every_host": "clientcert.W031",

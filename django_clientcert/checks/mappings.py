@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from django.contrib.auth import get_user_model
 from django.core.checks import Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
@@ -30,13 +31,10 @@ def check_names_have_authorities(alias: str) -> Messages:
     """Does every mapping by name say which authority must have issued it?"""
     weak = CertificateMapping.objects.using(alias).filter(authority=None)
     weak = weak.exclude(kind__in=[kind.value for kind in PINS])
-    # One more than is shown, so that the rest is only counted if there is one.
-    ids = list(weak.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
-    if ids:
-        total = weak.count() if len(ids) > MAX_LISTED else len(ids)
+    if ids := _list_ids(weak):
         yield Error(
             f"Mappings by name without an authority, in the database “{alias}”: "
-            f"{some_of(map(str, ids), total)}. Any CA could put such a name into a "
+            f"{ids}. Any CA could put such a name into a "
             "certificate, so they match no certificate.",
             hint=(
                 "Choose the authority of each in the admin, or delete it and type "
@@ -45,6 +43,33 @@ def check_names_have_authorities(alias: str) -> Messages:
             ),
             id=IDS["name_without_authority"],
         )
+
+
+@check_of_database
+def check_mappings_have_known_states(alias: str) -> Messages:
+    """Is every mapping in a state that the package knows?"""
+    # By pattern, because some databases compare text without regard to case.
+    unknown = ~Q(state__regex=f"^({'|'.join(CertificateMapping.State.values)})$")
+    undated = Q(state=CertificateMapping.State.SCHEDULED, valid_from=None)
+    rows = CertificateMapping.objects.using(alias).filter(unknown | undated)
+    if ids := _list_ids(rows):
+        yield Warning(
+            "Mappings in an unknown state, or scheduled without a date, in the "
+            f"database “{alias}”: {ids}. They count as disabled.",
+            hint=(
+                "Set the state of each in the admin: the table was changed without "
+                "the models."
+            ),
+            id=IDS["mapping_state"],
+        )
+
+
+def _list_ids(rows: QuerySet[CertificateMapping]) -> str:
+    """Return the primary keys of *rows*: the first of them, and how many more."""
+    # One more than is shown, so that the rest is only counted if there is one.
+    ids = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
+    total = rows.count() if len(ids) > MAX_LISTED else len(ids)
+    return some_of(map(str, ids), total) if ids else ""
 
 
 @check_of_database

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django_clientcert.backends import find_backend
 from django_clientcert.conf import conf
 from django_clientcert.evaluation import CanAuthenticate, evaluate, is_active
-from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.presented import Presented, present_certificates
 from django_clientcert.exceptions import CertificateParseError, Refusal
 from django_clientcert.wire import ABSENT, DECODERS, Proxy
 from django_clientcert.x509.certificates import ClientCertificate
@@ -75,7 +75,7 @@ def ask_about_certificates(
     """
     proxy = conf.CLIENTCERT_PROXY
     verdict = present(verdict)
-    intermediates = [other.der for other in certificates if other != certificate]
+    intermediates = [other for other in certificates if other != certificate]
     assumptions = [
         Assumption(
             _(
@@ -99,9 +99,7 @@ def ask_about_certificates(
         text = _("chain: none, because %(proxy)s forwards none")
         assumptions.append(Assumption(text % {"proxy": proxy.name}))
         intermediates = []
-    presented = Presented(
-        proxy, verdict=verdict, certificates=(certificate.der, *intermediates)
-    )
+    presented = present_certificates([certificate, *intermediates], verdict=verdict)
     return ExplainQuery(presented, certificate, tuple(assumptions))
 
 

@@ -854,6 +854,17 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["revoked_at"], name="clientcert_revocation_at"),
         ),
         migrations.AddConstraint(
+            model_name="certificatemapping",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["active", "retiring", "disabled"]),
+                    models.Q(("state", "scheduled"), ("valid_from__isnull", False)),
+                    _connector="OR",
+                ),
+                name="clientcert_mapping_known_state",
+            ),
+        ),
+        migrations.AddConstraint(
             model_name="revocationlist",
             constraint=models.UniqueConstraint(
                 fields=("authority", "fingerprint"), name="clientcert_list_once"
@@ -866,6 +877,25 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="seencertificate",
             index=models.Index(fields=["last_seen_at"], name="clientcert_seen_at"),
+        ),
+        migrations.CreateModel(
+            name="MappingLock",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "lock on mappings",
+                "verbose_name_plural": "locks on mappings",
+                "default_permissions": (),
+            },
         ),
         migrations.CreateModel(
             name="PendingImport",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
-from .fields import KEY_BYTES, KeyField, name_key, serial_key
+from .fields import KEY_BYTES, KeyField, KeyPlaceholder, name_key, serial_key
 from .imports import PendingImport
+from .locks import MappingLock
 from .mappings import CertificateMapping, CertificateMappingQuerySet
 from .notices import ExpiryNotice
 from .revocations import Revocation, RevocationList, RevocationQuerySet, RevokedSerial
@@ -20,6 +21,8 @@ __all__ = [
     "CertificateMappingQuerySet",
     "ExpiryNotice",
     "KeyField",
+    "KeyPlaceholder",
+    "MappingLock",
     "PendingImport",
     "Revocation",
     "RevocationList",

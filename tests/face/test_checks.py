@@ -40,6 +40,7 @@ from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
 from tests.conftest import Wsgi
+from tests.deciding import UNKNOWN_STATES, states_unchecked
 from tests.queries import dropped
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -564,6 +565,29 @@ def test_e011_lists_no_more_than_ten(alice: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        *({"state": state} for state in UNKNOWN_STATES),
+        {"state": "scheduled", "valid_from": None},
+    ],
+    ids=str,
+)
+def test_l03_w027_mapping_in_an_unknown_state(
+    mapping: CertificateMapping, fields: dict[str, Any]
+) -> None:
+    """It counts as disabled, so somebody has to be told."""
+    for state in ("active", "retiring", "disabled"):
+        CertificateMapping.objects.update(state=state)
+        assert check_ids(databases=["default"]) == []
+    with states_unchecked():
+        CertificateMapping.objects.update(**fields)
+        message = only(databases=["default"])
+        assert message.id == "clientcert.W027"
+        assert f"“default”: {mapping.pk}. " in message.msg
+        CertificateMapping.objects.update(state="active")
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [("bundle", ""), ("bundle", "x\u202e"), ("profile", "lax")],
 )
@@ -695,7 +719,7 @@ def test_n52_w022_a_list_that_is_stale_or_missing(
     load_list(authority, ca, age=9, left=-1)
     message = only(databases=["default"])
     assert "“Test CA” (id" in message.msg
-    assert "): list number 1, CN=Test Root CA. Under" in message.msg
+    assert "): CRL number 1, CN=Test Root CA. Under" in message.msg
     CertificateAuthority.objects.update(revocation_policy="off")
     assert check_ids(databases=["default"]) == []
 
@@ -736,7 +760,7 @@ def test_n52_w023_a_list_that_will_be_stale_soon(
     load_list(authority, ca, age=82, left=18)
     message = only(databases=["default"])
     assert message.id == "clientcert.W023"
-    assert "list number 1" in message.msg
+    assert "CRL number 1" in message.msg
 
 
 @pytest.mark.parametrize("state", ["", "{"])

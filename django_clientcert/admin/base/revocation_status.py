@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from django_clientcert.evaluation.authorities import check_revoked
-from django_clientcert.evaluation.lookup import EntryHit, Found, RevocationHit
+from django_clientcert.evaluation.lookup import EntryHit, LookupResult, RevocationHit
 from django_clientcert.exceptions import CertificateParseError, Reason, Refusal
 from django_clientcert.models import (
     AuthorityCertificate,
@@ -97,7 +97,7 @@ def revoked_certificates(
     now = timezone.now()
     why: dict[Key, Refusal] = {}
     for key, one in names.items():
-        found = Found(
+        result = LookupResult(
             authorities=list(authorities.get(one.issuer_name, {}).values()),
             revocations=[
                 hit
@@ -107,7 +107,7 @@ def revoked_certificates(
             entries=entries.get(one.serial, []),
         )
         try:
-            check_revoked(certificates[key], found, now)
+            check_revoked(certificates[key], result, now)
         except Refusal as refusal:
             why[key] = refusal
     return why
