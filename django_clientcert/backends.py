@@ -8,10 +8,10 @@ from django.contrib.auth import get_backends
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.utils import timezone
 
-from .conf import conf
-from .evaluation import Decision, aevaluate, evaluate
-from .evaluation.presented import Presented, get_host, read_request
+from .evaluation import Decision, Evaluation, Peer
+from .evaluation.presented import get_host, present_certificates, read_request
 from .requests import RequestState, get_state
 from .x509.certificates import ClientCertificate
 
@@ -23,29 +23,17 @@ class ClientCertBackend(ModelBackend):
     """Authenticates by client certificate; permissions are ``ModelBackend``'s.
 
     Subclass it and override ``user_can_authenticate()`` or ``decide()`` to change
-    who may come in. The middleware asks the first subclass that it finds in
+    who is authenticated. The middleware uses the first subclass that it finds in
     ``AUTHENTICATION_BACKENDS``.
     """
 
     def decide(self, request: HttpRequest) -> Decision:
         """Return the decision on the certificate that *request* presents."""
-        presented, host = _read(request)
-        return evaluate(
-            presented,
-            host=host,
-            can_authenticate=self.user_can_authenticate,
-            create_users=True,
-        )
+        return self._evaluation(_peer_of(request)).run()
 
     async def adecide(self, request: HttpRequest) -> Decision:
         """See decide()."""
-        presented, host = _read(request)
-        return await aevaluate(
-            presented,
-            host=host,
-            can_authenticate=self.user_can_authenticate,
-            create_users=True,
-        )
+        return await self._evaluation(_peer_of(request)).arun()
 
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest | None, *, client_cert: ClientCertificate | None
@@ -53,21 +41,16 @@ class ClientCertBackend(ModelBackend):
         """Return the user of *client_cert*, or None: for an explicit login.
 
         The caller vouches that the client has proven possession: pass
-        ``request.client_cert``. Where the middleware has decided on that
-        certificate already, its decision stands; otherwise the path to an
-        authority is validated here, whatever the proxy said.
+        ``request.client_cert``. If the middleware has decided on that certificate
+        already, its decision stands; otherwise the path to an authority is validated
+        here, whatever the proxy said.
         """
         if client_cert is None:
             return None
         state = _state_of(request, client_cert)
         if state is not None:
             return state.decide().user
-        return evaluate(
-            _vouched(client_cert),
-            host=_host_of(request),
-            can_authenticate=self.user_can_authenticate,
-            create_users=True,
-        ).user
+        return self._evaluation(_vouched(request, client_cert)).run().user
 
     async def aauthenticate(  # type: ignore[override]
         self, request: HttpRequest | None, *, client_cert: ClientCertificate | None
@@ -78,13 +61,15 @@ class ClientCertBackend(ModelBackend):
         state = _state_of(request, client_cert)
         if state is not None:
             return (await state.adecide()).user
-        decision = await aevaluate(
-            _vouched(client_cert),
-            host=_host_of(request),
+        return (await self._evaluation(_vouched(request, client_cert)).arun()).user
+
+    def _evaluation(self, peer: Peer) -> Evaluation:
+        return Evaluation(
+            peer,
+            timezone.now(),
             can_authenticate=self.user_can_authenticate,
             create_users=True,
         )
-        return decision.user
 
 
 def find_backend() -> ClientCertBackend:
@@ -102,25 +87,22 @@ def find_backend() -> ClientCertBackend:
     )
 
 
-def _read(request: HttpRequest) -> tuple[Presented, str]:
-    """Return what *request* presents, and its host; the middleware read it before."""
+def _peer_of(request: HttpRequest) -> Peer:
+    """Return the sender of *request*; the middleware has read it already."""
     state = get_state(request)
     if state is not None:
-        return state.presented, state.host
-    return read_request(request), get_host(request)
+        return state.peer
+    return Peer(read_request(request), get_host(request))
 
 
-def _vouched(certificate: ClientCertificate) -> Presented:
-    return Presented(conf.CLIENTCERT_PROXY, certificates=(certificate.der,))
-
-
-def _host_of(request: HttpRequest | None) -> str:
-    return "" if request is None else get_host(request)
+def _vouched(request: HttpRequest | None, certificate: ClientCertificate) -> Peer:
+    host = "" if request is None else get_host(request)
+    return Peer(present_certificates([certificate]), host)
 
 
 def _state_of(
     request: HttpRequest | None, certificate: ClientCertificate
 ) -> RequestState | None:
-    """Return what the middleware keeps, if it speaks of this very certificate."""
+    """Return what the middleware keeps, if it is about this very certificate."""
     state = get_state(request)
     return state if state is not None and state.certificate == certificate else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -19,55 +19,71 @@ UNIX = "unix"
 
 
 class Settings:
-    """``CLIENTCERT_*`` of the project, one property each, with its default.
+    """The project's ``CLIENTCERT_*`` settings, one property each, with its default.
 
-    A value that cannot be used raises ``ImproperlyConfigured``: nothing is ever
-    switched off by an empty or misspelt value. ``manage.py check`` says it first.
+    A value that cannot be used raises ``ImproperlyConfigured``: an empty or misspelt
+    value never switches anything off. ``manage.py check`` reports it first.
     """
+
+    # The last value of CLIENTCERT_PROXY that is not a preset's name, its text, and the
+    # proxy that it describes; one attribute, so that threads never see a mixture
+    _last_proxy: tuple[object, str, Proxy] | None = None
 
     @property
     def CLIENTCERT_PROXY(self) -> Proxy:
         """Preset name, dict or dotted path of one. Default: ``"ingress-nginx"``."""
-        value = getattr(settings, "CLIENTCERT_PROXY", "ingress-nginx")
+        value = _read("CLIENTCERT_PROXY", "ingress-nginx")
         try:
             if isinstance(value, str) and "." in value:
                 value = import_string(value)
-            return get_proxy(value)
+            return get_proxy(value) if isinstance(value, str) else self._describe(value)
         except (ProxyConfigurationError, ImportError) as error:
             raise ImproperlyConfigured(f"CLIENTCERT_PROXY: {error}.") from error
 
+    def _describe(self, value: object) -> Proxy:
+        """Return the proxy that *value* describes, checked again only if it changed.
+
+        The text shows whether a dict, or a list in it, was changed in place.
+        """
+        last, text = self._last_proxy, repr(value)
+        if last is not None and last[0] is value and last[1] == text:
+            return last[2]
+        proxy = get_proxy(value)
+        self._last_proxy = value, text, proxy
+        return proxy
+
     @property
     def CLIENTCERT_TRUSTED_PROXIES(self) -> TrustedProxies:
-        """Networks whose socket peer may speak, or ``"unix"``. Default: nobody."""
-        value = getattr(settings, "CLIENTCERT_TRUSTED_PROXIES", None)
+        """Networks of trusted socket peers, or ``"unix"``. Default: none."""
+        value = _read("CLIENTCERT_TRUSTED_PROXIES")
         if value is None:
-            return NOBODY
+            return _trusted_proxies(())
         if not _is_list_of_texts(value):
             raise ImproperlyConfigured(
-                "CLIENTCERT_TRUSTED_PROXIES is a list of networks, such as "
+                "CLIENTCERT_TRUSTED_PROXIES must be a list of networks, such as "
                 '["10.42.0.0/16"].'
             )
         return _trusted_proxies(tuple(value))
 
     @property
     def CLIENTCERT_PROXY_VERIFIES(self) -> bool:
-        """Whether the proxy validates the path. Default: what the preset says."""
-        value = getattr(settings, "CLIENTCERT_PROXY_VERIFIES", None)
-        if value is None:
+        """Whether the proxy validates the path. Default: the preset's ``verifies``."""
+        if _read("CLIENTCERT_PROXY_VERIFIES") is None:
             return self.CLIENTCERT_PROXY.verifies
-        return _boolean("CLIENTCERT_PROXY_VERIFIES", value)
+        return _boolean("CLIENTCERT_PROXY_VERIFIES", True)
 
     @property
     def CLIENTCERT_HOSTS(self) -> tuple[str, ...] | None:
-        """Host names the proxy sets the headers for. Default: None, all of them."""
-        value = getattr(settings, "CLIENTCERT_HOSTS", None)
+        """Host names for which the proxy sets the headers. Default: None, all."""
+        value = _read("CLIENTCERT_HOSTS")
         if value is None:
             return None
-        if not value or not _is_list_of_texts(value) or not all(value):
+        if not _is_list_of_texts(value) or not value or not all(value):
             raise ImproperlyConfigured(
-                "CLIENTCERT_HOSTS is a list of host names; leave it out for all."
+                "CLIENTCERT_HOSTS must be a list of host names, such as "
+                '["api.example.com"]; leave it out for all hosts.'
             )
-        return tuple(one.lower() for one in value)
+        return tuple(host.lower() for host in value)
 
     @property
     def CLIENTCERT_PROXY_SECRET(self) -> tuple[str, tuple[str, ...]] | None:
@@ -75,7 +91,7 @@ class Settings:
 
         ``("X-Proxy-Secret", "…")`` or ``("X-Proxy-Secret", ["new", "old"])``.
         """
-        value = getattr(settings, "CLIENTCERT_PROXY_SECRET", None)
+        value = _read("CLIENTCERT_PROXY_SECRET")
         if value is None:
             return None
         header, secrets = (
@@ -91,7 +107,7 @@ class Settings:
             or not all(secrets)
         ):
             raise ImproperlyConfigured(
-                "CLIENTCERT_PROXY_SECRET is a header name and one or two secrets, "
+                "CLIENTCERT_PROXY_SECRET must be a header name and one or two secrets, "
                 'such as ("X-Proxy-Secret", ["new", "old"]).'
             )
         return meta_key(header), tuple(secrets)
@@ -99,50 +115,41 @@ class Settings:
     @property
     def CLIENTCERT_REQUIRE_SECURE(self) -> bool:
         """Refuse the header unless the request ``is_secure()``. Default: True."""
-        return _boolean(
-            "CLIENTCERT_REQUIRE_SECURE",
-            getattr(settings, "CLIENTCERT_REQUIRE_SECURE", True),
-        )
+        return _boolean("CLIENTCERT_REQUIRE_SECURE", True)
 
     @property
     def CLIENTCERT_MAX_HEADER_BYTES(self) -> int:
-        """A longer value is refused before any work. Default: 16384 bytes."""
-        return _positive(
-            "CLIENTCERT_MAX_HEADER_BYTES",
-            getattr(settings, "CLIENTCERT_MAX_HEADER_BYTES", 16384),
-        )
+        """Longer values are refused without being decoded. Default: 16384 bytes."""
+        return _positive("CLIENTCERT_MAX_HEADER_BYTES", 16384)
 
     @property
     def CLIENTCERT_LAST_USED_INTERVAL(self) -> dt.timedelta | None:
-        """How often ``last_used_at`` of a mapping may be written. Default: 15 min.
+        """How often a mapping's ``last_used_at`` may be written. Default: 15 minutes.
 
         A timedelta or seconds; None never writes it.
         """
-        value = getattr(
-            settings, "CLIENTCERT_LAST_USED_INTERVAL", dt.timedelta(minutes=15)
-        )
+        value = _read("CLIENTCERT_LAST_USED_INTERVAL", dt.timedelta(minutes=15))
         if value is None or isinstance(value, dt.timedelta):
             return value
-        seconds = _positive("CLIENTCERT_LAST_USED_INTERVAL", value)
-        return dt.timedelta(seconds=seconds)
+        return dt.timedelta(seconds=_positive("CLIENTCERT_LAST_USED_INTERVAL", 900))
 
     @property
     def CLIENTCERT_SEEN_SIZE(self) -> int:
-        """How many certificates that were let in are kept. Default: 10000; 0: none."""
-        return _size("CLIENTCERT_SEEN_SIZE", 10000)
+        """How many accepted certificates are kept. Default: 10000; 0 keeps none."""
+        return _positive("CLIENTCERT_SEEN_SIZE", 10000, or_zero=True)
 
     @property
     def CLIENTCERT_INBOX_SIZE(self) -> int:
-        """How many unknown certificates are kept. Default: 1000; 0 turns it off."""
-        return _size("CLIENTCERT_INBOX_SIZE", 1000)
+        """How many unknown certificates are kept. Default: 1000; 0 keeps none."""
+        return _positive("CLIENTCERT_INBOX_SIZE", 1000, or_zero=True)
 
     @property
     def CLIENTCERT_NOTIFY_EMAILS(self) -> tuple[str, ...]:
-        """Who is told of everything that expires. Default: nobody but the owners."""
-        value = getattr(settings, "CLIENTCERT_NOTIFY_EMAILS", ())
-        if not _is_list_of_texts(value) or not all("@" in one for one in value):
+        """Addresses notified of everything that expires. Default: only the owners."""
+        value = _read("CLIENTCERT_NOTIFY_EMAILS", ())
+        if not _is_list_of_texts(value) or not all("@" in email for email in value):
             raise ImproperlyConfigured(
-                "CLIENTCERT_NOTIFY_EMAILS is a list of e-mail addresses, such as "
+                "CLIENTCERT_NOTIFY_EMAILS must be a list of e-mail addresses, such as "
                 '["pki@example.com"].'
             )
         return tuple(value)
@@ -151,58 +158,53 @@ class Settings:
 NAMES = tuple(name for name in vars(Settings) if name.startswith("CLIENTCERT_"))
 
 
-class TrustedProxies:
-    """Who may speak for a client: networks, and perhaps a Unix socket."""
+class TrustedProxies(NamedTuple):
+    """The networks of trusted proxies, and whether a Unix socket is trusted too."""
 
-    def __init__(self, networks: tuple[Network, ...], *, unix: bool) -> None:
-        self.networks = networks
-        self.unix = unix
+    networks: tuple[Network, ...]
+    unix: bool
 
     def __bool__(self) -> bool:
         return bool(self.networks) or self.unix
 
 
-NOBODY = TrustedProxies((), unix=False)
-
-
 @lru_cache(maxsize=16)
 def _trusted_proxies(values: tuple[str, ...]) -> TrustedProxies:
-    networks = []
-    for value in values:
-        if value == UNIX:
-            continue
-        try:
-            networks.append(ip_network(value))
-        except ValueError as error:
-            raise ImproperlyConfigured(
-                f"CLIENTCERT_TRUSTED_PROXIES: {error}."
-            ) from error
-    return TrustedProxies(tuple(networks), unix=UNIX in values)
+    try:
+        networks = tuple(ip_network(value) for value in values if value != UNIX)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"CLIENTCERT_TRUSTED_PROXIES: {error}.") from error
+    return TrustedProxies(networks, unix=UNIX in values)
 
 
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset)) and all(
-        isinstance(one, str) for one in value
+        isinstance(text, str) for text in value
     )
 
 
-def _boolean(name: str, value: Any) -> bool:
+def _read(name: str, default: Any = None) -> Any:
+    return getattr(settings, name, default)
+
+
+def _boolean(name: str, default: bool) -> bool:
+    value = _read(name, default)
     if not isinstance(value, bool):
-        raise ImproperlyConfigured(f"{name} is True or False, not {value!r}.")
+        raise ImproperlyConfigured(f"{name} must be True or False, not {value!r}.")
     return value
 
 
-def _positive(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ImproperlyConfigured(f"{name} is a positive whole number, not {value!r}.")
+def _positive(name: str, default: int, *, or_zero: bool = False) -> int:
+    value = _read(name, default)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or value < (0 if or_zero else 1)
+    ):
+        raise ImproperlyConfigured(
+            f"{name} must be a positive whole number{' or 0' * or_zero}, not {value!r}."
+        )
     return int(value)
-
-
-def _size(name: str, default: int) -> int:
-    value = getattr(settings, name, default)
-    if value == 0 and not isinstance(value, bool):
-        return 0
-    return _positive(name, value)
 
 
 conf = Settings()

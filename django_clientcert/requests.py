@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from .evaluation import Decision, aevaluate, check_gates, evaluate, identify_peer
+from .evaluation import Decision, Peer
 from .evaluation.presented import get_host, read_request, strip_headers
 from .exceptions import Reason
 from .signals import client_cert_accepted, client_cert_refused
@@ -77,66 +77,65 @@ class RequestState:
         self.decider = decider
         self.presented = read_request(request)
         self.host = get_host(request)
+        self.peer = Peer(self.presented, self.host)
         self.refused_at_gate = (
-            self.presented.anything
-            and check_gates(self.presented, host=self.host) is not None
+            self.presented.anything and self.peer.gates[1] is not None
         )
-        self._proof: Decision | None = None
-        self._decision: Decision | None = None
+        self.decision: Decision | None = None
+        self._was_read = False
 
     @property
     def certificate(self) -> ClientCertificate | None:
-        """The certificate that was proven, without a query."""
-        if self._decision is not None:
-            return self._decision.certificate
-        if self._proof is None:
-            self._proof = identify_peer(self.presented, host=self.host)
-        return self._proof.certificate
+        """The certificate that the peer proved possession of, without a query."""
+        if self.decision is not None:
+            return self.decision.certificate
+        self._was_read = True
+        return self.peer.certificate
 
     @property
     def must_be_reported(self) -> bool:
-        """Whether a gate refused a certificate: that is told even if nobody asks."""
+        """Whether a gate refused a certificate: reported even if nobody asks."""
         return self.refused_at_gate and self.presented.has_certificate
 
     @property
     def was_looked_at(self) -> bool:
         """Whether anybody has asked for the certificate or the decision."""
-        return self._decision is not None or self._proof is not None
+        return self.decision is not None or self._was_read
 
     @property
-    def is_decided(self) -> bool:
-        """Whether anybody has asked for the decision."""
-        return self._decision is not None
+    def _needs_backend(self) -> bool:
+        """Whether there is anything to decide.
+
+        After a gate has refused, the headers are gone from the request, so the
+        backend would see no certificate at all.
+        """
+        return self.presented.has_certificate and not self.refused_at_gate
 
     def decide(self) -> Decision:
         """Return the decision; the first call makes it, reports and signals it."""
-        if self._decision is None:
-            # Behind a closed gate the headers are gone from the request, so the
-            # backend would see no certificate at all.
-            decision = (
-                evaluate(self.presented, host=self.host)
-                if self.refused_at_gate or not self.presented.has_certificate
-                else self.decider.decide(self.request)
+        if self.decision is None:
+            self.decision = (
+                self.decider.decide(self.request)
+                if self._needs_backend
+                else self.peer.decision()
             )
-            self._decision = decision
-            signal, arguments = self._report(decision)
+            signal, arguments = self._report(self.decision)
             if signal is not None:
                 _log_failures(signal.send_robust(sender=type(self), **arguments))
-        return self._decision
+        return self.decision
 
     async def adecide(self) -> Decision:
         """See decide()."""
-        if self._decision is None:
-            decision = (
-                await aevaluate(self.presented, host=self.host)
-                if self.refused_at_gate or not self.presented.has_certificate
-                else await self.decider.adecide(self.request)
+        if self.decision is None:
+            self.decision = (
+                await self.decider.adecide(self.request)
+                if self._needs_backend
+                else self.peer.decision()
             )
-            self._decision = decision
-            signal, arguments = self._report(decision)
+            signal, arguments = self._report(self.decision)
             if signal is not None:
                 _log_failures(await signal.asend_robust(sender=type(self), **arguments))
-        return self._decision
+        return self.decision
 
     def _report(self, decision: Decision) -> tuple[Any, dict[str, Any]]:
         """Log a refusal; return the signal to send, with its arguments."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from django.db import connection
 
 from django_clientcert.conf import conf
 from django_clientcert.evaluation import Decision, evaluate
@@ -42,3 +46,37 @@ def map_to(user: Any, kind: str, value: str, **fields: Any) -> CertificateMappin
     return CertificateMapping.objects.create(
         user=user, kind=kind, value=value, **fields
     )
+
+
+# What is in the column after a typing error, or a release with more states
+UNKNOWN_STATES = ["Disabled", "ACTIVE", "active ", "revoked", "x", ""]
+
+
+@contextmanager
+def states_unchecked() -> Iterator[None]:
+    """Let the state of a mapping be any text, as in a table without its constraint."""
+    off, on = {
+        "sqlite": (
+            "PRAGMA ignore_check_constraints = ON",
+            "PRAGMA ignore_check_constraints = OFF",
+        ),
+        # Undone with the transaction of the test
+        "postgresql": (
+            (
+                "ALTER TABLE django_clientcert_certificatemapping"
+                " DROP CONSTRAINT clientcert_mapping_known_state"
+            ),
+            "SELECT 1",
+        ),
+        "mysql": (
+            "SET check_constraint_checks = OFF",
+            "SET check_constraint_checks = ON",
+        ),
+    }[connection.vendor]
+    with connection.cursor() as cursor:
+        cursor.execute(off)
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(on)

@@ -1,10 +1,10 @@
 """The one place where the steps are put together.
 
-``evaluate()`` turns what a request presents into a ``Decision``. It is the same for
-the middleware, the backend, the admin and the commands. Each step passes or
-refuses with a reason; the first refusal decides, and nothing raises past it.
+``evaluate()`` turns what a request presents into a ``Decision``. The middleware, the
+backend, the admin and the commands all use it. Each step passes, or refuses with a
+reason; the first refusal decides, and no exception gets past it.
 
-``aevaluate()`` is its asynchronous twin: all but the reading is shared.
+``aevaluate()`` does the same without blocking the event loop.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
 from .gates import GATES, check_gates
 from .run import (
     STEPS,
-    Adapt,
     CanAuthenticate,
+    Evaluation,
+    Overrides,
+    Peer,
     aevaluate,
     evaluate,
     identify_peer,
@@ -27,9 +29,11 @@ __all__ = [
     "PASSED",
     "REFUSED",
     "STEPS",
-    "Adapt",
     "CanAuthenticate",
     "Decision",
+    "Evaluation",
+    "Overrides",
+    "Peer",
     "Step",
     "aevaluate",
     "check_gates",

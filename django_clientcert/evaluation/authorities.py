@@ -30,7 +30,7 @@ from django_clientcert.x509.crl import (
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import Path, PathValidator
 
-from .lookup import Found
+from .lookup import LookupResult
 
 logger = logging.getLogger("django_clientcert.evaluation")
 
@@ -38,7 +38,7 @@ logger = logging.getLogger("django_clientcert.evaluation")
 def find_path(
     authority: CertificateAuthority,
     certificate: ClientCertificate,
-    above: Sequence[ClientCertificate],
+    intermediates: Sequence[ClientCertificate],
     at: dt.datetime,
     *,
     proxy_verified: bool,
@@ -46,7 +46,7 @@ def find_path(
     """Return the path from *certificate* to *authority*.
 
     By the authority's own certificates if they suffice. Otherwise by those that were
-    sent *above* it too, and then the whole path is validated here.
+    sent *intermediates* it too, and then the whole path is validated here.
 
     Raises:
         Refusal: there is none (``untrusted_issuer``), it breaks a rule, or the
@@ -58,9 +58,9 @@ def find_path(
         try:
             return find(certificate, at)
         except PathError:
-            if not above:
+            if not intermediates:
                 raise
-            return validator.validate(certificate, at, above)
+            return validator.validate(certificate, at, intermediates)
     except Refusal as refusal:
         raise Refusal(
             refusal.reason, f"{authority}: {visible(refusal.detail)}"
@@ -99,9 +99,9 @@ def _state(
 
 def check_revoked(
     certificate: ClientCertificate,
-    found: Found,
+    result: LookupResult,
     at: dt.datetime,
-    above: Sequence[ClientCertificate] = (),
+    intermediates: Sequence[ClientCertificate] = (),
 ) -> str:
     """Return if neither an administrator nor its issuer has revoked *certificate*.
 
@@ -111,27 +111,27 @@ def check_revoked(
     Raises:
         Refusal: it is revoked, or that cannot be told.
     """
-    _check_key(certificate, found)
-    for authority in found.authorities:
+    _check_key(certificate, result)
+    for authority in result.authorities:
         policy, state = _state(authority)
-        hits = _hits([certificate], state, found)
+        hits = _hits([certificate], state, result)
         if not (
-            found.revocations
+            result.revocations
             or (hits and policy is not RevocationPolicy.OFF)
             or any(one.covers(certificate.not_before) for one in state.periods)
         ):
             continue
         # Rarely: somebody's certificate of that serial number, or of that time
-        for issuer in get_validator(authority).issuers_of(certificate, above):
-            _check_own(certificate, issuer, found, state)
+        for issuer in get_validator(authority).issuers_of(certificate, intermediates):
+            _check_own(certificate, issuer, result, state)
             if policy is not RevocationPolicy.OFF:
                 _check_listed(certificate, issuer, state, hits, at)
     return "no revocation names it"
 
 
-def _check_key(certificate: ClientCertificate, found: Found) -> None:
+def _check_key(certificate: ClientCertificate, result: LookupResult) -> None:
     """Refuse what is revoked here by its public key."""
-    for hit in found.revocations:
+    for hit in result.revocations:
         if hit.public_key == certificate.public_key_bytes:
             raise Refusal(
                 Reason.REVOKED, f"revocation {hit.number} is of its public key"
@@ -141,12 +141,12 @@ def _check_key(certificate: ClientCertificate, found: Found) -> None:
 def _check_own(
     certificate: ClientCertificate,
     issuer: ClientCertificate,
-    found: Found,
+    result: LookupResult,
     state: AuthorityState,
 ) -> None:
     """Refuse what is revoked here by its serial number, or by when it was issued."""
     serial = serial_key(certificate.serial_number)
-    for hit in found.revocations:
+    for hit in result.revocations:
         if hit.serial == serial and hit.issuer_key == issuer.public_key_bytes:
             raise Refusal(
                 Reason.REVOKED, f"revocation {hit.number} is of its serial number"
@@ -177,7 +177,7 @@ def _check_listed(
 
 
 def check_crls(
-    path: Path, authority: CertificateAuthority, found: Found, at: dt.datetime
+    path: Path, authority: CertificateAuthority, result: LookupResult, at: dt.datetime
 ) -> str:
     """Return if *authority*, as its policy demands, lets all of *path* pass.
 
@@ -201,8 +201,8 @@ def check_crls(
         if one is path.certificates[0] or one not in validator
     ]
     for one, issuer in sent:
-        _check_key(one, found)
-        _check_own(one, issuer, found, state)
+        _check_key(one, result)
+        _check_own(one, issuer, result, state)
     if policy is RevocationPolicy.OFF:
         return f"{authority}: lists are not looked at"
     if policy is RevocationPolicy.IF_LOADED and not state.lists:
@@ -210,7 +210,7 @@ def check_crls(
     statuses = check_path(
         path,
         list(state.lists.values()),
-        {**state.hits, **_hits([one for one, _ in sent], state, found)},
+        {**state.hits, **_hits([one for one, _ in sent], state, result)},
         at=at,
         policy=policy,
         signers=validator,
@@ -220,10 +220,12 @@ def check_crls(
 
 
 def _hits(
-    certificates: Sequence[ClientCertificate], state: AuthorityState, found: Found
+    certificates: Sequence[ClientCertificate],
+    state: AuthorityState,
+    result: LookupResult,
 ) -> dict[tuple[str, int], Entry]:
     """Return what the authority's lists say of the serial numbers."""
-    if not found.entries:
+    if not result.entries:
         return {}
     numbers: dict[bytes, set[int]] = {}
     for one in certificates:
@@ -231,10 +233,10 @@ def _hits(
         numbers.setdefault(serial_key(number), set()).add(number)
     return collect_hits(
         (
-            state.lists[entry.list_number].fingerprint,
+            state.lists[entry.crl_number].fingerprint,
             Entry(number, read_reason(entry.reason), entry.revoked_at),
         )
-        for entry in found.entries
-        if entry.list_number in state.lists
+        for entry in result.entries
+        if entry.crl_number in state.lists
         for number in numbers.get(entry.serial, ())
     )

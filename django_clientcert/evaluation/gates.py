@@ -13,6 +13,7 @@ from django_clientcert.conf import Network, TrustedProxies, conf
 from django_clientcert.exceptions import Reason, Refusal
 from django_clientcert.x509.escaping import visible
 
+from .decisions import PASSED, REFUSED, Step
 from .presented import Presented
 
 
@@ -105,14 +106,22 @@ GATES: tuple[tuple[str, _Gate], ...] = (
 )
 
 
+def take_gates(presented: Presented, host: str) -> tuple[list[Step], Refusal | None]:
+    """Return the steps that were taken, and the refusal of the last one, if any."""
+    steps: list[Step] = []
+    for name, gate in GATES:
+        try:
+            detail = gate(presented, host)
+        except Refusal as refusal:
+            steps.append(Step(name, REFUSED, refusal.detail))
+            return steps, refusal
+        steps.append(Step(name, PASSED, detail))
+    return steps, None
+
+
 def check_gates(presented: Presented, *, host: str) -> Refusal | None:
     """Return why *presented* must not be believed, or None. Decodes nothing."""
-    for _, gate in GATES:
-        try:
-            gate(presented, host)
-        except Refusal as refusal:
-            return refusal
-    return None
+    return take_gates(presented, host)[1]
 
 
 def quote(text: str | None) -> str:

@@ -1,16 +1,19 @@
-"""The one query of a request, with its SQL compiled once for each connection.
+"""The one query of a request; its SQL is compiled once per process.
 
 Compiling the joins costs Django's ORM several times what the database needs to
-answer them. What is executed goes through Django's own cursor, so that routers,
-``assertNumQueries`` and every instrumentation see it. Instances are new for each
-request.
+answer them. The statement is executed through Django's own cursor, so that routers,
+``assertNumQueries`` and every instrumentation see it. Each request gets new
+instances.
 
-The parts are put together with UNION ALL, each found by an index of its own: the
-mappings with one of the certificate's keys; the authorities that have its issuer's
-name; the revocations of its public key or serial number; the entries of lists with
-its serial number; and when it was seen before. All but the first and the last look
-for the certificates that were sent above it as well. A row has the columns of a mapping
-with its user and authority, most of them NULL in the other parts, and a few more.
+The query is a UNION ALL of parts, each with an index of its own: the mappings with
+one of the certificate's keys; the authorities with a CA of its issuer's name; the
+revocations of its public key or serial number; the CRL entries with its serial
+number; and when the certificate was last seen. All but the first and the last also
+cover the intermediates. A row has the columns of a mapping with its user and
+authority, most of them NULL in the other parts, and a few more.
+
+A compiled plan outlives the connection that it was compiled with, so nothing in it
+may refer to that connection: under ASGI, each request has a connection of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,17 +30,17 @@ from django.db.models import F, Model, QuerySet, Value
 from django.db.models.functions import Cast
 
 from django_clientcert.models import (
-    KEY_BYTES,
     AuthorityCertificate,
     CertificateAuthority,
     CertificateMapping,
     KeyField,
+    KeyPlaceholder,
     Revocation,
     RevokedSerial,
     SeenCertificate,
 )
 
-# What no decision needs; loaded when somebody asks for it
+# Columns that no decision needs; loaded on access
 _DEFERRED = {
     "": frozenset(
         {
@@ -54,17 +56,22 @@ _DEFERRED = {
 }
 
 _Converter = Callable[[Any, Any, BaseDatabaseWrapper], Any]
+# Converters of some columns: the position in the part, the functions, the expression
+_Converters = list[tuple[int, list[_Converter], Any]]
 
 # Which part of the query a row comes from
 _MAPPING, _AUTHORITY, _REVOCATION, _ENTRY, _SEEN = range(5)
 
-# The columns that a row has besides. In the part of the mappings they mean nothing,
+# The key that is an empty constant; those of a request follow.
+_EMPTY_KEY = KeyPlaceholder(0)
+
+# The additional columns of a row. In the part of the mappings they mean nothing,
 # but the database takes the types from there.
 _EXTRA: dict[str, Any] = {
     "number": Value("", models.TextField()),
-    "first": Value(b"", KeyField()),
-    "second": Value(b"", KeyField()),
-    "third": Value(b"", KeyField()),
+    "first": Value(_EMPTY_KEY, KeyField()),
+    "second": Value(_EMPTY_KEY, KeyField()),
+    "third": Value(_EMPTY_KEY, KeyField()),
     "code": Value(0),
     # A constant would be text for MariaDB
     "moment": F("created_at"),
@@ -74,11 +81,11 @@ _EXTRA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class LookupKeys:
-    """What a certificate is looked up with; each at most 32 bytes.
+    """The keys that a certificate is looked up with; each at most 32 bytes.
 
-    The certificates that were sent above it are looked up too, for authorities and
-    revocations: so names of issuers, public keys and serial numbers are several, the
-    certificate's own first, and as many of each.
+    The intermediates are looked up too, for authorities and revocations. So there
+    are several issuer names, public keys and serial numbers: as many of each, the
+    certificate's own first.
     """
 
     identities: Sequence[bytes]
@@ -98,45 +105,50 @@ class RevocationHit(NamedTuple):
 
 
 class EntryHit(NamedTuple):
-    """What a list says of a serial number."""
+    """A CRL entry with one of the serial numbers."""
 
-    list_number: str
+    crl_number: str
     serial: bytes
     reason: int | None
     revoked_at: dt.datetime | None
 
 
 @dataclass
-class Found:
-    """All that a decision rests on."""
+class LookupResult:
+    """Everything that a decision depends on."""
 
     mappings: list[CertificateMapping] = field(default_factory=list)
-    # Those with a CA of the issuer's name
+    # Those that contain a CA with the name of the issuer
     authorities: list[CertificateAuthority] = field(default_factory=list)
     revocations: list[RevocationHit] = field(default_factory=list)
     entries: list[EntryHit] = field(default_factory=list)
     last_seen_at: dt.datetime | None = None
 
     def leave_out(self, authorities: Collection[Any]) -> None:
-        """Forget the authorities with these keys, and the mappings that name them."""
+        """Remove the authorities with these primary keys, and their mappings."""
         self.authorities = [
-            one for one in self.authorities if one.pk not in authorities
+            authority
+            for authority in self.authorities
+            if authority.pk not in authorities
         ]
         self.mappings = [
-            one for one in self.mappings if one.authority_id not in authorities
+            mapping
+            for mapping in self.mappings
+            if mapping.authority_id not in authorities
         ]
 
 
 class _Part(NamedTuple):
-    """The columns of one model in a row, and what makes Python's values of them."""
+    """The columns of one model in a row."""
 
     model: type[Model]
     names: list[str]
     start: int
     end: int
-    # Where the primary key stands; None: there is no such row
+    # The column of the primary key; if it is NULL, the row has no such instance.
     key: int
-    converters: list[tuple[int, list[_Converter], Any]]
+    # The expressions of the columns whose values have to be converted
+    expressions: list[tuple[int, Any]]
 
 
 class _Size(NamedTuple):
@@ -146,35 +158,35 @@ class _Size(NamedTuple):
     certificates: int
 
 
-class _Plan(NamedTuple):
-    """A compiled query for a number of keys."""
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A compiled query for a number of keys. Refers to no connection."""
 
     sql: str
-    # By name: constants, and in the places of keys their position in the list of keys.
-    # With names, Django need not rewrite the statement for SQLite each time.
+    # By name, because Django need not rewrite the statement for SQLite then
     parameters: dict[str, Any]
-    # By their relation to a mapping
+    # By relation to a mapping; "extra" has the additional columns.
     parts: dict[str, _Part]
-    extra: _Part
 
 
-_plans: WeakKeyDictionary[BaseDatabaseWrapper, dict[_Size, _Plan]] = WeakKeyDictionary()
+# By what the SQL depends on: the database, its backend, and the number of keys
+_plans: dict[tuple[str, type[BaseDatabaseWrapper], _Size], _Plan] = {}
+
+# The attribute of a connection with its converters by plan. They belong to the
+# connection and refer to it, so they must not be kept anywhere else.
+_CONVERTERS = "_clientcert_converters"
 
 
-class _Key(int):
-    """The position of a key among the parameters."""
-
-
-def look_up(keys: LookupKeys) -> Found:
-    """Return all that there is on a certificate: one query."""
-    queryset = CertificateMapping.objects.all()
-    connection = connections[queryset.db]
-    plans = _plans.setdefault(connection, {})
+def look_up(keys: LookupKeys) -> LookupResult:
+    """Return everything that the database holds on a certificate: one query."""
+    connection = connections[CertificateMapping.objects.all().db]
     size = _Size(_round_up(max(4, len(keys.identities))), _round_up(len(keys.serials)))
-    plan = plans.get(size)
+    plan_key = connection.alias, type(connection), size
+    plan = _plans.get(plan_key)
     if plan is None:
-        plan = plans[size] = _compile(connection, size)
-    given = [
+        plan = _plans[plan_key] = _compile(connection, size)
+    values = [
+        b"",
         keys.fingerprint,
         *_fill_up(keys.issuer_names, size.certificates),
         *_fill_up(keys.public_keys, size.certificates),
@@ -183,16 +195,17 @@ def look_up(keys: LookupKeys) -> Found:
     ]
     key_field = CertificateMapping._meta.get_field("key")
     prepared = [
-        key_field.get_db_prep_value(key, connection, prepared=False) for key in given
+        key_field.get_db_prep_value(value, connection, prepared=False)
+        for value in values
     ]
     parameters = {
-        name: prepared[one] if isinstance(one, _Key) else one
-        for name, one in plan.parameters.items()
+        name: prepared[value] if isinstance(value, KeyPlaceholder) else value
+        for name, value in plan.parameters.items()
     }
     with connection.cursor() as cursor:
         cursor.execute(plan.sql, parameters)
         rows = cursor.fetchall()
-    return _collect(connection, plan, rows)
+    return build_result(connection, plan, rows)
 
 
 def _round_up(count: int) -> int:
@@ -207,22 +220,16 @@ def _fill_up(keys: Sequence[bytes], size: int) -> list[bytes]:
 
 # --- compiling -------------------------------------------------------------------
 
-# Keys that stand for those of a request while the query is compiled
-_PLACEHOLDER = b"\x00placeholder"
-
-
-def _placeholder(position: int) -> bytes:
-    return _PLACEHOLDER + position.to_bytes(KEY_BYTES - len(_PLACEHOLDER), "big")
-
 
 def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
-    places = map(_placeholder, count())
+    # In the order of the values in look_up()
+    places = map(KeyPlaceholder, count(_EMPTY_KEY + 1))
     fingerprint = next(places)
     issuer_names = list(islice(places, size.certificates))
     public_keys = list(islice(places, size.certificates))
     serials = list(islice(places, size.certificates))
     identities = list(islice(places, size.identities))
-    models_of, columns = _columns()
+    parts_of, columns = _columns()
     using = connection.alias
     mappings = (
         CertificateMapping.objects.using(using)
@@ -236,7 +243,7 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
         ),
         columns,
         # The authority's own columns, under the names that they have in a mapping
-        {one: one for one in columns if one.startswith("authority__")},
+        {name: name for name in columns if name.startswith("authority__")},
         {"part": Value(_AUTHORITY)},
     )
     revocations = _select(
@@ -270,13 +277,18 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
         {"part": Value(_SEEN), "moment": F("last_seen_at")},
     )
     statements, parameters = [], []
-    for one in (mappings, authorities, revocations, entries, seen):
-        sql, given = one.query.get_compiler(connection=connection).as_sql()
+    for queryset in (mappings, authorities, revocations, entries, seen):
+        sql, given = queryset.query.get_compiler(connection=connection).as_sql()
         statements.append(sql)
-        parameters += [_as_key(each) for each in given]
+        parameters += given
     compiler = mappings.query.get_compiler(connection=connection)
-    compiler.as_sql()  # sets up what is selected
-    converters = compiler.get_converters([select[0] for select in compiler.select])
+    compiler.as_sql()  # sets up the selected columns
+    converted = {
+        place: expression
+        for place, (_, expression) in compiler.get_converters(
+            [column for column, *_ in compiler.select]
+        ).items()
+    }
 
     def part(model: type[Model], names: list[str], start: int) -> _Part:
         end = start + len(names)
@@ -288,17 +300,17 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
             end,
             start + (names.index(key) if key in names else 0),
             [
-                (place - start, found, expression)
-                for place, (found, expression) in converters.items()
+                (place - start, expression)
+                for place, expression in converted.items()
                 if start <= place < end
             ],
         )
 
+    parts_of["extra"] = CertificateMapping, list(_EXTRA), len(columns)
     return _Plan(
         _name_places(" UNION ALL ".join(statements)),
-        {f"p{number}": one for number, one in enumerate(parameters)},
-        {relation: part(*one) for relation, one in models_of.items()},
-        part(CertificateMapping, list(_EXTRA), len(columns)),
+        {f"p{number}": value for number, value in enumerate(parameters)},
+        {relation: part(*columns_of) for relation, columns_of in parts_of.items()},
     )
 
 
@@ -311,7 +323,7 @@ def _name_places(sql: str) -> str:
 def _columns() -> tuple[dict[str, tuple[type[Model], list[str], int]], list[str]]:
     """Return the columns of a mapping, its authority and its user.
 
-    By relation: the model, the names of its columns, and where they begin.
+    By relation: the model, the names of its columns, and the position of the first.
     """
     parts: dict[str, tuple[type[Model], list[str], int]] = {}
     columns: list[str] = []
@@ -322,9 +334,9 @@ def _columns() -> tuple[dict[str, tuple[type[Model], list[str], int]], list[str]
             assert isinstance(related, type)  # noqa: S101 - no longer a string
             model = related
         names = [
-            each.attname
-            for each in model._meta.concrete_fields
-            if each.name not in deferred
+            column.attname
+            for column in model._meta.concrete_fields
+            if column.name not in deferred
         ]
         parts[relation] = model, names, len(columns)
         columns += [f"{relation}__{name}" if relation else name for name in names]
@@ -337,7 +349,7 @@ def _select(
     own: dict[str, str],
     extra: dict[str, Any],
 ) -> QuerySet[Any, Any]:
-    """Return *queryset* with the columns of a row, NULL where nothing is given."""
+    """Return *queryset* with the columns of a row, NULL if not given."""
     expressions = {
         f"c{number}": F(own[name]) if name in own else _null()
         for number, name in enumerate(columns)
@@ -356,65 +368,75 @@ def _as_text(name: str) -> Any:
     return Cast(name, models.CharField(max_length=40))
 
 
-def _as_key(parameter: Any) -> Any:
-    """Return a parameter, or the position of the key that it stands for."""
-    for attribute in ("obj", "adapted"):
-        parameter_bytes = getattr(parameter, attribute, parameter)
-        if isinstance(parameter_bytes, (bytes, memoryview)):
-            octets = bytes(parameter_bytes)
-            if octets.startswith(_PLACEHOLDER):
-                return _Key(int.from_bytes(octets[len(_PLACEHOLDER) :], "big"))
-    return parameter
-
-
 # --- reading ---------------------------------------------------------------------
 
 
-def _collect(
+def build_result(
     connection: BaseDatabaseWrapper, plan: _Plan, rows: Sequence[Sequence[Any]]
-) -> Found:
-    found = Found()
+) -> LookupResult:
+    """Return what *rows* say, with one instance per authority."""
+    converters = _get_converters(connection, plan)
+    result = LookupResult()
     authorities: dict[Any, CertificateAuthority] = {}
+    issuers: dict[Any, CertificateAuthority] = {}
+
+    def convert(relation: str, row: Sequence[Any]) -> list[Any]:
+        part = plan.parts[relation]
+        values = list(row[part.start : part.end])
+        for position, functions, expression in converters[relation]:
+            for function in functions:
+                values[position] = function(values[position], expression, connection)
+        return values
 
     def build(relation: str, row: Sequence[Any]) -> Any:
         part = plan.parts[relation]
-        if row[part.key] is None:
-            return None
-        values = _convert(connection, part, row)
+        values = convert(relation, row)
         return part.model.from_db(connection.alias, part.names, values)
 
     def build_authority(row: Sequence[Any]) -> CertificateAuthority | None:
-        built: CertificateAuthority | None = build("authority", row)
-        return None if built is None else authorities.setdefault(built.pk, built)
+        key = row[plan.parts["authority"].key]
+        if key is not None and key not in authorities:
+            authorities[key] = build("authority", row)
+        return authorities.get(key)
 
     for row in rows:
-        number, first, second, third, code, moment, kind = _convert(
-            connection, plan.extra, row
-        )
-        if kind == _MAPPING:
+        number, first, second, third, code, moment, part = convert("extra", row)
+        if part == _MAPPING:
             mapping: CertificateMapping = build("", row)
             mapping.user = build("user", row)
             mapping.authority = build_authority(row)
-            found.mappings.append(mapping)
-        elif kind == _AUTHORITY:
+            result.mappings.append(mapping)
+        elif part == _AUTHORITY:
             authority = build_authority(row)
-            if authority is not None and authority not in found.authorities:
-                found.authorities.append(authority)
-        elif kind == _REVOCATION:
-            found.revocations.append(RevocationHit(number, first, second, third))
-        elif kind == _ENTRY:
-            found.entries.append(EntryHit(number, first, code, moment))
+            if authority is not None:
+                issuers[authority.pk] = authority
+        elif part == _REVOCATION:
+            result.revocations.append(RevocationHit(number, first, second, third))
+        elif part == _ENTRY:
+            result.entries.append(EntryHit(number, first, code, moment))
         else:
-            found.last_seen_at = moment
-    return found
+            result.last_seen_at = moment
+    result.authorities = list(issuers.values())
+    return result
 
 
-def _convert(
-    connection: BaseDatabaseWrapper, part: _Part, row: Sequence[Any]
-) -> list[Any]:
-    """Return the values of a part of *row* as Python has them."""
-    values = list(row[part.start : part.end])
-    for position, converters, expression in part.converters:
-        for convert in converters:
-            values[position] = convert(values[position], expression, connection)
-    return values
+def _get_converters(
+    connection: BaseDatabaseWrapper, plan: _Plan
+) -> dict[str, _Converters]:
+    """Return the converters of *connection* for the columns of *plan*, by part."""
+    known: dict[_Plan, dict[str, _Converters]]
+    known = vars(connection).setdefault(_CONVERTERS, {})
+    if plan not in known:
+        known[plan] = {
+            relation: [
+                (
+                    position,
+                    connection.ops.get_db_converters(expression)
+                    + expression.get_db_converters(connection),
+                    expression,
+                )
+                for position, expression in part.expressions
+            ]
+            for relation, part in plan.parts.items()
+        }
+    return known[plan]

@@ -12,6 +12,7 @@ from django.http.request import split_domain_port
 
 from django_clientcert.conf import conf
 from django_clientcert.wire import ABSENT, Proxy, ValueSource, meta_key
+from django_clientcert.x509.certificates import ClientCertificate
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,28 @@ class Presented:
     def from_request(self) -> bool:
         """Whether a request is spoken of, with a sender who has to be trusted."""
         return self.certificates is None
+
+
+def present_certificates(
+    certificates: Iterable[ClientCertificate], *, verdict: str | None = None
+) -> Presented:
+    """Return *certificates* as if the proxy had forwarded them, with its *verdict*.
+
+    The client's own certificate comes first. There is no request, so there are no
+    gates to pass. Without a verdict, the path is validated here.
+    """
+    return Presented(
+        conf.CLIENTCERT_PROXY,
+        verdict=verdict,
+        certificates=tuple(certificate.der for certificate in certificates),
+    )
+
+
+def success_verdict() -> str | None:
+    """Return the verdict of a proxy that has verified; None if ours does not."""
+    proxy = conf.CLIENTCERT_PROXY
+    verifies = conf.CLIENTCERT_PROXY_VERIFIES and proxy.verdict is not None
+    return proxy.success if verifies else None
 
 
 def read_request(request: HttpRequest) -> Presented:

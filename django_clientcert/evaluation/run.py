@@ -1,15 +1,11 @@
-"""The run through all steps; what needs the database is asked for by a generator.
-
-``_decide()`` yields what has to be read, and goes on with what was: so the
-synchronous and the asynchronous evaluation share everything but the reading.
-"""
+"""One evaluation: first who the peer is, without a query, then which user that is."""
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -26,13 +22,13 @@ from django_clientcert.models import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import Identities, Identity, find_identities
+from django_clientcert.x509.identities import Identities, find_identities
 from django_clientcert.x509.paths import Path
 
 from .authorities import check_crls, check_revoked, find_path
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
-from .gates import GATES, check_gates
-from .lookup import Found, LookupKeys, look_up
+from .gates import GATES, take_gates
+from .lookup import LookupKeys, LookupResult, look_up
 from .presented import Presented
 from .reading import (
     check_dates,
@@ -47,10 +43,8 @@ from .rules import Claim, choose_user, create_user, find_users, new_user, read_c
 logger = logging.getLogger("django_clientcert.evaluation")
 
 CanAuthenticate = Callable[[Any], bool]
-# Changes what was found before anything is decided: for questions, not for requests
-Adapt = Callable[[Found], None]
-# Yields what has to be called, and is sent what that returned
-_Steps = Generator[Callable[[], Any], Any, None]
+# Changes what was looked up before anything is decided: for "what if" questions
+Overrides = Callable[[LookupResult], None]
 
 STEPS = (
     *(name for name, _ in GATES),
@@ -69,180 +63,257 @@ STEPS = (
 )
 
 
-class _Run:
-    """One evaluation under way: what passed so far, or the refusal that ended it."""
+def take_step(steps: list[Step], name: str, check: Callable[[], str]) -> None:
+    """Call *check* and append to *steps* what came of it.
 
-    def __init__(self, presented: Presented, host: str, at: dt.datetime) -> None:
+    Raises:
+        Refusal: the check refused.
+    """
+    try:
+        detail = check()
+    except Refusal as refusal:
+        steps.append(Step(name, REFUSED, refusal.detail))
+        raise
+    steps.append(Step(name, PASSED, detail))
+
+
+class Peer:
+    """Who sent a request, as far as the request tells; each step is taken once.
+
+    The steps up to the names need neither the time nor a query.
+    """
+
+    def __init__(self, presented: Presented, host: str) -> None:
         self.presented = presented
         self.host = host
-        self.at = at
-        self.steps: list[Step] = []
+        self.steps: Sequence[Step] = ()
         self.refusal: Refusal | None = None
-        self.certificate: ClientCertificate | None = None
-        # What was sent to get from it to a CA: intermediates, and nothing else
-        self.above: tuple[ClientCertificate, ...] = ()
-        self.identities: Identities | None = None
+        # What the client sent to lead from its certificate to a CA
+        self.intermediates: tuple[ClientCertificate, ...] = ()
+
+    @cached_property
+    def gates(self) -> tuple[list[Step], Refusal | None]:
+        """The gates that were passed, and the refusal that ended them, if any."""
+        return take_gates(self.presented, self.host)
+
+    @cached_property
+    def certificate(self) -> ClientCertificate | None:
+        """The certificate that the peer proved possession of.
+
+        None if there is none that can be believed; ``refusal`` says why.
+        """
+        steps: list[Step] = []
+        try:
+            certificate, *intermediates = self._identify(steps)
+        except Refusal as refusal:
+            self.steps, self.refusal = steps, refusal
+            return None
+        self.steps, self.intermediates = steps, tuple(intermediates)
+        return certificate
+
+    def _identify(self, steps: list[Step]) -> Sequence[ClientCertificate]:
+        presented = self.presented
+        if not presented.has_certificate:
+            raise Refusal(Reason.NO_CERTIFICATE, self._explain_absence())
+        if presented.from_request:
+            passed, refusal = self.gates
+            steps += passed
+            if refusal is not None:
+                raise refusal
+        step = partial(take_step, steps)
+        if presented.from_request or presented.verdict is not None:
+            step("verdict", lambda: check_verdict(presented))
+        certificates: list[ClientCertificate] = []
+
+        def decode() -> str:
+            certificates.extend(find_certificates(presented))
+            detail = f"{len(certificates[0].der)} bytes of DER"
+            count = len(certificates) - 1
+            return f"{detail}, with {count} intermediates" if count else detail
+
+        step("decode", decode)
+        step("parse", lambda: parse(certificates[0]))
+        step("names", lambda: compare_names(presented, certificates[0]))
+        return certificates
+
+    def _explain_absence(self) -> str:
+        """Return why there is no certificate although the proxy reports success."""
+        if not self.presented.is_vouched_for or self.gates[1] is not None:
+            return ""
+        return (
+            f"the proxy says {self.presented.proxy.success} but forwards no "
+            "certificate: its configuration leaves it out, or it is too long for the "
+            "proxy"
+        )
+
+    def decision(self) -> Decision:
+        """Return why the peer is unknown, or which certificate it has.
+
+        Never an acceptance: nothing says yet which user that is.
+        """
+        certificate = self.certificate
+        return make_decision(self.steps, self.refusal, certificate=certificate)
+
+
+class Evaluation:
+    """Decides once which user a peer is.
+
+    ``prepare()`` leads to the query, ``decide()`` makes it and everything after it.
+    """
+
+    def __init__(
+        self,
+        peer: Peer,
+        at: dt.datetime,
+        *,
+        can_authenticate: CanAuthenticate,
+        create_users: bool,
+        overrides: Overrides | None = None,
+    ) -> None:
+        self.peer = peer
+        self.at = at
+        self._can_authenticate = can_authenticate
+        self._create_users = create_users
+        self._overrides = overrides
+        # Before the steps are copied: it takes them.
+        self._certificate = peer.certificate
+        self.steps = list(peer.steps)
+        self.refusal = peer.refusal
         self.mapping: CertificateMapping | None = None
         self.rule_authority: CertificateAuthority | None = None
         self.user: Any = None
         self.creates_user = False
         self.last_seen_at: dt.datetime | None = None
 
-    def step(self, name: str, check: Callable[[], str]) -> bool:
-        """Take one step; return whether it passed."""
-        try:
-            detail = check()
-        except Refusal as refusal:
-            self.refuse(name, refusal)
-            return False
-        self.passed(name, detail)
-        return True
+    def run(self) -> Decision:
+        """Take all steps."""
+        keys = self.prepare()
+        if keys is not None:
+            self.decide(keys)
+        return self.decision()
 
-    def passed(self, name: str, detail: str) -> None:
-        """Write down a step that passed."""
-        self.steps.append(Step(name, PASSED, detail))
-
-    def refuse(self, name: str, refusal: Refusal) -> None:
-        """End the run."""
-        self.refusal = refusal
-        self.steps.append(Step(name, REFUSED, refusal.detail))
-
-    def identify_peer(self) -> bool:
-        """Take the steps up to the names: what did the peer prove possession of?"""
-        presented = self.presented
-        if not presented.has_certificate:
-            self.refusal = Refusal(Reason.NO_CERTIFICATE, self._why_none())
-            return False
-        for name, gate in GATES if presented.from_request else ():
-            if not self.step(name, partial(gate, presented, self.host)):
-                return False
-        has_verdict = presented.from_request or presented.verdict is not None
-        if has_verdict and not self.step("verdict", lambda: check_verdict(presented)):
-            return False
-        read: list[ClientCertificate] = []
-
-        def decode() -> str:
-            read.extend(find_certificates(presented))
-            above = f", {len(read) - 1} above it" if len(read) > 1 else ""
-            return f"{len(read[0].der)} bytes of DER{above}"
-
-        if not self.step("decode", decode):
-            return False
-        certificate, *above = read
-        if not self.step("parse", lambda: parse(certificate)):
-            return False
-        if not self.step("names", lambda: compare_names(presented, certificate)):
-            return False
-        self.certificate = certificate
-        self.above = tuple(above)
-        return True
-
-    def _why_none(self) -> str:
-        """Return why there is no certificate, where the proxy says that there is."""
-        presented = self.presented
-        if not presented.is_vouched_for or check_gates(presented, host=self.host):
-            return ""
-        return (
-            f"the proxy says {presented.proxy.success} and forwards no certificate: "
-            "it is left out by the configuration, or too long for the proxy"
-        )
+    async def arun(self) -> Decision:
+        """See run(). Everything from the query on runs in a thread."""
+        keys = self.prepare()
+        if keys is not None:
+            await sync_to_async(self.decide)(keys)
+        return self.decision()
 
     def prepare(self) -> LookupKeys | None:
-        """Take every step in front of the query; return what to look up."""
-        certificate = self.proven
-        if not self.step("validity", lambda: check_dates(certificate, self.at)):
+        """Take every step before the query; return the keys, or None if refused."""
+        if self.refusal is not None:
             return None
-        if not self.step("purpose", lambda: check_purpose(certificate)):
-            return None
-        self.identities = find_identities(certificate)
-        chain = (certificate, *self.above)
         try:
-            return LookupKeys(
-                identities=[one.key for one in self.identities.found],
-                issuer_names=[name_key(one.issuer_der) for one in chain],
-                public_keys=[one.public_key_bytes for one in chain],
-                serials=[serial_key(one.serial_number) for one in chain],
-                fingerprint=certificate.fingerprint_bytes,
-            )
+            self._step("validity", lambda: check_dates(self.peer_certificate, self.at))
+            self._step("purpose", lambda: check_purpose(self.peer_certificate))
+            return self._keys()
         except Refusal as refusal:
-            self.refuse("revocation", refusal)
+            self.refusal = refusal
             return None
+
+    def decide(self, keys: LookupKeys) -> None:
+        """Take every step from the query on."""
+        try:
+            self._decide(keys)
+        except Refusal as refusal:
+            self.refusal = refusal
 
     @property
-    def proven(self) -> ClientCertificate:
+    def peer_certificate(self) -> ClientCertificate:
         """The certificate that the peer proved possession of."""
-        assert self.certificate is not None  # noqa: S101 - for the type checker
-        return self.certificate
+        assert self._certificate is not None  # noqa: S101 - for the type checker
+        return self._certificate
 
-    def decide(
-        self,
-        *,
-        can_authenticate: CanAuthenticate,
-        create_users: bool,
-        adapt: Adapt | None = None,
-    ) -> _Steps:
-        """Take all steps; yields what has to be read."""
-        if not self.identify_peer() or (keys := self.prepare()) is None:
-            return
-        try:
-            found: Found = yield partial(look_up, keys)
-        except DatabaseError as error:
-            self.database_failed("match", error)
-            return
-        if adapt is not None:
-            adapt(found)
-        self.last_seen_at = found.last_seen_at
-        certificate = self.proven
-        if not self.step(
-            "revocation",
-            lambda: check_revoked(certificate, found, self.at, self.above),
-        ):
-            return
-        untrusted: list[Refusal] = []
-        rows = self._matching(found.mappings)
-        if rows:
-            self.passed("match", ", ".join(f"mapping {row.pk}" for row in rows))
-            verified = self._verify(rows, untrusted)
-            if self.refusal is not None:
-                return
-            if verified:
-                self._conclude(verified, found, can_authenticate)
-                return
-        yield from self._conclude_by_rule(
-            found, untrusted, can_authenticate, create_users
-        )
+    @cached_property
+    def identities(self) -> Identities:
+        """What the peer's certificate can be mapped by."""
+        return find_identities(self.peer_certificate)
 
-    def database_failed(self, name: str, error: DatabaseError) -> None:
-        """End the run: what cannot be read denies."""
+    def _step(self, name: str, check: Callable[[], str]) -> None:
+        take_step(self.steps, name, check)
+
+    def _pass(self, name: str, detail: str) -> None:
+        self.steps.append(Step(name, PASSED, detail))
+
+    def _refuse(self, name: str, refusal: Refusal) -> Refusal:
+        """Record a step that refused; return *refusal*, to be raised."""
+        self.steps.append(Step(name, REFUSED, refusal.detail))
+        return refusal
+
+    def _database_failed(self, name: str, error: DatabaseError) -> Refusal:
+        """Log *error*; return the refusal: what cannot be read authenticates nobody."""
         logger.error("the mappings cannot be read: %s", type(error).__name__)
-        self.refuse(
+        return self._refuse(
             name, Refusal(Reason.TRUST_UNAVAILABLE, "the mappings cannot be read")
         )
 
+    def _keys(self) -> LookupKeys:
+        certificate = self.peer_certificate
+        chain = (certificate, *self.peer.intermediates)
+        try:
+            return LookupKeys(
+                identities=[identity.key for identity in self.identities.found],
+                issuer_names=[name_key(item.issuer_der) for item in chain],
+                public_keys=[item.public_key_bytes for item in chain],
+                serials=[serial_key(item.serial_number) for item in chain],
+                fingerprint=certificate.fingerprint_bytes,
+            )
+        except Refusal as refusal:
+            raise self._refuse("revocation", refusal) from refusal
+
+    def _decide(self, keys: LookupKeys) -> None:
+        try:
+            result = look_up(keys)
+        except DatabaseError as error:
+            raise self._database_failed("match", error) from error
+        if self._overrides is not None:
+            self._overrides(result)
+        self.last_seen_at = result.last_seen_at
+        self._step(
+            "revocation",
+            lambda: check_revoked(
+                self.peer_certificate, result, self.at, self.peer.intermediates
+            ),
+        )
+        untrusted: list[Refusal] = []
+        rows = self._matching(result.mappings)
+        if rows:
+            self._pass("match", _list(rows))
+            verified = self._verify(rows, untrusted)
+            if verified:
+                self._decide_by_mapping(verified, result)
+                return
+        self._decide_by_rule(result, untrusted)
+
     def _matching(self, rows: Iterable[CertificateMapping]) -> list[CertificateMapping]:
-        """Return the rows for this certificate, the best kind first."""
-        assert self.identities is not None  # noqa: S101 - for the type checker
-        found = {one.key: one for one in self.identities.found}
+        """Return the rows for this certificate, the most specific kind first."""
+        kinds = {item.key: item.kind.value for item in self.identities.found}
         return sorted(
-            (row for row in rows if _belongs(row, found)),
+            (row for row in rows if kinds.get(bytes(row.key)) == row.kind),
             key=lambda row: (row.specificity, row.pk),
         )
 
-    def _unmapped(self, found: Found) -> Refusal:
-        assert self.identities is not None  # noqa: S101 - for the type checker
-        if self.identities.problems:
-            return Refusal(
-                Reason.MALFORMED_CERTIFICATE,
-                "no pin matches, and the rest cannot be used: "
-                + "; ".join(self.identities.problems),
-            )
-        detail = "no mapping matches this certificate"
-        if found.authorities:
-            names = ", ".join(str(one) for one in found.authorities[:5])
-            detail += f", and no rule: {names} has none"
-        else:
-            detail += "; no authority has a CA of its issuer’s name"
-        return Refusal(Reason.UNMAPPED, detail)
+    def _path_to(self, authority: CertificateAuthority) -> Path:
+        return find_path(
+            authority,
+            self.peer_certificate,
+            self.peer.intermediates,
+            self.at,
+            proxy_verified=conf.CLIENTCERT_PROXY_VERIFIES
+            and self.peer.presented.is_vouched_for,
+        )
+
+    def _check_crls(
+        self, paths: Iterable[tuple[CertificateAuthority, Path]], result: LookupResult
+    ) -> str:
+        details = [
+            check_crls(path, authority, result, self.at) for authority, path in paths
+        ]
+        return "; ".join(details) or "no authority, so no CRL applies"
+
+    def _check_user(self, user: Any) -> None:
+        if not self._can_authenticate(user):
+            raise Refusal(Reason.INACTIVE_USER, f"user {user.pk} may not log in")
 
     # --- mappings
 
@@ -252,16 +323,20 @@ class _Run:
         """Return the rows of the best kind whose authority issued the certificate.
 
         Each with the path to it. A row whose authority did not issue it does not
-        match, and is put into *untrusted*. A row whose authority did, and whose
-        path breaks a rule, ends the run: a worse kind must not overtake it.
+        match, and is put into *untrusted*.
+
+        Raises:
+            Refusal: the authority of a row did issue it, but the path breaks a rule:
+                a less specific kind must not overtake that row.
         """
-        for level in sorted({row.specificity for row in rows}):
+        for specificity in sorted({row.specificity for row in rows}):
             verified: list[tuple[CertificateMapping, Path | None]] = []
-            details: list[str] = []
-            blocking: Refusal | None = None
-            for row in (one for one in rows if one.specificity == level):
+            blocking: list[Refusal] = []
+            for row in rows:
+                if row.specificity != specificity:
+                    continue
                 try:
-                    path = self._path_of(row)
+                    verified.append((row, self._path_of(row)))
                 except Refusal as refusal:
                     located = Refusal(
                         refusal.reason, f"mapping {row.pk}: {refusal.detail}"
@@ -269,16 +344,16 @@ class _Run:
                     if refusal.reason is Reason.UNTRUSTED_ISSUER:
                         untrusted.append(located)
                     else:
-                        blocking = blocking or located
-                    continue
-                verified.append((row, path))
-                details.append(f"mapping {row.pk}: {_describe(row, path)}")
+                        blocking.append(located)
             if verified:
-                self.passed("verify", "; ".join(details))
+                details = (
+                    f"mapping {row.pk}: {_describe(row, path)}"
+                    for row, path in verified
+                )
+                self._pass("verify", "; ".join(details))
                 return verified
-            if blocking is not None:
-                self.refuse("verify", blocking)
-                return []
+            if blocking:
+                raise self._refuse("verify", blocking[0])
         return []
 
     def _path_of(self, row: CertificateMapping) -> Path | None:
@@ -289,57 +364,40 @@ class _Run:
             return None
         raise Refusal(
             Reason.UNTRUSTED_ISSUER,
-            "it names no authority, and is no pin: choose one for it",
+            "it has no authority, which only a pin may lack: choose one for it",
         )
 
-    def _path_to(self, authority: CertificateAuthority) -> Path:
-        return find_path(
-            authority,
-            self.proven,
-            self.above,
-            self.at,
-            proxy_verified=conf.CLIENTCERT_PROXY_VERIFIES
-            and self.presented.is_vouched_for,
-        )
-
-    def _conclude(
+    def _decide_by_mapping(
         self,
         verified: Sequence[tuple[CertificateMapping, Path | None]],
-        found: Found,
-        can_authenticate: CanAuthenticate,
+        result: LookupResult,
     ) -> None:
-        """Take the steps behind the path, for mappings."""
+        """Take the steps after the path, for mappings."""
         paths = {
             row.authority.pk: (row.authority, path)
             for row, path in verified
             if row.authority is not None and path is not None
         }
-        if not self.step("crls", lambda: self._check_crls(paths.values(), found)):
-            return
+        self._step("crls", lambda: self._check_crls(paths.values(), result))
         rows = [row for row, _ in verified]
-        if self.step("mapping", lambda: self._choose(rows)):
-            self.step("user", lambda: self._check_user(can_authenticate))
+        self._step("mapping", lambda: self._choose_mapping(rows))
+        self._step("user", self._choose_mapped_user)
 
-    def _check_crls(
-        self, paths: Iterable[tuple[CertificateAuthority, Path]], found: Found
-    ) -> str:
-        said = [
-            check_crls(path, authority, found, self.at) for authority, path in paths
-        ]
-        return "; ".join(said) or "no authority is asked"
-
-    def _choose(self, rows: Sequence[CertificateMapping]) -> str:
-        """Pick the row that decides, or refuse."""
-        listed = ", ".join(f"mapping {row.pk}" for row in rows)
+    def _choose_mapping(self, rows: Sequence[CertificateMapping]) -> str:
         if len({row.user_id for row in rows}) > 1:
-            raise Refusal(Reason.AMBIGUOUS_MAPPING, f"{listed} name different users")
+            raise Refusal(
+                Reason.AMBIGUOUS_MAPPING, f"{_list(rows)} name different users"
+            )
         for row in rows:
-            if row.state == row.State.DISABLED:
-                raise Refusal(Reason.MAPPING_DISABLED, f"mapping {row.pk} is disabled")
+            if not row.is_enabled:
+                raise Refusal(
+                    Reason.MAPPING_DISABLED,
+                    f"mapping {row.pk} is {_show_state(row)}",
+                )
         refusals = []
         for row in rows:
             try:
-                self._check_row(row)
+                self._check_mapping(row)
             except Refusal as refusal:
                 refusals.append(refusal)
             else:
@@ -347,7 +405,7 @@ class _Run:
                 return f"mapping {row.pk}, {row.kind}"
         raise refusals[0]
 
-    def _check_row(self, row: CertificateMapping) -> None:
+    def _check_mapping(self, row: CertificateMapping) -> None:
         if row.valid_from is not None and self.at < row.valid_from:
             raise Refusal(
                 Reason.MAPPING_NOT_YET_VALID,
@@ -358,66 +416,76 @@ class _Run:
                 Reason.MAPPING_EXPIRED,
                 f"mapping {row.pk} ended on {row.valid_until:%Y-%m-%d %H:%M}",
             )
-        if not row.covers_host(self.host):
+        if not row.covers_host(self.peer.host):
+            host = visible(self.peer.host, 80) or "this host"
             raise Refusal(
-                Reason.HOST_NOT_COVERED,
-                f"mapping {row.pk} is not for {visible(self.host, 80) or 'this host'}",
+                Reason.HOST_NOT_COVERED, f"mapping {row.pk} is not for {host}"
             )
 
-    def _check_user(self, can_authenticate: CanAuthenticate) -> str:
+    def _choose_mapped_user(self) -> str:
         assert self.mapping is not None  # noqa: S101 - for the type checker
-        user = self.mapping.user
-        if not can_authenticate(user):
-            raise Refusal(Reason.INACTIVE_USER, f"user {user.pk} may not log in")
-        self.user = user
-        return f"user {user.pk}"
+        self._check_user(self.mapping.user)
+        self.user = self.mapping.user
+        return f"user {self.user.pk}"
 
     # --- rules
 
-    def _conclude_by_rule(
-        self,
-        found: Found,
-        untrusted: list[Refusal],
-        can_authenticate: CanAuthenticate,
-        create_users: bool,
-    ) -> _Steps:
-        """Take the steps for the rule of whichever authority issued the certificate."""
+    def _decide_by_rule(self, result: LookupResult, untrusted: list[Refusal]) -> None:
+        """Take the steps for the rules of the authorities that issued it."""
         was_matched = bool(untrusted)
         paths: list[tuple[CertificateAuthority, Path]] = []
-        for authority in found.authorities:
-            if not authority.rule_identity:
-                continue
-            try:
-                paths.append((authority, self._path_to(authority)))
-            except Refusal as refusal:
-                untrusted.append(refusal)
+        for authority in result.authorities:
+            if authority.rule_identity:
+                try:
+                    paths.append((authority, self._path_to(authority)))
+                except Refusal as refusal:
+                    untrusted.append(refusal)
         if not paths and not untrusted:
-            self.refuse("match", self._unmapped(found))
-            return
+            raise self._refuse("match", self._unmapped(result))
         if not was_matched:
-            self.passed("match", "no mapping; rules of authorities are looked at")
+            self._pass("match", "no mapping, so the rules of authorities apply")
         blocking = [
-            one for one in untrusted if one.reason is not Reason.UNTRUSTED_ISSUER
+            refusal
+            for refusal in untrusted
+            if refusal.reason is not Reason.UNTRUSTED_ISSUER
         ]
         if blocking or not paths:
-            self.refuse("verify", (blocking or untrusted)[0])
-            return
-        self.passed("verify", "; ".join(_show_path(*one) for one in paths))
-        if not self.step("crls", lambda: self._check_crls(paths, found)):
-            return
+            raise self._refuse("verify", (blocking or untrusted)[0])
+        self._pass("verify", "; ".join(_show_path(*item) for item in paths))
+        self._step("crls", lambda: self._check_crls(paths, result))
         claims: list[Claim] = []
         authorities = [authority for authority, _ in paths]
-        if self.step("mapping", lambda: self._read_claims(authorities, claims)):
-            yield from self._find_user(claims, can_authenticate, create_users)
+        self._step("mapping", lambda: self._read_claims(authorities, claims))
+        try:
+            self._step("user", lambda: self._find_user(claims))
+        except DatabaseError as error:
+            raise self._database_failed("user", error) from error
+
+    def _unmapped(self, result: LookupResult) -> Refusal:
+        if self.identities.problems:
+            return Refusal(
+                Reason.MALFORMED_CERTIFICATE,
+                "no pin matches, and the rest cannot be used: "
+                + "; ".join(self.identities.problems),
+            )
+        detail = "no mapping matches this certificate"
+        if result.authorities:
+            names = ", ".join(map(str, result.authorities[:5]))
+            detail += f", and no rule: {names} has none"
+        else:
+            detail += "; no authority has a CA of its issuer’s name"
+        return Refusal(Reason.UNMAPPED, detail)
 
     def _read_claims(
         self, authorities: Iterable[CertificateAuthority], claims: list[Claim]
     ) -> str:
-        """Put what the rules say into *claims*; some may have nothing to say."""
+        """Append what the rules say to *claims*; a rule may not apply."""
         silent: list[Refusal] = []
         for authority in authorities:
             try:
-                claims.append(read_claim(authority, self.proven, self.host))
+                claims.append(
+                    read_claim(authority, self.peer_certificate, self.peer.host)
+                )
             except Refusal as refusal:
                 if refusal.reason not in (Reason.UNMAPPED, Reason.HOST_NOT_COVERED):
                     raise
@@ -426,54 +494,59 @@ class _Run:
             raise silent[0]
         return "; ".join(map(str, claims))
 
-    def _find_user(
-        self,
-        claims: Sequence[Claim],
-        can_authenticate: CanAuthenticate,
-        create_users: bool,
-    ) -> _Steps:
-        """Find the user of the claims, or make one where the rule says so."""
-        try:
-            users: list[Any] = yield partial(find_users, claims)
-            user = choose_user(claims, users)
-            creates_user = user is None
-            if creates_user and create_users:
-                user = yield partial(create_user, claims[0])
-            elif creates_user:
-                user = new_user(claims[0])
-                self.creates_user = True
-            if not can_authenticate(user):
-                raise Refusal(Reason.INACTIVE_USER, f"user {user.pk} may not log in")
-        except Refusal as refusal:
-            self.refuse("user", refusal)
-        except DatabaseError as error:
-            self.database_failed("user", error)
-        else:
-            self.user, self.rule_authority = user, claims[0].authority
-            self.passed(
-                "user",
-                f"user {user.pk}"
-                if user.pk is not None and not self.creates_user
-                else "a new user, who is created on the first request",
-            )
+    def _find_user(self, claims: Sequence[Claim]) -> str:
+        """Find the user of *claims*, or create one if the rule says so."""
+        user = choose_user(claims, find_users(claims))
+        creates_user = False
+        if user is None and self._create_users:
+            user = create_user(claims[0])
+        elif user is None:
+            user, creates_user = new_user(claims[0]), True
+        self._check_user(user)
+        self.user, self.creates_user = user, creates_user
+        self.rule_authority = claims[0].authority
+        if creates_user or user.pk is None:
+            return "a new user, who is created on the first request"
+        return f"user {user.pk}"
 
     def decision(self) -> Decision:
-        """Return what came out of it."""
-        taken = {step.name for step in self.steps}
-        rest = tuple(Step(name, NOT_REACHED) for name in STEPS if name not in taken)
-        accepted = self.refusal is None
-        return Decision(
-            accepted=accepted,
-            reason=None if self.refusal is None else self.refusal.reason,
-            detail="" if self.refusal is None else self.refusal.detail,
-            certificate=self.certificate,
-            user=self.user if accepted else None,
+        """Return the result."""
+        return make_decision(
+            self.steps,
+            self.refusal,
+            accepted=self.refusal is None,
+            certificate=self._certificate,
+            user=self.user if self.refusal is None else None,
             mapping=self.mapping,
             rule_authority=self.rule_authority,
-            creates_user=accepted and self.creates_user,
+            creates_user=self.refusal is None and self.creates_user,
             last_seen_at=self.last_seen_at,
-            steps=(*self.steps, *rest),
         )
+
+
+def make_decision(
+    steps: Sequence[Step],
+    refusal: Refusal | None,
+    *,
+    accepted: bool = False,
+    **values: Any,
+) -> Decision:
+    """Return the decision after *steps*; those that were not taken are added."""
+    taken = {step.name for step in steps}
+    return Decision(
+        accepted=accepted,
+        reason=None if refusal is None else refusal.reason,
+        detail="" if refusal is None else refusal.detail,
+        steps=(
+            *steps,
+            *(Step(name, NOT_REACHED) for name in STEPS if name not in taken),
+        ),
+        **values,
+    )
+
+
+def _list(rows: Iterable[CertificateMapping]) -> str:
+    return ", ".join(f"mapping {row.pk}" for row in rows)
 
 
 def _describe(row: CertificateMapping, path: Path | None) -> str:
@@ -482,18 +555,21 @@ def _describe(row: CertificateMapping, path: Path | None) -> str:
     return _show_path(row.authority, path)
 
 
+def _show_state(row: CertificateMapping) -> str:
+    """Return the state of a mapping that is not enabled, in words."""
+    if row.state == row.State.DISABLED:
+        return "disabled"
+    if row.state == row.State.SCHEDULED:
+        return "scheduled without a date to begin on, so it counts as disabled"
+    return f"in the unknown state “{visible(row.state, 80)}”, so it counts as disabled"
+
+
 def _show_path(authority: CertificateAuthority, path: Path) -> str:
     return f"{authority}, a path of {len(path.certificates)} certificates"
 
 
-def _belongs(row: CertificateMapping, found: dict[bytes, Identity]) -> bool:
-    """Tell whether a row's kind is the kind its key was looked up for."""
-    identity = found.get(bytes(row.key))
-    return identity is not None and identity.kind.value == row.kind
-
-
 def is_active(user: Any) -> bool:
-    """Tell whether *user* may log in: Django's own rule."""
+    """Return whether *user* may log in: Django's own rule."""
     return bool(getattr(user, "is_active", True))
 
 
@@ -503,16 +579,7 @@ def identify_peer(presented: Presented, *, host: str) -> Decision:
     The decision is never an acceptance: ``certificate`` is set, or ``reason`` says
     why not.
     """
-    run = _Run(presented, host, timezone.now())
-    run.identify_peer()
-    decision = run.decision()
-    return Decision(
-        accepted=False,
-        reason=decision.reason,
-        detail=decision.detail,
-        certificate=decision.certificate,
-        steps=decision.steps,
-    )
+    return Peer(presented, host).decision()
 
 
 def evaluate(
@@ -522,30 +589,24 @@ def evaluate(
     at: dt.datetime | None = None,
     can_authenticate: CanAuthenticate = is_active,
     create_users: bool = False,
-    adapt: Adapt | None = None,
+    overrides: Overrides | None = None,
 ) -> Decision:
-    """Return the decision on what *presented* says.
+    """Return the decision on *presented*.
 
     *host* is the request's host name in lower case without a port, *at* an aware
-    moment (default: now). One query where there is something to look up, and a
-    second where a rule names the user. Without *create_users*, a user whom a rule
-    would create is only described: not saved, without a primary key. *adapt* may
-    change what was found: a question of the kind “what if”. Whatever is presented,
-    the answer is a decision.
+    moment (default: now). Makes one query if there is something to look up, and a
+    second if a rule names the user. Without *create_users*, a user whom a rule would
+    create is only described: not saved, without a primary key. *overrides* may
+    change what was looked up, to answer “what if”. Whatever is presented, the answer
+    is a decision.
     """
-    run = _Run(presented, host, at or timezone.now())
-    steps = run.decide(
-        can_authenticate=can_authenticate, create_users=create_users, adapt=adapt
-    )
-    call = next(steps, None)
-    while call is not None:
-        try:
-            result = call()
-        except (DatabaseError, Refusal) as error:
-            call = _throw(steps, error)
-        else:
-            call = _send(steps, result)
-    return run.decision()
+    return Evaluation(
+        Peer(presented, host),
+        at or timezone.now(),
+        can_authenticate=can_authenticate,
+        create_users=create_users,
+        overrides=overrides,
+    ).run()
 
 
 async def aevaluate(
@@ -557,30 +618,9 @@ async def aevaluate(
     create_users: bool = False,
 ) -> Decision:
     """See evaluate()."""
-    run = _Run(presented, host, at or timezone.now())
-    steps = run.decide(can_authenticate=can_authenticate, create_users=create_users)
-    call = next(steps, None)
-    while call is not None:
-        try:
-            result = await sync_to_async(call)()
-        except (DatabaseError, Refusal) as error:
-            call = _throw(steps, error)
-        else:
-            call = _send(steps, result)
-    return run.decision()
-
-
-def _send(steps: _Steps, result: Any) -> Callable[[], Any] | None:
-    """Let the steps go on with what was read; return what to read next."""
-    try:
-        return steps.send(result)
-    except StopIteration:
-        return None
-
-
-def _throw(steps: _Steps, error: Exception) -> Callable[[], Any] | None:
-    """Let the steps go on without it; return what to read next."""
-    try:
-        return steps.throw(error)
-    except StopIteration:
-        return None
+    return await Evaluation(
+        Peer(presented, host),
+        at or timezone.now(),
+        can_authenticate=can_authenticate,
+        create_users=create_users,
+    ).arun()

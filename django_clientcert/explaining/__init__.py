@@ -1,14 +1,14 @@
-"""What is asked about a certificate, and the answer as data: the command and the page.
+"""Queries about a certificate, and the answer as data for the command and the admin.
 
-Nothing is written, and nothing is asked of a request: whoever asks says what one
-would carry, and what is not said is assumed, and that is said.
+Nothing is written, and no request is read: the query describes what a request would
+contain. Values that are not given are assumed, and the report lists them.
 """
 
 from __future__ import annotations
 
 from .asking import (
     Assumption,
-    Question,
+    ExplainQuery,
     as_wsgi,
     ask_about_certificates,
     ask_about_header,
@@ -22,7 +22,7 @@ from .text import describe_certificate, one_line, show_value
 __all__ = [
     "NOT_LOOKED_AT",
     "Assumption",
-    "Question",
+    "ExplainQuery",
     "Report",
     "as_wsgi",
     "ask_about_certificates",

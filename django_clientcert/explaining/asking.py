@@ -1,4 +1,4 @@
-"""A question: what a request would present, and what had to be assumed for it."""
+"""A query: what a request would present, and what had to be assumed for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django_clientcert.backends import find_backend
 from django_clientcert.conf import conf
 from django_clientcert.evaluation import CanAuthenticate, evaluate, is_active
-from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.presented import Presented, present_certificates
 from django_clientcert.exceptions import CertificateParseError, Refusal
 from django_clientcert.wire import ABSENT, DECODERS, Proxy
 from django_clientcert.x509.certificates import ClientCertificate
@@ -24,16 +24,16 @@ from .text import one_line
 
 
 class Assumption(NamedTuple):
-    """What was assumed, and how the command is told otherwise."""
+    """What was assumed, and which option of the command says otherwise."""
 
     text: str
     hint: str = ""
 
 
-class Question(NamedTuple):
-    """What is presented, the certificate to show, and what was assumed so far.
+class ExplainQuery(NamedTuple):
+    """What is presented, the certificate to show, and the assumptions so far.
 
-    ``certificate`` is None where none can be decoded.
+    ``certificate`` is None if it cannot be decoded.
     """
 
     presented: Presented
@@ -43,11 +43,11 @@ class Question(NamedTuple):
     def answer(
         self, *, host: str, at: dt.datetime, assumptions: Sequence[str]
     ) -> Report:
-        """Evaluate as of *at*; return every step, as ``make_report()`` has it.
+        """Evaluate as of *at*; return every step, as ``make_report()`` does.
 
-        *assumptions* are the sentences about all that was assumed.
+        *assumptions* are one sentence for each thing that was assumed.
         """
-        can_authenticate, why = user_rule()
+        can_authenticate, problem = user_rule()
         decision = evaluate(
             self.presented, host=host, at=at, can_authenticate=can_authenticate
         )
@@ -56,7 +56,7 @@ class Question(NamedTuple):
             self.certificate,
             at=at,
             host=host,
-            assumptions=[*assumptions, *([why] if why else [])],
+            assumptions=[*assumptions, *([problem] if problem else [])],
             from_request=self.presented.from_request,
             verdict_given=self.presented.verdict is not None,
         )
@@ -67,42 +67,40 @@ def ask_about_certificates(
     certificate: ClientCertificate,
     *,
     verdict: str | None = None,
-) -> Question:
-    """Return the question about *certificate*, without any request around it.
+) -> ExplainQuery:
+    """Return the query about *certificate*, without a request.
 
-    *certificates* are those of the file that it came in; *verdict* is as if the
-    proxy had said so.
+    *certificates* are all those of its file; *verdict* is evaluated as if the proxy
+    had sent it.
     """
     proxy = conf.CLIENTCERT_PROXY
     verdict = present(verdict)
-    said = [
+    intermediates = [other for other in certificates if other != certificate]
+    assumptions = [
         Assumption(
             _(
-                "request: none, because a file is judged: peer, transport, host, "
-                "secret and headers are not looked at"
+                "request: none, because a file is evaluated: peer, transport, host, "
+                "secret and headers are not checked"
             )
         )
     ]
     if verdict is None:
-        said.append(
+        assumptions.append(
             Assumption(
-                _("verdict: none, so the path is validated here"),
-                f"; --verdict {proxy.success} judges as if the proxy had done it",
+                _("verdict: none, so Django validates the path"),
+                f"; --verdict {proxy.success} evaluates as if the proxy had done so",
             )
         )
-    above = [one.der for one in certificates if one != certificate]
-    if above and proxy.forwards_chains:
-        said.append(
+    if intermediates and proxy.forwards_chains:
+        assumptions.append(
             Assumption(_("chain: the file’s other certificates, forwarded too"))
         )
-    elif above:
+    elif intermediates:
         text = _("chain: none, because %(proxy)s forwards none")
-        said.append(Assumption(text % {"proxy": proxy.name}))
-        above = []
-    presented = Presented(
-        proxy, verdict=verdict, certificates=(certificate.der, *above)
-    )
-    return Question(presented, certificate, tuple(said))
+        assumptions.append(Assumption(text % {"proxy": proxy.name}))
+        intermediates = []
+    presented = present_certificates([certificate, *intermediates], verdict=verdict)
+    return ExplainQuery(presented, certificate, tuple(assumptions))
 
 
 def ask_about_header(
@@ -113,39 +111,46 @@ def ask_about_header(
     issuer_dn: str | None = None,
     chain: tuple[str, ...] = (),
     peer: str | None = None,
-) -> Question:
-    """Return the question about a request of the proxy whose header is *value*.
+) -> ExplainQuery:
+    """Return the query about a request through the proxy with the header *value*.
 
-    Each text is as a WSGI server hands it over; what is None is filled in, so that
-    it fits.
+    Each text is as a WSGI server passes it on. Arguments that are None are filled in
+    with matching values.
     """
     proxy = conf.CLIENTCERT_PROXY
     value = present(value)
     certificate = _decode(proxy, value)
     secret = conf.CLIENTCERT_PROXY_SECRET
-    said = [Assumption(_("preset: %(proxy)s") % {"proxy": proxy.name})]
+    assumptions = [Assumption(_("preset: %(proxy)s") % {"proxy": proxy.name})]
+    if verdict is None and proxy.verdict is not None:
+        verdict = proxy.success
+        text = _("verdict: %(word)s, the proxy’s word for success")
+        assumptions.append(Assumption(text % {"word": verdict}, " (--verdict)"))
     presented = Presented(
         proxy,
         value=value,
-        verdict=_choose_verdict(verdict, proxy, said),
+        verdict=present(verdict),
         subject_dn=_choose_name(
-            "subject", subject_dn, proxy.subject_dn, certificate, said
+            "subject", subject_dn, proxy.subject_dn, certificate, assumptions
         ),
-        issuer_dn=_choose_name("issuer", issuer_dn, proxy.issuer_dn, certificate, said),
+        issuer_dn=_choose_name(
+            "issuer", issuer_dn, proxy.issuer_dn, certificate, assumptions
+        ),
         conditions=tuple(word for _name, word in proxy.conditions),
         chain=chain,
-        peer=_choose_peer(peer, said),
+        peer=_choose_peer(assumptions) if peer is None else peer,
         secret=None if secret is None else secret[1][0],
     )
-    said += [Assumption(f"{name}: {word}") for name, word in proxy.conditions]
-    said.append(Assumption(_("transport: taken as secure")))
+    assumptions += [Assumption(f"{name}: {word}") for name, word in proxy.conditions]
+    assumptions.append(Assumption(_("transport: assumed to be secure")))
     if secret is not None:
-        said.append(Assumption(_("secret: the first of CLIENTCERT_PROXY_SECRET")))
-    return Question(presented, certificate, tuple(said))
+        text = _("secret: the first of CLIENTCERT_PROXY_SECRET")
+        assumptions.append(Assumption(text))
+    return ExplainQuery(presented, certificate, tuple(assumptions))
 
 
 def choose_host(given: str | None) -> tuple[str, tuple[Assumption, ...]]:
-    """Return the host that is asked for, without its port, and what was assumed."""
+    """Return the requested host without its port, and what was assumed."""
     if given is not None:
         return split_domain_port(given)[0], ()
     for pattern in conf.CLIENTCERT_HOSTS or ():
@@ -153,14 +158,14 @@ def choose_host(given: str | None) -> tuple[str, tuple[Assumption, ...]]:
         if host != "*":
             text = _("host: %(host)s, the first of CLIENTCERT_HOSTS")
             return host, (Assumption(text % {"host": visible(host)}, " (--host)"),)
-    text = _("host: none; a mapping for certain hosts needs one")
+    text = _("host: none; a mapping that is limited to certain hosts needs one")
     return "", (Assumption(text, " (--host)"),)
 
 
 def user_rule() -> tuple[CanAuthenticate, str]:
-    """Return the configured backend's rule on who may log in; else Django's own.
+    """Return the backend's rule on who may log in, and a sentence if there is none.
 
-    And, where no backend is configured, a sentence that says so.
+    Without a configured backend, that is Django's own rule.
     """
     try:
         return find_backend().user_can_authenticate, ""
@@ -170,17 +175,17 @@ def user_rule() -> tuple[CanAuthenticate, str]:
 
 
 def as_wsgi(text: str) -> str:
-    """Return *text* as a WSGI server hands it over: each octet a character."""
+    """Return *text* as a WSGI server passes it on: each octet a character."""
     return text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def present(value: str | None) -> str | None:
-    """Return *value*, or None where it is what programs write for nothing."""
+    """Return *value*, or None if it is one that programs write for nothing."""
     return None if value is None or value in ABSENT else value
 
 
 def _decode(proxy: Proxy, value: str | None) -> ClientCertificate | None:
-    """Return the certificate to show, whatever the decision will be on it."""
+    """Return the certificate to show, whatever the decision on it will be."""
     if value is None:
         return None
     try:
@@ -189,24 +194,14 @@ def _decode(proxy: Proxy, value: str | None) -> ClientCertificate | None:
         return None  # the step "decode" says why
 
 
-def _choose_verdict(
-    given: str | None, proxy: Proxy, said: list[Assumption]
-) -> str | None:
-    if given is not None or proxy.verdict is None:
-        return present(given)
-    text = _("verdict: %(word)s, the proxy’s word for success")
-    said.append(Assumption(text % {"word": proxy.success}, " (--verdict)"))
-    return proxy.success
-
-
 def _choose_name(
     what: str,
     given: str | None,
     header: str | None,
     certificate: ClientCertificate | None,
-    said: list[Assumption],
+    assumptions: list[Assumption],
 ) -> str | None:
-    """Return a header with a name; where none is given, what fits the certificate."""
+    """Return the value of a header with a name; if not given, the certificate's."""
     if given is not None:
         return present(as_wsgi(given))
     if header is None or certificate is None:
@@ -216,27 +211,27 @@ def _choose_name(
         rendered = name.openssl_rfc2253()
     except CertificateParseError:
         text = _("%(header)s: missing, because the name cannot be read")
-        said.append(Assumption(text % {"header": header}))
+        assumptions.append(Assumption(text % {"header": header}))
         return None
-    text = _("%(header)s: as the certificate has it, so that it fits")
-    said.append(Assumption(text % {"header": header}, f" (--{what}-dn)"))
+    text = _("%(header)s: the certificate’s own, so that it matches")
+    assumptions.append(Assumption(text % {"header": header}, f" (--{what}-dn)"))
     return present(rendered)
 
 
-def _choose_peer(given: str | None, said: list[Assumption]) -> str | None:
-    if given is not None:
-        return given
+def _choose_peer(assumptions: list[Assumption]) -> str | None:
+    """Return the address of a trusted proxy; None for a Unix socket, or if unset."""
     trusted = conf.CLIENTCERT_TRUSTED_PROXIES
+    address = None
+    hint = ""
     if trusted.networks:
         network = trusted.networks[0]
-        # The address of a network itself is nobody's.
-        first = network[1] if network.num_addresses > 2 else network[0]
+        # The address of a network itself does not belong to a host.
+        address = str(network[1] if network.num_addresses > 2 else network[0])
         text = _("peer: %(peer)s, the first address of CLIENTCERT_TRUSTED_PROXIES")
-        said.append(Assumption(text % {"peer": first}, " (--peer)"))
-        return str(first)
-    if trusted.unix:
+        text, hint = text % {"peer": address}, " (--peer)"
+    elif trusted.unix:
         text = _("peer: the Unix socket of CLIENTCERT_TRUSTED_PROXIES")
     else:
         text = _("peer: none, because CLIENTCERT_TRUSTED_PROXIES is empty")
-    said.append(Assumption(text))
-    return None
+    assumptions.append(Assumption(text, hint))
+    return address

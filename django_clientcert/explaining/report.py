@@ -1,4 +1,4 @@
-"""What an evaluation came to, as data."""
+"""The result of an evaluation, as data."""
 
 from __future__ import annotations
 
@@ -40,25 +40,23 @@ def make_report(
     """Return *decision* as JSON-ready data, with these stable keys.
 
     - ``at`` (ISO 8601, UTC), ``host``, ``assumptions``: a list of sentences
-    - ``accepted``; ``reason``, ``meaning``, ``remedy``: null where accepted;
-      ``detail``
-    - ``user``: the name, ``mapping``: null unless accepted, and where a rule let it in
-    - ``rule``: null unless a rule let it in; else ``authority``, the ``identity`` that
-      it reads, the user's ``field`` and the ``value`` of it, the rule in a sentence as
-      ``text``, and ``creates_user``, whether a user would be created
-    - ``successor_of``: of an unmapped certificate, the mappings whose certificate it
-      seems to renew
-    - ``revocations``: those that name its public key or serial number, by their ids
-    - ``certificate``: as ``describe_certificate()`` has it, null where it cannot be
-      decoded
+    - ``accepted``; ``reason``, ``meaning``, ``remedy``: null if accepted; ``detail``
+    - ``user``: the name; ``mapping``: null unless a mapping accepted the certificate
+    - ``rule``: null unless a rule accepted it; otherwise ``authority``, the
+      ``identity`` that it reads, the user's ``field`` and its ``value``, the rule as a
+      sentence in ``text``, and ``creates_user``, whether a user would be created
+    - ``successor_of``: for an unmapped certificate, the ids of the mappings whose
+      certificate it seems to renew
+    - ``revocations``: the ids of those for its public key or serial number
+    - ``certificate``: see ``describe_certificate()``; null if it cannot be decoded
     - ``steps``: each with ``name``, ``outcome`` (``passed``, ``refused``,
       ``not_reached``, ``not_looked_at``), ``reason`` (null unless refused), ``detail``
-    - ``identities``: each with ``kind``, ``value`` and ``mappings``, null where the
+    - ``identities``: each with ``kind``, ``value`` and ``mappings``, null if the
       database cannot be read
-    - ``problems``: why further identities could not be had
+    - ``problems``: why further identities could not be read
 
     A mapping has ``id``, ``user``, ``kind``, ``value``, ``authority`` (null for
-    none), ``strong`` (false where its authority answers for a name), ``state``,
+    none), ``strong`` (false if only the authority vouches for the name), ``state``,
     ``valid_from``, ``valid_until``, ``hosts``.
     """
     reason = decision.reason
@@ -95,7 +93,7 @@ def make_report(
 
 
 def _describe_steps(decision: Decision, skipped: set[str]) -> Iterator[Report]:
-    """Return every step in the order in which they are taken."""
+    """Return the steps in the order in which they are taken."""
     taken = {step.name: step for step in decision.steps}
     for name in STEPS:
         step = taken[name]
@@ -120,7 +118,7 @@ def _describe_rule(decision: Decision) -> Report | None:
         "authority": str(authority),
         "identity": visible(authority.rule_identity),
         "field": visible(authority.user_field),
-        # A rule compares to the letter: what the user has is what was read.
+        # Rules compare exactly, so the user's value equals the value read.
         "value": visible(str(getattr(decision.user, authority.user_field))),
         "text": describe_rule(authority),
         "creates_user": decision.creates_user,
@@ -131,11 +129,11 @@ def _successor_of(decision: Decision) -> list[Any]:
     """Return the mappings whose certificate an unmapped one seems to renew."""
     if decision.reason is not Reason.UNMAPPED or decision.certificate is None:
         return []
-    return [one.pk for one in find_predecessors(decision.certificate)]
+    return [mapping.pk for mapping in find_predecessors(decision.certificate)]
 
 
 def _revocations(certificate: ClientCertificate | None) -> list[Any]:
-    """Return the revocations of the public key, or of a serial number like it."""
+    """Return the revocations of the public key, or of the serial number."""
     if certificate is None:
         return []
     try:
@@ -143,45 +141,46 @@ def _revocations(certificate: ClientCertificate | None) -> list[Any]:
         rows = Revocation.objects.matching(*keys).order_by("pk")
         return list(rows.values_list("pk", flat=True))
     except (CertificateParseError, DatabaseError):
-        return []  # the evaluation says so
+        return []  # the evaluation reports it
 
 
 def _describe_identities(
     certificate: ClientCertificate | None,
 ) -> tuple[list[Report], list[str]]:
-    """Return every identity with the mappings that there are for it."""
+    """Return every identity with its mappings, and the problems with others."""
     if certificate is None:
         return [], []
     identities = find_identities(certificate)
-    rows = _find_rows(identities.found)
+    mappings = _find_mappings(identities.found)
     described = [
         {
-            "kind": one.kind.value,
-            "value": show_value(one.kind.value, one.value),
-            "mappings": None if rows is None else rows[one.kind.value, one.key],
+            "kind": identity.kind.value,
+            "value": show_value(identity.kind.value, identity.value),
+            "mappings": None
+            if mappings is None
+            else mappings[identity.kind.value, identity.key],
         }
-        for one in identities.found
+        for identity in identities.found
     ]
     return described, [one_line(problem) for problem in identities.problems]
 
 
-def _find_rows(
+def _find_mappings(
     identities: Sequence[Identity],
 ) -> dict[tuple[str, bytes], list[Report]] | None:
-    """Return the mappings by kind and key; None where they cannot be read."""
-    found: dict[tuple[str, bytes], list[Report]] = {
-        (one.kind.value, one.key): [] for one in identities
+    """Return the mappings by kind and key; None if they cannot be read."""
+    mappings: dict[tuple[str, bytes], list[Report]] = {
+        (identity.kind.value, identity.key): [] for identity in identities
     }
     try:
-        rows = CertificateMapping.objects.matching([one.key for one in identities])
-        for row in rows.order_by("pk"):
+        keys = [key for _kind, key in mappings]
+        for row in CertificateMapping.objects.matching(keys).order_by("pk"):
             # A key that was looked up for another kind does not match.
-            same = found.get((row.kind, bytes(row.key)))
-            if same is not None:
-                same.append(_describe_mapping(row))
+            if (row.kind, bytes(row.key)) in mappings:
+                mappings[row.kind, bytes(row.key)].append(_describe_mapping(row))
     except DatabaseError:
-        return None  # the evaluation says so: trust_unavailable
-    return found
+        return None  # the evaluation reports it: trust_unavailable
+    return mappings
 
 
 def _describe_mapping(mapping: CertificateMapping) -> Report:

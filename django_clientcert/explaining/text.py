@@ -19,16 +19,16 @@ def one_line(text: str) -> str:
 
 
 def show_value(kind: str, value: str) -> str:
-    """Return the value of an identity as it may be shown."""
+    """Return the value of an identity, safe to show."""
     return identities.show_value(identities.IdentityKind(kind), value, MAX_CHARACTERS)
 
 
 def describe_certificate(certificate: ClientCertificate) -> dict[str, Any]:
-    """Return what *certificate* says of itself, by stable keys; never raises.
+    """Return the fields of *certificate* by stable keys; never raises.
 
     ``subject``, ``issuer``, ``serial_number`` (hex), ``not_before``, ``not_after``
-    (ISO 8601), ``fingerprint``, ``public_key`` (SHA-256, hex), each None where it
-    cannot be read, and ``problems``, which says why.
+    (ISO 8601), ``fingerprint``, ``public_key`` (SHA-256, hex), each None if it
+    cannot be read, and ``problems``, the reasons for that.
     """
     problems: list[str] = []
 

@@ -854,6 +854,17 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["revoked_at"], name="clientcert_revocation_at"),
         ),
         migrations.AddConstraint(
+            model_name="certificatemapping",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["active", "retiring", "disabled"]),
+                    models.Q(("state", "scheduled"), ("valid_from__isnull", False)),
+                    _connector="OR",
+                ),
+                name="clientcert_mapping_known_state",
+            ),
+        ),
+        migrations.AddConstraint(
             model_name="revocationlist",
             constraint=models.UniqueConstraint(
                 fields=("authority", "fingerprint"), name="clientcert_list_once"

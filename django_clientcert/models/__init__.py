@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
-from .fields import KEY_BYTES, KeyField, name_key, serial_key
+from .fields import KEY_BYTES, KeyField, KeyPlaceholder, name_key, serial_key
 from .imports import PendingImport
 from .mappings import CertificateMapping, CertificateMappingQuerySet
 from .notices import ExpiryNotice
@@ -20,6 +20,7 @@ __all__ = [
     "CertificateMappingQuerySet",
     "ExpiryNotice",
     "KeyField",
+    "KeyPlaceholder",
     "PendingImport",
     "Revocation",
     "RevocationList",

@@ -11,6 +11,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 KEY_BYTES = 32
 
 
+class KeyPlaceholder(int):
+    """A number that stands for a key while a query is compiled."""
+
+
 class KeyField(models.BinaryField):  # type: ignore[type-arg]
     """At most 32 bytes, indexable everywhere (MySQL cannot index a BLOB)."""
 
@@ -31,6 +35,14 @@ class KeyField(models.BinaryField):  # type: ignore[type-arg]
         if connection.vendor == "oracle":
             return f"raw({KEY_BYTES})"
         return super().db_type(connection)
+
+    def get_db_prep_value(
+        self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False
+    ) -> Any:
+        """Return what the driver takes for bytes; a placeholder as it is."""
+        if isinstance(value, KeyPlaceholder):
+            return value
+        return super().get_db_prep_value(value, connection, prepared)
 
     def from_db_value(
         self, value: Any, expression: object, connection: BaseDatabaseWrapper

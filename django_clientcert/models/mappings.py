@@ -31,7 +31,7 @@ from django_clientcert.x509.identities import (
 from django_clientcert.x509.names import Order
 
 from .authorities import CertificateAuthority
-from .fields import KEY_BYTES, KeyField
+from .fields import KEY_BYTES, KeyField, KeyPlaceholder
 from .validators import normalise_hosts, validate_no_private_key
 
 # How much of a certificate’s subject is kept to be searched
@@ -41,7 +41,9 @@ MAX_SUBJECT = 1000
 class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
     """Queries on mappings."""
 
-    def matching(self, keys: Iterable[bytes]) -> CertificateMappingQuerySet:
+    def matching(
+        self, keys: Iterable[bytes | KeyPlaceholder]
+    ) -> CertificateMappingQuerySet:
         """Return the mappings with one of *keys*, with user and authority.
 
         One query over the index of ``key``, however many mappings there are.
@@ -191,6 +193,14 @@ class CertificateMapping(models.Model):
             models.Index(fields=["kind", "id"], name="clientcert_mapping_kind"),
             models.Index(fields=["last_used_at", "id"], name="clientcert_mapping_used"),
         )
+        constraints = (
+            # Any other state would be refused, see ``is_enabled``.
+            models.CheckConstraint(
+                condition=models.Q(state__in=["active", "retiring", "disabled"])
+                | models.Q(state="scheduled", valid_from__isnull=False),
+                name="clientcert_mapping_known_state",
+            ),
+        )
 
     def __str__(self) -> str:
         try:
@@ -337,6 +347,16 @@ class CertificateMapping(models.Model):
                 )
             }
         )
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether the state, compared exactly, is one that authenticates a user.
+
+        Whatever else is in the column, a typing error in SQL for example, does not.
+        """
+        if self.state == self.State.SCHEDULED:
+            return self.valid_from is not None
+        return self.state in (self.State.ACTIVE, self.State.RETIRING)
 
     @property
     def is_pin(self) -> bool:

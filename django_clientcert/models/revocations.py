@@ -19,7 +19,7 @@ from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.text import show_minute
 
 from .authorities import CertificateAuthority
-from .fields import KeyField, serial_key
+from .fields import KeyField, KeyPlaceholder, serial_key
 from .validators import validate_no_private_key
 
 MAX_SUBJECT = 1000
@@ -145,7 +145,9 @@ class RevocationQuerySet(models.QuerySet["Revocation"]):
     """Queries on revocations."""
 
     def matching(
-        self, public_keys: Iterable[bytes], serials: Iterable[bytes]
+        self,
+        public_keys: Iterable[bytes | KeyPlaceholder],
+        serials: Iterable[bytes | KeyPlaceholder],
     ) -> RevocationQuerySet:
         """Return those of one of the keys or serial numbers, by index.
 

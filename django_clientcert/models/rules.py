@@ -12,7 +12,6 @@ from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.exceptions import ClientCertError
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import (
     PRESETS,
@@ -141,14 +140,10 @@ class IdentityRuleFields(models.Model):
         if not self.rule_identity:
             return
         try:
-            check_pattern(self.rule_pattern, RuleIdentity(self.rule_identity))
-            _refuse_placeholder(self.rule_pattern)
-        except ClientCertError as error:
-            raise ValidationError(
-                {"rule_pattern": str(error)}, code="pattern"
-            ) from error
+            RuleIdentity(self.rule_identity)
         except ValueError:
             return  # the field's own validation names the choices
+        _check_pattern(self.rule_pattern)
         check_user_field(self.user_field)
 
     @property
@@ -165,7 +160,7 @@ class IdentityRuleFields(models.Model):
         if not self.rule_identity:
             return None
         identity = RuleIdentity(self.rule_identity)
-        check_pattern(self.rule_pattern, identity)
+        check_pattern(self.rule_pattern)
         return Rule(
             identity,
             self.user_field,
@@ -247,19 +242,43 @@ def is_unique_user_field(name: str) -> bool:
     return bool(field.unique)
 
 
-def _refuse_placeholder(pattern: str) -> None:
-    """Refuse the domain of the SPIFFE preset, which is nobody's (RFC 2606).
+_PATTERN_ERRORS = {
+    "one_group": _(
+        "Write exactly one “%(group)s” in place of the user’s name; everything else is "
+        "taken literally."
+    ),
+    "only_group": _(
+        "“%(group)s” alone matches everything. Leave the pattern empty to take the "
+        "whole value, or write the literal text around the name."
+    ),
+    "control_character": _("The pattern contains a control character."),
+}
+
+
+def _check_pattern(pattern: str) -> None:
+    """Refuse a pattern that cannot be used, and the domain of the SPIFFE preset.
 
     Raises:
-        PatternError: it is still there.
+        ValidationError: with what to write instead.
     """
-    if pattern == PRESETS["spiffe"]["rule_pattern"]:
-        raise PatternError(
-            gettext(
+    try:
+        check_pattern(pattern)
+    except PatternError as error:
+        message, params = _PATTERN_ERRORS[error.code], error.params
+    else:
+        # RFC 2606: example.org is nobody's
+        if pattern != PRESETS["spiffe"]["rule_pattern"]:
+            return
+        message, params = (
+            _(
                 "Write your own trust domain instead of example.org: "
                 "spiffe://corp.example/*"
-            )
+            ),
+            {},
         )
+    raise ValidationError(
+        {"rule_pattern": ValidationError(message, code="pattern", params=params)}
+    )
 
 
 def _normalise_oids(text: str, field: str) -> str:

@@ -180,9 +180,9 @@ def forget(certificate: ClientCertificate) -> None:
 
 def _sighting_of(state: RequestState) -> Sighting | None:
     """Return the refusal of this request, if it is one for the inbox."""
-    if not state.is_decided:
+    decision = state.decision
+    if decision is None:
         return None
-    decision = state.decide()  # decided: this only hands it out
     certificate, reason = decision.certificate, decision.reason
     if (
         decision.accepted

@@ -33,10 +33,8 @@ class Use(NamedTuple):
 def find_unrecorded_use(state: RequestState) -> Use | None:
     """Return what has to be written down now, if anything. No I/O."""
     interval = conf.CLIENTCERT_LAST_USED_INTERVAL
-    if interval is None or not state.is_decided:
-        return None
-    decision = state.decide()  # decided: this only hands it out
-    if not decision.accepted:
+    decision = state.decision
+    if interval is None or decision is None or not decision.accepted:
         return None
     now = timezone.now()
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
+# C0, DEL and C1 controls, and the bidirectional controls: no name that holds one
+# of them is ever matched
+FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # Cc controls, Cf format (zero width, soft hyphen, bidi), Cs lone surrogates,
 # Co private use, Cn unassigned, Zl and Zp line and paragraph separators
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})

@@ -22,14 +22,12 @@ from django_clientcert.exceptions import (
 )
 
 from . import attribute_types, der
-from .escaping import visible
+from .escaping import FORBIDDEN, visible
 
 MAX_RDNS = 32
 MAX_ATTRIBUTES_PER_RDN = 8
 MAX_VALUE_BYTES = 4096
 
-# C0, DEL and C1 controls, and the bidirectional controls
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SPACES = re.compile(" +")
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -78,7 +76,7 @@ class Attribute:
         value = self.text
         if not fold:
             return b"\x01" + value.encode()
-        if _FORBIDDEN.search(value):
+        if FORBIDDEN.search(value):
             raise NameNotMatchableError("a value holds a control character")
         value = _SPACES.sub(" ", value).strip(" ")
         if not value:
@@ -341,7 +339,7 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
             different things to different programs, or a text with two readings.
     """
     text = _strip(text)
-    if _FORBIDDEN.search(text):
+    if FORBIDDEN.search(text):
         raise NameSyntaxError("The name holds a line break or control character.")
     openssl, text = _strip_prefix(text)
     if not text:

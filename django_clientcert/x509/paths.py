@@ -233,8 +233,10 @@ class PathValidator:
     ) -> Path:
         """Return a path from *certificate* to an anchor, valid at *at*.
 
-        *presented* may be used as intermediates: what the client or the proxy
-        sent, never trusted by itself.
+        *presented* (what the client or the proxy sent) may serve as intermediates,
+        the first eight of them, and only those that the bundle’s keys have signed,
+        directly or through each other. No other key checks a signature: the client
+        chooses those, and many CAs of one name and key would cost seconds.
 
         Raises:
             PathError: ``untrusted_issuer`` where no path leads to an anchor,
@@ -265,7 +267,9 @@ class PathValidator:
             raise PathError(
                 Reason.UNTRUSTED_ISSUER, "the certificate is itself an anchor"
             )
-        return self._verify(self._builder, certificate, at, presented)
+        return self._verify(
+            self._builder, certificate, at, self._below_bundle(presented)
+        )
 
     def _verify(
         self,
@@ -279,7 +283,7 @@ class PathValidator:
         candidates = [
             one.x509
             for one in (
-                *presented[:MAX_PRESENTED],
+                *presented,
                 *_reachable([certificate, *presented], self._by_subject),
             )
         ]

@@ -11,19 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from django.utils.translation import gettext as _
-
 from django_clientcert.exceptions import ClientCertError, Reason, Refusal
 
 from . import attribute_types
 from .certificates import ClientCertificate
-from .escaping import visible
+from .escaping import FORBIDDEN, visible
 from .names import fold_ascii, fold_email
 
 # The part of a pattern that stands for the user
 GROUP = "*"
 
-_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 # DoD ID number: at the end of the common name, or in the UPN, 10 digits, or 16 with
 # the person's category (DoDI 1000.13)
 _EDIPI_UPN = re.compile(r"([0-9]{10})(?:[0-9]{6})?@mil\Z", re.IGNORECASE)
@@ -31,7 +28,16 @@ _EDIPI_COMMON_NAME = re.compile(r"[^.]+(?:\.[^.]+)*\.([0-9]{10})\Z")
 
 
 class PatternError(ClientCertError, ValueError):
-    """A pattern that could match more than it says."""
+    """A pattern that could match more than it says.
+
+    ``code`` is ``one_group``, ``only_group`` or ``control_character``; ``params``
+    are what a text for people may quote.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.params = {"group": GROUP}
 
 
 class RuleIdentity(str, Enum):
@@ -95,7 +101,7 @@ def read_identity(rule: Rule, certificate: ClientCertificate) -> str:
     if not values:
         raise Refusal(Reason.UNMAPPED, f"the certificate has no {rule.identity}")
     value = values[0]
-    if not value or _FORBIDDEN.search(value):
+    if not value or FORBIDDEN.search(value):
         raise Refusal(
             Reason.MALFORMED_CERTIFICATE,
             f"the {rule.identity} is empty or holds a control character",
@@ -110,32 +116,22 @@ def read_identity(rule: Rule, certificate: ClientCertificate) -> str:
     return taken
 
 
-def check_pattern(pattern: str, identity: RuleIdentity) -> None:
-    """Return if *pattern* may be used: one group, and literal text around it.
+def check_pattern(pattern: str) -> None:
+    """Raise unless *pattern* is empty, or one group with literal text around it.
 
     Raises:
-        PatternError: no group, several, or nothing but the group.
+        PatternError: no group, several, nothing but the group, or a control character.
     """
     if not pattern:
         return
     if pattern.count(GROUP) != 1:
-        raise PatternError(
-            _(
-                "Write exactly one “%(group)s” where the user’s name stands; "
-                "everything else is literal."
-            )
-            % {"group": GROUP}
-        )
+        raise PatternError("one_group", f"the pattern needs exactly one “{GROUP}”")
     if pattern == GROUP:
+        raise PatternError("only_group", f"“{GROUP}” alone matches everything")
+    if FORBIDDEN.search(pattern):
         raise PatternError(
-            _(
-                "“%(group)s” alone matches everything. Leave the pattern empty to take "
-                "the whole value, or write the literal text around the name."
-            )
-            % {"group": GROUP}
+            "control_character", "the pattern contains a control character"
         )
-    if _FORBIDDEN.search(pattern):
-        raise PatternError(_("The pattern holds a control character."))
 
 
 def apply_pattern(pattern: str, value: str, identity: RuleIdentity) -> str | None:

@@ -320,7 +320,7 @@ def test_what_postgresql_expects(rows: Any) -> None:
 
 
 def test_an_authority_says_how_many_rely_on_it(
-    as_root: Client, rows: Any, ca: Any, counts_to_20: None, monkeypatch: Any
+    as_root: Client, rows: Any, ca: Any, counts_to_20: None
 ) -> None:
     """Up to a limit; on the list and on its page."""
     many, few = (

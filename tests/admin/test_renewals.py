@@ -92,7 +92,7 @@ def test_renewal(
     ((level, text),) = messages_after(renew(as_root, old, **data))
     successor = CertificateMapping.objects.latest("pk")
     assert (level, successor.value) == ("success", new.fingerprint)
-    assert text.startswith(f"Mapping {successor.pk} was made for the renewed")
+    assert text.startswith(f"Mapping {successor.pk} was added for the renewed")
     old.refresh_from_db()
     assert (old.state, old.valid_until.date()) == (
         "retiring",
@@ -268,7 +268,7 @@ def test_disabled_mapping_is_not_renewed(
     data = {**ADD_MAPPING, "user": alice.pk, "kind": "public_key", "pasted": pem}
     said = messages_after(as_root.post(page(f"{MAPPING}_add"), data))
     (text,) = (text for level, text in said if level == "info")
-    assert text.endswith("That one is disabled.")
+    assert text.endswith("That mapping is disabled.")
 
 
 # --- what a page and the list say of each mapping ---------------------------------
@@ -290,12 +290,12 @@ def test_public_key_is_offered_first(as_root: Client, old: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "strength", "renewal"),
     [
-        ("public_key", "ab" * 32, "strong: whoever holds", "with the same key"),
-        ("fingerprint", "ab" * 32, "strong: whoever holds", "needs a new mapping"),
+        ("public_key", "ab" * 32, "strong: only the holder", "with the same key"),
+        ("fingerprint", "ab" * 32, "strong: only the holder", "needs a new mapping"),
         (
             "issuer_serial",
             "1ead CN=Test Root CA",
-            "strong: this one certificate, as long as “Test CA”",
+            "strong: this certificate only, provided that “Test CA”",
             "needs a new mapping",
         ),
         ("subject", "CN=a", "by name: every certificate", "with the same name"),

@@ -275,7 +275,7 @@ def test_list_that_names_no_next_one(
     address = page(f"{REVOCATION_LIST}_changelist")
     assert "not specified current 1" in text_of(as_root.get(address))
     one = page(f"{REVOCATION_LIST}_change", RevocationList.objects.get().pk)
-    assert "Next one due: not said" in text_of(as_root.get(one))
+    assert "Next one due: not specified" in text_of(as_root.get(one))
     with translation.override("de"):
         assert "nicht angegeben" in text_of(as_root.get(address))
 
@@ -812,7 +812,7 @@ def test_certificates_seen(
     text = text_of(as_root.get(page(f"{SEEN}_changelist")))
     assert f"CN=alice a.example.com alice mapping {mapping.pk} " in text
     assert "CN=mallory a.example.com alice the rule of Test CA" in text
-    assert "what is deleted now" in text
+    assert "a mapping or rule that was deleted" in text
     assert "unknown" in text
     response = as_root.get(page(f"{SEEN}_change", first.pk))
     text = text_of(response)

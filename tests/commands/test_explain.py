@@ -93,7 +93,7 @@ def test_file_that_would_be_accepted(
 def test_file_is_judged_without_a_request(
     file: str, settings: Any, mapping: CertificateMapping
 ) -> None:
-    """The gates are not looked at, and that is said."""
+    """The gates are not checked, and the assumptions say so."""
     settings.CLIENTCERT_TRUSTED_PROXIES = None
     data = clientcert("explain", file, "--json").data
     assert data["accepted"] is True
@@ -101,8 +101,8 @@ def test_file_is_judged_without_a_request(
     assert [
         name for name, outcome in outcomes(data).items() if outcome == "not_looked_at"
     ] == skipped
-    assert "not looked at" in data["assumptions"][0]
-    assert "validated here" in data["assumptions"][1]
+    assert "not checked" in data["assumptions"][0]
+    assert "validates the path" in data["assumptions"][1]
 
 
 def test_file_with_a_verdict(file: str, mapping: CertificateMapping) -> None:
@@ -170,10 +170,10 @@ def test_header_is_a_request_of_the_proxy(
     for words in (
         "preset: ingress-nginx",
         "verdict: SUCCESS",
-        "ssl-client-subject-dn: as the certificate has it",
-        "ssl-client-issuer-dn: as the certificate has it",
+        "ssl-client-subject-dn: the certificate’s own",
+        "ssl-client-issuer-dn: the certificate’s own",
         "peer: 10.0.0.1, the first address of CLIENTCERT_TRUSTED_PROXIES",
-        "transport: taken as secure",
+        "transport: assumed to be secure",
         "host: none",
     ):
         assert words in assumed

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from django_clientcert.conf import conf
@@ -28,7 +28,7 @@ from django_clientcert.testing import (
     make_name,
     self_signed,
 )
-from tests.deciding import decide, map_to
+from tests.deciding import UNKNOWN_STATES, decide, map_to, states_unchecked
 from tests.queries import assert_only_hashes, captured, dropped
 
 pytestmark = pytest.mark.django_db
@@ -278,6 +278,40 @@ def test_a_disabled_mapping_is_not_overtaken(
     map_to(alice, "subject", "CN=alice", authority=authority)
     CertificateMapping.objects.filter(pk=mapping.pk).update(state="disabled")
     assert decide(alice_cert).reason == "mapping_disabled"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"state": state} for state in UNKNOWN_STATES),
+        {"state": "scheduled", "valid_from": None},
+    ],
+    ids=str,
+)
+def test_l03_an_unknown_state_authenticates_nobody(
+    mapping: CertificateMapping, alice_cert: IssuedCertificate, fields: dict[str, Any]
+) -> None:
+    """Only the states that are known to be good are accepted, and exactly these."""
+    assert decide(alice_cert).accepted
+    with states_unchecked():
+        CertificateMapping.objects.update(**fields)
+        decision = decide(alice_cert)
+        assert decision.reason == "mapping_disabled"
+        assert "counts as disabled" in decision.detail
+        CertificateMapping.objects.update(state="active")
+    assert decide(alice_cert).accepted
+
+
+def test_l03_the_database_refuses_an_unknown_state(
+    mapping: CertificateMapping,
+) -> None:
+    """What goes past the models, too."""
+    for fields in ({"state": "revoked"}, {"state": "scheduled", "valid_from": None}):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            CertificateMapping.objects.update(**fields)
+    now = timezone.now()
+    for state in CertificateMapping.State.values:
+        CertificateMapping.objects.update(state=state, valid_from=now)
 
 
 def test_a_broken_path_of_a_better_kind_is_not_overtaken(

@@ -1,4 +1,4 @@
-"""Every reason of refusal has words that an operator understands."""
+"""Every reason for a refusal is explained to the operator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django_clientcert.explaining.reasons import EXPLANATIONS, explain
 
 
 def test_every_reason_is_explained() -> None:
-    """Nothing is refused without words for it, and no words are left over."""
+    """No reason without an explanation, and no explanation without a reason."""
     assert set(EXPLANATIONS) == set(Reason)
 
 
@@ -27,6 +27,6 @@ def test_explanation_is_two_translatable_sentences(reason: Reason) -> None:
 
 
 def test_explanations_differ() -> None:
-    """No two reasons share their words."""
-    meanings = [str(one.meaning) for one in EXPLANATIONS.values()]
+    """No two reasons have the same meaning."""
+    meanings = [str(explanation.meaning) for explanation in EXPLANATIONS.values()]
     assert len(set(meanings)) == len(meanings)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
 
 from django_clientcert.conf import NAMES, conf
 from django_clientcert.wire import INGRESS_NGINX, NGINX
@@ -15,7 +16,7 @@ CUSTOM = {"certificate": "X-Cert", "verdict": "X-Verify"}
 
 
 def test_defaults(settings: Any) -> None:
-    """What a project gets that says nothing."""
+    """The values for a project that sets nothing."""
     for name in NAMES:
         if hasattr(settings, name):
             delattr(settings, name)
@@ -54,7 +55,7 @@ GOOD = [
 def test_values_that_can_be_used(
     settings: Any, name: str, value: Any, expected: Any
 ) -> None:
-    """Each is read when it is asked for."""
+    """Each is read on access."""
     setattr(settings, name, value)
     assert getattr(conf, name) == expected
 
@@ -116,3 +117,49 @@ def test_n08_values_that_cannot_be_used(settings: Any, name: str, value: Any) ->
     setattr(settings, name, value)
     with pytest.raises(ImproperlyConfigured, match=name):
         getattr(conf, name)
+
+
+# --- a custom proxy is described once -----------------------------------------------
+
+
+def test_the_proxy_of_a_dict_is_kept(settings: Any) -> None:
+    """The same value describes the same proxy; it is not checked for each request."""
+    settings.CLIENTCERT_PROXY = dict(CUSTOM)
+    assert conf.CLIENTCERT_PROXY is conf.CLIENTCERT_PROXY
+    assert conf.CLIENTCERT_PROXY.certificate == "x-cert"
+
+
+def test_another_value_is_another_proxy(settings: Any) -> None:
+    """The setting is read on every access, also inside ``override_settings``."""
+    settings.CLIENTCERT_PROXY = dict(CUSTOM)
+    kept = conf.CLIENTCERT_PROXY
+    with override_settings(CLIENTCERT_PROXY={"certificate": "X-Other"}):
+        assert conf.CLIENTCERT_PROXY.certificate == "x-other"
+        with override_settings(CLIENTCERT_PROXY="ingress-nginx"):
+            assert conf.CLIENTCERT_PROXY is INGRESS_NGINX
+        with override_settings(CLIENTCERT_PROXY={"certificate": "X_Other"}):
+            for _ in range(2):
+                with pytest.raises(ImproperlyConfigured, match="CLIENTCERT_PROXY"):
+                    conf.CLIENTCERT_PROXY  # noqa: B018
+        assert conf.CLIENTCERT_PROXY.certificate == "x-other"
+    assert kept == conf.CLIENTCERT_PROXY
+
+
+def test_a_dict_that_is_changed_in_place_is_read_again(settings: Any) -> None:
+    """Also a list inside it; a value that became unusable is refused."""
+    value: dict[str, Any] = {**CUSTOM, "failure": ["FAILED:"]}
+    settings.CLIENTCERT_PROXY = value
+    assert conf.CLIENTCERT_PROXY.failure == ("FAILED:",)
+    value["failure"].append("NONE")
+    assert conf.CLIENTCERT_PROXY.failure == ("FAILED:", "NONE")
+    value["certificate"] = "X-Other"
+    assert conf.CLIENTCERT_PROXY.certificate == "x-other"
+    value["verdict"] = ""
+    with pytest.raises(ImproperlyConfigured, match="verdict"):
+        conf.CLIENTCERT_PROXY  # noqa: B018
+
+
+def test_the_dict_of_a_dotted_path_is_kept_too(settings: Any) -> None:
+    """The path is imported on every access, and what it names is compared."""
+    settings.CLIENTCERT_PROXY = "tests.face.test_conf.CUSTOM"
+    assert conf.CLIENTCERT_PROXY is conf.CLIENTCERT_PROXY

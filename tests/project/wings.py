@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,7 @@ def imports_of(source: str, file: Path) -> Iterator[str]:
             yield from (f"{stem}.{alias.name}" for alias in node.names)
 
 
+@cache
 def imports(file: Path) -> set[str]:
     """Return the absolute names of everything that *file* imports."""
     return set(imports_of(file.read_text("utf-8"), file))
@@ -93,6 +95,7 @@ def module_name(file: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def module_graph() -> dict[str, set[str]]:
     """Return which modules of the package each of them imports."""
     files = {module_name(file): file for file in PACKAGE.rglob("*.py")}

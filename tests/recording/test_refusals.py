@@ -367,7 +367,7 @@ def test_a_key_that_cannot_be_read_has_no_row(ca: ThrowawayCA) -> None:
     decision = SimpleNamespace(
         accepted=False, certificate=certificate, mapping=None, reason=Reason.UNMAPPED
     )
-    state: Any = SimpleNamespace(is_decided=True, decide=lambda: decision)
+    state: Any = SimpleNamespace(decision=decision)
     assert inbox.find_unrecorded_refusal(state) is None
     assert not UnknownCertificate.objects.all().of_keys(certificate).exists()
 
@@ -382,7 +382,7 @@ def test_who_has_a_mapping_is_known(
         mapping=object(),
         reason=Reason.UNMAPPED,
     )
-    state: Any = SimpleNamespace(is_decided=True, decide=lambda: decision)
+    state: Any = SimpleNamespace(decision=decision)
     assert inbox._sighting_of(state) is None
 
 

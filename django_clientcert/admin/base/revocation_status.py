@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from django_clientcert.evaluation.authorities import check_revoked
-from django_clientcert.evaluation.lookup import EntryHit, Found, RevocationHit
+from django_clientcert.evaluation.lookup import EntryHit, LookupResult, RevocationHit
 from django_clientcert.exceptions import CertificateParseError, Reason, Refusal
 from django_clientcert.models import (
     AuthorityCertificate,
@@ -97,7 +97,7 @@ def revoked_certificates(
     now = timezone.now()
     refusals: dict[Key, Refusal] = {}
     for key, name in names.items():
-        result = Found(
+        result = LookupResult(
             authorities=list(authorities.get(name.issuer_name, {}).values()),
             revocations=[
                 hit

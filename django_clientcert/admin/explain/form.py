@@ -23,7 +23,7 @@ from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.conf import conf
 from django_clientcert.explaining import (
     Assumption,
-    Question,
+    ExplainQuery,
     as_wsgi,
     ask_about_certificates,
     ask_about_header,
@@ -147,7 +147,7 @@ class ExplainForm(FormWithoutModel):
         given = self.cleaned_data["pasted"] or self.cleaned_data["upload"]
         return to_pem(given.chain) if given else ""
 
-    def _question(self) -> Question:
+    def _question(self) -> ExplainQuery:
         cleaned = self.cleaned_data
         words = {name: word for name, word, _label in _verdicts(self.proxy)}
         verdict = words.get(cleaned["verdict"])

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import BundleError
 from django_clientcert.explaining import (
-    Question,
+    ExplainQuery,
     as_wsgi,
     ask_about_certificates,
     ask_about_header,
@@ -159,7 +159,7 @@ def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, list[str]]:
     return at, ["time: --at names no zone; taken as UTC"] if assumed_utc else []
 
 
-def _from_file(options: dict[str, Any]) -> Question:
+def _from_file(options: dict[str, Any]) -> ExplainQuery:
     """Return the certificate of a file, without any request around it.
 
     Raises:
@@ -181,7 +181,7 @@ def _from_file(options: dict[str, Any]) -> Question:
     return ask_about_certificates(certificates, certificate, verdict=options["verdict"])
 
 
-def _from_header(options: dict[str, Any]) -> Question:
+def _from_header(options: dict[str, Any]) -> ExplainQuery:
     """Return the request of a proxy, with what is not given filled in."""
     value = options["header"]
     if value == STDIN:

@@ -8,9 +8,8 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
-from django_clientcert.conf import conf
 from django_clientcert.evaluation import evaluate
-from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.presented import present_certificates, success_verdict
 from django_clientcert.exceptions import BundleError, ClientCertError
 from django_clientcert.explaining.reasons import explain
 from django_clientcert.management.console.arguments import last_moment, moment
@@ -393,14 +392,8 @@ def _try(
 ) -> None:
     """Warn if the certificate would not be that user now."""
     try:
-        proxy = conf.CLIENTCERT_PROXY
-        verified = conf.CLIENTCERT_PROXY_VERIFIES and proxy.verdict is not None
         decision = evaluate(
-            Presented(
-                proxy,
-                verdict=proxy.success if verified else None,
-                certificates=(certificate.der,),
-            ),
+            present_certificates([certificate], verdict=success_verdict()),
             host=(mapping.hosts.split() or [""])[0].lstrip("."),
         )
     except ImproperlyConfigured as error:

@@ -20,10 +20,9 @@ from typing import Any, NamedTuple
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.conf import conf
 from django_clientcert.evaluation import CanAuthenticate, evaluate
-from django_clientcert.evaluation.lookup import Found
-from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.lookup import LookupResult
+from django_clientcert.evaluation.presented import present_certificates, success_verdict
 from django_clientcert.management.console.arguments import moment
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import refuse_private_keys
@@ -55,10 +54,13 @@ class Question:
     policies: Mapping[Any, str]
     can_authenticate: CanAuthenticate
 
-    def adapt(self, found: Found) -> None:
-        """Change what was found in the database to what is asked about."""
-        found.leave_out(self.without)
-        asked = [*found.authorities, *(one.authority for one in found.mappings)]
+    def override(self, result: LookupResult) -> None:
+        """Change what was looked up to what is asked about."""
+        result.leave_out(self.without)
+        asked = [
+            *result.authorities,
+            *(mapping.authority for mapping in result.mappings),
+        ]
         for authority in asked:
             if authority is not None and authority.pk in self.policies:
                 authority.revocation_policy = self.policies[authority.pk]
@@ -226,20 +228,14 @@ def _compare(
     question: Question,
 ) -> Row:
     """Return what would become of a certificate."""
-    proxy = conf.CLIENTCERT_PROXY
-    verified = conf.CLIENTCERT_PROXY_VERIFIES and proxy.verdict is not None
-    presented = Presented(
-        proxy,
-        verdict=proxy.success if verified else None,
-        certificates=(certificate.der,),
-    )
+    presented = present_certificates([certificate], verdict=success_verdict())
     decide = partial(
         evaluate, presented, host=host, can_authenticate=question.can_authenticate
     )
     now = decide()
     if not now.accepted:
         return _row(row, REFUSED_NOW, str(now.reason), now.detail)
-    then = decide(at=question.at, adapt=question.adapt)
+    then = decide(at=question.at, overrides=question.override)
     if then.accepted:
         return _row(row, STAYS)
     return _row(row, LOCKED_OUT, str(then.reason), then.detail)
