@@ -275,7 +275,7 @@ def test_list_that_names_no_next_one(
     address = page(f"{REVOCATION_LIST}_changelist")
     assert "not specified current 1" in text_of(as_root.get(address))
     one = page(f"{REVOCATION_LIST}_change", RevocationList.objects.get().pk)
-    assert "Next one due: not specified" in text_of(as_root.get(one))
+    assert "Next due: not specified" in text_of(as_root.get(one))
     with translation.override("de"):
         assert "nicht angegeben" in text_of(as_root.get(address))
 
