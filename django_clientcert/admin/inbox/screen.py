@@ -101,10 +101,8 @@ class ReasonFilter(admin.SimpleListFilter):
         self, request: HttpRequest, queryset: QuerySet[UnknownCertificate]
     ) -> QuerySet[UnknownCertificate]:
         """Return the rows with the chosen reason."""
-        value = self.value()
-        if value not in {reason.value for reason in RECORDED}:
-            return queryset
-        return queryset.filter(reason=value)
+        reason = self.value()
+        return queryset.filter(reason=reason) if reason in _REASONS else queryset
 
 
 # --- mapping several certificates at once

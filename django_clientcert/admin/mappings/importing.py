@@ -193,7 +193,7 @@ def _preview(
     return _show(
         model_admin,
         request,
-        result.outcomes,
+        result,
         _EXPECTED,
         title=gettext("Import preview"),
         back=model_admin.page_url("import"),
@@ -206,18 +206,20 @@ def _preview(
 def _show_stored(
     model_admin: Any, request: HttpRequest, pending: PendingImport
 ) -> HttpResponse:
-    outcomes = [
-        Outcome(place, what, Status(status), detail)
-        for place, what, status, detail in pending.unpack()
-    ]
+    result = _Result(
+        [
+            Outcome(place, what, Status(status), detail)
+            for place, what, status, detail in pending.unpack()
+        ]
+    )
     title = gettext("Import result")
-    return _show(model_admin, request, outcomes, _DONE, title=title, is_done=True)
+    return _show(model_admin, request, result, _DONE, title=title, is_done=True)
 
 
 def _show(
     model_admin: Any,
     request: HttpRequest,
-    outcomes: Sequence[Outcome],
+    result: _Result,
     labels: dict[Status, Any],
     **context: Any,
 ) -> HttpResponse:
@@ -226,7 +228,7 @@ def _show(
         {
             "status": status.value,
             "label": labels[status],
-            "count": sum(outcome.status is status for outcome in outcomes),
+            "count": result.count(status),
             "is_chosen": status.value == wanted,
         }
         for status in Status
@@ -238,7 +240,7 @@ def _show(
         fieldsets=[(_("Options"), {"fields": ("which",)})],
         counts=counts,
         wanted=wanted,
-        total=len(outcomes),
+        total=len(result.outcomes),
         rows=[
             {
                 "place": outcome.place,
@@ -247,7 +249,7 @@ def _show(
                 "detail": outcome.detail,
                 "is_refused": outcome.status is Status.REFUSED,
             }
-            for outcome in outcomes
+            for outcome in result.outcomes
             if wanted in ("", outcome.status.value)
         ],
         **context,

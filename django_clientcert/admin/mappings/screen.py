@@ -251,26 +251,26 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     ) -> None:
         """Report the mappings whose certificates *certificate* seems to renew."""
         for mapping in find_predecessors(certificate)[:5]:
-            text = format_html(
-                '{} <a href="{}">{}</a>.',
-                gettext("The certificate is the successor of"),
-                self.page_url("change", mapping.pk),
-                gettext("mapping %(pk)s") % {"pk": mapping.pk},
-            )
-            hints: list[str] = []
-            if mapping.state == CertificateMapping.State.DISABLED:
-                hints.append(gettext("That mapping is disabled."))
-            else:
-                hints.append(
-                    gettext(
-                        "Both are accepted: set a date on which the old mapping "
-                        "retires."
-                    )
+            name = gettext("mapping %(pk)s") % {"pk": mapping.pk}
+            is_disabled = mapping.state == CertificateMapping.State.DISABLED
+            hint = (
+                gettext("That mapping is disabled.")
+                if is_disabled
+                else gettext(
+                    "Both are accepted: set a date on which the old mapping retires."
                 )
-                if self.has_change_permission(request, mapping):
-                    url = self.page_url("renew", mapping.pk)
-                    hints.append(link(url, gettext("Next time, renew it in one step.")))
-            text = format_html_join(" ", "{}", ((part,) for part in (text, *hints)))
+            )
+            renew = ""
+            if not is_disabled and self.has_change_permission(request, mapping):
+                url = self.page_url("renew", mapping.pk)
+                renew = link(url, gettext("Next time, renew it in one step."))
+            text = format_html(
+                "{} {}. {} {}",
+                gettext("The certificate is the successor of"),
+                link(self.page_url("change", mapping.pk), name),
+                hint,
+                renew,
+            )
             self.message_user(request, text, messages.INFO)
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
