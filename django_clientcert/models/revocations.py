@@ -101,11 +101,11 @@ class RevocationList(models.Model):
         if info.number is None:
             # A delta list without a number is not imported.
             date = show_minute(info.this_update)
-            return gettext("list of %(date)s") % {"date": date}
+            return gettext("CRL of %(date)s") % {"date": date}
         text = (
-            gettext("delta list number %(number)s")
+            gettext("delta CRL number %(number)s")
             if info.is_delta
-            else gettext("list number %(number)s")
+            else gettext("CRL number %(number)s")
         )
         return text % {"number": info.number}
 

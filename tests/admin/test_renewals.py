@@ -367,7 +367,7 @@ def test_revoked_mappings_say_so(
     assert revoked() == {"key", "list", "time", "bare"}
     for name, words in (
         ("key", "The certificate is revoked: revocation"),
-        ("list", "says list number 1"),
+        ("list", "according to CRL number 1"),
         ("time", "is of all that was issued from"),
         ("bare", "The certificate is revoked: revocation"),
         ("fine", "not revoked"),
