@@ -23,12 +23,12 @@ from django_clientcert.admin.base.certificate_page import (
 )
 from django_clientcert.admin.inbox import candidates
 from django_clientcert.admin.inbox import screen as inbox
-from django_clientcert.admin.inbox.candidates import user_field
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     UnknownCertificate,
+    users,
 )
 from django_clientcert.recording.refusals import RECORDED
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signed
@@ -824,24 +824,19 @@ def test_the_preview_costs_the_same_however_many(
     assert counts[0] == counts[1]
 
 
-def test_the_field_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user model may have no e-mail address, or none in a column."""
-    assert user_field(IdentityKind.SAN_EMAIL) == "email"
-    assert user_field(IdentityKind.SAN_UPN) == "username"
-
-    class Options:
-        def get_field(self, name: str) -> Any:
-            return type("Field", (), {"is_relation": True})()
+def test_a_user_model_without_an_email_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have no e-mail address, or none in a column."""
+    names = {role: field.name for role, field in users.name_fields().items()}
+    assert names == {"username": "username", "email": "email"}
 
     class User:
-        USERNAME_FIELD = "name"
-        _meta = Options()
+        USERNAME_FIELD = "user"  # a relation
+        _meta = CertificateMapping._meta
 
-    monkeypatch.setattr(candidates, "get_user_model", lambda: User)
-    assert user_field(IdentityKind.SAN_EMAIL) is None
-    assert user_field(IdentityKind.SAN_UPN) is None
-    monkeypatch.setattr(candidates, "get_user_model", lambda: _WithoutColumn)
-    assert user_field(IdentityKind.SAN_EMAIL) is None
+    monkeypatch.setattr(users, "get_user_model", lambda: User)
+    assert users.name_fields() == {}
+    monkeypatch.setattr(users, "get_user_model", lambda: _WithoutColumn)
+    assert set(users.name_fields()) == {"username"}
     assert candidates._find_users(IdentityKind.SAN_EMAIL, {"a"}) == {}
 
 

@@ -21,9 +21,9 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from django_clientcert.admin import CertificateMappingAdmin
-from django_clientcert.admin.mappings import changelist as mapping_list
+from django_clientcert.admin.mappings import changelist
 from django_clientcert.admin.mappings.form import CertificateMappingForm
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import CertificateAuthority, CertificateMapping, users
 from django_clientcert.testing import (
     SERVER_AUTH,
     IssuedCertificate,
@@ -818,14 +818,15 @@ def test_search_with_another_user_model(
         _meta = CertificateMapping._meta
         _default_manager = CertificateMapping.objects
 
-    monkeypatch.setattr(mapping_list, "get_user_model", lambda: User)
-    assert mapping_list._user_fields() == []
+    for module in (changelist, users):
+        monkeypatch.setattr(module, "get_user_model", lambda: User)
+    assert users.name_fields() == {}
     assert found(as_root, q=row.value[1:]) == {row.pk}
     assert found(as_root, q="alice") == set()
     User.USERNAME_FIELD = "no such column"
-    assert mapping_list._user_fields() == []
+    assert users.name_fields() == {}
     User.USERNAME_FIELD = "value"
-    assert [one.name for one in mapping_list._user_fields()] == ["value"]
+    assert users.name_fields()["username"].name == "value"
 
 
 def test_search_by_fingerprint(as_root: Client, alice: Any, bob: Any) -> None:

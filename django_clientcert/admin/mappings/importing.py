@@ -17,13 +17,19 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.permissions import why_not_map
 from django_clientcert.admin.base.screens import posted, screen, show_page
-from django_clientcert.admin.base.which_form import Which
+from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.models import CertificateMapping, PendingImport
-from django_clientcert.trust.transfer import Loader, Outcome, Status, TransferError
+from django_clientcert.trust.transfer import (
+    Loader,
+    Outcome,
+    Row,
+    Status,
+    TransferError,
+)
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.identities import IdentityKind
 
-from .transfer_forms import ImportForm, ImportRowsForm, kept_rows
+from .transfer_forms import ImportForm
 
 _EXPECTED = {
     Status.NEW: _("will be created"),
@@ -95,7 +101,7 @@ def preview_view(model_admin: Any, request: HttpRequest, key: int) -> HttpRespon
         return _show_stored(model_admin, request, pending)
     form = None
     if request.method == "POST":
-        form = ImportRowsForm(request.POST)
+        form = WhichForm(request.POST)
         if form.is_valid():
             error = store(request, pending, Which(form.cleaned_data["which"]))
             if not error:
@@ -152,7 +158,7 @@ def _load(
     )
     outcomes: list[Outcome] = []
     try:
-        outcomes.extend(loader.load(kept_rows(content["rows"])))
+        outcomes.extend(loader.load(Row(*row) for row in content["rows"]))
     except TransferError as error:
         return _Result(outcomes, problem=str(error))
     return _Result(outcomes, loader.refused_others)
@@ -169,7 +175,7 @@ def _preview(
     model_admin: Any,
     request: HttpRequest,
     pending: PendingImport,
-    form: ImportRowsForm | None,
+    form: WhichForm | None,
 ) -> HttpResponse:
     using = router.db_for_write(CertificateMapping)
     with transaction.atomic(using=using):
@@ -189,7 +195,7 @@ def _preview(
     if not result.can_be_stored(which) or not new:
         form = None
     elif form is None:
-        form = ImportRowsForm(initial={"which": which.value})
+        form = WhichForm(initial={"which": which.value})
     return _show(
         model_admin,
         request,
