@@ -87,10 +87,7 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     ) -> HttpResponse:
         """Show a certificate, without a button that deletes it."""
         context["show_delete"] = False
-        response: HttpResponse = super().render_change_form(
-            request, context, *args, **kwargs
-        )
-        return response
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # --- columns and fields
 

@@ -171,7 +171,7 @@ def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:
         "refused",
         "will be created",
     ]
-    assert "whose username is “nobody”" in text_of(shown)
+    assert "has the username “nobody”" in text_of(shown)
     assert shown.context["adminform"].form.initial == {"which": "valid"}
     refused = store(as_adder, shown, "all")
     assert errors_on(refused) == {

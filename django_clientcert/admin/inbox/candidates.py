@@ -25,11 +25,7 @@ from django_clientcert.models import (
     UnknownCertificate,
 )
 from django_clientcert.models.users import find_folded, name_fields
-from django_clientcert.trust.issuers import (
-    Issuers,
-    find_issuers_of_all,
-    why_not_single,
-)
+from django_clientcert.trust.issuers import Issuers, find_issuers_of_all, why_not_single
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (

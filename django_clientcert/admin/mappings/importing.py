@@ -19,13 +19,7 @@ from django_clientcert.admin.base.permissions import why_not_map
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.models import CertificateMapping, PendingImport
-from django_clientcert.trust.transfer import (
-    Loader,
-    Outcome,
-    Row,
-    Status,
-    TransferError,
-)
+from django_clientcert.trust.transfer import Loader, Outcome, Row, Status, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.identities import IdentityKind
 
@@ -249,10 +243,8 @@ def _show(
         total=len(result.outcomes),
         rows=[
             {
-                "place": outcome.place,
-                "what": outcome.what,
+                **outcome._asdict(),
                 "result": labels[outcome.status],
-                "detail": outcome.detail,
                 "is_refused": outcome.status is Status.REFUSED,
             }
             for outcome in result.outcomes

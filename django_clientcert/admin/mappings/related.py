@@ -132,11 +132,8 @@ def _describe_mapping(row: CertificateMapping) -> str:
 
 
 def _describe_seen(row: SeenCertificate) -> str:
-    return gettext("%(host)s, %(when)s, %(subject)s") % {
-        "host": visible(row.host, 80) or gettext("no host"),
-        "when": relative(row.last_seen_at, timezone.now()),
-        "subject": row,
-    }
+    host = visible(row.host, 80) or gettext("no host")
+    return f"{host}, {relative(row.last_seen_at, timezone.now())}, {row}"
 
 
 def _is_newer(

@@ -29,10 +29,7 @@ from django_clientcert.admin.base.revocation_status import (
 )
 from django_clientcert.admin.base.times import moment, relative
 from django_clientcert.admin.explain.screen import explain_view
-from django_clientcert.admin.inbox.prefill import (
-    describe_suggestions,
-    find_suggestions,
-)
+from django_clientcert.admin.inbox.prefill import describe_suggestions, find_suggestions
 from django_clientcert.admin.inbox.suggestions import (
     describe_renewal,
     describe_strength,
