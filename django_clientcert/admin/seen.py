@@ -36,7 +36,6 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
         "list_seen",
         "valid_until",
     )
-    list_display_links = ("shown_subject",)
     actions = (revoke,)
     screens = (
         *ReadOnlyCertificateAdmin.screens,

@@ -282,7 +282,6 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         "list_seen",
         "valid_until",
     )
-    list_display_links = ("list_subject",)
     list_filter = (ReasonFilter,)
     search_fields = ("subject", "host")
     search_help_text = _(
@@ -417,8 +416,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
     @admin.display(description=_("authority"))
     def issued_by(self, obj: Any) -> str:
         """Return the authorities that issued it."""
-        text: str = obj.suggestions.show_authorities()
-        return text
+        return str(obj.suggestions.show_authorities())
 
     @admin.display(description=_("known already"))
     def known_as(self, obj: Any) -> str:
