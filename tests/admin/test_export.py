@@ -127,7 +127,7 @@ def test_all(as_viewer: Client, mappings: list[Any], what: str) -> None:
 def test_a05_only_the_mappings_that_the_changelist_shows(
     as_viewer: Client, mappings: list[Any], monkeypatch: Any, what: str
 ) -> None:
-    """A05: a project's own admin may show each user only some of the mappings."""
+    """A project's own admin may show each user only some of the mappings."""
     model_admin = admin.site.get_model_admin(CertificateMapping)
     rows = CertificateMapping.objects.filter(user__username="bob")
     monkeypatch.setattr(model_admin, "get_queryset", lambda request: rows)
