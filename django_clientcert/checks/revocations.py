@@ -6,12 +6,11 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.checks import Error, Tags, Warning, register
+from django.core.checks import Tags, Warning, register
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, name_key
-from django_clientcert.models.derived import derive_state
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.text import some_of
 
@@ -90,33 +89,3 @@ def _cas_without_list(
         ]
     except ClientCertError:
         return []  # check_authorities_are_usable() speaks of it
-
-
-@register(Tags.database)
-def check_revocations_are_in_force(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
-) -> Messages:
-    """Does each authority remember what the lists and revocations say?"""
-
-    def look(alias: str) -> Messages:
-        wrong = []
-        for authority in CertificateAuthority.objects.using(alias):
-            try:
-                same = authority.state() == derive_state(authority)
-            except ValueError:
-                same = False
-            if not same:
-                wrong.append(label(authority))
-        if not wrong:
-            return []
-        return [
-            Error(
-                "Authorities that do not remember all of their revocations, in the "
-                f"database “{alias}”: {some_of(wrong)}. Their tables were changed past "
-                "the models.",
-                hint="Save each of these authorities once, in the admin.",
-                id=IDS["revocation_state"],
-            )
-        ]
-
-    return look_into(databases, look)

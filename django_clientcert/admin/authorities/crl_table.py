@@ -19,7 +19,7 @@ from django_clientcert.admin.base.markup import (
 from django_clientcert.admin.base.times import moment, relative
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority
-from django_clientcert.models.authority_state import AuthorityState
+from django_clientcert.models.authority_state import AuthorityState, get_state
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo, Outcome, RevocationPolicy, status
 from django_clientcert.x509.escaping import visible, visible_once
@@ -39,7 +39,7 @@ def crl_state(info: CRLInfo, now: dt.datetime) -> str:
 def summarize_revocation(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return policy and state of the lists in a few words."""
     try:
-        policy, state = authority.policy(), authority.state()
+        policy, state = authority.policy(), get_state(authority)
     except ValueError as error:
         return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
     if policy is RevocationPolicy.OFF:
@@ -48,13 +48,13 @@ def summarize_revocation(authority: CertificateAuthority, now: dt.datetime) -> s
         said = [_("required")]
     else:
         said = [_("if loaded")]
-    count = len(state.lists)
+    count = len(state.crls)
     said.append(
         ngettext("%(count)d list", "%(count)d lists", count) % {"count": count}
         if count
         else _("no list")
     )
-    stale = sum(now > one.expires() for one in state.lists.values())
+    stale = sum(now > one.expires() for one in state.crls.values())
     if stale:
         said.append(ngettext("%(n)d stale", "%(n)d stale", stale) % {"n": stale})
     if state.revoked or _listed_cas(authority, state, now):
@@ -67,7 +67,7 @@ def summarize_revocation(authority: CertificateAuthority, now: dt.datetime) -> s
 def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return the loaded lists, a row for each."""
     try:
-        loaded = list(authority.state().lists.values())
+        loaded = list(get_state(authority).crls.values())
     except ValueError as error:
         return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
     if not loaded:
@@ -107,7 +107,7 @@ def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
 def show_revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return the CAs that are revoked, and the times of which everything is."""
     try:
-        state = authority.state()
+        state = get_state(authority)
     except ValueError as error:
         return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
     said = [
@@ -170,7 +170,7 @@ def _listed_cas(
     if not state.hits:
         return []
     said = []
-    loaded = list(state.lists.values())
+    loaded = list(state.crls.values())
     try:
         validator = authority.validator()
         for one in _readable(authority):
