@@ -392,7 +392,12 @@ def test_certificate_that_cannot_be_told(
 ) -> None:
     """An authority that cannot be read is no reason for an error page."""
     mapping = stored(alice, alice_cert)
-    CertificateAuthority.objects.update(revocation_state="junk")
+    RevocationList.objects.create(
+        authority=authority,
+        info="junk",
+        this_update=timezone.now(),
+        entry_count=0,
+    )
     assert as_root.get(page(f"{MAPPING}_changelist")).status_code == 200
     text = text_of(as_root.get(page(f"{MAPPING}_change", mapping.pk)))
     assert "It cannot be told, so the certificate is refused" in text

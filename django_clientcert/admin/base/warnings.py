@@ -12,6 +12,7 @@ from django_clientcert.conf import conf
 from django_clientcert.exceptions import ClientCertError, Reason, Refusal
 from django_clientcert.models import CertificateAuthority, name_key
 from django_clientcert.models.rules import is_unique_user_field
+from django_clientcert.models.authority_state import get_state
 from django_clientcert.x509.bundles import is_self_signed
 from django_clientcert.x509.ca_problems import examine
 from django_clientcert.x509.certificates import ClientCertificate
@@ -126,7 +127,7 @@ def _without_current_crl(
         ClientCertError: the bundle cannot be read.
         ValueError: what is known of the lists cannot.
     """
-    loaded = authority.state().lists.values()
+    loaded = get_state(authority).crls.values()
     current = {
         (one.issuer_name, one.issuer_key)
         for one in loaded
