@@ -1,8 +1,8 @@
-"""Write what ``reference/presets.md`` says of each preset from the presets themselves.
+"""Generate the sections of ``reference/presets.md`` from the presets themselves.
 
     python3 docs/write_presets.py
 
-Only what stands between the two markers is written; a test compares it with the data.
+Only the text between the two markers is generated; a test compares it with the data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGE = DOCS / "reference" / "presets.md"
 BEGIN = "<!-- begin: written by docs/write_presets.py -->\n"
 END = "<!-- end -->\n"
 
-# The page that says how to use each
+# The how-to page of each preset
 HOWTOS = {
     "ingress-nginx": "ingress-nginx",
     "nginx": "nginx",
@@ -62,7 +62,7 @@ _SOURCES = {
     ValueSource.SOCKET: "the TLS connection in `request.META` under this key",
 }
 
-# What is typed somewhere, in sentences that are plain text
+# Words of plain text that belong in code style
 _CODE = re.compile(
     r"(?<![\w`])(?:"
     r"(?:auth-tls|ssl|X|Cf|Client|enable|proxy)-[A-Za-z-]*[A-Za-z]"
@@ -84,7 +84,7 @@ def write() -> None:
 
 
 def render() -> str:
-    """Return what stands between the markers."""
+    """Return the text between the markers."""
     return "\n".join(["", *_overview(), "", "## Each preset", "", *_sections(), ""])
 
 
@@ -106,12 +106,12 @@ def _sections() -> Iterator[str]:
     for proxy in PRESETS.values():
         yield f"### `{proxy.name}`"
         yield ""
-        howto = f"[How to use it](../howto/{HOWTOS[proxy.name]}.md)."
+        howto = f"See [how to use it](../howto/{HOWTOS[proxy.name]}.md)."
         yield f"{_mark_up(proxy.title)}. {howto}"
         yield ""
-        for one in _facts(proxy):
-            yield _item(one)
-        yield "- Traps:"
+        for fact in _facts(proxy):
+            yield _item(fact)
+        yield "- Pitfalls:"
         for trap in proxy.traps:
             yield _item(_mark_up(trap), indent="  ")
         yield f"- Reference: {_reference(proxy.reference)}"
@@ -123,7 +123,7 @@ def _facts(proxy: Proxy) -> Iterator[str]:
         yield f"Read from: {_SOURCES[proxy.source]}"
     yield f"Certificate: `{proxy.certificate}`, as `{proxy.encoding}`"
     if proxy.verdict is not None:
-        failure = ", ".join(f"`{one}`" for one in proxy.failure)
+        failure = ", ".join(f"`{word}`" for word in proxy.failure)
         yield (
             f"Verdict: `{proxy.verdict}`; success is exactly `{proxy.success}`, “not "
             f"verified” begins with {failure}"
@@ -131,16 +131,16 @@ def _facts(proxy: Proxy) -> Iterator[str]:
     for name, word in proxy.conditions:
         yield f"Condition: `{name}` is exactly `{word}`"
     if proxy.chain:
-        names = ", ".join(f"`{one}`" for one in proxy.chain)
+        names = ", ".join(f"`{name}`" for name in proxy.chain)
         yield f"Chain: {names}, as `{proxy.chain_encoding}`"
     elif proxy.encoding in CHAIN_ENCODINGS:
-        yield "Chain: behind the certificate, in the same value"
+        yield "Chain: after the certificate, in the same value"
     if proxy.subject_dn is not None:
-        required = "required" if proxy.names_required else "where sent"
+        required = "required" if proxy.names_required else "if sent"
         yield (
             f"Names, compared: `{proxy.subject_dn}`, `{proxy.issuer_dn}`; {required}"
         )
-    yield f"Validates the path: {'yes' if proxy.verifies else 'no; it is done here'}"
+    yield f"Validates the path: {'yes' if proxy.verifies else 'no; Django does'}"
     yield f"A client's own headers: {_mark_up(proxy.client_copies)}"
 
 

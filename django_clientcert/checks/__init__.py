@@ -1,10 +1,10 @@
 """System checks: one function for each question, with what to type in the hint.
 
-None raises and none opens a socket. Only those with ``Tags.database`` look into the
+None raises and none opens a socket. Only those with ``Tags.database`` query the
 database: ``manage.py check --database default``.
 """
 
-# What is imported here registers itself.
+# Importing these modules registers their checks.
 from . import (
     authorities,
     configuration,

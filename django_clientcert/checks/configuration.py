@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
 
 from django.conf import settings
-from django.core.checks import Error, Tags, register
+from django.core.checks import Error
 from django.core.exceptions import ImproperlyConfigured
 
 from django_clientcert.conf import NAMES, conf
 
+from .base import Messages, check_of_settings, reads_headers, trusted_networks, usable
 from .ids import EXAMPLES, IDS
-from .looking import Messages, reads_headers, trusted_networks, usable
 
 _PREFIX = "CLIENTCERT_"
 
 
-@register(Tags.security)
-def check_trusted_proxies_are_set(app_configs: Any, **kwargs: Any) -> Messages:
-    """Is anybody trusted to speak for a client?"""
+@check_of_settings()
+def check_trusted_proxies_are_set() -> Messages:
+    """Is any proxy trusted?"""
     trusted = usable("CLIENTCERT_TRUSTED_PROXIES")
-    if trusted is None or trusted or not reads_headers():
-        return []
-    return [
-        Error(
+    if trusted is not None and not trusted and reads_headers():
+        yield Error(
             "CLIENTCERT_TRUSTED_PROXIES is not set: every client certificate is "
             "refused.",
             hint=(
@@ -34,98 +31,85 @@ def check_trusted_proxies_are_set(app_configs: Any, **kwargs: Any) -> Messages:
             ),
             id=IDS["trusted_proxies_unset"],
         )
+
+
+@check_of_settings()
+def check_trusted_proxies_are_not_everybody() -> Messages:
+    """Are only some addresses trusted?"""
+    everything = [
+        str(network) for network in trusted_networks() if network.prefixlen == 0
     ]
-
-
-@register(Tags.security)
-def check_trusted_proxies_are_not_everybody(
-    app_configs: Any, **kwargs: Any
-) -> Messages:
-    """Is not everybody trusted to speak for a client?"""
-    everything = [one for one in trusted_networks() if one.prefixlen == 0]
-    if not everything:
-        return []
-    return [
-        Error(
-            "CLIENTCERT_TRUSTED_PROXIES covers every address "
-            f"({', '.join(map(str, everything))}): whoever reaches the application "
-            "can claim to be anybody.",
+    if everything:
+        yield Error(
+            f"CLIENTCERT_TRUSTED_PROXIES covers every address "
+            f"({', '.join(everything)}): anyone who can reach the application can "
+            "impersonate any user.",
             hint=(
                 "List only the networks that your proxy connects from: "
                 'CLIENTCERT_TRUSTED_PROXIES = ["10.42.0.0/16"].'
             ),
             id=IDS["trusted_proxies_everybody"],
         )
-    ]
 
 
-@register(Tags.security)
-def check_settings_are_known(app_configs: Any, **kwargs: Any) -> Messages:
-    """Is every CLIENTCERT_ setting one that exists?"""
-    unknown = [
-        name for name in dir(settings) if name.startswith(_PREFIX) and name not in NAMES
-    ]
-    return [
-        Error(
-            f"There is no setting {name}: it has no effect.",
-            hint=_suggest(name),
-            id=IDS["setting_unknown"],
-        )
-        for name in unknown
-    ]
+@check_of_settings()
+def check_settings_are_known() -> Messages:
+    """Does every CLIENTCERT_ setting exist?"""
+    for name in dir(settings):
+        if name.startswith(_PREFIX) and name not in NAMES:
+            yield Error(
+                f"There is no setting {name}: it has no effect.",
+                hint=_suggest(name),
+                id=IDS["setting_unknown"],
+            )
 
 
 def _suggest(name: str) -> str:
-    # Without the prefix, which would make any two of them alike
-    known = {one.removeprefix(_PREFIX): one for one in NAMES}
+    # Without the prefix, which would make any two names similar
+    known = {setting.removeprefix(_PREFIX): setting for setting in NAMES}
     for close in difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1):
         return f"Did you mean {known[close]}? Otherwise remove it."
-    return f"Remove it. There are: {', '.join(sorted(NAMES))}."
+    return f"Remove it. The settings are: {', '.join(sorted(NAMES))}."
 
 
-@register(Tags.security)
-def check_settings_are_usable(app_configs: Any, **kwargs: Any) -> Messages:
+@check_of_settings()
+def check_settings_are_usable() -> Messages:
     """Can every setting be used? An empty value never switches anything off."""
     problems: dict[str, str] = {}
     for name in NAMES:
         try:
             getattr(conf, name)
         except ImproperlyConfigured as error:
-            # One setting can be the default of another: say it once.
+            # One setting can be the default of another: report it once.
             problems.setdefault(str(error), name)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is said
-            # Not its text: the setting may be a secret.
+        except Exception as error:  # noqa: BLE001 - any error is reported
+            # Without its text, because the setting may be a secret.
             problems.setdefault(
                 f"{name} has a value that cannot be used ({type(error).__name__}).",
                 name,
             )
-    return [
-        Error(problem, hint=_how_to_write(name), id=IDS["setting_unusable"])
-        for problem, name in problems.items()
-    ]
+    for problem, name in problems.items():
+        yield Error(problem, hint=_how_to_write(name), id=IDS["setting_unusable"])
 
 
 def _how_to_write(name: str) -> str:
     hint = f"Write {name} = {EXAMPLES[name]}"
-    # Without this one, nobody is trusted.
+    # By default, no proxy is trusted.
     has_default = name != "CLIENTCERT_TRUSTED_PROXIES"
     return f"{hint}, or leave it out for the default." if has_default else f"{hint}."
 
 
-@register(Tags.security)
-def check_proxy_verifies(app_configs: Any, **kwargs: Any) -> Messages:
-    """Does a proxy that is said to validate the path really do so?"""
+@check_of_settings()
+def check_proxy_verifies() -> Messages:
+    """Does the proxy validate the path, if CLIENTCERT_PROXY_VERIFIES says so?"""
     proxy = usable("CLIENTCERT_PROXY")
-    if proxy is None or proxy.verifies or not usable("CLIENTCERT_PROXY_VERIFIES"):
-        return []
-    return [
-        Error(
+    if proxy is not None and not proxy.verifies and usable("CLIENTCERT_PROXY_VERIFIES"):
+        yield Error(
             "CLIENTCERT_PROXY_VERIFIES is True, but the proxy in CLIENTCERT_PROXY "
             f"({proxy.name}) does not validate the path of a certificate.",
             hint=(
-                "Remove CLIENTCERT_PROXY_VERIFIES: the path is then validated here, "
-                "for every mapping that names an authority."
+                "Remove CLIENTCERT_PROXY_VERIFIES: Django then validates the path for "
+                "every mapping that names an authority."
             ),
             id=IDS["proxy_does_not_verify"],
         )
-    ]

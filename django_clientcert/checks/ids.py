@@ -1,4 +1,4 @@
-"""The id of every message, and what a setting may look like."""
+"""The id of every message, and an example of every setting."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ IDS = {
     "authority_unusable": "clientcert.E012",
     "anchor_expired": "clientcert.W020",
     "inactive_users": "clientcert.W021",
-    "list_stale": "clientcert.W022",
-    "list_expiring": "clientcert.W023",
+    "crl_stale": "clientcert.W022",
+    "crl_expiring": "clientcert.W023",
     "mapping_unreachable": "clientcert.W024",
     "rule_unusable": "clientcert.E014",
     "rule_field_not_unique": "clientcert.W025",
@@ -32,11 +32,11 @@ IDS = {
     "secure_unknown": "clientcert.W033",
     "header_size": "clientcert.W034",
     "underscores": "clientcert.W035",
-    "forwarder_unset": "clientcert.W036",
+    "gateway_identity_unset": "clientcert.W036",
 }
 
 
-# What may be written; the tests read every one of them.
+# Values that can be used; the tests try each of them.
 EXAMPLES = {
     "CLIENTCERT_PROXY": '"ingress-nginx"',
     "CLIENTCERT_TRUSTED_PROXIES": '["10.42.0.0/16"]',

@@ -1,13 +1,12 @@
-"""``check --database``: can every mapping let somebody in?"""
+"""``check --database``: can every mapping authenticate its user?"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from django.contrib.auth import get_user_model
-from django.core.checks import Error, Tags, Warning, register
+from django.core.checks import Error, Warning
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -19,115 +18,90 @@ from django_clientcert.x509.identities import PINS
 from django_clientcert.x509.paths import PathValidator
 from django_clientcert.x509.text import MAX_LISTED, some_of
 
+from .base import Messages, authorities_of, check_of_database, label
 from .ids import IDS
-from .looking import Messages, authorities_of, label, look_into
 
-# Mappings of each authority whose certificates are looked at: enough to see that a
-# bundle was replaced by a wrong one, whatever their number.
-_MAX_LOOKED_AT = 1000
-
-
-@register(Tags.database)
-def check_names_have_authorities(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
-) -> Messages:
-    """Does every mapping by name say who must have issued the certificate?"""
-
-    def look(alias: str) -> Messages:
-        weak = CertificateMapping.objects.using(alias).filter(authority=None)
-        weak = weak.exclude(kind__in=[kind.value for kind in PINS])
-        if not (ids := _list_ids(weak)):
-            return []
-        return [
-            Error(
-                f"Mappings by name without an authority, in the database “{alias}”: "
-                f"{ids}. Any CA could put such a "
-                "name into a certificate, so they match nobody.",
-                hint=(
-                    "Choose the authority of each in the admin, or delete it and type "
-                    "manage.py clientcert map FILE --user NAME --kind KIND "
-                    "--authority NAME."
-                ),
-                id=IDS["name_without_authority"],
-            )
-        ]
-
-    return look_into(databases, look)
+# How many mappings of each authority are checked: enough to notice that a bundle was
+# replaced by a wrong one, however many there are
+_MAX_CHECKED = 1000
 
 
-@register(Tags.database)
-def check_mappings_have_known_states(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
-) -> Messages:
+@check_of_database
+def check_names_have_authorities(alias: str) -> Messages:
+    """Does every mapping by name say which authority must have issued it?"""
+    weak = CertificateMapping.objects.using(alias).filter(authority=None)
+    weak = weak.exclude(kind__in=[kind.value for kind in PINS])
+    if ids := _list_ids(weak):
+        yield Error(
+            f"Mappings by name without an authority, in the database “{alias}”: "
+            f"{ids}. Any CA could put such a name into a "
+            "certificate, so they match no certificate.",
+            hint=(
+                "Choose the authority of each in the admin, or delete it and type "
+                "manage.py clientcert map FILE --user NAME --kind KIND "
+                "--authority NAME."
+            ),
+            id=IDS["name_without_authority"],
+        )
+
+
+@check_of_database
+def check_mappings_have_known_states(alias: str) -> Messages:
     """Is every mapping in a state that the package knows?"""
-
-    def look(alias: str) -> Messages:
-        rows = CertificateMapping.objects.using(alias)
-        # By pattern, because some databases compare text without regard to case.
-        unknown = ~Q(state__regex=f"^({'|'.join(CertificateMapping.State.values)})$")
-        undated = Q(state=CertificateMapping.State.SCHEDULED, valid_from=None)
-        if not (ids := _list_ids(rows.filter(unknown | undated))):
-            return []
-        return [
-            Warning(
-                "Mappings in an unknown state, or scheduled without a date, in the "
-                f"database “{alias}”: {ids}. They count as disabled.",
-                hint="Set the state of each in the admin: their table was changed "
-                "without the models.",
-                id=IDS["mapping_state"],
-            )
-        ]
-
-    return look_into(databases, look)
+    # By pattern, because some databases compare text without regard to case.
+    unknown = ~Q(state__regex=f"^({'|'.join(CertificateMapping.State.values)})$")
+    undated = Q(state=CertificateMapping.State.SCHEDULED, valid_from=None)
+    rows = CertificateMapping.objects.using(alias).filter(unknown | undated)
+    if ids := _list_ids(rows):
+        yield Warning(
+            "Mappings in an unknown state, or scheduled without a date, in the "
+            f"database “{alias}”: {ids}. They count as disabled.",
+            hint=(
+                "Set the state of each in the admin: the table was changed without "
+                "the models."
+            ),
+            id=IDS["mapping_state"],
+        )
 
 
 def _list_ids(rows: QuerySet[CertificateMapping]) -> str:
-    """Return the primary keys of *rows*, the first of them and how many more."""
+    """Return the primary keys of *rows*: the first of them, and how many more."""
     # One more than is shown, so that the rest is only counted if there is one.
     ids = list(rows.order_by("pk").values_list("pk", flat=True)[: MAX_LISTED + 1])
     total = rows.count() if len(ids) > MAX_LISTED else len(ids)
-    return some_of([str(pk) for pk in ids], total) if ids else ""
+    return some_of(map(str, ids), total) if ids else ""
 
 
-@register(Tags.database)
-def check_mappings_can_be_reached(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
-) -> Messages:
+@check_of_database
+def check_mappings_can_be_reached(alias: str) -> Messages:
     """Did each mapping's authority issue the certificate that it was made from?"""
-
-    def look(alias: str) -> Messages:
-        unreachable = []
-        for authority in authorities_of(alias):
-            try:
-                validator = authority.validator()
-            except ClientCertError:
-                continue  # check_authorities_are_usable() speaks of it
-            count = Counter(
-                mapping.kind
-                for mapping in _with_certificates(alias, authority)
-                if not _can_be_reached(mapping, validator)
-            )
-            if count:
-                kinds = ", ".join(f"{count[kind]} {kind}" for kind in sorted(count))
-                unreachable.append(f"{label(authority)}: {kinds}")
-        if not unreachable:
-            return []
-        return [
-            Warning(
-                "Mappings whose certificate their authority did not issue, in the "
-                f"database “{alias}”: {some_of(unreachable)}. Nobody is let in through "
-                "them with it.",
-                hint=(
-                    "If the bundle was replaced, add the CA that issued them too: "
-                    "manage.py clientcert authority add BUNDLE --name NAME --replace, "
-                    "with old and new CAs in BUNDLE. manage.py clientcert explain FILE "
-                    "tells of one certificate."
-                ),
-                id=IDS["mapping_unreachable"],
-            )
-        ]
-
-    return look_into(databases, look)
+    unreachable = []
+    for authority in authorities_of(alias):
+        try:
+            validator = authority.validator()
+        except ClientCertError:
+            continue  # reported by check_authorities_are_usable()
+        count = Counter(
+            mapping.kind
+            for mapping in _with_certificates(alias, authority)
+            if not _can_be_reached(mapping, validator)
+        )
+        if count:
+            kinds = ", ".join(f"{count[kind]} {kind}" for kind in sorted(count))
+            unreachable.append(f"{label(authority)}: {kinds}")
+    if unreachable:
+        yield Warning(
+            "Mappings whose certificate was not issued by their authority, in the "
+            f"database “{alias}”: {some_of(unreachable)}. They do not accept that "
+            "certificate.",
+            hint=(
+                "If the bundle was replaced, add the CA that issued them too: "
+                "manage.py clientcert authority add BUNDLE --name NAME --replace, "
+                "with old and new CAs in BUNDLE. For a single certificate, type "
+                "manage.py clientcert explain FILE."
+            ),
+            id=IDS["mapping_unreachable"],
+        )
 
 
 def _with_certificates(
@@ -142,21 +116,22 @@ def _with_certificates(
         rows.exclude(state=CertificateMapping.State.DISABLED)
         .exclude(valid_until__lte=now)
         .order_by("-pk")
-        .only("kind", "certificate")[:_MAX_LOOKED_AT]
+        .only("kind", "certificate")[:_MAX_CHECKED]
     )
 
 
 def _can_be_reached(mapping: CertificateMapping, validator: PathValidator) -> bool:
-    """Tell whether the CA issued the certificate, or one that was let in lately.
+    """Return whether the CA issued the certificate, or one that was accepted recently.
 
-    A name goes on with the certificates of the next CA; what it was made from stays.
+    A mapping by name also accepts certificates of the next CA, but keeps the one that
+    it was made from.
     """
     certificate = mapping.client_certificate()
     if certificate is not None and _is_issued_by(validator, certificate):
         return True
     return any(
-        _is_issued_by(validator, one.client_certificate())
-        for one in mapping.seen_certificates.all()
+        _is_issued_by(validator, seen.client_certificate())
+        for seen in mapping.seen_certificates.all()
     )
 
 
@@ -167,35 +142,23 @@ def _is_issued_by(validator: PathValidator, certificate: ClientCertificate) -> b
         return False
 
 
-@register(Tags.database)
-def check_users_are_active(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
-) -> Messages:
-    """Does every mapping that is in force name a user who may log in?"""
-
-    def look(alias: str) -> Messages:
-        count = (
-            CertificateMapping.objects.using(alias)
-            .filter(user__is_active=False)
-            .exclude(state=CertificateMapping.State.DISABLED)
-            .count()
-        )
-        if not count:
-            return []
-        return [
-            Warning(
-                f"Mappings of inactive users that are not disabled, in the database "
-                f"“{alias}”: {count}. They come into force again with the user.",
-                hint=(
-                    "Disable or delete them in the admin: search the certificate "
-                    "mappings for the user’s name."
-                ),
-                id=IDS["inactive_users"],
-            )
-        ]
-
+@check_of_database
+def check_users_are_active(alias: str) -> Messages:
+    """Does every mapping in force have a user who may log in?"""
     try:
         get_user_model()._meta.get_field("is_active")
     except (FieldDoesNotExist, ImproperlyConfigured):
-        return []  # this user model has no such column
-    return look_into(databases, look)
+        return  # this user model has no such column
+    mappings = CertificateMapping.objects.using(alias).filter(user__is_active=False)
+    count = mappings.exclude(state=CertificateMapping.State.DISABLED).count()
+    if count:
+        yield Warning(
+            "Mappings of inactive users that are not disabled, in the database "
+            f"“{alias}”: {count}. They accept certificates again once the user is "
+            "active.",
+            hint=(
+                "Disable or delete them in the admin: search the certificate mappings "
+                "for the user’s name."
+            ),
+            id=IDS["inactive_users"],
+        )

@@ -1,12 +1,10 @@
-"""``check --database``: are lists and revocations in force?"""
+"""``check --database``: are CRLs and revocations in force?"""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import Any
 
-from django.core.checks import Tags, Warning, register
+from django.core.checks import Warning
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
@@ -14,78 +12,64 @@ from django_clientcert.models import CertificateAuthority, name_key
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.text import some_of
 
+from .base import Messages, check_of_database, label
 from .ids import IDS
-from .looking import Messages, label, look_into
 
-# The last fifth of a list's time is when the next one should be there.
+# The next CRL should be there before the last fifth of the current one's lifetime.
 _LAST_PART = 0.2
-
-
-_FETCH_LISTS = (
+_FETCH_CRLS = (
     "Type manage.py clientcert crl fetch, or crl import FILE; see manage.py clientcert "
     "crl list."
 )
 
 
-@register(Tags.database)
-def check_lists_are_current(
-    app_configs: Any, databases: Sequence[str] | None = None, **kwargs: Any
-) -> Messages:
-    """Does every authority have the revocation lists that its policy asks for?"""
-
-    def look(alias: str) -> Messages:
-        now = timezone.now()
-        stale, expiring = [], []
-        authorities = CertificateAuthority.objects.using(alias)
-        for authority in authorities.exclude(revocation_policy="off"):
-            rows = list(authority.revocation_lists.all())
-            if authority.revocation_policy == "required":
-                names = {row.crl_info().issuer_name for row in rows}
-                stale += [
-                    f"{label(authority)}: none of {subject} is loaded"
-                    for subject in _cas_without_list(authority, names, now)
-                ]
-            for row in rows:
-                info = row.crl_info()
-                end = info.expires()
-                if end < now:
-                    stale.append(f"{label(authority)}: {row}")
-                elif end - now < (end - info.this_update) * _LAST_PART:
-                    expiring.append(f"{label(authority)}: {row}")
-        said: Messages = []
-        if stale:
-            said.append(
-                Warning(
-                    "Revocation lists that are stale or missing, in the database "
-                    f"“{alias}”: {some_of(stale)}. Under the policy “required”, "
-                    "whoever depends on them is refused.",
-                    hint=_FETCH_LISTS,
-                    id=IDS["list_stale"],
-                )
-            )
-        if expiring:
-            said.append(
-                Warning(
-                    "Revocation lists that will be stale soon, in the database "
-                    f"“{alias}”: {some_of(expiring)}.",
-                    hint=_FETCH_LISTS,
-                    id=IDS["list_expiring"],
-                )
-            )
-        return said
-
-    return look_into(databases, look)
+@check_of_database
+def check_crls_are_current(alias: str) -> Messages:
+    """Does every authority have the CRLs that its policy requires?"""
+    now = timezone.now()
+    stale, expiring = [], []
+    authorities = CertificateAuthority.objects.using(alias)
+    for authority in authorities.exclude(revocation_policy="off"):
+        crls = list(authority.revocation_lists.all())
+        if authority.revocation_policy == "required":
+            names = {crl.crl_info().issuer_name for crl in crls}
+            stale += [
+                f"{label(authority)}: no CRL of {subject} is loaded"
+                for subject in _cas_without_crl(authority, names, now)
+            ]
+        for crl in crls:
+            info = crl.crl_info()
+            end = info.expires()
+            if end < now:
+                stale.append(f"{label(authority)}: {crl}")
+            elif end - now < (end - info.this_update) * _LAST_PART:
+                expiring.append(f"{label(authority)}: {crl}")
+    if stale:
+        yield Warning(
+            f"CRLs that are out of date or missing, in the database “{alias}”: "
+            f"{some_of(stale)}. Under the policy “required”, certificates that depend "
+            "on them are refused.",
+            hint=_FETCH_CRLS,
+            id=IDS["crl_stale"],
+        )
+    if expiring:
+        yield Warning(
+            f"CRLs that will soon be out of date, in the database “{alias}”: "
+            f"{some_of(expiring)}.",
+            hint=_FETCH_CRLS,
+            id=IDS["crl_expiring"],
+        )
 
 
-def _cas_without_list(
+def _cas_without_crl(
     authority: CertificateAuthority, names: set[bytes], at: dt.datetime
 ) -> list[str]:
-    """Return the CAs of a bundle, valid at *at*, that issued none of the lists."""
+    """Return the CAs of a bundle that are valid at *at* and not among *names*."""
     try:
         return [
-            visible_once(one.subject.rfc4514(), 120)
-            for one in authority.certificates()
-            if one.not_after >= at and name_key(one.subject_der) not in names
+            visible_once(ca.subject.rfc4514(), 120)
+            for ca in authority.certificates()
+            if ca.not_after >= at and name_key(ca.subject_der) not in names
         ]
     except ClientCertError:
-        return []  # check_authorities_are_usable() speaks of it
+        return []  # reported by check_authorities_are_usable()

@@ -14,7 +14,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    RevocationList,
+)
 from django_clientcert.testing import SERVER_AUTH, IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (

@@ -15,7 +15,8 @@ from django.utils import timezone
 from django_clientcert.admin.authorities import crl_table
 from django_clientcert.admin.authorities.crl_table import show_crls, show_revocations
 from django_clientcert.admin.base.permissions import may_change_authority
-from django_clientcert.models import CertificateAuthority
+from django_clientcert.models import CertificateAuthority, RevocationList
+from django_clientcert.models.authority_state import get_state
 from django_clientcert.testing import ThrowawayCA, encode_pem
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import revoke_certificate, revoke_period

@@ -142,7 +142,7 @@ def test_the_scheme_s_header_is_the_project_s(settings: Any) -> None:
     assert (outcome.status, outcome.out) == (1, "")
 
 
-def test_hosts_and_forwarder_are_the_project_s(settings: Any) -> None:
+def test_hosts_and_gateway_identity_are_the_project_s(settings: Any) -> None:
     """Where a snippet names one."""
     settings.CLIENTCERT_HOSTS = ["*", ".partners.example"]
     settings.CLIENTCERT_PROXY = {

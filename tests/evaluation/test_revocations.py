@@ -15,6 +15,7 @@ from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     Revocation,
+    RevocationList,
     serial_key,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signed

@@ -1,4 +1,4 @@
-"""System checks: each question asked of a good project and of a bad one."""
+"""System checks: each is run on a good project and on a bad one."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class SubjectUserMiddleware(PersistentRemoteUserMiddleware):
 
 
 class OtherUserMiddleware(PersistentRemoteUserMiddleware):
-    """Reads a header that is none of ours."""
+    """Reads another header."""
 
     header = "HTTP_X_USER"
 
 
 def function_middleware(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A middleware that is no class."""
+    """A middleware that is not a class."""
     return get_response
 
 
@@ -86,7 +86,7 @@ def own(name: str) -> str:
     return f"{__name__}.{name}"
 
 
-# Every module with questions
+# Every module with checks
 MODULES = [
     module
     for name, module in vars(checks).items()
@@ -95,18 +95,18 @@ MODULES = [
 
 
 def _is_ours(check: Any) -> bool:
-    return check.__module__ in {one.__name__ for one in MODULES}
+    return check.__module__ in {module.__name__ for module in MODULES}
 
 
-def found(*, deploy: bool = False, databases: list[str] | None = None) -> list[str]:
+def check_ids(*, deploy: bool = False, databases: list[str] | None = None) -> list[str]:
     """Return the ids of this package that ``check`` reports, in order."""
     return [message.id for message in messages(deploy=deploy, databases=databases)]
 
 
 def messages(*, deploy: bool = False, databases: list[str] | None = None) -> list[Any]:
-    """Return what the checks of this package report, in the order of the ids.
+    """Return the messages of this package's checks, in the order of the ids.
 
-    Other packages' checks are left out: some raise where a path cannot be imported.
+    Other packages' checks are left out: some raise if a path cannot be imported.
     """
     reported: list[Any] = []
     for check in registry.get_checks(include_deployment_checks=deploy):
@@ -114,7 +114,7 @@ def messages(*, deploy: bool = False, databases: list[str] | None = None) -> lis
             continue
         if databases or Tags.database not in check.tags:
             reported += check(app_configs=None, databases=databases)
-    return sorted(reported, key=lambda one: str(one.id))
+    return sorted(reported, key=lambda message: str(message.id))
 
 
 def only(**options: Any) -> CheckMessage:
@@ -145,7 +145,7 @@ def test_a_good_project_has_no_issues_with_deploy(settings: Any) -> None:
     """Every deployment warning can be dealt with."""
     settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     settings.CLIENTCERT_MAX_HEADER_BYTES = 8190
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_an_error_stops_the_server_before_it_starts(settings: Any) -> None:
@@ -158,16 +158,16 @@ def test_an_error_stops_the_server_before_it_starts(settings: Any) -> None:
 def test_ids_are_unique_and_say_how_bad_it_is() -> None:
     """An id is for good: projects silence by it."""
     assert len(set(IDS.values())) == len(IDS)
-    numbers = [one[-3:] for one in IDS.values()]
+    numbers = [check_id[-3:] for check_id in IDS.values()]
     assert len(set(numbers)) == len(numbers)
-    for one in IDS.values():
-        assert re.fullmatch(r"clientcert\.[EW]\d{3}", one)
+    for check_id in IDS.values():
+        assert re.fullmatch(r"clientcert\.[EW]\d{3}", check_id)
 
 
 def test_every_id_is_used_once_and_asserted_here() -> None:
-    """No id without its question, no question without its test."""
+    """No id without its check, no check without its test."""
     source = "".join(map(inspect.getsource, MODULES))
-    tests = inspect.getsource(inspect.getmodule(found) or ModuleType("x"))
+    tests = inspect.getsource(inspect.getmodule(check_ids) or ModuleType("x"))
     for key, value in IDS.items():
         assert source.count(f'id=IDS["{key}"]') == 1
         assert f'"{value}"' in tests, value
@@ -175,8 +175,8 @@ def test_every_id_is_used_once_and_asserted_here() -> None:
 
 def test_levels_and_ids_agree() -> None:
     """E for errors, W for warnings."""
-    trees = [ast.parse(inspect.getsource(one)) for one in MODULES]
-    for call in (each for tree in trees for each in ast.walk(tree)):
+    trees = [ast.parse(inspect.getsource(module)) for module in MODULES]
+    for call in (node for tree in trees for node in ast.walk(tree)):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             continue
         for keyword in call.keywords:
@@ -207,7 +207,7 @@ def test_every_setting_has_an_example_that_works(settings: Any) -> None:
     for name, example in EXAMPLES.items():
         setattr(settings, name, ast.literal_eval(example))
         getattr(conf, name)
-    assert found() == []
+    assert check_ids() == []
 
 
 # --- middleware and backend ------------------------------------------------------
@@ -218,9 +218,9 @@ def test_e001_middleware_is_missing(middleware: Any, settings: Any) -> None:
     """Nor does anything that cannot be imported make the check fail."""
     settings.MIDDLEWARE = middleware
     messages = [
-        one
-        for one in installation.check_middleware_is_there(None)
-        if one.id == "clientcert.E001"
+        message
+        for message in installation.check_middleware_is_there(None)
+        if message.id == "clientcert.E001"
     ]
     assert len(messages) == 1
     assert MIDDLEWARE in str(messages[0].hint)
@@ -230,7 +230,7 @@ def test_e001_middleware_is_missing(middleware: Any, settings: Any) -> None:
 def test_e001_passes_with_the_middleware_or_a_subclass(
     middleware: str, settings: Any
 ) -> None:
-    """Also beside middleware that is a function, or cannot be imported."""
+    """Also next to middleware that is a function, or cannot be imported."""
     settings.MIDDLEWARE = [BROKEN, own("function_middleware"), middleware]
     assert installation.check_middleware_is_there(None) == []
 
@@ -249,7 +249,7 @@ def test_e002_order(ours: str, django: str, settings: Any) -> None:
     settings.MIDDLEWARE = [BROKEN, ours, own("function_middleware"), django]
     (message,) = installation.check_middleware_order(None)
     assert message.id == "clientcert.E002"
-    assert message.hint == f'Move "{ours}" behind "{django}" in MIDDLEWARE.'
+    assert message.hint == f'Move "{ours}" after "{django}" in MIDDLEWARE.'
     settings.MIDDLEWARE = [django, BROKEN, ours]
     assert installation.check_middleware_order(None) == []
 
@@ -280,20 +280,20 @@ def test_e003_passes_with_the_backend_or_a_subclass(
 ) -> None:
     """A subclass is how projects change the rules."""
     settings.AUTHENTICATION_BACKENDS = [BROKEN, backend]
-    assert found() == []
+    assert check_ids() == []
 
 
 def test_e009_remote_user_reads_our_header(settings: Any, monkeypatch: Any) -> None:
-    """It would log in whoever the certificate claims to be."""
+    """It would log in any user that the certificate names."""
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, own("SubjectUserMiddleware")]
     message = only()
     assert message.id == "clientcert.E009"
     assert "HTTP_SSL_CLIENT_SUBJECT_DN" in message.msg
     # Under ASGI, Django 5.2 and 6.0 add the prefix.
     monkeypatch.setattr(SubjectUserMiddleware, "header", "ssl-client-cert")
-    assert found() == ["clientcert.E009"]
+    assert check_ids() == ["clientcert.E009"]
     settings.CLIENTCERT_PROXY = "nginx"  # whose headers have other names
-    assert found() == []
+    assert check_ids() == []
 
 
 def test_e009_passes_with_another_header(settings: Any) -> None:
@@ -303,7 +303,7 @@ def test_e009_passes_with_another_header(settings: Any) -> None:
         own("OtherUserMiddleware"),
         "django.contrib.auth.middleware.RemoteUserMiddleware",
     ]
-    assert found() == []
+    assert check_ids() == []
 
 
 # --- settings --------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_e009_passes_with_another_header(settings: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, [], ()])
 def test_e004_trusted_proxies_are_not_set(value: Any, settings: Any) -> None:
-    """N03: unset trust is no trust, and that is said."""
+    """N03: if unset, no proxy is trusted, and the check says so."""
     settings.CLIENTCERT_TRUSTED_PROXIES = value
     assert only().id == "clientcert.E004"
 
@@ -326,16 +326,16 @@ def test_e004_is_not_asked_of_an_environ(settings: Any) -> None:
     """No client can write there, so there is nobody to trust."""
     del settings.CLIENTCERT_TRUSTED_PROXIES
     settings.CLIENTCERT_PROXY = "mod_wsgi"
-    assert found() == []
+    assert check_ids() == []
     settings.CLIENTCERT_PROXY = "gunicorn"
-    assert found() == []
+    assert check_ids() == []
 
 
 @pytest.mark.parametrize("value", [["unix"], ["10.0.0.0/8"], ["::1"]])
 def test_e004_passes(value: list[str], settings: Any) -> None:
     """A socket or a network."""
     settings.CLIENTCERT_TRUSTED_PROXIES = value
-    assert found() == []
+    assert check_ids() == []
 
 
 @pytest.mark.parametrize(
@@ -349,7 +349,7 @@ def test_e004_passes(value: list[str], settings: Any) -> None:
     ids=" ".join,
 )
 def test_e005_everybody_is_trusted(value: list[str], settings: Any) -> None:
-    """Also where networks add up to all addresses."""
+    """Also if networks add up to all addresses."""
     settings.CLIENTCERT_TRUSTED_PROXIES = value
     assert only().id == "clientcert.E005"
 
@@ -360,11 +360,11 @@ def test_e005_everybody_is_trusted(value: list[str], settings: Any) -> None:
         ("CLIENTCERT_TRUSTED_PROXY", "CLIENTCERT_TRUSTED_PROXIES"),
         ("CLIENTCERT_HOST", "CLIENTCERT_HOSTS"),
         ("CLIENTCERT_REQUIRE_TLS", "CLIENTCERT_REQUIRE_SECURE"),
-        ("CLIENTCERT_LEEWAY", "Remove it. There are: CLIENTCERT_HOSTS, "),
+        ("CLIENTCERT_LEEWAY", "Remove it. The settings are: CLIENTCERT_HOSTS, "),
     ],
 )
 def test_e006_unknown_setting(name: str, hint: str, settings: Any) -> None:
-    """N08: a misspelt switch does not pass for one that is on."""
+    """N08: a misspelt switch does not look as if it were on."""
     setattr(settings, name, True)
     message = only()
     assert message.id == "clientcert.E006"
@@ -427,7 +427,7 @@ UNUSABLE: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("name", "value"), UNUSABLE, ids=str)
 def test_e007_unusable_setting(name: str, value: Any, settings: Any) -> None:
-    """N08: nothing is switched off by an empty or odd value; it is said once."""
+    """N08: an empty or odd value never switches anything off; it is reported once."""
     setattr(settings, name, value)
     message = only()
     assert message.id == "clientcert.E007"
@@ -444,8 +444,8 @@ def test_e007_does_not_repeat_a_secret(secret: Any, settings: Any) -> None:
     assert "s3cr3t" not in str(only())
 
 
-def test_e007_survives_a_value_that_fails_of_itself(settings: Any) -> None:
-    """A lazy one may raise anything; its text is not repeated either."""
+def test_e007_survives_a_value_that_raises(settings: Any) -> None:
+    """A lazy value may raise anything; its text is not repeated either."""
 
     class Lazy(list[str]):
         def __iter__(self) -> Any:
@@ -463,15 +463,15 @@ def test_e007_passes_with_every_default(settings: Any) -> None:
     for name in NAMES:
         if name != "CLIENTCERT_TRUSTED_PROXIES" and hasattr(settings, name):
             delattr(settings, name)
-    assert found() == []
+    assert check_ids() == []
 
 
-def test_every_question_survives_unusable_settings(settings: Any) -> None:
+def test_every_check_survives_unusable_settings(settings: Any) -> None:
     """One bad value does not hide, or crash, what the other questions find."""
     for name, value in UNUSABLE:
         setattr(settings, name, value)
-    assert set(found(deploy=True)) <= {"clientcert.E007"}
-    assert len(found()) == len(NAMES)
+    assert set(check_ids(deploy=True)) <= {"clientcert.E007"}
+    assert len(check_ids()) == len(NAMES)
 
 
 def test_e008_proxy_does_not_verify(settings: Any) -> None:
@@ -480,24 +480,24 @@ def test_e008_proxy_does_not_verify(settings: Any) -> None:
     settings.CLIENTCERT_PROXY_VERIFIES = True
     assert only().id == "clientcert.E008"
     settings.CLIENTCERT_PROXY_VERIFIES = False
-    assert found() == []
+    assert check_ids() == []
     settings.CLIENTCERT_PROXY = "nginx"
     settings.CLIENTCERT_PROXY_VERIFIES = True
-    assert found() == []
+    assert check_ids() == []
 
 
 class Router:
-    """Sends one app to a database of its own."""
+    """Sends one app to another database."""
 
     def __init__(self, app: str) -> None:
         self.app = app
 
     def db_for_write(self, model: Any, **hints: Any) -> str | None:
-        """Return where the rows of *model* are written."""
+        """Return the database to which the rows of *model* are written."""
         return "elsewhere" if model._meta.app_label == self.app else None
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Return one of many replicas, by chance."""
+        """Return one of many replicas at random."""
         return f"replica-{id(model)}"
 
 
@@ -508,20 +508,20 @@ USERS = settings.AUTH_USER_MODEL.partition(".")[0]
 def test_e010_router(app: str, settings: Any) -> None:
     """One query brings mapping, authority and user together, or it cannot."""
     settings.DATABASE_ROUTERS = [Router(app)]
-    reported = messages()
-    assert [one.id for one in reported] == ["clientcert.E010"] * 2
-    assert "django_clientcert.CertificateMapping" in reported[0].msg
-    assert "django_clientcert.CertificateAuthority" in reported[1].msg
+    errors = messages()
+    assert [error.id for error in errors] == ["clientcert.E010"] * 2
+    assert "django_clientcert.CertificateMapping" in errors[0].msg
+    assert "django_clientcert.CertificateAuthority" in errors[1].msg
 
 
 def test_e010_passes_with_replicas(settings: Any) -> None:
-    """Where reads go is chance; where writes go is where the table is."""
+    """Reads go to a random replica; writes go to the database with the table."""
     settings.DATABASE_ROUTERS = [Router("sessions")]
-    assert found() == []
+    assert check_ids() == []
 
 
 def test_e010_survives_a_broken_router(settings: Any) -> None:
-    """Django says so itself, on the first query."""
+    """Django reports it on the first query."""
 
     class Broken:
         def db_for_write(self, model: Any, **hints: Any) -> str:
@@ -538,9 +538,9 @@ def add_mappings(user: Any, count: int, **fields: Any) -> list[int]:
     """Add *count* mappings past the forms; return their ids."""
     return [
         CertificateMapping.objects.create(
-            **{"user": user, "kind": "san_dns", "value": f"{one}.example", **fields}
+            **{"user": user, "kind": "san_dns", "value": f"{number}.example", **fields}
         ).pk
-        for one in range(count)
+        for number in range(count)
     ]
 
 
@@ -549,7 +549,7 @@ def test_e011_name_without_authority(
 ) -> None:
     """N45: a pin may do without, a name may not."""
     add_mappings(alice, 1, authority=authority)
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     ids = add_mappings(alice, 2)
     message = only(databases=["default"])
     assert message.id == "clientcert.E011"
@@ -578,7 +578,7 @@ def test_l03_w027_mapping_in_an_unknown_state(
     """It counts as disabled, so somebody has to be told."""
     for state in ("active", "retiring", "disabled"):
         CertificateMapping.objects.update(state=state)
-        assert found(databases=["default"]) == []
+        assert check_ids(databases=["default"]) == []
     with states_unchecked():
         CertificateMapping.objects.update(**fields)
         message = only(databases=["default"])
@@ -594,8 +594,8 @@ def test_l03_w027_mapping_in_an_unknown_state(
 def test_e012_authority_that_cannot_be_used(
     field: str, value: str, authority: CertificateAuthority
 ) -> None:
-    """N56: what cannot be loaded denies, and that is said before it happens."""
-    assert found(databases=["default"]) == []
+    """N56: data that cannot be loaded denies; the check reports it in advance."""
+    assert check_ids(databases=["default"]) == []
     CertificateAuthority.objects.update(**{field: value})
     message = only(databases=["default"])
     assert message.id == "clientcert.E012"
@@ -604,7 +604,7 @@ def test_e012_authority_that_cannot_be_used(
 
 def test_w020_anchor_that_has_expired(authority: CertificateAuthority) -> None:
     """A root that ended takes everybody with it."""
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     old = ThrowawayCA.create(
         "Old", not_before=NOW - dt.timedelta(9), not_after=NOW - dt.timedelta(1)
     )
@@ -612,7 +612,7 @@ def test_w020_anchor_that_has_expired(authority: CertificateAuthority) -> None:
     message = only(databases=["default"])
     assert message.id == "clientcert.W020"
     assert "“Old CA”" in message.msg
-    assert "CN=Old ended on" in message.msg
+    assert "CN=Old expired on" in message.msg
     assert "Test CA" not in message.msg
 
 
@@ -626,7 +626,7 @@ def test_w020_says_how_many_mappings_hang_on_it(alice: Any) -> None:
         CertificateMapping.objects.create(
             user=alice, kind="subject", value=value, authority=authority
         )
-    assert ", 2 mappings: CN=Old ended on" in only(databases=["default"]).msg
+    assert ", 2 mappings: CN=Old expired on" in only(databases=["default"]).msg
 
 
 def test_w024_mappings_whose_authority_did_not_issue_their_certificate(
@@ -636,7 +636,7 @@ def test_w024_mappings_whose_authority_did_not_issue_their_certificate(
     ca: ThrowawayCA,
     other_ca: ThrowawayCA,
 ) -> None:
-    """Somebody replaced the bundle, and nobody gets in: how many of each kind."""
+    """The bundle was replaced and everyone is refused: how many of each kind."""
     for number, kind in enumerate(("subject", "subject", "san_dns"), 1):
         name = f"device-{number}.example"
         certificate = ca.issue(name, dns=[name])
@@ -648,7 +648,7 @@ def test_w024_mappings_whose_authority_did_not_issue_their_certificate(
             authority=authority,
             certificate=certificate.der,
         )
-    # What says nothing of today: no certificate, one that has ended, or not in force
+    # Not counted: no certificate, an expired one, or a mapping that is not in force
     old = ca.issue("old", not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     alike = {"user": alice, "kind": "subject", "authority": authority}
     der = ca.issue("x").der
@@ -662,7 +662,7 @@ def test_w024_mappings_whose_authority_did_not_issue_their_certificate(
         )
     ):
         CertificateMapping.objects.create(**alike, value=f"CN={number}", **fields)
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     authority.bundle = other_ca.pem
     authority.save()
     message = only(databases=["default"])
@@ -683,7 +683,7 @@ def test_w024_looks_at_the_newest_only(
     alice: Any, authority: CertificateAuthority, other_ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """However many there are, the check takes no longer."""
-    monkeypatch.setattr(mapping_checks, "_MAX_LOOKED_AT", 2)
+    monkeypatch.setattr(mapping_checks, "_MAX_CHECKED", 2)
     for number in range(3):
         CertificateMapping.objects.create(
             user=alice,
@@ -709,19 +709,19 @@ def load_list(
 def test_n52_w022_a_list_that_is_stale_or_missing(
     authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
-    """Before everybody stands outside; not where nobody asks for it."""
-    assert found(databases=["default"]) == []
+    """Before everyone is refused; only if the policy requires CRLs."""
+    assert check_ids(databases=["default"]) == []
     CertificateAuthority.objects.update(revocation_policy="required")
     message = only(databases=["default"])
     assert message.id == "clientcert.W022"
     assert "“Test CA” (id" in message.msg
-    assert "none of CN=Test Root CA is loaded" in message.msg
+    assert "no CRL of CN=Test Root CA is loaded" in message.msg
     load_list(authority, ca, age=9, left=-1)
     message = only(databases=["default"])
     assert "“Test CA” (id" in message.msg
     assert "): list number 1, CN=Test Root CA. Under" in message.msg
     CertificateAuthority.objects.update(revocation_policy="off")
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
 
 
 def test_n52_w022_every_ca_of_the_path_needs_a_list(
@@ -737,9 +737,9 @@ def test_n52_w022_every_ca_of_the_path_needs_a_list(
     load_list(authority, issuing, age=1, left=99)
     message = only(databases=["default"])
     assert message.id == "clientcert.W022"
-    assert "): none of CN=Test Root CA is loaded. Under" in message.msg
+    assert "): no CRL of CN=Test Root CA is loaded. Under" in message.msg
     load_list(authority, ca, age=1, left=99)
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
 
 
 def test_w022_leaves_a_broken_bundle_to_another_check(
@@ -747,7 +747,7 @@ def test_w022_leaves_a_broken_bundle_to_another_check(
 ) -> None:
     """Which says what is wrong with it."""
     CertificateAuthority.objects.update(revocation_policy="required", bundle="x")
-    assert found(databases=["default"]) == ["clientcert.E012"]
+    assert check_ids(databases=["default"]) == ["clientcert.E012"]
 
 
 def test_n52_w023_a_list_that_will_be_stale_soon(
@@ -755,7 +755,7 @@ def test_n52_w023_a_list_that_will_be_stale_soon(
 ) -> None:
     """A fifth of its time is left."""
     load_list(authority, ca, age=78, left=22)
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     authority.revocation_lists.all().delete()
     load_list(authority, ca, age=82, left=18)
     message = only(databases=["default"])
@@ -788,7 +788,7 @@ def test_w025_and_w026_a_rule_that_may_surprise(
 ) -> None:
     """A field that two users may share, and a rule for administrators."""
     CertificateAuthority.objects.update(rule_identity="common_name")
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     CertificateAuthority.objects.update(rule_user_field="email")
     message = only(databases=["default"])
     assert message.id == "clientcert.W025"
@@ -801,13 +801,13 @@ def test_w021_mappings_of_inactive_users(
     alice: Any, mapping: CertificateMapping
 ) -> None:
     """They are counted until they are disabled."""
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
     get_user_model().objects.update(is_active=False)
     message = only(databases=["default"])
     assert message.id == "clientcert.W021"
     assert "“default”: 1." in message.msg
     CertificateMapping.objects.update(state="disabled")
-    assert found(databases=["default"]) == []
+    assert check_ids(databases=["default"]) == []
 
 
 def test_w021_is_silent_for_users_without_the_column(
@@ -861,7 +861,7 @@ def test_databases_without_the_tables_are_left_alone(
 def test_missing_tables_are_no_issue(check: Any) -> None:
     """``migrate`` runs the checks before it makes the tables."""
     models = apps.get_app_config("django_clientcert").get_models()
-    # Those that refer to others first: each is made behind what it refers to.
+    # Those that refer to others first: each is created after what it refers to.
     with dropped(*reversed(list(models))), transaction.atomic():
         assert check(None, databases=["default"]) == []
         # The transaction is as good as before.
@@ -869,7 +869,7 @@ def test_missing_tables_are_no_issue(check: Any) -> None:
 
 
 def test_database_that_is_down_is_no_issue(monkeypatch: Any, db: None) -> None:
-    """Django says so itself."""
+    """Django reports it."""
 
     def fail(*args: object, **kwargs: object) -> None:
         raise OperationalError("gone")
@@ -905,7 +905,7 @@ def test_deployment_warnings_are_silent_otherwise(settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["*"]
     settings.CLIENTCERT_TRUSTED_PROXIES = ["0.0.0.0/1"]
     settings.WSGI_APPLICATION = "x.y"
-    assert found() == []
+    assert check_ids() == []
 
 
 def test_w030_transport(deployed: Any) -> None:
@@ -913,7 +913,7 @@ def test_w030_transport(deployed: Any) -> None:
     deployed.CLIENTCERT_REQUIRE_SECURE = False
     assert only(deploy=True).id == "clientcert.W030"
     deployed.CLIENTCERT_REQUIRE_SECURE = True
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_w031_hosts(deployed: Any) -> None:
@@ -921,15 +921,15 @@ def test_w031_hosts(deployed: Any) -> None:
     deployed.ALLOWED_HOSTS = ["*"]
     assert only(deploy=True).id == "clientcert.W031"
     deployed.CLIENTCERT_PROXY = {"preset": "ingress-nginx", "names_required": False}
-    assert found(deploy=True) == ["clientcert.W031"]
+    assert check_ids(deploy=True) == ["clientcert.W031"]
     deployed.CLIENTCERT_PROXY = "nginx"
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
     deployed.CLIENTCERT_PROXY = "ingress-nginx"
     deployed.CLIENTCERT_HOSTS = ["api.example.com"]
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
     del deployed.CLIENTCERT_HOSTS
     deployed.ALLOWED_HOSTS = ["api.example.com"]
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 @pytest.mark.parametrize(
@@ -947,9 +947,9 @@ def test_w031_hosts(deployed: Any) -> None:
 def test_w032_wide_network(networks: list[str], wide: bool, deployed: Any) -> None:
     """More than a whole private network, and no secret."""
     deployed.CLIENTCERT_TRUSTED_PROXIES = networks
-    assert found(deploy=True) == (["clientcert.W032"] if wide else [])
+    assert check_ids(deploy=True) == (["clientcert.W032"] if wide else [])
     deployed.CLIENTCERT_PROXY_SECRET = ("X-Proxy-Secret", "open sesame")
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 ENVIRON = {
@@ -967,8 +967,8 @@ def test_w033_secure_is_unknown(deployed: Any) -> None:
     message = only(deploy=True)
     assert message.id == "clientcert.W033"
     assert "SECURE_PROXY_SSL_HEADER = (" in str(message.hint)
-    deployed.CLIENTCERT_PROXY = ENVIRON  # the server itself ends TLS
-    assert found(deploy=True) == []
+    deployed.CLIENTCERT_PROXY = ENVIRON  # the server itself terminates TLS
+    assert check_ids(deploy=True) == []
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -983,9 +983,9 @@ def test_w034_header_size(installed: bool, deployed: Any, monkeypatch: Any) -> N
         assert "limit_request_field_size" in message.msg
         assert "--limit-request-field_size 8447" in str(message.hint)
     else:
-        assert found(deploy=True) == []
+        assert check_ids(deploy=True) == []
     deployed.CLIENTCERT_MAX_HEADER_BYTES = 8190
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_w034_survives_a_module_without_a_spec(deployed: Any, monkeypatch: Any) -> None:
@@ -994,7 +994,7 @@ def test_w034_survives_a_module_without_a_spec(deployed: Any, monkeypatch: Any) 
     module.__spec__ = None
     monkeypatch.setitem(sys.modules, "gunicorn", module)
     deployed.CLIENTCERT_MAX_HEADER_BYTES = 9000
-    assert found(deploy=True) == ["clientcert.W034"]
+    assert check_ids(deploy=True) == ["clientcert.W034"]
 
 
 def test_w035_underscores(deployed: Any) -> None:
@@ -1006,10 +1006,10 @@ def test_w035_underscores(deployed: Any) -> None:
     for words in ("underscores_in_headers", "header_map", "clientcert.W035"):
         assert words in str(message.hint)
     deployed.CLIENTCERT_PROXY = ENVIRON  # no client can spell those
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
-def test_w036_forwarder(deployed: Any) -> None:
+def test_w036_gateway_identity(deployed: Any) -> None:
     """N23: behind a sidecar, whoever may call it may write the gateway's element."""
     deployed.CLIENTCERT_PROXY = "istio-sidecar"
     message = only(deploy=True)
@@ -1020,7 +1020,7 @@ def test_w036_forwarder(deployed: Any) -> None:
         "preset": "istio-sidecar",
         "gateway_identity": "spiffe://cluster.local/ns/istio-system/sa/ingress",
     }
-    assert found(deploy=True) == []
+    assert check_ids(deploy=True) == []
 
 
 def test_warnings_are_silenced_by_id(deployed: Any) -> None:

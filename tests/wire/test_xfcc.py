@@ -233,7 +233,7 @@ def test_two_hops() -> None:
         (f"Hash={'b' * 64};;URI=a", ()),
     ],
 )
-def test_n14_the_forwarder_is_what_the_last_proxy_wrote(
+def test_n14_the_caller_is_what_the_last_proxy_wrote(
     last: str, uris: tuple[str, ...]
 ) -> None:
     """After the last hash; none if it is not what Envoy writes."""

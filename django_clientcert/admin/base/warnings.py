@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import ClientCertError, Reason, Refusal
 from django_clientcert.models import CertificateAuthority, name_key
-from django_clientcert.models.rules import is_unique_user_field
 from django_clientcert.models.authority_state import get_state
+from django_clientcert.models.rules import is_unique_user_field
 from django_clientcert.x509.bundles import is_self_signed
 from django_clientcert.x509.ca_problems import examine
 from django_clientcert.x509.certificates import ClientCertificate
