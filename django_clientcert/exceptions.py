@@ -5,7 +5,13 @@ from __future__ import annotations
 from enum import Enum
 
 
-class Reason(str, Enum):
+class Word(str, Enum):
+    """Base of enumerations of stable words: str() and format() give the value."""
+
+    __str__ = str.__str__
+
+
+class Reason(Word):
     """Why a certificate was refused. The values are stable: scripts may use them."""
 
     NO_CERTIFICATE = "no_certificate"
@@ -33,9 +39,6 @@ class Reason(str, Enum):
     AMBIGUOUS_MAPPING = "ambiguous_mapping"
     INACTIVE_USER = "inactive_user"
     TRUST_UNAVAILABLE = "trust_unavailable"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 class ClientCertError(Exception):

@@ -1,4 +1,4 @@
-"""The screens of the certificates that were let in lately."""
+"""The admin of the certificates that were accepted recently."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.models import SeenCertificate
+from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.x509.escaping import visible
 
-from .base.base_admin import Fieldsets
-from .base.markup import breakable_name
+from .base.base_admin import Fieldsets, admin_url
+from .base.markup import breakable_name, link
 from .base.readonly_admin import ReadOnlyCertificateAdmin
 from .explain.screen import may_explain
-from .mappings.related import Siblings
+from .mappings.related import RelatedRows, RelatedRowsAdmin, related_field
 from .revocations.revoking import revoke, revoke_view
 
 
 @admin.register(SeenCertificate)
-class SeenCertificateAdmin(ReadOnlyCertificateAdmin):
-    """Which certificates were let in: to look at, and to revoke."""
+class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
+    """The certificates that were accepted: to view and to revoke."""
 
     list_display = (
         "shown_subject",
@@ -51,17 +50,16 @@ class SeenCertificateAdmin(ReadOnlyCertificateAdmin):
         "last_seen",
         "revoked",
         "explained",
-        "mappings_of_user",
+        "other_mappings",
         "others_of_user",
     )
 
     def get_fieldsets(
         self, request: HttpRequest, obj: SeenCertificate | None = None
     ) -> Fieldsets:
-        """Return the groups of fields, with what is known of the certificate."""
+        """Return the fieldsets, with the facts about the certificate."""
         if obj is None:
-            return []  # nobody adds one
-        obj.siblings = Siblings(self, request, obj)  # type: ignore[attr-defined]
+            return []  # nobody may add one
         used = ["shown_user", "through", "shown_host", "first_seen", "last_seen"]
         if may_explain(self.admin_site, request):
             used.append("explained")
@@ -73,16 +71,16 @@ class SeenCertificateAdmin(ReadOnlyCertificateAdmin):
             ),
             (
                 _("Other certificates"),
-                {"fields": ("mappings_of_user", "others_of_user")},
+                {"fields": ("other_mappings", "others_of_user")},
             ),
         ]
 
-    # --- who may do what
+    # --- permissions
 
     def has_delete_permission(
         self, request: HttpRequest, obj: SeenCertificate | None = None
     ) -> bool:
-        """Nobody deletes one by itself; but it goes with its user."""
+        """Allow deletion only as part of the deletion of the user."""
         return obj is not None
 
     def delete_view(
@@ -98,22 +96,17 @@ class SeenCertificateAdmin(ReadOnlyCertificateAdmin):
         """
         raise PermissionDenied
 
-    def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show a certificate, without a button to delete it."""
-        return super().changeform_view(
-            request,
-            object_id,
-            form_url,
-            {**(extra_context or {}), "show_delete": False},
+        """Show a certificate, without a button that deletes it."""
+        context["show_delete"] = False
+        response: HttpResponse = super().render_change_form(
+            request, context, *args, **kwargs
         )
+        return response
 
-    # --- what is shown
+    # --- columns and fields
 
     @admin.display(description=_("subject"), ordering="subject")
     def shown_subject(self, obj: SeenCertificate) -> str:
@@ -131,42 +124,22 @@ class SeenCertificateAdmin(ReadOnlyCertificateAdmin):
 
     @admin.display(description=_("through"))
     def through(self, obj: SeenCertificate) -> str:
-        """Return the mapping that let it in, or the authority whose rule did."""
+        """Return the mapping that accepted it, or the authority whose rule did."""
         if obj.mapping is not None:
-            return format_html(
-                '<a href="{}">{}</a>',
-                reverse(
-                    "admin:django_clientcert_certificatemapping_change",
-                    args=[obj.mapping.pk],
-                    current_app=self.admin_site.name,
-                ),
-                gettext("mapping %(pk)s") % {"pk": obj.mapping.pk},
+            url = admin_url(
+                self.admin_site, CertificateMapping, "change", obj.mapping.pk
             )
+            return link(url, gettext("mapping %(pk)s") % {"pk": obj.mapping.pk})
         if obj.authority is not None:
             return gettext("the rule of %(authority)s") % {"authority": obj.authority}
-        return gettext("what is deleted now")
+        return gettext("a mapping or rule that was deleted")
 
-    @admin.display(description=_("mappings of this user"))
-    def mappings_of_user(self, obj: SeenCertificate) -> str:
-        """Return the mappings of the user."""
-        return _siblings(obj).mappings()
-
-    @admin.display(description=_("seen of this user"))
-    def others_of_user(self, obj: SeenCertificate) -> str:
-        """Return the other certificates of the user."""
-        return _siblings(obj).seen()
+    others_of_user = related_field(
+        _("other certificates of this user"), RelatedRows.seen
+    )
 
     @admin.display(description=_("decision"))
     def explained(self, obj: SeenCertificate) -> str:
-        """Return a link to the page that explains what becomes of it now."""
-        address = reverse(
-            "admin:django_clientcert_certificatemapping_explain",
-            current_app=self.admin_site.name,
-        )
-        text = gettext("Explain")
-        return format_html('<a href="{}?seen={}">{}</a>', address, obj.pk, text)
-
-
-def _siblings(obj: SeenCertificate) -> Siblings:
-    siblings: Siblings = obj.siblings  # type: ignore[attr-defined]
-    return siblings
+        """Return a link to the screen that explains the decision on it."""
+        url = admin_url(self.admin_site, CertificateMapping, "explain")
+        return link(f"{url}?seen={obj.pk}", gettext("Explain"))

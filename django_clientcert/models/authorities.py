@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import BundleError, ClientCertError
@@ -18,6 +18,7 @@ from django_clientcert.x509.crl import RevocationPolicy
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES, PathValidator
 
+from .bases import SavedInTransaction
 from .fields import KeyField, name_key, serial_key
 from .rules import IdentityRuleFields
 from .validators import normalise_urls, validate_no_private_key
@@ -31,7 +32,7 @@ class CertificateAuthorityQuerySet(models.QuerySet["CertificateAuthority"]):
         return super().update(**{"revision": uuid.uuid4(), **kwargs})
 
 
-class CertificateAuthority(IdentityRuleFields):
+class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
     """One PKI: its root and intermediate certificates, exactly a ``ca.crt``."""
 
     class Profile(models.TextChoices):
@@ -103,12 +104,10 @@ class CertificateAuthority(IdentityRuleFields):
 
     def save(self, **kwargs: Any) -> None:
         """Save, with a new revision and what is derived from the bundle."""
-        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
         self.revision = uuid.uuid4()
         if kwargs.get("update_fields") is not None:
             kwargs["update_fields"] = {*kwargs["update_fields"], "revision"}
-        with transaction.atomic(using=using):
-            super().save(**kwargs)
+        super().save(**kwargs)
 
     def clean(self) -> None:
         """Refuse a bundle that cannot be read or holds what is no CA's certificate."""

@@ -1,4 +1,4 @@
-"""For the template of the app’s index page."""
+"""Template tags of the app’s index page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ register = template.Library()
     "admin/django_clientcert/includes/dashboard.html", takes_context=True
 )
 def clientcert_dashboard(context: Any) -> dict[str, Any]:
-    """Show how much needs somebody’s attention, to those who may see it."""
+    """Show how many rows need attention, as far as the user may see them."""
     request = context.get("request")
     return {"card": None if request is None else make_card(request)}

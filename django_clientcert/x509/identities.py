@@ -12,13 +12,13 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 from functools import lru_cache
 
 from django_clientcert.exceptions import (
     CertificateParseError,
     NameNotMatchableError,
     NameSyntaxError,
+    Word,
 )
 
 from .certificates import ClientCertificate
@@ -29,7 +29,7 @@ from .text import parse_serial, show_serial
 MAX_NAMES_PER_KIND = 256
 
 
-class IdentityKind(str, Enum):
+class IdentityKind(Word):
     """The kinds of identity, the best first."""
 
     FINGERPRINT = "fingerprint"
@@ -40,9 +40,6 @@ class IdentityKind(str, Enum):
     SAN_DNS = "san_dns"
     SAN_URI = "san_uri"
     SAN_UPN = "san_upn"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def is_pin(self) -> bool:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
-from django_clientcert.exceptions import ClientCertError, Reason, Refusal
+from django_clientcert.exceptions import ClientCertError, Reason, Refusal, Word
 
 from . import attribute_types
 from .certificates import ClientCertificate
@@ -40,7 +39,7 @@ class PatternError(ClientCertError, ValueError):
         self.params = {"group": GROUP}
 
 
-class RuleIdentity(str, Enum):
+class RuleIdentity(Word):
     """What a rule reads."""
 
     COMMON_NAME = "common_name"
@@ -50,9 +49,6 @@ class RuleIdentity(str, Enum):
     SAN_DNS = "san_dns"
     SUBJECT_SERIAL_NUMBER = "subject_serial_number"
     EDIPI = "edipi"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

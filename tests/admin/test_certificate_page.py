@@ -26,7 +26,7 @@ from django_clientcert.admin.base.certificate_facts import (
     show_public_key,
     show_signature_hash,
 )
-from django_clientcert.admin.mappings import related as siblings
+from django_clientcert.admin.mappings import related
 from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.x509.certificates import ClientCertificate
@@ -150,7 +150,7 @@ def test_page_of_a_certificate_seen(
     ):
         assert expected in text
     assert f"?seen={row.pk}" in field(response, "explained")
-    assert f"mapping {mapping.pk} of alice" in field(response, "mappings_of_user")
+    assert f"mapping {mapping.pk} of alice" in field(response, "other_mappings")
     assert "none" in field(response, "others_of_user")
 
 
@@ -275,7 +275,7 @@ def test_mappings_of_the_user(
         assert f"mapping {other.pk} of alice, fingerprint" in shown
         for hidden in (row, stranger):
             assert page(f"{MAPPING}_change", hidden.pk) not in shown
-    monkeypatch.setattr(siblings, "MAX_LISTED", 1)
+    monkeypatch.setattr(related, "MAX_LISTED", 1)
     pin(alice, 4)
     assert "and more" in field(show(as_root, row), "other_mappings")
 
@@ -315,7 +315,7 @@ def test_predecessors_and_successors(
     )
 
 
-def test_hidden_siblings(
+def test_hidden_related_rows(
     as_root: Client, alice: Any, alice_cert: IssuedCertificate, monkeypatch: Any
 ) -> None:
     """Where a project's site has no such screen, or shows fewer rows."""
@@ -323,7 +323,7 @@ def test_hidden_siblings(
     pin(alice, 2)
     viewer = log_in(make_staff("auditor", "view_seencertificate"))
     response = show(viewer, one)
-    assert "hidden from you" in field(response, "mappings_of_user")
+    assert "hidden from you" in field(response, "other_mappings")
     assert "?seen=" not in response.content.decode()
     model_admin = admin.site.get_model_admin(CertificateMapping)
     own = CertificateMapping.objects.filter(pk=row.pk)
@@ -339,7 +339,7 @@ def test_hidden_siblings(
     monkeypatch.undo()
     monkeypatch.delitem(admin.site._registry, CertificateMapping)
     response = show(as_root, one)
-    assert "hidden from you" in field(response, "mappings_of_user")
+    assert "hidden from you" in field(response, "other_mappings")
     assert "?seen=" not in response.content.decode()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.core.handlers.asgi import ASGIRequest
 from django.db import connection
@@ -120,6 +121,18 @@ def test_all(as_viewer: Client, mappings: list[Any], what: str) -> None:
     text = text_in(as_viewer.post(page(EXPORT), {"what": what}))
     assert users_in(text) == ["alice", "bob"]
     assert ("'=1+1" in text) is (what == "csv")
+
+
+@pytest.mark.parametrize("what", ["csv", "json"])
+def test_a05_only_the_mappings_that_the_changelist_shows(
+    as_viewer: Client, mappings: list[Any], monkeypatch: Any, what: str
+) -> None:
+    """A05: a project's own admin may show each user only some of the mappings."""
+    model_admin = admin.site.get_model_admin(CertificateMapping)
+    rows = CertificateMapping.objects.filter(user__username="bob")
+    monkeypatch.setattr(model_admin, "get_queryset", lambda request: rows)
+    response = as_viewer.post(page(EXPORT), {"what": what})
+    assert users_in(text_in(response)) == ["bob"]
 
 
 def test_everything(mappings: list[Any], authority: CertificateAuthority) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -20,7 +19,8 @@ from django.db import IntegrityError
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from django_clientcert.admin.mappings import transfer_forms as transfer
+from django_clientcert.admin.base.which_form import Which
+from django_clientcert.admin.mappings import importing, transfer_forms
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -31,6 +31,7 @@ from django_clientcert.models import (
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.transfer import export_records, write_json
+from django_clientcert.x509.certificates import ClientCertificate
 from tests import crl_writer
 from tests.commands.test_import import revocation
 from tests.private_keys import TEXTS, UPLOADS, secrets_of
@@ -114,7 +115,7 @@ def test_the_way(as_adder: Client, alice: Any) -> None:
     assert 'value="Import 2"' in shown.content.decode()
     assert shown.context["adminform"].form.initial == {"which": "all"}
     done = store(as_adder, shown)
-    assert results(done) == [("line 2", "was created"), ("line 3", "was created")]
+    assert results(done) == [("line 2", "created"), ("line 3", "created")]
     assert done.context["adminform"] is None
     assert "The import is done" in text_of(done)
     assert set(CertificateMapping.objects.values_list("user__username", "value")) == {
@@ -153,11 +154,10 @@ def test_the_same_at_the_same_moment(
     store(as_adder, shown)
     request = rf.post("/")
     request.user = seen_before.owner
-    screens: Any = admin.site.get_model_admin(CertificateMapping)
-    assert screens._store(request, seen_before, transfer.Which.ALL) == ""
+    assert importing.store(request, seen_before, Which.ALL) == ""
     PendingImport.objects.all().delete()
-    said = screens._store(request, seen_before, transfer.Which.ALL)
-    assert said == "Nothing was stored: this import is gone."
+    error = importing.store(request, seen_before, Which.ALL)
+    assert error == "Nothing was stored: this import no longer exists."
     assert CertificateMapping.objects.count() == 1
 
 
@@ -167,7 +167,7 @@ def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:
     file = csv_of(("alice", PINS[0]), ("nobody", PINS[1]), ("alice", PINS[2]))
     shown = preview(as_adder, file)
     assert [result for _, result in results(shown)] == [
-        "exists already",
+        "already exists",
         "refused",
         "will be created",
     ]
@@ -175,15 +175,15 @@ def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:
     assert shown.context["adminform"].form.initial == {"which": "valid"}
     refused = store(as_adder, shown, "all")
     assert errors_on(refused) == {
-        "which": ["Nothing was stored: some rows cannot be, as is shown below."]
+        "which": ["Nothing was stored, because some rows are refused (see below)."]
     }
     assert CertificateMapping.objects.count() == 1
     assert store(as_adder, shown, "some").context["errors"]
     done = store(as_adder, shown, "valid")
     assert [result for _, result in results(done)] == [
-        "existed already",
-        "was left out",
-        "was created",
+        "already existed",
+        "refused",
+        "created",
     ]
     assert CertificateMapping.objects.count() == 2
 
@@ -213,7 +213,7 @@ def test_what_changed_since(as_adder: Client, alice: Any) -> None:
     response = store(as_adder, shown)
     # There is nothing left to import, so there is no form to complain in.
     assert results(response) == [("line 2", "refused")]
-    assert "nothing in it that could be created" in text_of(response)
+    assert "The files contain nothing that can be created" in text_of(response)
     assert not CertificateMapping.objects.exists()
 
 
@@ -229,7 +229,7 @@ def test_a_user_who_is_gone_meanwhile(
     monkeypatch.setattr(PendingImport, "save", fail)
     response = store(as_adder, shown)
     (error,) = errors_on(response)["which"]
-    assert "was deleted at the same moment" in error
+    assert "was deleted at the same time" in error
     assert not CertificateMapping.objects.exists()
     assert not LogEntry.objects.exists()
 
@@ -262,7 +262,7 @@ def test_what_is_mapped_leaves_the_inbox(
 ) -> None:
     """Only that."""
     for one in (alice_cert, mallory_cert):
-        certificate = transfer.ClientCertificate(one.der)
+        certificate = ClientCertificate(one.der)
         UnknownCertificate.objects.create(
             public_key=certificate.public_key_bytes,
             fingerprint=certificate.fingerprint_bytes,
@@ -306,13 +306,13 @@ def test_more_than_a_page_can_show(
     as_adder: Client, alice: Any, monkeypatch: Any
 ) -> None:
     """Rows or size: that is for the command, and it is named."""
-    monkeypatch.setattr(transfer, "MAX_ROWS", 2)
+    monkeypatch.setattr(transfer_forms, "MAX_ROWS", 2)
     rows = [("alice", pin) for pin in PINS]
     (error,) = errors_on(choose(as_adder, csv_of(*rows)))["uploads"]
     assert "more than 2 rows" in error
     assert "manage.py clientcert import" in error
     assert len(results(preview(as_adder, csv_of(*rows[:2])))) == 2
-    monkeypatch.setattr(transfer, "MAX_BYTES", 10)
+    monkeypatch.setattr(transfer_forms, "MAX_BYTES", 10)
     assert errors_on(choose(as_adder, csv_of(*rows[:2])))["uploads"]
 
 
@@ -437,7 +437,7 @@ def test_only_its_owner_sees_it(as_adder: Client, as_root: Client, alice: Any) -
     for response in (as_root.get(address), as_root.post(address, {"which": "all"})):
         assert response["Location"] == page(IMPORT)
         ((level, text),) = messages_after(response)
-        assert (level, "choose the files again" in text) == ("warning", True)
+        assert (level, "Choose the files again" in text) == ("warning", True)
     yesterday = timezone.now() - dt.timedelta(days=1, seconds=1)
     PendingImport.objects.update(created_at=yesterday)
     choose(as_root, csv_of(("alice", PINS[1])))

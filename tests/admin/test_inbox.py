@@ -22,7 +22,7 @@ from django_clientcert.admin.base.certificate_page import (
     StoredCertificateAdmin,
 )
 from django_clientcert.admin.inbox import candidates
-from django_clientcert.admin.inbox import screen as unknown
+from django_clientcert.admin.inbox import screen as inbox
 from django_clientcert.admin.inbox.candidates import user_field
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import (
@@ -124,7 +124,7 @@ def test_from_the_refusal_to_the_user(
     assert f'<a href="{explained}">Explain</a>' in shown.content.decode()
     answer = as_root.get(explained)
     assert answer.status_code == 200
-    assert "nobody has said whose it is" in answer.content.decode()
+    assert "no user is mapped to it" in answer.content.decode()
     form = as_root.get(link).context["adminform"].form
     sent = {
         **ADD_MAPPING,
@@ -134,7 +134,7 @@ def test_from_the_refusal_to_the_user(
     }
     assert sent["kind"] == "public_key"
     said = messages_after(as_root.post(link, sent))
-    assert any("no longer in the inbox" in text for _level, text in said)
+    assert any("removed from the inbox" in text for _level, text in said)
     assert not UnknownCertificate.objects.exists()
     assert ask("/ledger/", mallory_cert.der).json()["user"] == "alice"
 
@@ -163,7 +163,7 @@ def test_the_list(as_root: Client, ca: ThrowawayCA) -> None:
 
 def test_every_reason_has_words() -> None:
     """Those that are recorded, and no other."""
-    assert set(unknown._WORDS) == RECORDED
+    assert set(inbox._REASONS) == RECORDED
 
 
 def test_search_and_filter(as_root: Client, ca: ThrowawayCA) -> None:
@@ -204,17 +204,17 @@ def test_the_page_says_what_it_is_and_what_to_do(
     response = as_root.get(page(CHANGE, row.pk))
     text = text_of(response)
     for expected in (
-        "nobody has said whose it is. unmapped",
+        "no user is mapped to it. unmapped",
         "no mapping matches this certificate",
-        "Map it to a user, if you know whose it is",
+        "Map it to a user if you know whose it is",
         "3 times",
         "Issued by “Test CA”.",
         "no mapping matches it",
-        "not that of a certificate that is mapped",
+        "does not renew a mapped certificate",
         "public key (SHA-256) : ",
-        "strong: whoever holds the key, and nobody else",
+        "strong: only the holder of the private key",
         "e-mail address (SAN) : alice@example.com — by name",
-        "“Test CA” answers for that",
+        "“Test CA” vouches for it",
         "Subject: CN=alice",
         "Key usage: digitalSignature",
         "Extended key usage: clientAuth",
@@ -264,7 +264,7 @@ def test_a_strangers_names_are_nothing_to_map_by(
     """Nobody answers for what stands in a certificate that somebody made himself."""
     row = refuse(self_signed("alice"), reason=Reason.UNTRUSTED_ISSUER)
     text = text_of(as_root.get(page(CHANGE, row.pk)))
-    assert "None of the authorities issued it" in text
+    assert "None of the authorities issued this certificate" in text
     assert "subject : " not in text
     assert "fingerprint (SHA-256) : " in text
     form = as_root.get(page(ADD), {"unknown": row.pk}).context["adminform"].form
@@ -279,7 +279,7 @@ def test_two_authorities_of_one_ca(
     CertificateAuthority.objects.create(name="Other CA", bundle=ca.pem)
     row = refuse(alice_cert)
     text = text_of(as_root.get(page(CHANGE, row.pk)))
-    assert "several authorities have: “" in text
+    assert "several authorities contain: “" in text
     query = {"unknown": row.pk, "kind": "subject"}
     form = as_root.get(page(ADD), query).context["adminform"].form
     assert form["authority"].value() is None
@@ -476,7 +476,7 @@ def test_the_successor_of_a_disabled_one(
     )
     row = refuse(ca.issue("alice"))
     text = text_of(as_root.get(page(CHANGE, row.pk)))
-    assert "That one is disabled." in text
+    assert "That mapping is disabled." in text
 
 
 # --- permissions ------------------------------------------------------------------
@@ -585,7 +585,10 @@ def test_several_are_mapped(
     assert shown.context["adminform"].form["which"].value() == "all"
     said = messages_after(confirm(as_root, shown, note="by hand"))
     assert said == [
-        ("success", "2 certificates are mapped, and let in from the next request on.")
+        (
+            "success",
+            "2 certificates were mapped and are accepted from the next request on.",
+        )
     ]
     assert not UnknownCertificate.objects.exists()
     mappings = CertificateMapping.objects.order_by("pk")
@@ -645,10 +648,10 @@ def _gone(alice: Any, **_given: Any) -> None:
 IN_THE_WAY: dict[str, tuple[Callable[..., None], str]] = {
     "no user": (_gone, "No user has this name."),
     "two users": (_another_user, "Several users have this name."),
-    "inactive": (_inactive, "The user may not log in."),
+    "inactive": (_inactive, "The user is not allowed to log in."),
     "revoked": (_revoked, "The certificate is revoked"),
-    "another user's": (_of_bob, "says that it is another user’s"),
-    "mapped": (_mapped, "is for this key already"),
+    "another user's": (_of_bob, "maps it to another user"),
+    "mapped": (_mapped, "already exists for this key"),
     "two authorities": (_two_authorities, "Several authorities issued this"),
     "no authority": (_no_authority, "None of the stored authorities issued this"),
     "broken authority": (_broken_authority, "cannot be determined"),
@@ -680,7 +683,7 @@ def test_n65_what_is_in_the_way(
         return
     assert shown.context["adminform"].form["which"].value() == "valid"
     errors = errors_on(confirm(client, shown, "all"))
-    assert "Nothing was done" in errors["which"][0]
+    assert "Nothing was mapped" in errors["which"][0]
     assert CertificateMapping.objects.count() == before
     said_after = messages_after(confirm(client, shown, "valid"))
     assert [level for level, _text in said_after] == ["success", "warning"]
@@ -713,7 +716,7 @@ def test_a_name_that_nobody_answers_for_maps_nobody(
     shown = preview(as_root, rows)
     said = results(shown)
     assert "None of the stored authorities issued this" in said["forged"]
-    assert said["none"] == "The certificate has no such name."
+    assert said["none"] == "The certificate contains no such name."
     assert "several such names" in said["two"]
     assert "has expired" in said["old"]
     assert shown.context["adminform"] is None
@@ -754,15 +757,15 @@ def test_what_changes_meanwhile_is_not_what_was_shown(
     alice.email = "bob@example.com"
     alice.save()
     again = confirm(as_root, shown)
-    assert "Nothing was done" in errors_on(again)["which"][0]
+    assert "Nothing was mapped" in errors_on(again)["which"][0]
     assert results(again) == {"a": "alice", "b": "alice"}
     said = messages_after(confirm(as_root, shown, "valid"))
     assert [level for level, _text in said] == ["warning", "warning"]
-    assert "changed since it was shown" in said[0][1]
+    assert "changed since the preview" in said[0][1]
     assert not CertificateMapping.objects.exists()
     row.delete()
     gone = confirm(as_root, again, "all")
-    assert "are gone" in errors_on(gone)["which"][0]
+    assert "no longer exist" in errors_on(gone)["which"][0]
 
 
 @pytest.mark.parametrize("which", ["all", "valid"])
@@ -802,7 +805,7 @@ def test_what_is_sent_has_to_be_rows(
     rows = [refuse(one) for one in issued.values()]
     shown = preview(as_root, rows)
     assert errors_on(confirm(as_root, shown, "junk"))
-    monkeypatch.setattr(unknown, "MAX_MAPPED", 1)
+    monkeypatch.setattr(inbox, "MAX_MAPPED", 1)
     response = run_action(as_root, "map_by_email", rows, UNKNOWN)
     assert messages_after(response)[0][0] == "error"
 

@@ -982,7 +982,7 @@ def test_n65_mapping_of_one_above_is_read_only(
     assert as_helper.post(address, {"post": "yes"}).status_code == 403
     response = run_action(as_helper, "enable", [mapping])
     assert messages_after(response) == [
-        ("warning", "1 mapping was left alone: you may not change it.")
+        ("warning", "1 mapping was not changed, because you may not change it.")
     ]
     response = as_helper.post(
         page(LIST),
@@ -1143,7 +1143,7 @@ def test_actions(as_root: Client, alice: Any, bob: Any, root: Any) -> None:
         pin(bob, 3, state="disabled"),
     ]
     assert messages_after(run_action(as_root, "disable", rows)) == [
-        ("info", "1 mapping had this state already."),
+        ("info", "1 mapping already had this state."),
         ("success", "2 mappings were disabled."),
     ]
     assert set(CertificateMapping.objects.values_list("state", flat=True)) == {
@@ -1175,7 +1175,7 @@ def test_action_leaves_alone_what_is_not_allowed(
         {"action": "disable", "_selected_action": [mine.pk], "select_across": "1"},
     )
     assert messages_after(response) == [
-        ("warning", "1 mapping was left alone: you may not change it."),
+        ("warning", "1 mapping was not changed, because you may not change it."),
         ("success", "1 mapping was disabled."),
     ]
     mine.refresh_from_db()

@@ -96,7 +96,7 @@ def test_renewal(
     ((level, text),) = messages_after(renew(as_root, old, **data))
     successor = CertificateMapping.objects.latest("pk")
     assert (level, successor.value) == ("success", new.fingerprint)
-    assert text.startswith(f"Mapping {successor.pk} was made for the renewed")
+    assert text.startswith(f"Mapping {successor.pk} was added for the renewed")
     old.refresh_from_db()
     assert (old.state, old.valid_until.date()) == (
         "retiring",
@@ -272,7 +272,7 @@ def test_disabled_mapping_is_not_renewed(
     data = {**ADD_MAPPING, "user": alice.pk, "kind": "public_key", "pasted": pem}
     said = messages_after(as_root.post(page(f"{MAPPING}_add"), data))
     (text,) = (text for level, text in said if level == "info")
-    assert text.endswith("That one is disabled.")
+    assert text.endswith("That mapping is disabled.")
 
 
 # --- what a page and the list say of each mapping ---------------------------------
@@ -294,12 +294,12 @@ def test_public_key_is_offered_first(as_root: Client, old: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "value", "strength", "renewal"),
     [
-        ("public_key", "ab" * 32, "strong: whoever holds", "with the same key"),
-        ("fingerprint", "ab" * 32, "strong: whoever holds", "needs a new mapping"),
+        ("public_key", "ab" * 32, "strong: only the holder", "with the same key"),
+        ("fingerprint", "ab" * 32, "strong: only the holder", "needs a new mapping"),
         (
             "issuer_serial",
             "1ead CN=Test Root CA",
-            "strong: this one certificate, as long as “Test CA”",
+            "strong: this certificate only, provided that “Test CA”",
             "needs a new mapping",
         ),
         ("subject", "CN=a", "by name: every certificate", "with the same name"),
@@ -371,7 +371,7 @@ def test_revoked_mappings_say_so(
     assert revoked() == {"key", "list", "time", "bare"}
     for name, words in (
         ("key", "The certificate is revoked: revocation"),
-        ("list", "says list number 1"),
+        ("list", "according to CRL number 1"),
         ("time", "is of all that was issued from"),
         ("bare", "The certificate is revoked: revocation"),
         ("fine", "not revoked"),

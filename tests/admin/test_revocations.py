@@ -135,13 +135,13 @@ def test_list_is_imported(
     said = messages_after(add_list(as_root, authority, ca.crl([alice_cert], number=1)))
     assert len(said) == 1
     assert said[0][0] == "success"
-    assert said[0][1].startswith("Imported list number 1 with 1 entry, current until ")
+    assert said[0][1].startswith("Imported CRL number 1 with 1 entry, current until ")
     assert said[0][1].endswith(", in 6 days.")
     row = RevocationList.objects.get()
     assert row.source == "a.crl"
     said = messages_after(add_list(as_root, authority, ca.crl(number=2)))
     assert "with 0 entries" in said[0][1]
-    assert said[0][1].endswith("It replaces list number 1.")
+    assert said[0][1].endswith("It replaces CRL number 1.")
     assert RevocationList.objects.get().number == "2"
     assert LogEntry.objects.count() == 2
 
@@ -162,7 +162,7 @@ def test_stale_list_is_imported_with_a_warning(
         (lambda ca, other: b"junk", "neither DER nor PEM"),
         (lambda ca, other: b"\0" * 100, ""),
         (lambda ca, other: other.crl(number=9), "sign"),
-        (lambda ca, other: ca.crl(number=1), "older list (number 1)"),
+        (lambda ca, other: ca.crl(number=1), "older CRL (number 1)"),
         (lambda ca, other: ca.crl(number=5)[:-9], ""),
         (lambda ca, other: b"", "empty"),
     ],
@@ -244,7 +244,7 @@ def test_lists_are_listed(as_root: Client, authority: Any, ca: ThrowawayCA) -> N
     """Authority, issuer, dates, state in words, entries; and the page of each."""
     import_crl(authority, ca.crl([7, 8], number=3, this_update=NOW - 20 * DAY))
     text = text_of(as_root.get(page(f"{REVOCATION_LIST}_changelist")))
-    assert "list number 3 CN=Test Root CA Test CA" in text
+    assert "CRL number 3 CN=Test Root CA Test CA" in text
     assert "stale 2" in text
     row = RevocationList.objects.get()
     response = as_root.get(page(f"{REVOCATION_LIST}_change", row.pk))
@@ -812,7 +812,7 @@ def test_certificates_seen(
     text = text_of(as_root.get(page(f"{SEEN}_changelist")))
     assert f"CN=alice a.example.com alice mapping {mapping.pk} " in text
     assert "CN=mallory a.example.com alice the rule of Test CA" in text
-    assert "what is deleted now" in text
+    assert "a mapping or rule that was deleted" in text
     assert "unknown" in text
     response = as_root.get(page(f"{SEEN}_change", first.pk))
     text = text_of(response)

@@ -223,7 +223,7 @@ def test_authorities_and_lists(
     assert counts(response)["expired"] == "1"
     assert counts(response)["soon"] == "2"
     assert [row["what"] for row in response.context["rows"]] == [
-        "revocation list",
+        "CRL",
         "certificate of an authority",
     ]
     content = response.content.decode()
@@ -237,7 +237,7 @@ def test_authorities_and_lists(
     viewer = log_in(make_staff("viewer", "view_certificatemapping"))
     assert set(counts(show(viewer)).values()) == {"0"}
     assert names(show(viewer)) == []
-    assert "Nothing expires in this time." in text_of(show(viewer))
+    assert "Nothing expires in this period." in text_of(show(viewer))
     both = ("view_certificatemapping", "view_revocationlist")
     assert counts(show(log_in(make_staff("both", *both))))["soon"] == "1"
 
@@ -266,12 +266,12 @@ def test_long_lists_are_cut_and_counted(
     assert show(as_root).context["more"] == ""
     ends((None, 5 * DAY))
     response = show(as_root)
-    assert response.context["more"] == "3 of 4 are shown."
+    assert response.context["more"] == "Showing 3 of 4."
     assert len(names(response)) == 3
     # Five are counted of those that end by their date, and one by its certificate.
     ends(*[(number * DAY, None) for number in range(1, 4)])
     response = show(as_root)
-    assert response.context["more"] == "3 of more than 6 are shown."
+    assert response.context["more"] == "Showing 3 of more than 6."
     assert counts(response)["soon"] == "more than 6"
     ends(*[(-number * DAY, None) for number in range(1, 7)])
     content = show(as_root).content.decode()
@@ -325,11 +325,12 @@ def test_right_to_left(ends: Any) -> None:
         timeline.Column("a", "a", {"mappings": bounded.Count(1)}),
         timeline.Column("b", "b", {"mappings": bounded.Count(2)}),
     ]
-    sorts = {"mappings": timeline.SORTS["mappings"]}
+    series = {"mappings": timeline.SERIES["mappings"]}
     for language, is_first in (("en", True), ("he", False)):
         with translation.override(language):
             first, second = (
-                float(one["middle"]) for one in timeline.draw(made, sorts)["columns"]
+                float(one["middle"])
+                for one in timeline.draw_chart(made, series)["columns"]
             )
         assert (first < second) is is_first
 
@@ -374,7 +375,7 @@ def test_the_card(
         "never used": "5",
         "not used for 90 days": "1",
         "authority’s certificate expires within 90 days": "1",
-        "revocation list is out of date within 90 days": "1",
+        "CRL expires within 90 days": "1",
         "waiting to be mapped": "1",
     }
     for number, address in shown.values():

@@ -57,7 +57,7 @@ def _upload_nonsense(page: Any, site: Site) -> None:
     page.locator("input[type=file]").set_input_files(
         {"name": "a.csv", "mimeType": "text/csv", "buffer": b"hello"}
     )
-    _press(page, "Look at it first")
+    _press(page, "Preview")
 
 
 def list_screens(rows: dict[str, Any]) -> Iterator[Screen]:

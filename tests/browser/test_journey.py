@@ -77,7 +77,7 @@ def test_a_file_is_looked_at_and_then_imported(site: Site, window: Window) -> No
     admin.locator("input[type=file]").set_input_files(
         {"name": "a.csv", "mimeType": "text/csv", "buffer": text.encode()}
     )
-    press(admin, "Look at it first")
+    press(admin, "Preview")
     rows = admin.locator(".clientcert-answer tbody tr")
     assert rows.count() == 2
     assert "will be created" in rows.first.inner_text()

@@ -41,7 +41,7 @@ def tab_to(page: Any, wanted: str) -> None:
             "Refused: 1",
             "?status=refused",
         ),
-        ("", "What expires when", "/timeline/"),
+        ("", "Expiry timeline", "/timeline/"),
     ],
 )
 def test_links(

@@ -140,8 +140,8 @@ def test_policy_and_addresses_are_set(authority: Any, ca: ThrowawayCA) -> None:
         "    from http://crl.example/a.crl",
         "    from https://b.example",
     ]
-    assert "list number 1, CN=Test Root CA, 0 entries, STALE since" in lines[4]
-    assert "list number 2, CN=Test Root CA, 0 entries, good until" in lines[5]
+    assert "CRL number 1, CN=Test Root CA, 0 entries, STALE since" in lines[4]
+    assert "CRL number 2, CN=Test Root CA, 0 entries, good until" in lines[5]
     authority.refresh_from_db()
     assert authority.revocation_policy == "required"
     assert settings("--no-crl-urls").status == 0

@@ -60,13 +60,13 @@ def test_a_file_is_imported(
     outcome = clientcert("crl", "import", str(file))
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.startswith(
-        "Test CA: list number 1 is in force, 1 entries, good until "
+        "Test CA: CRL number 1 is in force, 1 entries, good until "
     )
     assert decide(alice_cert).reason == "revoked"
     assert RevocationList.objects.get().source == str(file)
     file.write_bytes(ca.crl([], number=2))
     outcome = clientcert("crl", "import", str(file), "--authority", "Test CA")
-    assert outcome.out.rstrip().endswith(", in place of list number 1.")
+    assert outcome.out.rstrip().endswith(", in place of CRL number 1.")
     assert decide(alice_cert).accepted
 
 
@@ -82,7 +82,7 @@ def test_several_in_one_file(
     data = to_pem(ca.crl([9], number=2), ca.crl([9], number=1))
     outcome = clientcert("crl", "import", "-", stdin=data)
     assert outcome.status == 1
-    assert outcome.error.startswith("Standard input: This is an older list")
+    assert outcome.error.startswith("Standard input: This is an older CRL")
     assert outcome.error.endswith("1 before it went in.")
     assert [one.number for one in authority.revocation_lists.all()] == ["2"]
 
@@ -123,12 +123,12 @@ def test_a_list_that_is_of_no_use_is_imported_with_a_warning(
     CertificateAuthority.objects.update(revocation_policy="off")
     outcome = clientcert("crl", "import", "-", stdin=stale)
     assert outcome.status == 0
-    assert "list number 1 is stale" in outcome.err
+    assert "CRL number 1 is stale" in outcome.err
     assert "policy is off" in outcome.err
     # Whoever only wants to hear of trouble hears of this, and again each time.
     quiet = clientcert("crl", "import", "-", "-v", "0", stdin=stale)
     assert (quiet.status, quiet.out) == (0, "")
-    assert "list number 1 is stale" in quiet.err
+    assert "CRL number 1 is stale" in quiet.err
 
 
 def test_a_list_that_is_loaded_already_is_no_error(
@@ -159,7 +159,7 @@ def test_of_two_cas_with_one_name_the_one_that_signed_is_found(
     damaged = data[:-1] + bytes([data[-1] ^ 1])
     outcome = clientcert("crl", "import", "-", stdin=damaged)
     assert outcome.status == 1
-    assert "The signature of the list does not verify" in outcome.error
+    assert "The signature of the CRL does not verify" in outcome.error
 
 
 # --- list --------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def test_the_lists_are_listed(authority: CertificateAuthority, ca: ThrowawayCA) 
         assert clientcert("crl", "import", "-", stdin=data).status == 0
     RevocationList.objects.filter(number="").update(source="")
     lines = clientcert("crl", "list").out.splitlines()
-    assert "Test CA: list number 3 of CN=Test Root CA, 1 entries, good" in lines[0]
+    assert "Test CA: CRL number 3 of CN=Test Root CA, 1 entries, good" in lines[0]
     assert lines[1].startswith("  only certificates of end entities only; partition")
     assert lines[2] == "  from standard input"
     assert "STALE since" in lines[3]
@@ -264,7 +264,7 @@ def test_lists_are_fetched(
     server.answers["/b.crl"] = ca.crl([7], number=1)
     outcome = clientcert("crl", "fetch")
     assert (outcome.status, outcome.err) == (0, "")
-    assert outcome.out.startswith("Test CA: list number 1 is in force")
+    assert outcome.out.startswith("Test CA: CRL number 1 is in force")
     assert RevocationList.objects.get().source == address(server)
     outcome = clientcert("crl", "fetch")
     assert outcome.status == 0
@@ -289,7 +289,7 @@ def test_several_lists_at_one_address(
     server.answers["/a.crl"] = to_pem(other, ca.crl([7], number=3))
     outcome = clientcert("crl", "fetch")
     assert outcome.error.startswith("1 of 1 lists could not be loaded")
-    assert "which is none of the authority" in outcome.err
+    assert "which is not one of the authority" in outcome.err
     assert RevocationList.objects.get().number == "3"
 
 
@@ -339,7 +339,7 @@ def test_one_that_fails_does_not_keep_the_others_away(
     assert outcome.error.startswith("3 of 4 lists could not be loaded")
     assert "/gone: the server answers 404" in outcome.err
     assert "/page: This is a web page" in outcome.err
-    assert "/foreign: The list is signed with another key" in outcome.err
+    assert "/foreign: The CRL is signed with another key" in outcome.err
     assert RevocationList.objects.count() == 1
 
 

@@ -105,7 +105,7 @@ def test_failure_is_status_1_in_a_shell(
     file = tmp_path / "ca.pem"
     file.write_text(ca.pem)
     assert shell("map", str(file), "--user", "nobody") == 1
-    assert "no user whose username is “nobody”" in capsys.readouterr().err
+    assert "has the username “nobody”" in capsys.readouterr().err
 
 
 def test_djangos_options_may_stand_behind_the_subcommand(db: None) -> None:

@@ -162,7 +162,7 @@ def test_a_case_with_lists(good_with_lists: dict[str, Any]) -> None:
     ("lists", "message"),
     [
         ("revoking", "Refusal: revoked: “CN=alice”"),
-        ("unnumbered", "; no_number: The list has no CRLNumber"),
+        ("unnumbered", "; no_number: The CRL has no CRLNumber"),
     ],
 )
 def test_a_case_with_lists_that_refuse(

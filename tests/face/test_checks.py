@@ -719,7 +719,7 @@ def test_n52_w022_a_list_that_is_stale_or_missing(
     load_list(authority, ca, age=9, left=-1)
     message = only(databases=["default"])
     assert "“Test CA” (id" in message.msg
-    assert "): list number 1, CN=Test Root CA. Under" in message.msg
+    assert "): CRL number 1, CN=Test Root CA. Under" in message.msg
     CertificateAuthority.objects.update(revocation_policy="off")
     assert check_ids(databases=["default"]) == []
 
@@ -760,7 +760,7 @@ def test_n52_w023_a_list_that_will_be_stale_soon(
     load_list(authority, ca, age=82, left=18)
     message = only(databases=["default"])
     assert message.id == "clientcert.W023"
-    assert "list number 1" in message.msg
+    assert "CRL number 1" in message.msg
 
 
 @pytest.mark.parametrize(

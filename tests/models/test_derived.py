@@ -274,7 +274,7 @@ def test_a_period_includes_both_ends() -> None:
 def test_rows_say_what_they_are(company: Any, root: ThrowawayCA) -> None:
     """In one line, for logs and lists."""
     row = load(company, root.crl([7], number=5))
-    assert str(row) == "list number 5, CN=x"
+    assert str(row) == "CRL number 5, CN=x"
     (entry,) = row.entries.all()
     assert str(entry) == f"07 ({row.pk})"
     assert row.crl_info().entry_count == 1

@@ -228,9 +228,9 @@ def test_a_list_is_named_in_the_language(
     delta = RevocationList.of(
         authority, replace(complete, number=9, base_number=8), issuer="CN=A CA"
     )
-    assert delta.label() == delta.crl_info().label() == "delta list number 9"
+    assert delta.label() == delta.crl_info().label() == "delta CRL number 9"
     with override(to_language(locale)):
-        name = translate("delta list number %(number)s") % {"number": 9}
+        name = translate("delta CRL number %(number)s") % {"number": 9}
         assert str(delta) == f"{name}, CN=A CA"
 
 

@@ -156,7 +156,7 @@ def test_n52_required_wants_a_current_list(
         next_update=NOW - dt.timedelta(minutes=1),
     )
     imported = import_crl(mapped, stale)
-    assert imported.replaced == ("list number 1",)
+    assert imported.replaced == ("CRL number 1",)
     assert ask("/open/", other.der).json()["reason"] == "revocation_unknown"
     assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
     CertificateAuthority.objects.update(revocation_policy="if_loaded")
@@ -187,7 +187,7 @@ def test_n53_all_lists_are_used(
     assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
     # The next complete list has taken the delta list over, and lists nobody.
     imported = import_crl(mapped, ca.crl([], number=4))
-    assert set(imported.replaced) == {"list number 1", "delta list number 3"}
+    assert set(imported.replaced) == {"CRL number 1", "delta CRL number 3"}
     assert ask("/ledger/", alice_cert.der).json()["user"] == "alice"
 
 
@@ -301,7 +301,7 @@ def test_n52_what_is_refused_changes_nothing(
         with pytest.raises(RevocationListError) as caught:
             import_crl(mapped, data)
         assert caught.value.code == code, caught.value
-        assert in_force(mapped) == ["list number 5"]
+        assert in_force(mapped) == ["CRL number 5"]
         assert RevokedSerial.objects.count() == 1
         assert decide(alice_cert).reason == "revoked"
 
@@ -384,7 +384,7 @@ def test_a_failure_in_the_middle_changes_nothing(
         pytest.raises((DatabaseError, RevocationListError)),
     ):
         import_crl(mapped, data)
-    assert in_force(mapped) == ["list number 1"]
+    assert in_force(mapped) == ["CRL number 1"]
     assert RevokedSerial.objects.count() == 1
     assert decide(alice_cert).reason == "revoked"
 
@@ -419,7 +419,7 @@ def test_n52_the_second_of_two_imports_sees_what_the_first_stored(
     import_crl(authority, higher, progress=let_it_try)
     second.join(30)
     assert outcome == ["rollback_number"]
-    assert in_force(authority) == ["list number 2"]
+    assert in_force(authority) == ["CRL number 2"]
     assert [one.serial for one in RevokedSerial.objects.all()] == [serial_key(7)]
 
 

@@ -96,7 +96,7 @@ def test_what_is_remembered(ca: ThrowawayCA) -> None:
         fingerprint=hashes_of(data).hex(),
     )
     assert not parsed.info.is_delta
-    assert parsed.info.label() == "list number 12"
+    assert parsed.info.label() == "CRL number 12"
     assert parsed.info.expires() == begin + DAY
     assert str(parsed.info.scope) == ""
 
@@ -143,7 +143,7 @@ def test_several_lists_in_one_file(ca: ThrowawayCA) -> None:
     """They are named as such, and can be taken apart."""
     one, other = ca.crl([5]), ca.crl([6], number=2)
     data = pem(one) + pem(other)
-    assert "There are 2 revocation lists" in refused("several_lists", data, ca)
+    assert "The file contains 2 CRLs" in refused("several_lists", data, ca)
     assert split_crls(data) == (one, other)
     assert split_crls(one) == (one,)
 
@@ -154,7 +154,7 @@ def test_version_1(ca: ThrowawayCA) -> None:
     parsed = read(data, ca)
     assert parsed.info.number is None
     assert [one.serial for one in parsed.entries()] == [5]
-    assert parsed.info.label().startswith("list of 20")
+    assert parsed.info.label().startswith("CRL of 20")
 
 
 @pytest.mark.parametrize(("entries", "count"), [(None, 0), ([], 0), ([entry(5)], 1)])
@@ -328,8 +328,8 @@ def test_entries_take_no_memory(ca: ThrowawayCA) -> None:
         (b"0\x80\0\0", "not DER"),
         (b"0\x85\0\0\0\0\0", "not DER"),
         (b"0\x81", "not DER"),
-        (pem(b"\x31\x02\x30\x00"), "perhaps a certificate"),
-        (b"0\x02\x05\x00", "perhaps a certificate"),
+        (pem(b"\x31\x02\x30\x00"), "may be a certificate"),
+        (b"0\x02\x05\x00", "may be a certificate"),
     ],
 )
 def test_not_a_list(ca: ThrowawayCA, data: bytes, word: str) -> None:
@@ -339,7 +339,7 @@ def test_not_a_list(ca: ThrowawayCA, data: bytes, word: str) -> None:
 
 def test_a_certificate_is_not_a_list(ca: ThrowawayCA) -> None:
     """In DER or in PEM."""
-    assert "perhaps a certificate" in refused("not_a_list", ca.der, ca)
+    assert "may be a certificate" in refused("not_a_list", ca.der, ca)
     message = refused("not_a_list", (ca.pem + ca.key_pem).encode(), ca)
     assert "only: CERTIFICATE, PRIVATE KEY." in message
 
@@ -473,10 +473,10 @@ def test_an_entry_that_cannot_be_read(ca: ThrowawayCA, one: bytes) -> None:
 def test_indirect_lists(ca: ThrowawayCA) -> None:
     """They are refused with that word, by the list or by one of its entries."""
     flag = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
-    assert "indirect list" in refused("indirect", ca.crl(distribution_point=flag), ca)
+    assert "indirect CRL" in refused("indirect", ca.crl(distribution_point=flag), ca)
     other = extension(c.CERTIFICATE_ISSUER, tlv(0x30, c.uri("x")), critical=True)
     parsed = read(crl(ca, entries=[entry(5, other)]), ca)
-    with pytest.raises(RevocationListError, match="indirect list") as raised:
+    with pytest.raises(RevocationListError, match="indirect CRL") as raised:
         list(parsed.entries())
     assert raised.value.code == "indirect"
 
@@ -897,14 +897,14 @@ def test_numbers(ca: ThrowawayCA) -> None:
     assert "CRLNumber" in refused(
         "no_number", ca.crl(number=None), ca, require_number=True
     )
-    assert "delta list" in refused("no_number", ca.crl(number=None, base_number=1), ca)
+    assert "delta CRL" in refused("no_number", ca.crl(number=None, base_number=1), ca)
     for number in (0, 2**160 - 1):
         assert read(crl(ca, extensions=[c.number(number)]), ca).info.number == number
     assert read(ca.crl(number=5, base_number=5), ca).info.base_number == 5
     info = read(ca.crl(number=6, base_number=5), ca).info
     assert info.is_delta
     assert info.base_number == 5
-    assert info.label() == "delta list number 6"
+    assert info.label() == "delta CRL number 6"
 
 
 def at_day(ca: ThrowawayCA, day: int, **options: Any) -> bytes:
@@ -938,7 +938,7 @@ def test_the_same_list_again(ca: ThrowawayCA) -> None:
     """Whoever fetches every hour is told that there is nothing new."""
     data = ca.crl()
     loaded = [read(ca.crl(number=2), ca).info, read(data, ca).info]
-    assert "list number 1" in refused("already_loaded", data, ca, previous=loaded)
+    assert "CRL number 1" in refused("already_loaded", data, ca, previous=loaded)
 
 
 def test_rollback_is_of_one_scope(ca: ThrowawayCA) -> None:

@@ -109,7 +109,9 @@ def test_good(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     assert found.reason is None
     assert str(found.outcome) == "good"
     until = (begin + DAY).strftime("%Y-%m-%d %H:%M")
-    assert found.detail == f"not listed; that counts until {until} UTC"
+    assert found.detail == (
+        f"not revoked, according to CRLs that are current until {until} UTC"
+    )
 
 
 def test_revoked(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
@@ -121,7 +123,7 @@ def test_revoked(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     assert found.reason is RevocationReason.KEY_COMPROMISE
     assert found.revoked_at == begin
     assert found.detail == (
-        f"revoked since {begin:%Y-%m-%d} (keyCompromise), says list number 3 of "
+        f"revoked since {begin:%Y-%m-%d} (keyCompromise), according to CRL number 3 of "
         "“CN=List CA”"
     )
 
@@ -133,7 +135,7 @@ def test_an_entry_that_says_little(ca: ThrowawayCA, alice: IssuedCertificate) ->
         of(alice), of(ca), [one.info], {(one.info.fingerprint, 7): Entry(7)}, at=NOW
     )
     assert found.outcome is REVOKED
-    assert found.detail == "revoked, says list number 1 of “CN=List CA”"
+    assert found.detail == "revoked, according to CRL number 1 of “CN=List CA”"
 
 
 def test_n49_the_twin_of_a_revoked_certificate(
@@ -172,7 +174,7 @@ def test_n51_a_serial_number_is_one_issuers(
     found = ask(alice, ca, theirs)
     assert found.outcome is UNKNOWN
     assert "are signed with another key" in found.detail
-    assert "no revocation list of “CN=List CA” is loaded" in ask(alice, ca, []).detail
+    assert "no CRL of “CN=List CA” is loaded" in ask(alice, ca, []).detail
 
 
 def test_n52_a_stale_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
@@ -184,7 +186,7 @@ def test_n52_a_stale_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     assert found.outcome is UNKNOWN
     since = (begin + DAY).strftime("%Y-%m-%d %H:%M")
     assert found.detail == (
-        f"list number 1 is stale since {since} UTC (lists of “CN=List CA”)"
+        f"CRL number 1 has been stale since {since} UTC (CRLs of “CN=List CA”)"
     )
 
 
@@ -214,7 +216,7 @@ def test_before_the_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     assert ask(alice, ca, lists, at=NOW - minutes).outcome is GOOD
     found = ask(alice, ca, lists, at=NOW - minutes - dt.timedelta(seconds=1))
     assert found.outcome is UNKNOWN
-    assert f"begins on {NOW:%Y-%m-%d %H:%M} UTC" in found.detail
+    assert f"is not valid until {NOW:%Y-%m-%d %H:%M} UTC" in found.detail
     revoking = read(ca, ca.crl([7], this_update=NOW))
     assert ask(alice, ca, revoking, at=NOW - HOUR).outcome is REVOKED
 
@@ -290,7 +292,7 @@ def test_lists_of_one_kind(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     assert ask(sub, ca, cas).outcome is GOOD
     found = ask(alice, ca, cas)
     assert found.outcome is UNKNOWN
-    assert "do not speak of this certificate (certificates of CAs only)" in found.detail
+    assert "do not cover this certificate (certificates of CAs only)" in found.detail
     assert ask(sub, ca, users).outcome is UNKNOWN
     assert ask(sub, ca, [*users, *cas]).outcome is GOOD
 
@@ -474,7 +476,7 @@ def test_a_delta_list_adds(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     lists = read(ca, complete(ca, 5), delta(ca, 6, 5, {7: COMPROMISE}))
     found = ask(alice, ca, lists)
     assert found.outcome is REVOKED
-    assert "says delta list number 6 of" in found.detail
+    assert "according to delta CRL number 6 of" in found.detail
     assert ask(alice, ca, read(ca, complete(ca, 5), delta(ca, 6, 5))).outcome is GOOD
 
 
@@ -519,7 +521,7 @@ def test_a_delta_list_refreshes(ca: ThrowawayCA, alice: IssuedCertificate) -> No
     assert found.fresh_until == NOW - HOUR + 7 * DAY
     bob = ask(ca.issue("bob", serial=8), ca, lists)
     assert bob.outcome is REVOKED
-    assert "says list number 5 of" in bob.detail
+    assert "according to CRL number 5 of" in bob.detail
     last = found.fresh_until
     assert ask(alice, ca, lists, at=last).outcome is GOOD
     after = last + dt.timedelta(seconds=1)
@@ -532,8 +534,8 @@ def test_a_gap(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     lists = read(ca, old, delta(ca, 9, 6))
     found = ask(alice, ca, lists)
     assert found.outcome is UNKNOWN
-    assert "list number 5 is stale since" in found.detail
-    assert "delta list number 9 builds on number 6, which is missing" in found.detail
+    assert "CRL number 5 has been stale since" in found.detail
+    assert "delta CRL number 9 builds on number 6, which is missing" in found.detail
     later = ask(alice, ca, lists, at=NOW + 8 * DAY)
     assert "missing" not in later.detail
     # It still revokes; and where the complete list is fresh, that is enough.
@@ -584,7 +586,7 @@ def test_a_delta_list_alone(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     lists = read(ca, delta(ca, 6, 5), delta(ca, 7, 5))
     found = ask(alice, ca, lists)
     assert found.outcome is UNKNOWN
-    assert "without the complete list" in found.detail
+    assert "without the complete CRL" in found.detail
     assert "(number 5 or later)" in found.detail
     assert ask(alice, ca, read(ca, delta(ca, 6, 5, [7]))).outcome is REVOKED
 
@@ -703,13 +705,9 @@ def pki() -> Pki:
 
 def test_every_certificate_of_the_path(pki: Pki) -> None:
     """All but the anchor need a list where one is required."""
-    assert "“CN=alice”: no revocation list of “CN=Sub”" in pki.refused(
-        Reason.REVOCATION_UNKNOWN
-    )
+    assert "“CN=alice”: no CRL of “CN=Sub”" in pki.refused(Reason.REVOCATION_UNKNOWN)
     pki.load(pki.sub.crl())
-    assert "“CN=Sub”: no revocation list of “CN=Root”" in pki.refused(
-        Reason.REVOCATION_UNKNOWN
-    )
+    assert "“CN=Sub”: no CRL of “CN=Root”" in pki.refused(Reason.REVOCATION_UNKNOWN)
     pki.load(pki.root.crl())
     assert [one.outcome for one in pki.check()] == [GOOD, GOOD]
 
@@ -827,7 +825,7 @@ def test_a_revoked_signer(separate: tuple[Pki, IssuedCertificate]) -> None:
     pki, signer = separate
     pki.load(pki.root.crl([signer]), pki.sub.crl([8], signer=signer))
     detail = pki.refused(Reason.REVOCATION_UNKNOWN)
-    assert "signed by somebody who may be revoked" in detail
+    assert "signed by a key that may be revoked" in detail
     pki.refused(Reason.REVOKED, leaf=pki.sub.issue("bob", serial=8))
     pki.refused(Reason.REVOKED, leaf=pki.sub.issue("bob", serial=8), policy="if_loaded")
     assert [one.outcome for one in pki.check("if_loaded")] == [UNKNOWN, GOOD]

@@ -47,6 +47,18 @@ def has_permission(user: Any, verb: str, model: type[Model]) -> bool:
     return bool(user.has_perm(f"{options.app_label}.{codename}"))
 
 
+def may_renew(
+    site: AdminSite, request: HttpRequest, mapping: CertificateMapping
+) -> bool:
+    """Return whether the user may change *mapping* and add its successor."""
+    if not may_see(site, request, CertificateMapping):
+        return False
+    model_admin = site.get_model_admin(CertificateMapping)
+    return model_admin.has_change_permission(
+        request, mapping
+    ) and model_admin.has_add_permission(request)
+
+
 def may_add_revocations(user: Any) -> bool:
     """Return whether *user* has the permission to add revocations."""
     return has_permission(user, "add", Revocation)

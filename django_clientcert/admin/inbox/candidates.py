@@ -1,18 +1,17 @@
-"""Who the certificates of the inbox are, by a name in them: what a preview shows.
+"""Which users unknown certificates name: what the preview of a mapping shows.
 
-A name in a certificate was written by whoever issued it. So a stored authority must
-have issued it, and all of it must be in order, before its name leads to a user.
+The issuer of a certificate chooses the names in it. So a name leads to a user only if
+a stored authority issued the certificate, and nothing else is wrong with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
 from django_clientcert.admin.base.permissions import why_not_map
@@ -27,6 +26,7 @@ from django_clientcert.models import (
     CertificateMapping,
     UnknownCertificate,
 )
+from django_clientcert.models.users import find_folded
 from django_clientcert.trust.issuers import (
     Issuers,
     find_issuers_of_all,
@@ -34,18 +34,22 @@ from django_clientcert.trust.issuers import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import IdentityKind, find_identities
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    find_identities,
+    public_key_identity,
+)
 from django_clientcert.x509.names import fold_ascii, fold_email
 
-# The e-mail address and the user principal name
+# E-mail address and user principal name
 KINDS = (IdentityKind.SAN_EMAIL, IdentityKind.SAN_UPN)
 _MAX_USERS = 5000
-# Of one certificate, the best first; a stranger's may have a thousand
+# Per certificate, most specific first; a stranger’s may have a thousand
 _MAX_IDENTITIES = 64
 
 
 class Candidate(NamedTuple):
-    """A row of the inbox with the user whose name is in it, or why nobody is."""
+    """An unknown certificate with the user that it names, or why it is not mapped."""
 
     row: UnknownCertificate
     name: str = ""
@@ -55,25 +59,24 @@ class Candidate(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What says that it still is what was shown: row, certificate and user."""
+        """What must not change after the preview: row, certificate and user."""
         user = "" if self.user is None or self.why_not else self.user.pk
         return f"{self.row.pk}:{self.row.fingerprint.hex()}:{user}"
 
     def mapping(self, note: str) -> CertificateMapping:
-        """Return the mapping to be saved: the key, issued by the authority."""
+        """Return the mapping of the public key, not saved."""
         certificate = self.row.client_certificate()
-        return CertificateMapping(
+        return CertificateMapping.for_identity(
+            public_key_identity(certificate),
+            certificate,
             user=self.user,
-            kind=IdentityKind.PUBLIC_KEY.value,
-            value=certificate.public_key_fingerprint,
             authority=self.authority,
-            certificate=certificate.der,
             note=note,
         )
 
 
 def user_field(kind: IdentityKind) -> str | None:
-    """Return the field of a user that a name of *kind* is compared with, if any."""
+    """Return the user field that a name of *kind* is compared with, if any."""
     model: Any = get_user_model()
     name: str = model.USERNAME_FIELD
     if kind is IdentityKind.SAN_EMAIL:
@@ -90,16 +93,16 @@ def user_field(kind: IdentityKind) -> str | None:
 def find_candidates(
     actor: Any, rows: Sequence[UnknownCertificate], kind: IdentityKind
 ) -> list[Candidate]:
-    """Return who the certificates of *rows* are by their name of *kind*.
+    """Return which users the certificates of *rows* name, by their name of *kind*.
 
-    *actor* is the person at the keyboard. Whatever their number, some ten queries.
+    *actor* is the user who wants to map them. About ten queries for any number of rows.
     """
     certificates = {row.pk: row.client_certificate() for row in rows}
     names = {
         row.pk: [
-            one.value
-            for one in find_identities(certificates[row.pk]).found
-            if one.kind is kind
+            identity.value
+            for identity in find_identities(certificates[row.pk]).found
+            if identity.kind is kind
         ]
         for row in rows
     }
@@ -107,42 +110,38 @@ def find_candidates(
     issuers = find_issuers_of_all(certificates)
     revoked = revoked_certificates(certificates)
     mappings = _find_mappings(certificates.values())
-    found = []
+    candidates = []
     for row in rows:
         certificate, own = certificates[row.pk], names[row.pk]
-        one = Candidate(row, visible(", ".join(own[:3]), 200))
-        if len(own) == 1:
-            one = _with_user(one, users.get(_fold(kind, own[0]), []))
+        named = users.get(_fold(kind, own[0]), []) if len(own) == 1 else []
+        user = named[0] if len(named) == 1 else None
+        authority = None
         why = _why_no_name(own) or _why_not_issued(certificate, issuers[row.pk])
         if not why:
-            one = one._replace(authority=issuers[row.pk].signed[0])
+            authority = issuers[row.pk].signed[0]
+            warnings = certificate_warnings(certificate, kind, authority)
             why = (
                 (show_revocation(revoked[row.pk]) if row.pk in revoked else "")
-                or next(
-                    iter(certificate_warnings(certificate, kind, one.authority)), ""
-                )
-                or _why_not_user(actor, users.get(_fold(kind, own[0]), []))
-                or _why_not_beside(certificate, one.user, mappings)
+                or next(iter(warnings), "")
+                or _why_not_user(actor, named)
+                or _why_conflicting(certificate, user, mappings)
             )
-        found.append(one._replace(why_not=why))
-    return found
-
-
-def _with_user(one: Candidate, users: Sequence[Any]) -> Candidate:
-    return one._replace(user=users[0]) if len(users) == 1 else one
+        name = visible(", ".join(own[:3]), 200)
+        candidates.append(Candidate(row, name, user, authority, why))
+    return candidates
 
 
 def _why_no_name(names: Sequence[str]) -> str:
     if not names:
-        return _("The certificate has no such name.")
+        return _("The certificate contains no such name.")
     if len(names) > 1:
-        return _("The certificate has several such names: map it by itself.")
+        return _("The certificate contains several such names. Map it individually.")
     return ""
 
 
 def _why_not_issued(certificate: ClientCertificate, issuers: Issuers) -> str:
     if len(issuers.signed) == 1:
-        return ""  # what else is wrong is said by the warnings
+        return ""  # the warnings name any other problem
     error = why_not_single(certificate, issuers)
     return "" if error is None else " ".join(error.messages)
 
@@ -153,46 +152,38 @@ def _why_not_user(actor: Any, users: Sequence[Any]) -> str:
     if len(users) > 1:
         return _("Several users have this name.")
     if not is_active(users[0]):
-        return _("The user may not log in.")
-    why = why_not_map(actor, users[0])
-    return "" if why is None else " ".join(why.messages)
+        return _("The user is not allowed to log in.")
+    error = why_not_map(actor, users[0])
+    return "" if error is None else " ".join(error.messages)
 
 
-def _why_not_beside(
+def _why_conflicting(
     certificate: ClientCertificate,
     user: Any,
     mappings: Mapping[bytes, Sequence[CertificateMapping]],
 ) -> str:
-    """Return which mapping of another user, or of the same key, is in the way."""
+    """Return which mapping of another user, or of the same key, is in conflict."""
     for identity in find_identities(certificate).found:
-        for one in mappings.get(identity.key, ()):
-            if one.kind != identity.kind.value:
+        for mapping in mappings.get(identity.key, ()):
+            if mapping.kind != identity.kind.value:
                 continue
-            if one.user_id != user.pk:
+            if mapping.user_id != user.pk:
                 return _(
-                    "Mapping %(pk)s says that it is another user’s: map it by itself."
-                ) % {"pk": one.pk}
+                    "Mapping %(pk)s maps it to another user. Map it individually."
+                ) % {"pk": mapping.pk}
             if identity.kind is IdentityKind.PUBLIC_KEY:
-                return _("Mapping %(pk)s is for this key already.") % {"pk": one.pk}
+                return _("Mapping %(pk)s already exists for this key.") % {
+                    "pk": mapping.pk
+                }
     return ""
 
 
 def _find_users(kind: IdentityKind, names: Iterable[str]) -> dict[str, list[Any]]:
-    """Return the users by their name of *kind*, folded: one query.
-
-    However the database compares, only what folds to the same counts.
-    """
-    name, wanted = user_field(kind), set(names)
-    if name is None or not wanted:
+    """Return the users by their name of *kind*, folded: one query."""
+    field, wanted = user_field(kind), set(names)
+    if field is None or not wanted:
         return {}
-    manager: Any = get_user_model()._default_manager
-    rows = manager.annotate(_lower=Lower(name)).filter(
-        Q(_lower__in={one.lower() for one in wanted}) | Q(**{f"{name}__in": wanted})
-    )
-    found: dict[str, list[Any]] = {}
-    for user in rows.order_by("pk")[:_MAX_USERS]:
-        found.setdefault(_fold(kind, str(getattr(user, name))), []).append(user)
-    return found
+    return find_folded(field, wanted, partial(_fold, kind), _MAX_USERS)
 
 
 def _fold(kind: IdentityKind, name: str) -> str:
@@ -202,11 +193,11 @@ def _fold(kind: IdentityKind, name: str) -> str:
 def _find_mappings(
     certificates: Iterable[ClientCertificate],
 ) -> dict[bytes, list[CertificateMapping]]:
-    """Return the mappings of any identity of *certificates*, by key: one query."""
+    """Return the mappings of any identity of *certificates*, by key, in one query."""
     keys = {
-        one.key
+        identity.key
         for certificate in certificates
-        for one in find_identities(certificate).found[:_MAX_IDENTITIES]
+        for identity in find_identities(certificate).found[:_MAX_IDENTITIES]
     }
     found: dict[bytes, list[CertificateMapping]] = {}
     for mapping in CertificateMapping.objects.matching(keys):

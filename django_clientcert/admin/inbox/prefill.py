@@ -1,75 +1,66 @@
-"""What is mapped may come from the inbox, and leaves it then."""
+"""Forms that are filled in with an unknown certificate, which then leaves the inbox."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.translation import gettext
 
-from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
+from django_clientcert.admin.base.base_admin import is_possible_key
+from django_clientcert.admin.base.permissions import may_see
 from django_clientcert.models import UnknownCertificate
 from django_clientcert.x509.certificates import ClientCertificate
 
-from . import suggestions
+from .suggestions import PARAMETER, Suggestions
 
-T = TypeVar("T")
+_CACHE = "_clientcert_suggestions"
 
 
-class FromInboxAdmin(ClientCertModelAdmin):
-    """An admin whose forms the address fills in with a row of the inbox."""
+def find_suggestions(model_admin: Any, request: HttpRequest) -> Suggestions | None:
+    """Return how to map the unknown certificate that the query string names, if any.
 
-    def _unknown(self, request: HttpRequest) -> UnknownCertificate | None:
-        """Return the row of the inbox that is to be mapped, once per request."""
-        return _once(
-            request, "row", lambda: suggestions.chosen_row(self.admin_site, request)
-        )
+    The result is cached on the request.
+    """
+    if not hasattr(request, _CACHE):
+        setattr(request, _CACHE, _find_suggestions(model_admin, request))
+    found: Suggestions | None = getattr(request, _CACHE)
+    return found
 
-    def _suggestions(
-        self, request: HttpRequest, row: UnknownCertificate
-    ) -> suggestions.Suggestions:
-        """Return how the row could be mapped, found out once per request."""
-        return _once(
+
+def _find_suggestions(model_admin: Any, request: HttpRequest) -> Suggestions | None:
+    pk: Any = request.GET.get(PARAMETER)
+    if pk is None or not is_possible_key(UnknownCertificate._meta.pk, pk):
+        return None
+    if not may_see(model_admin.admin_site, request, UnknownCertificate):
+        return None
+    row = UnknownCertificate.objects.filter(pk=pk).first()
+    return None if row is None else Suggestions(model_admin.admin_site, request, row)
+
+
+def describe_suggestions(suggestions: Suggestions) -> str:
+    """Return the text above the form that maps an unknown certificate."""
+    return format_html(
+        "<p>{} {}</p><p>{}</p>{}",
+        gettext("The certificate comes from the inbox."),
+        suggestions.show_authorities(),
+        suggestions.show_predecessors(),
+        suggestions.show_ways(),
+    )
+
+
+def clear_inbox(
+    model_admin: Any, request: HttpRequest, certificate: ClientCertificate
+) -> None:
+    """Remove *certificate*, which is mapped now, from the inbox."""
+    if UnknownCertificate.objects.all().of_keys(certificate).delete()[0]:
+        model_admin.message_user(
             request,
-            "suggestions",
-            lambda: suggestions.suggest(row.client_certificate()),
+            gettext(
+                "The certificate is now mapped and was removed from the inbox. The "
+                "next request with it is evaluated again."
+            ),
+            messages.INFO,
         )
-
-    def _describe_unknown(self, request: HttpRequest) -> str:
-        """Return what is said above the form of a certificate of the inbox."""
-        row = self._unknown(request)
-        if row is None:
-            return ""
-        found = self._suggestions(request, row)
-        return format_html(
-            "<p>{} {}</p><p>{}</p>{}",
-            gettext("The certificate comes from the inbox."),
-            suggestions.show_authorities(found),
-            suggestions.show_predecessors(found, self.admin_site, request, row),
-            suggestions.show_ways(found, None),
-        )
-
-    def _clear_inbox(
-        self, request: HttpRequest, certificate: ClientCertificate
-    ) -> None:
-        """Take what is mapped now out of the inbox."""
-        if UnknownCertificate.objects.all().of_keys(certificate).delete()[0]:
-            self.message_user(
-                request,
-                gettext(
-                    "The certificate is mapped now, and no longer in the inbox. It is "
-                    "looked at anew with the next request."
-                ),
-                messages.INFO,
-            )
-
-
-def _once(request: HttpRequest, name: str, find: Callable[[], T]) -> T:
-    """Return what *find* returns, and asks for it once in a request."""
-    found: dict[str, Any] = request.__dict__.setdefault("_client_cert_inbox", {})
-    if name not in found:
-        found[name] = find()
-    return found[name]  # type: ignore[no-any-return]

@@ -1,19 +1,20 @@
-"""How a certificate could be mapped: by what, how strong that is, and who answers."""
+"""How an unknown certificate could be mapped, and what each way is worth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
-from django.contrib.admin.sites import AdminSite
-from django.contrib.admin.utils import quote
+from django.contrib.admin import AdminSite
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_clientcert.admin.base.base_admin import is_possible_key
+from django_clientcert.admin.base.base_admin import admin_url
+from django_clientcert.admin.base.markup import join_lines, link
+from django_clientcert.admin.base.permissions import may_renew
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import (
     CertificateAuthority,
@@ -22,7 +23,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.trust.issuers import find_issuers
 from django_clientcert.trust.renewals import find_predecessors
-from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.identities import (
     Identity,
     IdentityKind,
@@ -30,190 +31,156 @@ from django_clientcert.x509.identities import (
     show_value,
 )
 
-# The parameter of an address that names a row of the inbox
+# The query parameter that names an unknown certificate
 PARAMETER = "unknown"
-# Of the many names that a certificate may have
+# A certificate may have many names.
 _MAX_NAMES = 10
 _MAX_PREDECESSORS = 5
 _MAX_VALUE = 80
 
 
-class Suggestions(NamedTuple):
-    """What a certificate can be recognised by, who issued it, what it renews."""
+class Suggestions:
+    """What identifies the certificate of *row*, who issued it, and what it renews."""
 
-    # That which survives a renewal first
-    identities: tuple[Identity, ...]
-    authorities: tuple[CertificateAuthority, ...]
-    predecessors: tuple[CertificateMapping, ...]
+    def __init__(
+        self, site: AdminSite, request: HttpRequest, row: UnknownCertificate
+    ) -> None:
+        self.site = site
+        self.request = request
+        self.row = row
+        self.certificate = row.client_certificate()
 
     @property
-    def kinds(self) -> frozenset[IdentityKind]:
-        """The kinds that make sense: names, only where somebody answers for them."""
-        return frozenset(
-            one.kind for one in self.identities if one.kind.is_pin or self.authorities
+    def pem(self) -> str:
+        """The certificate as PEM."""
+        return to_pem([self.certificate])
+
+    @cached_property
+    def identities(self) -> list[Identity]:
+        """The identities that make sense: names only if an authority issued them.
+
+        The public key, which survives a renewal, comes first.
+        """
+        return sorted(
+            (
+                identity
+                for identity in find_identities(self.certificate).found
+                if identity.kind.is_pin or self.authorities
+            ),
+            key=lambda identity: identity.kind is not IdentityKind.PUBLIC_KEY,
         )
+
+    @cached_property
+    def authorities(self) -> tuple[CertificateAuthority, ...]:
+        """The stored authorities that issued the certificate."""
+        try:
+            return find_issuers(self.certificate).authorities
+        except CertificateParseError:
+            return ()
 
     @property
     def authority(self) -> CertificateAuthority | None:
-        """The one authority that issued it, if it is one."""
+        """The authority that issued the certificate, if there is exactly one."""
         return self.authorities[0] if len(self.authorities) == 1 else None
 
+    @cached_property
+    def predecessors(self) -> list[CertificateMapping]:
+        """The mappings of certificates that this one seems to renew."""
+        return find_predecessors(self.certificate)[:_MAX_PREDECESSORS]
 
-def suggest(certificate: ClientCertificate) -> Suggestions:
-    """Return how *certificate* could be mapped. Never raises for what is in it."""
-    try:
-        authorities = find_issuers(certificate).authorities
-    except CertificateParseError:
-        authorities = ()
-    found = find_identities(certificate).found
-    return Suggestions(
-        tuple(sorted(found, key=lambda one: one.kind is not IdentityKind.PUBLIC_KEY)),
-        authorities,
-        tuple(find_predecessors(certificate)[:_MAX_PREDECESSORS]),
-    )
-
-
-def strength(mapping: CertificateMapping) -> str:
-    """Return whether the certificate is named beyond doubt, or who answers."""
-    if mapping.is_pin:
-        return _("strong: whoever holds the key, and nobody else")
-    if mapping.is_exact:
-        return _(
-            "strong: this one certificate, as long as “%(authority)s” uses no "
-            "serial number twice"
-        ) % {"authority": mapping.authority}
-    return _(
-        "by name: every certificate with it, and “%(authority)s” answers for that"
-    ) % {"authority": mapping.authority}
-
-
-def renewal(mapping: CertificateMapping) -> str:
-    """Return what happens when the certificate is renewed."""
-    if mapping.kind == IdentityKind.PUBLIC_KEY.value:
-        return _("A renewed certificate with the same key is let in too.")
-    if mapping.is_exact:
-        return _("A renewed certificate needs a new mapping: renew this one.")
-    return _("A renewed certificate with the same name is let in too.")
-
-
-def _once_renewed(kind: IdentityKind) -> str:
-    """Return what a mapping that is not there yet would do with a renewal."""
-    if kind in (IdentityKind.FINGERPRINT, IdentityKind.ISSUER_SERIAL):
-        return _("A renewed certificate needs a new mapping.")
-    return renewal(CertificateMapping(kind=kind.value))
-
-
-def show_ways(
-    suggestions: Suggestions, address: Callable[[IdentityKind], str] | None
-) -> SafeString:
-    """Return the ways to map as a list; *address* leads to the form of each kind."""
-    rows = []
-    names = 0
-    for identity in suggestions.identities:
-        kind = identity.kind
-        if kind not in suggestions.kinds:
-            continue
-        if not kind.is_pin:
-            names += 1
+    def show_ways(self, *, linked: bool = False) -> SafeString:
+        """Return the ways to map the certificate; *linked* to the form of each kind."""
+        items = []
+        names = 0
+        for identity in self.identities:
+            kind = identity.kind
+            names += not kind.is_pin
             if names > _MAX_NAMES:
-                rows.append((_("and more names"),))
+                items.append(_("and more names"))
                 break
-        label = str(CertificateMapping.MappingKind(kind.value).label)
-        if address is not None:
-            label = format_html('<a href="{}">{}</a>', address(kind), label)
-        rows += [
-            (
+            label = str(CertificateMapping.MappingKind(kind.value).label)
+            if linked:
+                label = link(map_url(self.site, self.row.pk, kind), label)
+            authority = None if kind.is_pin else self.authorities[0]
+            mapping = CertificateMapping(kind=kind.value, authority=authority)
+            items.append(
                 format_html(
                     "{}: <code>{}</code> — {}. {}",
                     label,
                     show_value(kind, identity.value, 16 if kind.is_pin else _MAX_VALUE),
-                    strength(like),
-                    _once_renewed(kind),
-                ),
-            )
-            for like in [
-                CertificateMapping(
-                    kind=kind.value,
-                    authority=None if kind.is_pin else suggestions.authorities[0],
+                    describe_strength(mapping),
+                    describe_renewal(mapping),
                 )
-            ]
-        ]
-    return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", rows))
+            )
+        rows = ((item,) for item in items)
+        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", rows))
 
+    def show_authorities(self) -> str:
+        """Return which stored authorities issued the certificate."""
+        if not self.authorities:
+            return _(
+                "None of the authorities issued this certificate. No authority vouches "
+                "for the names in it, so only its public key or fingerprint can be "
+                "mapped."
+            )
+        quoted = (_("“%(name)s”") % {"name": ca} for ca in self.authorities)
+        names = {"names": ", ".join([*quoted][:_MAX_NAMES])}
+        if self.authority is not None:
+            return _("Issued by %(names)s.") % names
+        return _("Issued by a CA that several authorities contain: %(names)s.") % names
 
-def show_authorities(suggestions: Suggestions) -> str:
-    """Return which stored authorities issued the certificate, in words."""
-    if not suggestions.authorities:
-        return _(
-            "None of the authorities issued it: nobody answers for the names in it, so "
-            "only its key or its fingerprint can be mapped."
+    def show_predecessors(self) -> str:
+        """Return what the certificate seems to renew, with links to renew it."""
+        return join_lines(
+            format_html(
+                "{} {}",
+                _("It looks like the renewal of mapping %(pk)s.") % {"pk": mapping.pk},
+                self._renew_link(mapping),
+            )
+            for mapping in self.predecessors
         )
-    quoted = (
-        _("“%(name)s”") % {"name": one} for one in suggestions.authorities[:_MAX_NAMES]
-    )
-    names = ", ".join(quoted)
-    if suggestions.authority is not None:
-        return _("Issued by %(names)s.") % {"names": names}
-    return _("Issued by a CA that several authorities have: %(names)s.") % {
-        "names": names
-    }
+
+    def _renew_link(self, mapping: CertificateMapping) -> str:
+        if mapping.state == CertificateMapping.State.DISABLED:
+            return _("That mapping is disabled.")
+        if not may_renew(self.site, self.request, mapping):
+            return ""
+        url = admin_url(self.site, CertificateMapping, "renew", mapping.pk)
+        text = _("Renew mapping %(pk)s with it") % {"pk": mapping.pk}
+        return link(f"{url}?{PARAMETER}={self.row.pk}", text)
 
 
-def show_predecessors(
-    suggestions: Suggestions,
-    site: AdminSite,
-    request: HttpRequest,
-    row: UnknownCertificate,
-) -> str:
-    """Return whose renewal it seems to be, with a link to renew in one step."""
-    rows = [
-        (
-            _("It looks like the renewal of"),
-            _("mapping %(pk)s") % {"pk": one.pk},
-            _link_to_renew(one, site, request, row),
+def map_url(site: AdminSite, pk: Any, kind: IdentityKind | None = None) -> str:
+    """Return the URL of the form that maps an unknown certificate, by *kind*."""
+    query = {PARAMETER: pk}
+    if kind is not None:
+        query["kind"] = kind.value
+    return f"{admin_url(site, CertificateMapping, 'add')}?{urlencode(query)}"
+
+
+def describe_strength(mapping: CertificateMapping) -> str:
+    """Return which certificates *mapping* accepts, and who vouches for them."""
+    if mapping.is_pin:
+        return _("strong: only the holder of the private key")
+    params = {"authority": mapping.authority}
+    if mapping.is_exact:
+        return (
+            _(
+                "strong: this certificate only, provided that “%(authority)s” never "
+                "reuses a serial number"
+            )
+            % params
         )
-        for one in suggestions.predecessors
-    ]
-    return format_html_join(SafeString("<br>"), "{} {}.{}", rows)
-
-
-def _link_to_renew(
-    mapping: CertificateMapping,
-    site: AdminSite,
-    request: HttpRequest,
-    row: UnknownCertificate,
-) -> str:
-    options = CertificateMapping._meta
-    screens = site.get_model_admin(CertificateMapping)
-    if mapping.state == CertificateMapping.State.DISABLED:
-        return f" {_('That one is disabled.')}"
-    if not (
-        screens.has_change_permission(request, mapping)
-        and screens.has_add_permission(request)
-    ):
-        return ""
-    address = reverse(
-        f"admin:{options.app_label}_{options.model_name}_renew",
-        args=[quote(mapping.pk)],
-        current_app=site.name,
-    )
-    return format_html(
-        ' <a href="{}?{}={}">{}</a>',
-        address,
-        PARAMETER,
-        row.pk,
-        _("Renew mapping %(pk)s with it") % {"pk": mapping.pk},
+    return (
+        _("by name: every certificate with this name; “%(authority)s” vouches for it")
+        % params
     )
 
 
-def chosen_row(site: AdminSite, request: HttpRequest) -> UnknownCertificate | None:
-    """Return the row of the inbox that the address names, if it may be seen."""
-    key: Any = request.GET.get(PARAMETER)
-    options = UnknownCertificate._meta
-    if key is None or not is_possible_key(options.pk, key):
-        return None
-    if not site.is_registered(UnknownCertificate):
-        return None
-    if not site.get_model_admin(UnknownCertificate).has_view_permission(request):
-        return None
-    return UnknownCertificate.objects.filter(pk=key).first()
+def describe_renewal(mapping: CertificateMapping) -> str:
+    """Return whether *mapping* still matches after the certificate is renewed."""
+    if mapping.kind == IdentityKind.PUBLIC_KEY.value:
+        return _("A renewed certificate with the same key is accepted too.")
+    if mapping.is_exact:
+        return _("A renewed certificate needs a new mapping: use “Renew”.")
+    return _("A renewed certificate with the same name is accepted too.")

@@ -1,4 +1,4 @@
-"""The list of the mappings: its columns, and how one is found."""
+"""The changelist of mappings: columns, filters and search."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ _SHOWN_DIGITS = 16
 _SHOWN_NAME = 50
 
 
-class MappingList(ClientCertModelAdmin):
-    """An admin of the mappings, with their list."""
+class MappingChangelistAdmin(ClientCertModelAdmin):
+    """The part of the mappings’ admin that is about their changelist."""
 
     list_display = (
         "shown_user",
@@ -63,18 +63,18 @@ class MappingList(ClientCertModelAdmin):
     list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
     search_fields = ("value", "certificate_subject")
     search_help_text = _(
-        "The beginning of a user name; a fingerprint or its first digits, with or "
-        "without colons; a whole value or subject. Of the newest 10,000 mappings and "
-        "users, also a part of a name or address."
+        "Search by the beginning of a username, a fingerprint or its first digits "
+        "(with or without colons), or a whole value or subject. Parts of names and "
+        "addresses are found in the newest 10,000 mappings and users."
     )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the list, whose rows know whether they are revoked."""
+        """Return the changelist; its rows have ``is_revoked``."""
         changelist: Any = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
-        why = revoked_mappings(rows)
+        refusals = revoked_mappings(rows)
         for row in rows:
-            refusal = why.get(row.pk)
+            refusal = refusals.get(row.pk)
             row.is_revoked = refusal is not None and refusal.reason is Reason.REVOKED
         changelist.result_list = rows
         return changelist
@@ -85,30 +85,30 @@ class MappingList(ClientCertModelAdmin):
         queryset: QuerySet[CertificateMapping],
         search_term: str,
     ) -> tuple[QuerySet[CertificateMapping], bool]:
-        """Return the pins that begin with a fingerprint; or search names and texts."""
+        """Return pins that begin with the search term, or search names and text."""
         digits = fingerprint_digits(search_term)
         if digits is not None:
             pins = CertificateMapping.objects.using(queryset.db)
             keys = first_keys([pins.fingerprint_prefix(digits)], request)
-            found = queryset.filter(pk__in=keys)
-            if found.exists():
-                return found, False
+            matches = queryset.filter(pk__in=keys)
+            if matches.exists():
+                return matches, False
         return super().get_search_results(request, queryset, search_term)
 
     def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
-        """Return those of users whose name begins with *term*, and those by a name.
+        """Return mappings of users whose name begins with *term*, or by their own name.
 
-        The name is a value, or the subject of the certificate that is stored.
+        That is the value, or the subject of the stored certificate.
         """
         rows = CertificateMapping.objects.using(using)
         keys = name_keys(term)
         subjects = [key for key, kind in keys.items() if kind is IdentityKind.SUBJECT]
-        found = [rows.filter(key__in=[*keys])] if keys else []
+        querysets = [rows.filter(key__in=[*keys])] if keys else []
         if subjects:
-            found.append(rows.filter(certificate_subject_key__in=subjects))
+            querysets.append(rows.filter(certificate_subject_key__in=subjects))
         users: Any = get_user_model()._default_manager.using(using)
         fields = _user_fields()
-        # In queries of their own: for a join, PostgreSQL would read all users.
+        # In separate queries, because PostgreSQL would read all users for a join.
         vendor = connections[using].vendor
         named = [
             users.filter(begins_with(field, term, vendor))
@@ -116,7 +116,7 @@ class MappingList(ClientCertModelAdmin):
         ]
         inside = newest(users.all()).filter(with_words(fields, term))
         of_users = rows.filter(user__in=first_keys([*named, inside], request))
-        return [*found, of_users] if fields else found
+        return [*querysets, of_users] if fields else querysets
 
     @admin.display(description=_("user"), ordering="user_id")
     def shown_user(self, obj: CertificateMapping) -> str:
@@ -125,17 +125,17 @@ class MappingList(ClientCertModelAdmin):
 
     @admin.display(description=_("kind"), ordering="kind")
     def list_kind(self, obj: CertificateMapping) -> str:
-        """Return the kind, and whether it is strong."""
+        """Return the kind, and whether it is exact or a name."""
         strength = gettext("strong") if obj.is_exact else gettext("by name")
         return format_html(
             '{}<br><span class="quiet">{}</span>', obj.get_kind_display(), strength
         )
 
     @admin.display(description=_("state"), ordering="state")
-    def list_state(self, obj: CertificateMapping) -> str:
+    def list_state(self, obj: Any) -> str:
         """Return the state, and whether the certificate is revoked."""
         state: str = obj.get_state_display()
-        if not obj.is_revoked:  # type: ignore[attr-defined]
+        if not obj.is_revoked:
             return state
         return format_html(
             "{}<br><strong>{}</strong>", state, gettext("certificate revoked")
@@ -143,7 +143,7 @@ class MappingList(ClientCertModelAdmin):
 
     @admin.display(description=_("value"))
     def list_value(self, obj: CertificateMapping) -> str:
-        """Return the value, shortened; whose certificate, and which CA's, it is."""
+        """Return the shortened value, and the certificate’s subject and authority."""
         if obj.is_pin:
             value = format_html("<code>{}…</code>", visible(obj.value[:_SHOWN_DIGITS]))
         else:
@@ -154,7 +154,7 @@ class MappingList(ClientCertModelAdmin):
                 breakable_name(visible_once(obj.certificate_subject, _SHOWN_NAME))
             )
         if obj.authority is not None:
-            # A column of its own would push the last ones out of sight.
+            # A separate column would push the last ones out of sight.
             below.append(
                 gettext("issued by %(authority)s") % {"authority": obj.authority}
             )
@@ -171,34 +171,34 @@ class MappingList(ClientCertModelAdmin):
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def list_last_used(self, obj: CertificateMapping) -> str:
-        """Return how long ago the mapping last let somebody in."""
+        """Return how long ago the mapping last accepted a certificate."""
         if obj.last_used_at is None:
             return gettext("never")
         return relative(obj.last_used_at, timezone.now())
 
     @admin.display(description=_("value"))
     def shown_value(self, obj: CertificateMapping, limit: int = MAX_NAME) -> str:
-        """Return the value, safe to show."""
+        """Return the value, escaped."""
         if obj.is_pin:
             return hex_pairs(visible(obj.value, 64))
         try:
             return show_value(IdentityKind(obj.kind), obj.value, limit)
-        except ValueError:  # a kind that this version does not know
+        except ValueError:  # a kind of another version
             return visible(obj.value, limit)
 
 
 def _user_fields() -> list[Field[Any, Any]]:
-    """Return the columns of a user that are texts to search: name and address."""
+    """Return the columns of a user that are searched: username and e-mail address."""
     model = get_user_model()
     names = [model.USERNAME_FIELD]
     if hasattr(model, "get_email_field_name"):
         names.append(model.get_email_field_name())
-    found = []
+    fields = []
     for name in dict.fromkeys(names):
         try:
             field = model._meta.get_field(name)
         except FieldDoesNotExist:
             continue
         if isinstance(field, Field) and not field.is_relation:
-            found.append(field)
-    return found
+            fields.append(field)
+    return fields

@@ -1,7 +1,7 @@
-"""A picture of numbers: columns of stacked bars, as data for an SVG.
+"""A stacked bar chart as data for an SVG.
 
-No colour alone tells the sorts apart: each has a pattern too, and the numbers stand
-in a table behind it.
+Series are told apart by a pattern, not by colour alone, and the numbers are also in a
+table below the chart.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from django_clientcert.admin.base.bounded import Count
 WIDTH, HEIGHT = 780, 220
 _TOP, _BOTTOM = 24, 28
 _GAP = 12
-# Of the smallest number that is not nothing
+# The height of a bar for the smallest number other than 0
 _MIN_BAR = 4
 
 
-class Sort(NamedTuple):
-    """What is counted: its name, and the id of the pattern that its bars have."""
+class Series(NamedTuple):
+    """What is counted: its label, and the id of the pattern of its bars."""
 
-    words: Any
+    label: Any
     pattern: str = ""
 
     @property
     def fill(self) -> str:
-        """The attribute of SVG; of no pattern, the style sheet has the colour."""
+        """The SVG attribute; without a pattern, the style sheet sets the colour."""
         return f"url(#{self.pattern})" if self.pattern else ""
 
 
 class Column(NamedTuple):
-    """One column: a short label, the name for the table, and a number for each sort."""
+    """A column: a short label, the name for the table, and a count per series."""
 
     label: str
     name: str
@@ -41,48 +41,48 @@ class Column(NamedTuple):
 
     @property
     def total(self) -> Count:
-        """Return the sum."""
+        """The sum of the counts."""
         return sum(self.counts.values(), Count(0))
 
 
-def draw(columns: Sequence[Column], sorts: Mapping[str, Sort]) -> dict[str, Any]:
-    """Return the picture: sizes, columns with their bars, and the sorts’ names.
+def draw_chart(
+    columns: Sequence[Column], series: Mapping[str, Series]
+) -> dict[str, Any]:
+    """Return the chart: sizes, columns with their bars, and the series.
 
-    From right to left where the language is written so.
+    In a right-to-left language, the first column is on the right.
     """
     step = WIDTH / len(columns)
-    room = HEIGHT - _TOP - _BOTTOM
-    most = max((one.total.number for one in columns), default=0) or 1
+    height = HEIGHT - _TOP - _BOTTOM - _MIN_BAR * len(series)
+    most = max(column.total.number for column in columns) or 1
     drawn = []
     for number, column in enumerate(columns):
         place = len(columns) - 1 - number if get_language_bidi() else number
         left = place * step + _GAP / 2
         base = float(HEIGHT - _BOTTOM)
         bars = []
-        for name, sort in sorts.items():
-            amount = column.counts[name].number
-            if not amount:
-                continue
-            height = max(_MIN_BAR, amount / most * (room - _MIN_BAR * len(sorts)))
-            base -= height
-            bars.append(
-                {
-                    "fill": sort.fill,
-                    "x": _round(left),
-                    "y": _round(base),
-                    "width": _round(step - _GAP),
-                    "height": _round(height),
-                }
-            )
+        for name, each_series in series.items():
+            if amount := column.counts[name].number:
+                bar_height = max(_MIN_BAR, amount / most * height)
+                base -= bar_height
+                bars.append(
+                    {
+                        "fill": each_series.fill,
+                        "x": _number(left),
+                        "y": _number(base),
+                        "width": _number(step - _GAP),
+                        "height": _number(bar_height),
+                    }
+                )
         drawn.append(
             {
                 "label": column.label,
                 "name": column.name,
                 "total": column.total,
-                "counts": [column.counts[name] for name in sorts],
+                "counts": [column.counts[name] for name in series],
                 "bars": bars,
-                "middle": _round(left + (step - _GAP) / 2),
-                "top": _round(base - 6),
+                "middle": _number(left + (step - _GAP) / 2),
+                "top": _number(base - 6),
             }
         )
     return {
@@ -91,10 +91,10 @@ def draw(columns: Sequence[Column], sorts: Mapping[str, Sort]) -> dict[str, Any]
         "base": HEIGHT - _BOTTOM,
         "label_at": HEIGHT - 8,
         "columns": drawn,
-        "sorts": list(sorts.values()),
+        "series": list(series.values()),
     }
 
 
-def _round(size: float) -> str:
-    # A localized number, with a comma, is no number of SVG.
+def _number(size: float) -> str:
+    # Not localized: SVG does not accept a decimal comma.
     return f"{size:.1f}"

@@ -1,18 +1,21 @@
-"""What else there is beside a certificate: of its user, before it and after it."""
+"""Other rows about the same user or certificate, on the page of a certificate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.markup import join_lines
+from django_clientcert.admin.base.base_admin import admin_url
+from django_clientcert.admin.base.certificate_page import StoredCertificateAdmin
+from django_clientcert.admin.base.markup import join_lines, link
 from django_clientcert.admin.base.permissions import visible_rows
 from django_clientcert.admin.base.times import relative
 from django_clientcert.exceptions import CertificateParseError
@@ -23,56 +26,52 @@ from django_clientcert.x509.escaping import visible
 MAX_LISTED = 20
 
 
-class Siblings:
-    """The rows beside one, as far as a person may see them: a query for each list."""
+class RelatedRows:
+    """The rows related to *row* that the user may see, one query per list."""
 
     def __init__(self, model_admin: Any, request: HttpRequest, row: Any) -> None:
         self.site: Any = model_admin.admin_site
         self.request = request
         self.row = row
-        self._relatives: list[tuple[bool, CertificateMapping]] | None = None
 
     def mappings(self) -> str:
-        """Return the other mappings of the user."""
+        """Return the other mappings of the row’s user."""
         rows = self._rows(CertificateMapping)
         if rows is None:
-            return _hidden()
+            return gettext("hidden from you")
         others = rows.filter(user_id=self.row.user_id).defer("certificate", "note")
         if isinstance(self.row, CertificateMapping):
             others = others.exclude(pk=self.row.pk)
-        return self._list(others.select_related("user"), self._about_mapping)
+        return self._list(others.select_related("user"), _describe_mapping)
 
     def seen(self) -> str:
-        """Return where the mapping was used from: the certificates that came in by it.
+        """Return the certificates that a mapping accepted.
 
-        For a certificate that was seen, the others of the user.
+        For a seen certificate, return the others of its user.
         """
         rows = self._rows(SeenCertificate)
         if rows is None:
-            return _hidden()
+            return gettext("hidden from you")
         rows = rows.select_related("user").defer("certificate")
         if isinstance(self.row, CertificateMapping):
             rows = rows.filter(mapping=self.row)
         else:
             rows = rows.filter(user_id=self.row.user_id).exclude(pk=self.row.pk)
-        return self._list(rows.order_by("-last_seen_at", "-pk"), self._about_seen)
+        return self._list(rows.order_by("-last_seen_at", "-pk"), _describe_seen)
 
     def predecessors(self) -> str:
         """Return the mappings of older certificates of the same subject and issuer."""
-        return self._of_age(newer=False)
+        older = [row for is_newer, row in self._relatives if not is_newer]
+        return self._list(older, _describe_mapping)
 
     def successors(self) -> str:
         """Return the mappings of newer certificates of the same subject and issuer."""
-        return self._of_age(newer=True)
+        newer = [row for is_newer, row in self._relatives if is_newer]
+        return self._list(newer, _describe_mapping)
 
-    def _of_age(self, *, newer: bool) -> str:
-        if self._relatives is None:
-            self._relatives = self._find_relatives()
-        rows = [row for is_newer, row in self._relatives if is_newer is newer]
-        return self._list(rows, self._about_mapping)
-
-    def _find_relatives(self) -> list[tuple[bool, CertificateMapping]]:
-        """Return those of the same subject and issuer, and whether each is newer."""
+    @cached_property
+    def _relatives(self) -> list[tuple[bool, CertificateMapping]]:
+        """The mappings of the same subject and issuer, and whether each is newer."""
         key, own = self.row.certificate_subject_key, self.row.client_certificate()
         rows = self._rows(CertificateMapping)
         if key is None or own is None or rows is None:
@@ -88,65 +87,73 @@ class Siblings:
         return [(age, row) for age, row in ages if age is not None]
 
     def _rows(self, model: Any) -> QuerySet[Any] | None:
-        """Return the rows of *model* that this person may see; None for none."""
         return visible_rows(self.site, self.request, model)
 
     def _list(self, rows: Any, describe: Callable[[Any], str]) -> str:
-        found = list(rows[: MAX_LISTED + 1])
-        said = [
-            format_html('<a href="{}">{}</a>', self._address(row), describe(row))
-            for row in found[:MAX_LISTED]
+        listed = list(rows[: MAX_LISTED + 1])
+        lines: list[str] = [
+            link(admin_url(self.site, type(row), "change", row.pk), describe(row))
+            for row in listed[:MAX_LISTED]
             if self.site.get_model_admin(type(row)).has_view_permission(
                 self.request, row
             )
         ]
-        return _lines(said, more=len(found) > MAX_LISTED)
+        if len(listed) > MAX_LISTED:
+            lines.append(gettext("and more"))
+        return join_lines(lines) if lines else gettext("none")
 
-    def _address(self, row: Any) -> str:
-        options = row._meta
-        return reverse(
-            f"admin:{options.app_label}_{options.model_name}_change",
-            args=[row.pk],
-            current_app=self.site.name,
-        )
 
-    def _about_mapping(self, row: CertificateMapping) -> str:
-        return _("mapping %(pk)s of %(user)s, %(what)s, %(state)s") % {
-            "pk": row.pk,
-            "user": visible(str(row.user), 50),
-            "what": row,
-            "state": row.get_state_display(),
-        }
+def related_field(label: Any, show: Callable[[RelatedRows], str]) -> Any:
+    """Return a column of a ``RelatedRowsAdmin``: one list of related rows."""
 
-    def _about_seen(self, row: SeenCertificate) -> str:
-        return _("%(host)s, %(when)s, %(subject)s") % {
-            "host": visible(row.host, 80) or _("no host"),
-            "when": relative(row.last_seen_at, timezone.now()),
-            "subject": row,
-        }
+    @admin.display(description=label)
+    def field(self: Any, obj: Any) -> str:
+        return show(obj.related)
+
+    return field
+
+
+class RelatedRowsAdmin(StoredCertificateAdmin):
+    """Base for models of users’ certificates: a row on a page has ``related``."""
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """Return the row with its related rows, or None."""
+        row: Any = super().get_object(request, object_id, from_field)
+        if row is not None:
+            row.related = RelatedRows(self, request, row)
+        return row
+
+    other_mappings = related_field(_("mappings of this user"), RelatedRows.mappings)
+
+
+def _describe_mapping(row: CertificateMapping) -> str:
+    return gettext("mapping %(pk)s of %(user)s, %(what)s, %(state)s") % {
+        "pk": row.pk,
+        "user": visible(str(row.user), 50),
+        "what": row,
+        "state": row.get_state_display(),
+    }
+
+
+def _describe_seen(row: SeenCertificate) -> str:
+    return gettext("%(host)s, %(when)s, %(subject)s") % {
+        "host": visible(row.host, 80) or gettext("no host"),
+        "when": relative(row.last_seen_at, timezone.now()),
+        "subject": row,
+    }
 
 
 def _is_newer(
     before: CertificateMapping, own: ClientCertificate, row: CertificateMapping
 ) -> bool | None:
-    """Tell whether the certificate of *row* is newer; None where it is no relative."""
+    """Return whether the certificate of *row* is newer; None if it is unrelated."""
     other = ClientCertificate(bytes(row.certificate or b""))
     try:
         if other == own or other.issuer_der != own.issuer_der:
             return None
-        # Of the same second, the one that was mapped later
-        dates = (other.not_before, row.pk), (own.not_before, before.pk)
-        return dates[0] > dates[1]
+        # Within the same second, the mapping that was added later is newer.
+        return (other.not_before, row.pk) > (own.not_before, before.pk)
     except CertificateParseError:
         return None
-
-
-def _hidden() -> str:
-    return _("hidden from you")
-
-
-def _lines(said: Iterable[str], *, more: bool) -> str:
-    listed = list(said)
-    if more:
-        listed.append(_("and more"))
-    return join_lines(listed) if listed else _("none")

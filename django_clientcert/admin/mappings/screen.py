@@ -1,4 +1,4 @@
-"""The screens of the mappings."""
+"""The admin of mappings."""
 
 from __future__ import annotations
 
@@ -15,112 +15,117 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.base_admin import Fieldsets
-from django_clientcert.admin.base.certificate_page import StoredCertificateAdmin
 from django_clientcert.admin.base.entries import spell_out
 from django_clientcert.admin.base.history import describe_changes
-from django_clientcert.admin.base.permissions import may_add_revocations, why_not_map
+from django_clientcert.admin.base.markup import link
+from django_clientcert.admin.base.permissions import (
+    may_add_revocations,
+    may_renew,
+    why_not_map,
+)
 from django_clientcert.admin.base.revocation_status import (
     revoked_mappings,
     show_revocation,
 )
 from django_clientcert.admin.base.times import moment, relative
-from django_clientcert.admin.base.warnings import certificate_warnings
 from django_clientcert.admin.explain.screen import explain_view
-from django_clientcert.admin.inbox import suggestions
+from django_clientcert.admin.inbox.prefill import (
+    describe_suggestions,
+    find_suggestions,
+)
+from django_clientcert.admin.inbox.suggestions import (
+    describe_renewal,
+    describe_strength,
+)
 from django_clientcert.admin.revocations.revoking import revoke, revoke_view
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors
-from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.identities import PINS, IdentityKind
 from django_clientcert.x509.names import Order, parse_name
 
-from .changelist import MappingList
+from .changelist import MappingChangelistAdmin
+from .exporting import export_csv, export_json, export_view
 from .form import CertificateMappingForm
-from .importing import ImportingAdmin
-from .related import Siblings
-from .renewing import RenewingAdmin
-from .states import StatesAdmin
-from .timeline import TimelineAdmin
+from .importing import import_view, preview_view
+from .related import RelatedRows, RelatedRowsAdmin, related_field
+from .renewing import renew_view, report_certificate
+from .states import disable, enable
+from .timeline import timeline_view
 from .user_select import UserSelect
 
 _NAME_KINDS = frozenset({IdentityKind.SUBJECT.value, IdentityKind.ISSUER_SERIAL.value})
 
-_READ_ONLY = (
-    "created",
-    "last_used",
-    "other_mappings",
-    "predecessors",
-    "renewal",
-    "revocation",
-    "shown_value",
-    "strength",
-    "successors",
-    "understood",
-    "used_from",
-    "validity",
-)
-
-
-# Whose old and new values the history shows
+# Fields whose old and new values are recorded in the history
 _HISTORY_FIELDS = frozenset(
     {"user", "kind", "value", "authority", "state", "valid_from", "valid_until"}
     | {"hosts"}
 )
-# What fields that are not columns are called there
+# The labels there of fields that are not columns
 _HISTORY_LABELS = {"pasted": "Certificate", "upload": "Certificate", "order": ""}
 
 
 @admin.register(CertificateMapping)
-class CertificateMappingAdmin(
-    MappingList,
-    StatesAdmin,
-    RenewingAdmin,
-    TimelineAdmin,
-    ImportingAdmin,
-    StoredCertificateAdmin,
-):
-    """Who a certificate is."""
+class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
+    """Which user a certificate belongs to."""
 
     form = CertificateMappingForm
     raw_id_fields = ("user",)
-    readonly_fields = _READ_ONLY
-    actions = ("enable", "disable", revoke, "export_csv", "export_json")
+    readonly_fields = (
+        "created",
+        "last_used",
+        "other_mappings",
+        "predecessors",
+        "renewal",
+        "revocation",
+        "shown_value",
+        "strength",
+        "successors",
+        "understood",
+        "used_from",
+        "validity",
+    )
+    actions = (enable, disable, revoke, export_csv, export_json)
+    streaming_actions = frozenset({"export_csv", "export_json"})
     prefilled_fields = ("user", "kind", "value", "authority", "note")
     screens = (
-        *StoredCertificateAdmin.screens,
+        *RelatedRowsAdmin.screens,
         ("explain/", explain_view, "explain"),
+        ("export/", export_view, "export"),
+        ("import/", import_view, "import"),
+        ("import/<int:key>/", preview_view, "import_preview"),
         ("revoke/", revoke_view, "revoke"),
+        ("timeline/", timeline_view, "timeline"),
+        ("<path:object_id>/renew/", renew_view, "renew"),
     )
 
-    # --- who may do what
+    # --- permissions
 
     def has_change_permission(
         self, request: HttpRequest, obj: CertificateMapping | None = None
     ) -> bool:
-        """Tell whether the mapping's user is one whose mappings may be changed."""
+        """Return whether the user may change mappings, and those of this user."""
         return super().has_change_permission(request, obj) and _may_map(request, obj)
 
     def has_delete_permission(
         self, request: HttpRequest, obj: CertificateMapping | None = None
     ) -> bool:
-        """Tell whether the mapping may go: a disabled one keeps others out."""
+        """See has_change_permission(): a disabled mapping refuses certificates too."""
         return super().has_delete_permission(request, obj) and _may_map(request, obj)
 
     # --- the form
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Return what the address fills in; the kind that survives a renewal."""
+        """Return the initial data: by default, the kind that survives a renewal."""
         initial = super().get_changeform_initial_data(request)
         initial = {"kind": IdentityKind.PUBLIC_KEY.value, **initial}
-        row = self._unknown(request)
-        if row is not None:
-            initial["pasted"] = to_pem([row.client_certificate()])
-            authority = self._suggestions(request, row).authority
-            if authority is not None and initial["kind"] not in PINS:
-                initial.setdefault("authority", authority.pk)
+        suggestions = find_suggestions(self, request)
+        if suggestions is not None:
+            initial["pasted"] = suggestions.pem
+            if suggestions.authority is not None and initial["kind"] not in PINS:
+                initial.setdefault("authority", suggestions.authority.pk)
         return initial
 
     def get_form(
@@ -130,16 +135,17 @@ class CertificateMappingAdmin(
         change: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Return the form, which knows who is at the keyboard."""
+        """Return the form, which asks whom the current user may map."""
         form: Any = super().get_form(request, obj, change, **kwargs)
-        # A class of its own for each call: see modelform_factory.
+        # modelform_factory() returns a new class per call, so this is safe.
         form.refuse_user = staticmethod(partial(why_not_map, request.user))
-        if obj is None and (row := self._unknown(request)) is not None:
-            form.offered_kinds = self._suggestions(request, row).kinds
+        suggestions = find_suggestions(self, request) if obj is None else None
+        if suggestions is not None:
+            form.offered_kinds = {identity.kind for identity in suggestions.identities}
         return form
 
     def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Return the user, where the admin of the users can be searched."""
+        """Return the user field, if the admin of users can be searched."""
         model = get_user_model()
         if not self.admin_site.is_registered(model):
             return ()
@@ -150,7 +156,7 @@ class CertificateMappingAdmin(
     def formfield_for_foreignkey(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
     ) -> Any:
-        """Return the field; that of the user survives an impossible key."""
+        """Return the form field; that of the user accepts impossible keys."""
         if db_field.name == "user" and "user" in self.get_autocomplete_fields(request):
             kwargs["widget"] = UserSelect(
                 db_field, self.admin_site, using=kwargs.get("using")
@@ -160,29 +166,33 @@ class CertificateMappingAdmin(
     def get_fieldsets(
         self, request: HttpRequest, obj: CertificateMapping | None = None
     ) -> Fieldsets:
-        """Return the groups of fields, with what is known of the certificate."""
+        """Return the fieldsets, with the facts about a stored certificate."""
         if obj is None:
+            suggestions = find_suggestions(self, request)
+            description = (
+                _(
+                    "Paste or upload the certificate, or enter a value that identifies "
+                    "it. Private keys are refused."
+                )
+                if suggestions is None
+                else describe_suggestions(suggestions)
+            )
+            certificate = ("pasted", "upload", "kind", "value", "order")
             return [
                 (_("Identity"), {"fields": ("user", "note")}),
                 (
                     _("Certificate"),
-                    {
-                        "fields": ("pasted", "upload", "kind", "value", "order"),
-                        "description": self._describe_unknown(request)
-                        or _(
-                            "Paste or upload the certificate, or type what it can be "
-                            "recognised by. A private key is refused."
-                        ),
-                    },
+                    {"fields": certificate, "description": description},
                 ),
                 (_("Matching"), {"fields": ("authority", "hosts")}),
                 (_("Validity"), {"fields": ("state", "valid_from", "valid_until")}),
             ]
-        obj.siblings = Siblings(self, request, obj)  # type: ignore[attr-defined]
         may_change = self.has_change_permission(request, obj)
         value: tuple[str, ...] = ("value", "order") if may_change else ("shown_value",)
         if obj.kind in _NAME_KINDS:
             value += ("understood",)
+        validity = ("state", "valid_from", "valid_until")
+        related = ("other_mappings", "predecessors", "successors")
         fieldsets: Fieldsets = [
             (
                 _("Identity"),
@@ -195,32 +205,21 @@ class CertificateMappingAdmin(
             (
                 _("Validity"),
                 {
-                    "fields": (
-                        "state",
-                        "valid_from",
-                        "valid_until",
-                        "validity",
-                        "revocation",
-                        "renewal",
-                    ),
+                    "fields": (*validity, "validity", "revocation", "renewal"),
                     "description": self._links(request, obj),
                 },
             ),
             (_("Certificate"), {"fields": self.certificate_fields(obj)}),
-            (
-                _("Other certificates"),
-                {"fields": ("other_mappings", "predecessors", "successors")},
-            ),
+            (_("Other certificates"), {"fields": related}),
         ]
         if may_change:
-            fieldsets.append(
-                (
-                    _("Store a certificate")
-                    if obj.certificate is None
-                    else _("Replace the certificate"),
-                    {"fields": ("pasted", "upload"), "classes": ("collapse",)},
-                )
+            title = (
+                _("Store a certificate")
+                if obj.certificate is None
+                else _("Replace the certificate")
             )
+            upload = {"fields": ("pasted", "upload"), "classes": ("collapse",)}
+            fieldsets.append((title, upload))
         return fieldsets
 
     def construct_change_message(
@@ -238,63 +237,59 @@ class CertificateMappingAdmin(
         form: CertificateMappingForm,
         change: bool,
     ) -> None:
-        """Save, and say what was done unasked and what may keep it from working."""
+        """Save, and report what was filled in and what will be refused."""
         super().save_model(request, obj, form, change)
         for notice in form.notices:
             self.message_user(request, notice, messages.INFO)
         if form.certificate is not None:
-            for remark in certificate_warnings(
-                form.certificate, IdentityKind(obj.kind), obj.authority
-            ):
-                self.message_user(request, remark, messages.WARNING)
             if not change:
-                self._say_what_it_renews(request, form.certificate)
-            self._clear_inbox(request, form.certificate)
+                self._report_predecessors(request, form.certificate)
+            report_certificate(self, request, obj, form.certificate)
 
-    def _say_what_it_renews(
+    def _report_predecessors(
         self, request: HttpRequest, certificate: ClientCertificate
     ) -> None:
-        """Say of which mappings' certificates this one seems to be the renewal."""
-        for one in find_predecessors(certificate)[:5]:
-            is_disabled = one.state == CertificateMapping.State.DISABLED
+        """Report the mappings whose certificates *certificate* seems to renew."""
+        for mapping in find_predecessors(certificate)[:5]:
             text = format_html(
-                '{} <a href="{}">{}</a>. {}',
+                '{} <a href="{}">{}</a>.',
                 gettext("The certificate is the successor of"),
-                self.page_url("change", one.pk),
-                gettext("mapping %(pk)s") % {"pk": one.pk},
-                gettext("That one is disabled.")
-                if is_disabled
-                else gettext(
-                    "Both are good now: set a date on which the old one retires. "
-                ),
+                self.page_url("change", mapping.pk),
+                gettext("mapping %(pk)s") % {"pk": mapping.pk},
             )
-            if self.has_change_permission(request, one) and not is_disabled:
-                text = format_html(
-                    '{}<a href="{}">{}</a>',
-                    text,
-                    self.page_url("renew", one.pk),
-                    gettext("Next time, renew it in one step."),
+            hints: list[str] = []
+            if mapping.state == CertificateMapping.State.DISABLED:
+                hints.append(gettext("That mapping is disabled."))
+            else:
+                hints.append(
+                    gettext(
+                        "Both are accepted: set a date on which the old mapping "
+                        "retires."
+                    )
                 )
+                if self.has_change_permission(request, mapping):
+                    url = self.page_url("renew", mapping.pk)
+                    hints.append(link(url, gettext("Next time, renew it in one step.")))
+            text = format_html_join(" ", "{}", ((part,) for part in (text, *hints)))
             self.message_user(request, text, messages.INFO)
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
-        """Return links to what can be done with the mapping's certificate."""
-        explain = f"{self.page_url('explain')}?mapping={obj.pk}"
-        links = [(explain, gettext("Explain"))]
-        # A disabled one lets nobody in: there is nothing to renew.
+        """Return links to the screens about the mapping’s certificate."""
+        links = [(f"{self.page_url('explain')}?mapping={obj.pk}", gettext("Explain"))]
+        # A disabled mapping accepts nothing that could be renewed.
         is_disabled = obj.state == CertificateMapping.State.DISABLED
-        if self._may_renew(request, obj) and not is_disabled:
+        if not is_disabled and may_renew(self.admin_site, request, obj):
             links.append((self.page_url("renew", obj.pk), gettext("Renew")))
         if may_add_revocations(request.user) and _may_map(request, obj):
-            address = f"{self.page_url('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"
-            links.append((address, gettext("Revoke the certificate")))
+            url = f"{self.page_url('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"
+            links.append((url, gettext("Revoke the certificate")))
         return format_html_join(" · ", '<a href="{}">{}</a>', links)
 
     # --- one mapping
 
     @admin.display(description=_("last used"))
     def last_used(self, obj: CertificateMapping) -> str:
-        """Return when the mapping last let somebody in."""
+        """Return when the mapping last accepted a certificate."""
         if obj.last_used_at is None:
             return gettext("never")
         ago = relative(obj.last_used_at, timezone.now())
@@ -302,30 +297,30 @@ class CertificateMappingAdmin(
 
     @admin.display(description=_("strength"))
     def strength(self, obj: CertificateMapping) -> str:
-        """Return whether the certificate is named beyond doubt, or who answers."""
-        return suggestions.strength(obj)
+        """Return which certificates are accepted, and who vouches for them."""
+        return describe_strength(obj)
 
     @admin.display(description=_("revocation"))
     def revocation(self, obj: CertificateMapping) -> str:
         """Return whether the certificate is revoked, and by what."""
-        why = revoked_mappings([obj]).get(obj.pk)
+        refusal = revoked_mappings([obj]).get(obj.pk)
         if obj.certificate is None and obj.kind != IdentityKind.PUBLIC_KEY.value:
             return gettext("unknown: the certificate is not stored")
-        return show_revocation(why)
+        return show_revocation(refusal)
 
     @admin.display(description=_("renewal"))
     def renewal(self, obj: CertificateMapping) -> str:
         """Return what happens when the certificate is renewed."""
-        return suggestions.renewal(obj)
+        return describe_renewal(obj)
 
     @admin.display(description=_("created"))
     def created(self, obj: CertificateMapping) -> str:
-        """Return when the mapping was made."""
+        """Return when the mapping was added."""
         return moment(obj.created_at)
 
     @admin.display(description=_("read as"))
     def understood(self, obj: CertificateMapping) -> str:
-        """Return the parts of a name from the general to the specific."""
+        """Return the parts of a name, from general to specific."""
         name = obj.value
         if obj.kind == IdentityKind.ISSUER_SERIAL.value:
             name = name.partition(" ")[2]
@@ -335,35 +330,12 @@ class CertificateMappingAdmin(
             why = visible_once(str(error))
             return gettext("cannot be read: %(why)s") % {"why": why}
 
-    # --- what is beside it: get_fieldsets() has said for whom
-
-    @admin.display(description=_("used from"))
-    def used_from(self, obj: CertificateMapping) -> str:
-        """Return the hosts and certificates that it let in."""
-        return _siblings(obj).seen()
-
-    @admin.display(description=_("mappings of this user"))
-    def other_mappings(self, obj: CertificateMapping) -> str:
-        """Return the other mappings of the user."""
-        return _siblings(obj).mappings()
-
-    @admin.display(description=_("predecessors"))
-    def predecessors(self, obj: CertificateMapping) -> str:
-        """Return what the certificate seems to renew."""
-        return _siblings(obj).predecessors()
-
-    @admin.display(description=_("successors"))
-    def successors(self, obj: CertificateMapping) -> str:
-        """Return what seems to renew the certificate."""
-        return _siblings(obj).successors()
+    used_from = related_field(_("used from"), RelatedRows.seen)
+    predecessors = related_field(_("predecessors"), RelatedRows.predecessors)
+    successors = related_field(_("successors"), RelatedRows.successors)
 
 
 def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:
     if obj is None or obj.user_id is None:
         return True
     return why_not_map(request.user, obj.user) is None
-
-
-def _siblings(obj: CertificateMapping) -> Siblings:
-    siblings: Siblings = obj.siblings  # type: ignore[attr-defined]
-    return siblings

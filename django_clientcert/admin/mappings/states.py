@@ -1,99 +1,89 @@
-"""Mappings are enabled and disabled, several at a time."""
+"""Actions that enable and disable mappings."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.contrib import admin, messages
 from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 
-from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
 from django_clientcert.admin.base.history import change
 from django_clientcert.models import CertificateMapping
 
+_ENABLED = ngettext_lazy(
+    "%(count)d mapping was enabled.", "%(count)d mappings were enabled.", "count"
+)
+_DISABLED = ngettext_lazy(
+    "%(count)d mapping was disabled.", "%(count)d mappings were disabled.", "count"
+)
+_UNCHANGED = ngettext_lazy(
+    "%(count)d mapping already had this state.",
+    "%(count)d mappings already had this state.",
+    "count",
+)
+_REFUSED = ngettext_lazy(
+    "%(count)d mapping was not changed, because you may not change it.",
+    "%(count)d mappings were not changed, because you may not change them.",
+    "count",
+)
 
-class StatesAdmin(ClientCertModelAdmin):
-    """An admin of the mappings with an action for each state."""
+Rows = QuerySet[CertificateMapping]
 
-    @admin.action(
-        permissions=["change"], description=_("Enable selected %(verbose_name_plural)s")
-    )
-    def enable(
-        self, request: HttpRequest, queryset: QuerySet[CertificateMapping]
-    ) -> None:
-        """Let the disabled ones among the mappings count again."""
-        changed = self._set_state(
-            request, queryset, {"disabled"}, CertificateMapping.State.ACTIVE
-        )
-        text = ngettext(
-            "%(count)d mapping was enabled.",
-            "%(count)d mappings were enabled.",
-            changed,
-        )
-        self._say(request, messages.SUCCESS, changed, text)
 
-    @admin.action(
-        permissions=["change"],
-        description=_("Disable selected %(verbose_name_plural)s"),
-    )
-    def disable(
-        self, request: HttpRequest, queryset: QuerySet[CertificateMapping]
-    ) -> None:
-        """Let the mappings refuse whoever they match."""
-        changed = self._set_state(
-            request,
-            queryset,
-            {"active", "scheduled", "retiring"},
-            CertificateMapping.State.DISABLED,
-        )
-        text = ngettext(
-            "%(count)d mapping was disabled.",
-            "%(count)d mappings were disabled.",
-            changed,
-        )
-        self._say(request, messages.SUCCESS, changed, text)
+@admin.action(
+    permissions=["change"], description=_("Enable selected %(verbose_name_plural)s")
+)
+def enable(model_admin: Any, request: HttpRequest, queryset: Rows) -> None:
+    """Make the disabled mappings of *queryset* active."""
+    before, after = {"disabled"}, "active"
+    _set_state(model_admin, request, queryset, before, after, _ENABLED)
 
-    def _set_state(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[CertificateMapping],
-        before: set[str],
-        after: CertificateMapping.State,
-    ) -> int:
-        """Set the state of those mappings that may be changed; return how many.
 
-        Says how many were left alone. Each change is in the history of its mapping.
-        """
-        changed, same, refused = 0, 0, 0
-        with transaction.atomic(using=router.db_for_write(CertificateMapping)):
-            rows = queryset.select_related("user").defer("certificate", "note")
-            for mapping in rows.iterator(chunk_size=500):
-                if not self.has_change_permission(request, mapping):
-                    refused += 1
-                elif mapping.state not in before:
-                    same += 1
-                else:
-                    told = change("State", mapping.state, after.value)
-                    mapping.state = after
-                    mapping.save(update_fields=["state"])
-                    self.log_change(request, mapping, [{"changed": {"fields": [told]}}])
-                    changed += 1
-        text = ngettext(
-            "%(count)d mapping had this state already.",
-            "%(count)d mappings had this state already.",
-            same,
-        )
-        self._say(request, messages.INFO, same, text)
-        text = ngettext(
-            "%(count)d mapping was left alone: you may not change it.",
-            "%(count)d mappings were left alone: you may not change them.",
-            refused,
-        )
-        self._say(request, messages.WARNING, refused, text)
-        return changed
+@admin.action(
+    permissions=["change"], description=_("Disable selected %(verbose_name_plural)s")
+)
+def disable(model_admin: Any, request: HttpRequest, queryset: Rows) -> None:
+    """Disable the mappings of *queryset*: the certificates they match are refused."""
+    before, after = {"active", "scheduled", "retiring"}, "disabled"
+    _set_state(model_admin, request, queryset, before, after, _DISABLED)
 
-    def _say(self, request: HttpRequest, level: int, count: int, text: str) -> None:
+
+def _set_state(
+    model_admin: Any,
+    request: HttpRequest,
+    queryset: Rows,
+    before: set[str],
+    after: str,
+    done: Any,
+) -> None:
+    """Set the state of the mappings that the user may change, and report the counts.
+
+    Each change is recorded in the history of its mapping.
+    """
+    changed, unchanged, refused = 0, 0, 0
+    with transaction.atomic(using=router.db_for_write(CertificateMapping)):
+        rows = queryset.select_related("user").defer("certificate", "note")
+        for mapping in rows.iterator(chunk_size=500):
+            if not model_admin.has_change_permission(request, mapping):
+                refused += 1
+            elif mapping.state not in before:
+                unchanged += 1
+            else:
+                field = change("State", mapping.state, str(after))
+                mapping.state = after
+                mapping.save(update_fields=["state"])
+                model_admin.log_change(
+                    request, mapping, [{"changed": {"fields": [field]}}]
+                )
+                changed += 1
+    for level, count, text in (
+        (messages.INFO, unchanged, _UNCHANGED),
+        (messages.WARNING, refused, _REFUSED),
+        (messages.SUCCESS, changed, done),
+    ):
         if count:
-            self.message_user(request, text % {"count": count}, level)
+            model_admin.message_user(request, text % {"count": count}, level)

@@ -1,4 +1,4 @@
-"""The page that shows what expires when, as a picture and as a table."""
+"""The screen that shows what expires when, as a chart and as a table."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import datetime as dt
 from collections.abc import Iterator
 from heapq import merge
 from itertools import islice
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
+from django_clientcert.admin.base.base_admin import admin_url
 from django_clientcert.admin.base.bounded import Count, count
 from django_clientcert.admin.base.permissions import visible_rows
-from django_clientcert.admin.base.screens import show_page
+from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.admin.base.times import WITHIN, moment, relative
 from django_clientcert.models import (
     CertificateAuthority,
@@ -40,168 +39,122 @@ from django_clientcert.trust.expiry import (
 )
 from django_clientcert.x509.escaping import visible
 
-from .chart import Column, Sort, draw
+from .chart import Column, Series, draw_chart
 
 MAX_LISTED = 100
 YEAR = dt.timedelta(days=365)
-# The smallest step of the databases’ clock
+# The smallest step of a database’s clock
 _INSTANT = dt.timedelta(microseconds=1)
 
 Rows = QuerySet[CertificateMapping]
 
-MAPPINGS, AUTHORITIES, LISTS = "mappings", "authorities", "lists"
-SORTS = {
-    MAPPINGS: Sort(_("certificates and mappings")),
-    AUTHORITIES: Sort(_("authorities’ certificates"), "timeline-stripes"),
-    LISTS: Sort(_("revocation lists"), "timeline-dots"),
+MAPPINGS, AUTHORITIES, CRLS = "mappings", "authorities", "crls"
+SERIES = {
+    MAPPINGS: Series(_("certificates and mappings")),
+    AUTHORITIES: Series(_("authorities’ certificates"), "timeline-stripes"),
+    CRLS: Series(_("CRLs"), "timeline-dots"),
 }
 
-_WHAT = {
+_TYPES = {
     "certificate": _("certificate"),
     "mapping": _("mapping"),
     "authority": _("certificate of an authority"),
-    "revocation_list": _("revocation list"),
+    "revocation_list": _("CRL"),
 }
 
-# What the page can be asked for, and what the list of the mappings calls it
-CHOICES = {
+# What can be chosen, by the names that the changelist’s filter has for it
+PERIODS = {
     "expired": _("expired"),
-    "week": _("within 7 days"),
-    "soon": _("within 30 days"),
-    "quarter": _("within 90 days"),
-    "year": _("within 12 months"),
+    "week": _("expiring within 7 days"),
+    "soon": _("expiring within 30 days"),
+    "quarter": _("expiring within 90 days"),
+    "year": _("expiring within 12 months"),
 }
 
+# Mappings that nobody uses, by the names that the changelist’s filter has for them
+UNUSED = {"never": _("never used"), "before": _("not used for 90 days")}
 
-class TimelineAdmin(ClientCertModelAdmin):
-    """An admin with a page about what expires."""
-
-    def get_urls(self) -> list[URLPattern]:
-        """Return the addresses, with that of the page."""
-        own = path(
-            "timeline/",
-            self.admin_site.admin_view(self.timeline_view),
-            name=f"{self.opts.app_label}_{self.opts.model_name}_timeline",
-        )
-        return [own, *super().get_urls()]
-
-    def timeline_view(self, request: HttpRequest) -> HttpResponse:
-        """Show what expires within a year, and list what expires in a chosen time.
-
-        Raises:
-            PermissionDenied: this person may not see mappings.
-        """
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        now = timezone.now()
-        months = list(_months(now))
-        mappings = enabled_mappings(self.get_queryset(request))
-        others = find_others(self.admin_site, request, Interval(None, now + YEAR))
-        chosen = request.GET.get("show", "")
-        if chosen not in CHOICES:
-            chosen = "soon"
-        spans = _spans(now)
-        found, more = _list(mappings, spans[chosen], others)
-        return show_page(
-            self,
-            request,
-            "timeline.html",
-            title=gettext("What expires when"),
-            back=self.page_url("changelist"),
-            form=None,
-            fieldsets=[],
-            chart=draw(list(_columns(now, months, mappings, others)), SORTS),
-            choices=[
-                {
-                    "name": name,
-                    "words": words,
-                    "count": sum_of(mappings, spans[name], others),
-                    "is_chosen": name == chosen,
-                }
-                for name, words in CHOICES.items()
-            ],
-            unused=[
-                (unused_address(self.admin_site, used), words)
-                for used, words in (
-                    ("never", _("Never used")),
-                    ("before", _("Not used for 90 days")),
-                )
-            ],
-            chosen=CHOICES[chosen],
-            rows=[
-                self._row(one, now)
-                for one in found
-                if self._may_look_at(request, one.instance)
-            ],
-            more=more,
-        )
-
-    def _may_look_at(self, request: HttpRequest, row: Any) -> bool:
-        screens = self.admin_site.get_model_admin(type(row))
-        return screens.has_view_permission(request, row)
-
-    def _row(self, one: Expiry, now: dt.datetime) -> Any:
-        user = "" if one.user is None else visible(str(one.user), 50)
-        options = one.instance._meta
-        address = reverse(
-            f"admin:{options.app_label}_{options.model_name}_change",
-            args=[one.instance.pk],
-            current_app=self.admin_site.name,
-        )
-        return {
-            "at": moment(one.expires_at),
-            "relative": relative(one.expires_at, now),
-            "is_near": now < one.expires_at <= now + WITHIN["week"],
-            "what": _WHAT[one.what],
-            "name": one.name,
-            "user": user,
-            "address": address,
-        }
+# The expiries of an authority’s certificates and of CRLs, by the name of their series
+OtherExpiries = dict[str, list[Expiry]]
 
 
-class Others(NamedTuple):
-    """The ends of what is not a mapping, as far as somebody may see it."""
+@screen("view")
+def timeline_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Chart what expires within a year, and list what expires in a chosen period."""
+    now = timezone.now()
+    site = model_admin.admin_site
+    mappings = enabled_mappings(model_admin.get_queryset(request))
+    others = find_others(site, request, Interval(None, now + YEAR))
+    chosen = request.GET.get("show", "")
+    if chosen not in PERIODS:
+        chosen = "soon"
+    intervals = intervals_of_periods(now)
+    listed, more = _list_expiries(mappings, intervals[chosen], others)
+    return show_page(
+        model_admin,
+        request,
+        "timeline.html",
+        title=gettext("Expiry timeline"),
+        chart=draw_chart(list(_columns(now, mappings, others)), SERIES),
+        choices=[
+            {
+                "name": name,
+                "label": label,
+                "count": _count_all(mappings, intervals[name], others),
+                "is_chosen": name == chosen,
+            }
+            for name, label in PERIODS.items()
+        ],
+        unused=[
+            (changelist_url(site, f"used={name}"), label)
+            for name, label in UNUSED.items()
+        ],
+        chosen=PERIODS[chosen],
+        rows=[
+            _table_row(site, expiry, now)
+            for expiry in listed
+            if site.get_model_admin(type(expiry.instance)).has_view_permission(
+                request, expiry.instance
+            )
+        ],
+        more=more,
+    )
 
-    authorities: list[Expiry]
-    lists: list[Expiry]
+
+def _table_row(site: AdminSite, expiry: Expiry, now: dt.datetime) -> dict[str, Any]:
+    instance, at = expiry.instance, expiry.expires_at
+    return {
+        "at": moment(at),
+        "relative": relative(at, now),
+        "is_near": now < at <= now + WITHIN["week"],
+        "what": _TYPES[expiry.what],
+        "name": expiry.name,
+        "user": "" if expiry.user is None else visible(str(expiry.user), 50),
+        "url": admin_url(site, type(instance), "change", instance.pk),
+    }
 
 
-def find_others(site: AdminSite, request: HttpRequest, span: Interval) -> Others:
-    """Return the ends in *span* of authorities and lists; there are never many."""
+def find_others(
+    site: AdminSite, request: HttpRequest, interval: Interval
+) -> OtherExpiries:
+    """Return what else expires in *interval*, if the user may see it.
+
+    There are never many authorities and CRLs, so all of them are read.
+    """
     authorities = visible_rows(site, request, CertificateAuthority)
-    lists = visible_rows(site, request, RevocationList)
-    return Others(
-        [] if authorities is None else list(authority_expiries(span, authorities)),
-        [] if lists is None else list(crl_expiries(span, lists)),
-    )
+    crls = visible_rows(site, request, RevocationList)
+    return {
+        AUTHORITIES: (
+            []
+            if authorities is None
+            else list(authority_expiries(interval, authorities))
+        ),
+        CRLS: [] if crls is None else list(crl_expiries(interval, crls)),
+    }
 
 
-def sum_of(mappings: Rows, span: Interval, others: Others) -> Count:
-    """Return how many things end in *span*."""
-    theirs = sum(span.has(one.expires_at) for group in others for one in group)
-    return count_mappings(mappings, span) + Count(theirs)
-
-
-def count_mappings(mappings: Rows, span: Interval) -> Count:
-    """Return how many of *mappings* end in *span*."""
-    first, second = expiring_first(mappings, span)
-    return count(first) + count(second)
-
-
-def unused_address(site: AdminSite, used: str) -> str:
-    """Return the address of the list of the mappings that nobody uses."""
-    return list_address(site, f"used={used}")
-
-
-def list_address(site: AdminSite, query: str) -> str:
-    """Return the address of the list of the mappings that are not disabled."""
-    address = reverse(
-        "admin:django_clientcert_certificatemapping_changelist", current_app=site.name
-    )
-    return f"{address}?{query}&state__in=active,scheduled,retiring"
-
-
-def _spans(now: dt.datetime) -> dict[str, Interval]:
+def intervals_of_periods(now: dt.datetime) -> dict[str, Interval]:
+    """Return the interval of each of ``PERIODS``."""
     return {
         "expired": Interval(None, now),
         **{name: Interval(now, now + within) for name, within in WITHIN.items()},
@@ -209,10 +162,31 @@ def _spans(now: dt.datetime) -> dict[str, Interval]:
     }
 
 
-def _months(now: dt.datetime) -> Iterator[Interval]:
-    """Yield the rest of this month, the months after it, and the year's last days.
+def count_mappings(mappings: Rows, interval: Interval) -> Count:
+    """Return how many of *mappings* expire in *interval*."""
+    by_certificate, by_date = expiring_first(mappings, interval)
+    return count(by_certificate) + count(by_date)
 
-    What was issued today for a year must not be missing.
+
+def changelist_url(site: AdminSite, query: str) -> str:
+    """Return the URL of the mappings that are not disabled, filtered by *query*."""
+    url = admin_url(site, CertificateMapping, "changelist")
+    return f"{url}?{query}&state__in=active,scheduled,retiring"
+
+
+def _count_all(mappings: Rows, interval: Interval, others: OtherExpiries) -> Count:
+    counts = (_count_in(interval, expiries) for expiries in others.values())
+    return sum(counts, count_mappings(mappings, interval))
+
+
+def _count_in(interval: Interval, expiries: list[Expiry]) -> Count:
+    return Count(sum(interval.has(expiry.expires_at) for expiry in expiries))
+
+
+def _months(now: dt.datetime) -> Iterator[Interval]:
+    """Yield the rest of this month, the following months, and the year's last days.
+
+    A certificate that was issued today for one year must not be missing.
     """
     begin, last = now, now + YEAR
     number = 1
@@ -226,7 +200,7 @@ def _months(now: dt.datetime) -> Iterator[Interval]:
 def _first_of_month(now: dt.datetime, number: int) -> dt.datetime:
     """Return the beginning of the month that is *number* months after this one.
 
-    Of the wall clock: not every month begins at the same distance from UTC.
+    In local time: the offset from UTC differs between months.
     """
     today = timezone.localtime(now)
     years, month = divmod(today.month - 1 + number, 12)
@@ -234,61 +208,51 @@ def _first_of_month(now: dt.datetime, number: int) -> dt.datetime:
 
 
 def _columns(
-    now: dt.datetime, months: list[Interval], mappings: Rows, others: Others
+    now: dt.datetime, mappings: Rows, others: OtherExpiries
 ) -> Iterator[Column]:
-    """Yield the columns of the picture: what has expired, and each month."""
-    for number, span in enumerate([Interval(None, now), *months]):
-        day = timezone.localtime((span.after or now) + _INSTANT)
+    """Yield the columns of the chart: what has expired, and each month."""
+    for number, interval in enumerate([Interval(None, now), *_months(now)]):
+        day = timezone.localtime((interval.after or now) + _INSTANT)
         yield Column(
             label=date_format(day, "M") if number else gettext("expired"),
             name=date_format(day, "F Y") if number else gettext("expired"),
             counts={
-                MAPPINGS: count_mappings(mappings, span),
-                AUTHORITIES: _count(span, others.authorities),
-                LISTS: _count(span, others.lists),
+                MAPPINGS: count_mappings(mappings, interval),
+                **{
+                    name: _count_in(interval, expiries)
+                    for name, expiries in others.items()
+                },
             },
         )
 
 
-def _count(span: Interval, expiries: list[Expiry]) -> Count:
-    return Count(sum(span.has(one.expires_at) for one in expiries))
+def _list_expiries(
+    mappings: Rows, interval: Interval, others: OtherExpiries
+) -> tuple[list[Expiry], str]:
+    """Return what expires in *interval*, earliest first, and a note if it is cut off.
 
-
-def _list(mappings: Rows, span: Interval, others: Others) -> tuple[list[Expiry], str]:
-    """Return what ends in *span*, the first first, and how much more there is."""
-    first, second = expiring_first(mappings, span)
-    unread = ("certificate", "note")
+    What has already expired is listed latest first.
+    """
+    is_past = interval.after is None
     limit = MAX_LISTED + 1
-    # Of what has expired, the latest: what is long gone is nobody's business now.
-    is_past = span.after is None
-    sign = "-" if is_past else ""
-    groups = [
-        certificate_expiries(
-            _head(first, f"{sign}certificate_not_after", limit, unread)
-        ),
-        date_expiries(_head(second, f"{sign}valid_until", limit, unread)),
-        *(
-            iter(
-                sorted(
-                    (one for one in group if span.has(one.expires_at)),
-                    key=_end_of,
-                    reverse=is_past,
-                )
-            )
-            for group in others
-        ),
-    ]
-    found = list(islice(merge(*groups, key=_end_of, reverse=is_past), limit))
-    if len(found) < limit:
-        return found, ""
-    total = sum_of(mappings, span, others)
-    text = gettext("%(shown)d of %(total)s are shown.")
-    return found[:MAX_LISTED], text % {"shown": MAX_LISTED, "total": total}
-
-
-def _head(rows: Any, order: str, limit: int, unread: tuple[str, ...]) -> Any:
-    return rows.order_by(order, "pk").defer(*unread)[:limit]
-
-
-def _end_of(one: Expiry) -> dt.datetime:
-    return one.expires_at
+    by_certificate, by_date = (
+        rows.order_by(f"-{field}" if is_past else field, "pk").defer(
+            "certificate", "note"
+        )[:limit]
+        for rows, field in zip(
+            expiring_first(mappings, interval),
+            ("certificate_not_after", "valid_until"),
+            strict=True,
+        )
+    )
+    by_time = attrgetter("expires_at")
+    groups: list[Any] = [certificate_expiries(by_certificate), date_expiries(by_date)]
+    for expiries in others.values():
+        within = [expiry for expiry in expiries if interval.has(expiry.expires_at)]
+        groups.append(sorted(within, key=by_time, reverse=is_past))
+    listed = list(islice(merge(*groups, key=by_time, reverse=is_past), limit))
+    if len(listed) < limit:
+        return listed, ""
+    total = _count_all(mappings, interval, others)
+    text = gettext("Showing %(shown)d of %(total)s.")
+    return listed[:MAX_LISTED], text % {"shown": MAX_LISTED, "total": total}

@@ -1,4 +1,4 @@
-"""The forms of the pages that import and export."""
+"""The forms of the import and export screens."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.private_keys import FormWithoutModel
+from django_clientcert.admin.base.which_form import WhichForm
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.transfer import Row, TransferError, read_uploads
 from django_clientcert.trust.transfer.reading import USER_FROM, refuse_bombs
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind
 
-# What a page shows and a request stores; more is the command’s.
+# What a page can show and a request can store; the command takes larger files.
 MAX_ROWS = 5000
 MAX_BYTES = 8 * 1024 * 1024
 
 _TOO_MUCH = _(
     "This is more than %(rows)d rows or %(size)d MiB. Use “manage.py clientcert "
-    "import”, which takes a file of any size and shows its progress."
+    "import”, which accepts files of any size and shows its progress."
 )
 _USER_FROM = {
-    "file-name": _("the name of its file, without the ending"),
-    "common-name": _("the common name in it"),
-    "email": _("the e-mail address in it"),
-    "upn": _("the user principal name in it"),
+    "file-name": _("the name of its file, without the extension"),
+    "common-name": _("its common name"),
+    "email": _("its e-mail address"),
+    "upn": _("its user principal name"),
 }
 
-# A row as JSON has it: where it stands, the record, and why there is none
+# A row as JSON: its place in the file, the record, and why there is none
 KeptRow = tuple[str, dict[str, Any], str]
 
 
@@ -43,7 +43,7 @@ class _FilesInput(forms.FileInput):
 
 
 class _FilesField(forms.FileField):
-    """One file or several: the value is a list of uploads."""
+    """One or more files: the value is a list of uploads."""
 
     widget = _FilesInput
 
@@ -51,33 +51,33 @@ class _FilesField(forms.FileField):
         """Return the uploads.
 
         Raises:
-            ValidationError: there is none, or one is empty.
+            ValidationError: there is no file, or one is empty.
         """
         files = data if isinstance(data, (list, tuple)) else [data]
-        one = super().clean
-        return [one(file, initial) for file in files or [None]]
+        clean_file = super().clean
+        return [clean_file(file, initial) for file in files or [None]]
 
 
 class ImportForm(FormWithoutModel):
-    """Files, and what is assumed where they do not say it."""
+    """Files to import, and defaults for what they do not specify."""
 
     uploads = _FilesField(
         label=_("Files"),
         help_text=_(
             "A CSV file, an export in JSON, a zip archive of certificates, or several "
-            "certificates. Never a private key."
+            "certificates. Never upload a private key."
         ),
     )
     user_from = forms.ChoiceField(
-        label=_("The user of a certificate is"),
+        label=_("Username of a certificate’s user"),
         choices=[(name, _USER_FROM[name]) for name in USER_FROM],
-        help_text=_("In CSV and JSON, each row names its user."),
+        help_text=_("In CSV and JSON files, each row names its user."),
     )
     kind = forms.ChoiceField(
         label=_("Map by"),
         choices=CertificateMapping.MappingKind.choices,
         initial=IdentityKind.FINGERPRINT.value,
-        help_text=_("Where a row does not name a kind."),
+        help_text=_("Used for rows that do not specify a kind."),
     )
 
     class Meta:
@@ -85,15 +85,11 @@ class ImportForm(FormWithoutModel):
         fields: tuple[str, ...] = ()
 
     def clean(self) -> dict[str, Any]:
-        """Read the files: ``rows`` is what they hold.
-
-        Raises:
-            ValidationError: they cannot be read, or hold too much.
-        """
+        """Read the files into ``rows``, or add the error."""
         cleaned = super().clean()
         if self.errors:
             return cleaned
-        uploads = [(str(one.name), one.file) for one in cleaned["uploads"]]
+        uploads = [(str(upload.name), upload.file) for upload in cleaned["uploads"]]
         try:
             refuse_bombs(uploads, MAX_BYTES)
             rows = read_uploads(uploads, user_from=cleaned["user_from"])
@@ -103,21 +99,8 @@ class ImportForm(FormWithoutModel):
         return cleaned
 
 
-class Which(models.TextChoices):
-    """What to do where some rows cannot be stored."""
-
-    ALL = "all", _("all rows, or none")
-    VALID = "valid", _("those that can be stored; the others are left out")
-
-
-class WhichForm(FormWithoutModel):
-    """Whether all rows have to go in."""
-
-    which = forms.ChoiceField(
-        label=_("Import"),
-        choices=Which.choices,
-        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
-    )
+class ImportRowsForm(WhichForm):
+    """Whether a row that is refused prevents the others from being imported."""
 
     class Meta:
         model = CertificateMapping
@@ -125,10 +108,15 @@ class WhichForm(FormWithoutModel):
 
 
 class ExportForm(FormWithoutModel):
-    """What to write, and how; everything only for those who may see everything."""
+    """What to export, and in which format.
+
+    The full configuration is offered only with *everything*.
+    """
 
     what = forms.ChoiceField(
-        label=_("Export"), widget=forms.RadioSelect(attrs={"class": "radiolist"})
+        label=_("Export"),
+        initial="csv",
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
     )
 
     class Meta:
@@ -137,28 +125,25 @@ class ExportForm(FormWithoutModel):
 
     def __init__(self, *args: Any, everything: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        choices = [
-            ("csv", _("the mappings as CSV, for a spreadsheet")),
-            ("json", _("the mappings as JSON")),
+        full = _(
+            "full configuration (JSON): authorities with their rules, CRLs, "
+            "revocations and mappings"
+        )
+        what: Any = self.fields["what"]
+        what.choices = [
+            ("csv", _("mappings (CSV), for a spreadsheet")),
+            ("json", _("mappings (JSON)")),
+            *([("everything", full)] if everything else []),
         ]
-        if everything:
-            text = _(
-                "everything that decisions rest on as JSON: authorities with their "
-                "rules, revocation lists, revocations and mappings"
-            )
-            choices.append(("everything", text))
-        field: Any = self.fields["what"]
-        field.choices = choices
-        field.initial = "csv"
 
 
 def kept_rows(rows: Iterable[KeptRow]) -> Iterable[Row]:
-    """Return what was kept as rows again."""
-    return (Row(*one) for one in rows)
+    """Return rows that were stored as JSON."""
+    return (Row(*row) for row in rows)
 
 
 def _keep(rows: Iterable[Row]) -> list[KeptRow]:
-    """Return *rows* as JSON has them.
+    """Return *rows* as values that JSON can represent.
 
     Raises:
         TransferError: there are too many, or they are too large.

@@ -1,4 +1,4 @@
-"""The box in which a user is searched."""
+"""The autocomplete widget of the user."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from django_clientcert.admin.base.base_admin import is_possible_key
 
 
 class UserSelect(AutocompleteSelect):
-    """The autocomplete widget, which fails on a key that cannot be one.
+    """Django’s autocomplete widget, which fails on a value that cannot be a key.
 
-    And whose box has no name for a screen reader, without a script that gives it one.
+    A script gives its search box a name for screen readers.
     """
 
     @property
     def media(self) -> Media:
-        """Return Django's files, and that script behind them."""
+        """Django’s files, followed by that script."""
         own = "django_clientcert/name_selects.js"
         before = ("admin/js/jquery.init.js", "admin/js/autocomplete.js")
         return super().media + Media(js=[*before, own])
 
     def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
         """Return the selected user."""
-        key = self.field.target_field
-        possible = [one for one in value if is_possible_key(key, one)]
+        field = self.field.target_field
+        possible = [key for key in value if is_possible_key(field, key)]
         return super().optgroups(name, possible, attr)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import (
-    ObjectDoesNotExist,
-    ValidationError,
-)
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import DataError
 
 from django_clientcert.evaluation import CanAuthenticate
 from django_clientcert.explaining import user_rule
 from django_clientcert.models import CertificateAuthority
+from django_clientcert.models.users import find_by_name
 from django_clientcert.trust import issuers
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
@@ -30,27 +28,13 @@ def find_user(name: str) -> Any:
     Raises:
         CommandError: there is none, or more than one.
     """
-    model = get_user_model()
-    manager: Any = model._default_manager
-    field = model.USERNAME_FIELD
-    try:
-        if hasattr(manager, "get_by_natural_key"):
-            return manager.get_by_natural_key(name)
-        return manager.get(**{field: name})
-    except (
-        DataError,  # PostgreSQL has no text with a NUL in it
-        ObjectDoesNotExist,
-        TypeError,
-        ValidationError,
-        ValueError,
-    ) as error:
+    user = find_by_name([name]).get(name)
+    if user is None:
+        field = get_user_model().USERNAME_FIELD
         raise CommandError(
-            f"There is no user whose {field} is “{visible(name, 80)}”."
-        ) from error
-    except model.MultipleObjectsReturned as error:
-        raise CommandError(
-            f"There is more than one user whose {field} is “{visible(name, 80)}”."
-        ) from error
+            f"No user, or more than one, has the {field} “{visible(name, 80)}”."
+        )
+    return user
 
 
 def find_row(model: Any, number: str, what: str) -> Any:

@@ -171,23 +171,22 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     identity = _choose_identity(certificate, kind, options["value"])
     authority = choose_authority(certificate, kind, options["authority"])
     until = options["valid_until"]
-    mapping = CertificateMapping(
+    mapping = CertificateMapping.for_identity(
+        identity,
+        certificate,
         user=user,
-        kind=kind.value,
-        value=identity.value,
-        key=identity.key,
         authority=authority,
         hosts="\n".join(options["hosts"]),
         note=options["note"],
         valid_until=None if until is None else until.at,
-        certificate=certificate.der,
     )
     if options["valid_from"] is not None:
         mapping.state = CertificateMapping.State.SCHEDULED
         mapping.valid_from = options["valid_from"].at
     with transaction.atomic(using=router.db_for_write(CertificateMapping)):
-        existing = _find_existing(mapping)
-        if existing is None:
+        existing = mapping.find_twin()
+        if existing is None or existing.user_id != user.pk:
+            existing = None
             _save(mapping)
     if existing is None:
         command.say(f"Mapped to {visible(user.get_username())}.")
@@ -288,16 +287,6 @@ def _with_option(message: str) -> str:
     return message.replace("Type one.", "Choose one with --value.")
 
 
-def _find_existing(mapping: CertificateMapping) -> CertificateMapping | None:
-    """Return the same user's mapping of the same thing, if there is one."""
-    same = CertificateMapping.objects.filter(
-        user=mapping.user, kind=mapping.kind, key=mapping.key
-    )
-    if not mapping.is_pin:
-        same = same.filter(authority=mapping.authority)
-    return same.select_related("user", "authority").order_by("pk").first()
-
-
 def _save(mapping: CertificateMapping) -> None:
     try:
         mapping.full_clean()
@@ -394,7 +383,7 @@ def _try(
     try:
         decision = evaluate(
             present_certificates([certificate], verdict=success_verdict()),
-            host=(mapping.hosts.split() or [""])[0].lstrip("."),
+            host=mapping.first_host,
         )
     except ImproperlyConfigured as error:
         command.warn(f"no certificate is accepted yet: {error} See “manage.py check”.")

@@ -209,7 +209,7 @@ def _examine(question: Question, bar: ProgressBar) -> Iterator[Row]:
     total, done = mappings.count() + seen.count(), 0
     for mapping in mappings.order_by("pk").iterator():
         certificate = certificate_of(mapping)
-        host = (mapping.hosts.split() or [""])[0].lstrip(".")
+        host = mapping.first_host
         yield (
             _guess(mapping, question)
             if certificate is None

@@ -1,4 +1,4 @@
-"""The signature algorithms of lists: which are strong enough, and their check."""
+"""The signature algorithms of CRLs: which are strong enough, and how to verify them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Algorithm:
     pss: padding.PSS | None = None
 
     def verifies(self, key: CertificatePublicKeyTypes, outline: Outline) -> bool:
-        """Tell whether *key* made the signature of *outline*."""
+        """Return whether *key* made the signature of *outline*."""
         if not isinstance(key, self.kind):
             return False
         arguments: tuple[Any, ...] = ()
@@ -84,26 +84,26 @@ def read_algorithm(encoded: bytes) -> Algorithm:
     with reading():
         parts = asn1.children(encoded)
         if not 1 <= len(parts) <= 2 or parts[0].tag != asn1.OBJECT_IDENTIFIER:
-            raise asn1.DerError("a signature algorithm of another shape")
+            raise asn1.DerError("a malformed signature algorithm")
         oid = asn1.object_identifier(parts[0].content)
         if oid in _WEAK:
             _refuse_weak(_WEAK[oid])
         if oid == _RSASSA_PSS:
             return _read_pss(parts[1].encoded if len(parts) == 2 else b"\x30\x00")
         algorithm = _ALGORITHMS.get(oid)
-        # RSA has NULL there, and all others have nothing (RFC 5480, 2.2; 8410, 3)
-        parameters = [one.encoded for one in parts[1:]]
+        # RSA has NULL parameters, all others have none (RFC 5480, 2.2; 8410, 3)
+        parameters = [part.encoded for part in parts[1:]]
         if (
             algorithm is not None
             and parameters
             and (algorithm.kind is not _RSA or parameters != [b"\x05\x00"])
         ):
-            raise asn1.DerError("parameters of the signature algorithm")
+            raise asn1.DerError("unexpected parameters of the signature algorithm")
     if algorithm is None:
         refuse(
             "unsupported_signature",
-            f"The list is signed with the algorithm {oid}, which is not supported. "
-            "RSA, ECDSA and Ed25519 with SHA-2 are.",
+            f"The CRL is signed with the algorithm {oid}, which is not supported. "
+            "Supported are RSA and ECDSA with SHA-2, Ed25519 and Ed448.",
         )
     return algorithm
 
@@ -126,9 +126,9 @@ def _read_pss(encoded: bytes) -> Algorithm:
     if 0xA3 in fields:
         trailer = asn1.only(fields[0xA3], asn1.INTEGER).content
         if trailer != b"\x01":
-            raise asn1.DerError("another trailer field of RSASSA-PSS")
+            raise asn1.DerError("an unknown trailer field of RSASSA-PSS")
     if not 0 <= salt <= 1024:
-        raise asn1.DerError("a length of the salt of RSASSA-PSS")
+        raise asn1.DerError("an invalid salt length of RSASSA-PSS")
     return Algorithm(
         f"RSASSA-PSS with SHA-{digest.digest_size * 8}",
         _RSA,
@@ -138,12 +138,12 @@ def _read_pss(encoded: bytes) -> Algorithm:
 
 
 def _read_sha2(encoded: bytes | None) -> hashes.HashAlgorithm:
-    """Return the digest of an AlgorithmIdentifier; left out, it is SHA-1."""
+    """Return the digest of an AlgorithmIdentifier; SHA-1 if it is absent."""
     if encoded is None:
         _refuse_weak("SHA-1")
     parts = asn1.children(encoded)
     if not parts or parts[0].tag != asn1.OBJECT_IDENTIFIER:
-        raise asn1.DerError("a digest algorithm of another shape")
+        raise asn1.DerError("a malformed digest algorithm")
     oid = asn1.object_identifier(parts[0].content)
     if oid == "1.3.14.3.2.26":
         _refuse_weak("SHA-1")
@@ -155,6 +155,6 @@ def _read_sha2(encoded: bytes | None) -> hashes.HashAlgorithm:
 def _refuse_weak(name: str) -> NoReturn:
     refuse(
         "weak_signature",
-        f"The list is signed with {name}, with which a list can be forged. Set the "
-        "CA to SHA-256 and have it issue a new one.",
+        f"The CRL is signed with {name}, which makes forgery possible. Configure "
+        "the CA for SHA-256 and have it issue a new CRL.",
     )

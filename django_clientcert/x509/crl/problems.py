@@ -1,4 +1,4 @@
-"""Why a revocation list is refused, in words for whoever imports it."""
+"""Why a CRL is refused, in words for the administrator who imports it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible, visible_once
 
 INDIRECT = (
-    "This is an indirect list: it speaks of certificates of other CAs. Indirect lists "
-    "are not supported; ask for the list that the CA itself signs."
+    "This is an indirect CRL: it covers certificates of other CAs. Indirect CRLs are "
+    "not supported; ask for the CRL that the CA itself signs."
 )
 
 
@@ -23,7 +23,7 @@ def refuse(code: str, message: str) -> NoReturn:
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Make every way in which a list can be broken one error."""
+    """Raise every error that a broken CRL causes as a ``RevocationListError``."""
     try:
         yield
     except RevocationListError:
@@ -36,13 +36,13 @@ def malformed(what: object) -> NoReturn:
     """Raise the ``RevocationListError`` for what breaks RFC 5280."""
     refuse(
         "malformed",
-        f"The list breaks the rules for revocation lists ({visible(str(what))}). "
+        f"The CRL violates RFC 5280 ({visible(str(what))}). "
         "Have the CA issue a new one.",
     )
 
 
 def show_subject(certificate: ClientCertificate) -> str:
-    """Return the subject of *certificate* in quotation marks, or what stands for it."""
+    """Return the subject of *certificate* in quotation marks, or a replacement."""
     try:
         return "“" + visible_once(str(certificate.subject), 120) + "”"
     except CertificateParseError:

@@ -1,7 +1,7 @@
-"""One list: checked when it is imported, and what is remembered of it.
+"""One CRL: how it is checked on import, and what is kept of it.
 
-``read_crl()`` checks all that does not depend on a certificate; what is left is a
-small ``CRLInfo`` and the entries. What a list says of a certificate is decided in
+``read_crl()`` checks everything that does not depend on a certificate; the result is
+a small ``CRLInfo`` and the entries. What a CRL says about a certificate is decided in
 ``status``.
 """
 
@@ -33,26 +33,26 @@ from .structure import (
 MAX_CRL_BYTES = 256 * 1024 * 1024
 # How far the clock of a CA may be ahead
 LEEWAY = dt.timedelta(minutes=5)
-# How long a list counts that does not say when the next one comes
+# How long a CRL without nextUpdate is current
 MAX_AGE = dt.timedelta(days=7)
 
 AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 CRL_NUMBER = "2.5.29.20"
 DELTA_CRL_INDICATOR = "2.5.29.27"
 ISSUING_DISTRIBUTION_POINT = "2.5.29.28"
-# AD CS writes it into the lists that it signs with each of its keys for the
+# AD CS writes it into the CRLs that it signs with each of its keys for the
 # certificates of that key, under one name.
 MICROSOFT_CA_VERSION = "1.3.6.1.4.1.311.21.1"
 
 
 @dataclass(frozen=True)
 class CRLInfo:
-    """What has to be known of a list besides its entries.
+    """What is known about a CRL in addition to its entries.
 
-    ``issuer_name`` is the SHA-256 of the issuing CA's Name (DER, as it stands in the
+    ``issuer_name`` is the SHA-256 of the issuing CA's Name (DER, as encoded in the
     CA's certificate), ``issuer_key`` that of the key (SubjectPublicKeyInfo) that
-    signed the list. A list with a ``base_number`` is a delta list (5.2.4).
-    ``own_key_only``: the CA signs a list with each of its keys for that key's
+    signed the CRL. A CRL with a ``base_number`` is a delta CRL (5.2.4).
+    ``own_key_only``: the CA signs a CRL with each of its keys for that key's
     certificates. ``fingerprint`` is the SHA-256 of the DER, 64 hex digits.
     """
 
@@ -70,21 +70,21 @@ class CRLInfo:
 
     @property
     def is_delta(self) -> bool:
-        """Whether the list only says what has changed since another."""
+        """Whether the CRL only contains the changes since another one."""
         return self.base_number is not None
 
     def expires(self, max_age: dt.timedelta = MAX_AGE) -> dt.datetime:
-        """Return the last moment at which the list is not stale.
+        """Return the last moment at which the CRL is not stale.
 
-        *max_age* is for lists that do not say when the next one comes; RFC 5280
-        (5.1.2.5) asks for it, and some CAs forget it.
+        *max_age* is for CRLs without nextUpdate; RFC 5280 (5.1.2.5) requires it, and
+        some CAs omit it.
         """
         if self.next_update is not None:
             return self.next_update
         return self.this_update + max_age
 
     def same_scope(self, other: CRLInfo) -> bool:
-        """Tell whether both lists are of one issuer, key and scope."""
+        """Return whether both CRLs are of one issuer, key and scope."""
         return (
             self.issuer_name == other.issuer_name
             and self.issuer_key == other.issuer_key
@@ -92,11 +92,11 @@ class CRLInfo:
         )
 
     def replaces(self, other: CRLInfo) -> bool:
-        """Tell whether *other* says nothing any more once this list is loaded.
+        """Return whether this CRL makes *other* superfluous.
 
-        A complete list replaces the complete one before it, and delta lists up to
-        its own number. A delta list replaces those that begin where it begins or
-        later; others may still be what leads up to it.
+        A complete CRL replaces the complete one before it, and delta CRLs up to
+        its own number. A delta CRL replaces those with the same base or a later
+        one; the others may be needed to reach its base.
         """
         if not self.same_scope(other):
             return False
@@ -111,8 +111,8 @@ class CRLInfo:
         )
 
     def label(self) -> str:
-        """Return how to call the list in a sentence."""
-        kind = "delta list" if self.is_delta else "list"
+        """Return the name of the CRL in a sentence."""
+        kind = "delta CRL" if self.is_delta else "CRL"
         if self.number is None:
             return f"{kind} of {show_minute(self.this_update)}"
         return f"{kind} number {self.number}"
@@ -163,7 +163,7 @@ def _from_text(text: str | None) -> int | None:
 
 @dataclass(frozen=True)
 class ParsedCRL:
-    """A list that passed every check, and who signed it."""
+    """A CRL that passed every check, and the certificate that signed it."""
 
     info: CRLInfo
     signer: ClientCertificate
@@ -172,13 +172,13 @@ class ParsedCRL:
     region: tuple[int, int] = field(repr=False)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield the entries one at a time, in the order of the list.
+        """Yield the entries one at a time, in the order of the CRL.
 
-        A serial number may come twice; see ``revocation.collect_hits()``.
+        A serial number may occur twice; see ``collect_hits()``.
 
         Raises:
-            RevocationListError: an entry cannot be read (``malformed``), or speaks
-                of another CA's certificate (``indirect``).
+            RevocationListError: an entry cannot be read (``malformed``), or is
+                about another CA's certificate (``indirect``).
         """
         return read_entries(self.der, *self.region)
 
@@ -194,12 +194,12 @@ def read_crl(
     leeway: dt.timedelta = LEEWAY,
     max_bytes: int = MAX_CRL_BYTES,
 ) -> ParsedCRL:
-    """Return the list in *data*, DER or PEM, checked for use at *at*.
+    """Return the CRL in *data*, DER or PEM, checked for use at *at*.
 
     *issuers* are the certificates that may have issued it, anchors and
     intermediates; with *signers* the one that signed must also lead to an anchor.
-    *previous* are the lists that are in force now, so that no older one takes their
-    place. A list that is stale already is returned: what it lists is revoked.
+    *previous* are the CRLs that are in force now, which no older one may replace.
+    A CRL that is already stale is returned, as its entries still revoke.
 
     Raises:
         RevocationListError: with one of these codes:
@@ -215,7 +215,7 @@ def read_crl(
         refuse(
             "too_large",
             f"The file is larger than {max_bytes // 1024 // 1024} MiB. Ask the CA "
-            "for a partitioned list, or raise the limit.",
+            "for a partitioned CRL, or raise the limit.",
         )
     encoded = read_single(data)
     outline = read_outline(encoded)
@@ -227,9 +227,9 @@ def read_crl(
     ):
         refuse(
             "untrusted_signer",
-            f"The list is signed by {show_subject(signer)}, whose certificate does not "
+            f"The CRL is signed by {show_subject(signer)}, whose certificate does not "
             "lead to a trust anchor of the authority at this time. Add the "
-            "certificates that are missing in between, or the renewed one.",
+            "missing intermediate certificates, or the renewed one.",
         )
     info = CRLInfo(
         issuer_name=hashlib.sha256(signer.subject_der).digest(),
@@ -248,8 +248,8 @@ def read_crl(
     if info.this_update > at + leeway:
         refuse(
             "from_the_future",
-            f"The list begins on {show_minute(info.this_update)}, which is in "
-            "the future. Compare the clocks of this server and of the CA.",
+            f"The CRL is not valid until {show_minute(info.this_update)}, which is "
+            "in the future. Compare the clocks of this server and the CA.",
         )
     _check_previous(info, previous)
     return ParsedCRL(info, signer, encoded, outline.entries)
@@ -306,9 +306,9 @@ def _read_key_identifier(values: Mapping[str, bytes]) -> bytes | None:
 
 
 def _read_scope(value: bytes, issuer: bytes) -> tuple[Scope, bool, bool]:
-    """Return the scope in an issuing distribution point (5.2.5), and two refusals.
+    """Return the scope in an issuing distribution point (5.2.5), and two flags.
 
-    Those are whether the list is an indirect one, and one of attribute
+    Those are whether the CRL is indirect, and whether it is for attribute
     certificates.
     """
     fields = tagged_fields(value, {0xA0, 0x81, 0x82, 0x83, 0x84, 0x85})
@@ -330,22 +330,22 @@ def _read_scope(value: bytes, issuer: bytes) -> tuple[Scope, bool, bool]:
 
 
 def _check_extensions(outline: Outline, extensions: _Extensions) -> bool:
-    """Refuse kinds of lists that cannot be used; return ``own_key_only``."""
+    """Refuse unsupported kinds of CRLs; return ``own_key_only``."""
     if extensions.indirect:
         refuse("indirect", INDIRECT)
     if extensions.attribute_certificates:
         refuse(
             "attribute_certificates",
-            "This is a list of attribute certificates. Ask the CA for the list of "
+            "This CRL is for attribute certificates. Ask the CA for the CRL of "
             "its public key certificates.",
         )
     for oid, critical in extensions.found:
         if critical and oid not in (ISSUING_DISTRIBUTION_POINT, DELTA_CRL_INDICATOR):
             refuse(
                 "critical_extension",
-                f"The list has the critical extension {oid}, which is not known "
-                "here or must not be critical, so what it says cannot be relied "
-                "on (RFC 5280, 5.2). Ask the CA for a list without it.",
+                f"The CRL has the critical extension {oid}, which is not known "
+                "here or must not be critical, so the CRL cannot be relied "
+                "on (RFC 5280, 5.2). Ask the CA for a CRL without it.",
             )
     return any(oid == MICROSOFT_CA_VERSION for oid, _ in extensions.found)
 
@@ -354,23 +354,23 @@ def _check_number(info: CRLInfo, *, require_number: bool) -> None:
     if info.number is None and (info.is_delta or require_number):
         refuse(
             "no_number",
-            "The list has no CRLNumber"
-            + (", which a delta list needs" if info.is_delta else "")
-            + " (RFC 5280, 5.2.3). Set the CA to write one.",
+            "The CRL has no CRLNumber"
+            + (", which a delta CRL needs" if info.is_delta else "")
+            + " (RFC 5280, 5.2.3). Configure the CA to add one.",
         )
     if (
         info.number is not None
         and info.base_number is not None
         and info.number < info.base_number
     ):
-        malformed("a delta list is older than what it builds on")
+        malformed("a delta CRL is older than the CRL that it builds on")
 
 
 def _check_previous(info: CRLInfo, previous: Sequence[CRLInfo]) -> None:
-    """Refuse a list that is older than one that it would take the place of."""
+    """Refuse a CRL that is older than one that it would replace."""
     for other in previous:
         if other.fingerprint == info.fingerprint:
-            refuse("already_loaded", f"This list is loaded already: {info.label()}.")
+            refuse("already_loaded", f"This CRL is already loaded: {info.label()}.")
     for other in previous:
         if not info.same_scope(other) or info.is_delta != other.is_delta:
             continue
@@ -381,14 +381,14 @@ def _check_previous(info: CRLInfo, previous: Sequence[CRLInfo]) -> None:
         ):
             refuse(
                 "rollback_number",
-                f"This is an older list (number {info.number}) than the one that "
-                f"is loaded (number {other.number}). Get the newest list; if the "
-                "CA really began to count anew, delete the loaded one first.",
+                f"This is an older CRL (number {info.number}) than the one that "
+                f"is loaded (number {other.number}). Get the newest CRL; if the "
+                "CA really restarted its numbering, delete the loaded CRL first.",
             )
         if info.this_update < other.this_update:
             refuse(
                 "rollback_date",
-                f"This is an older list (of {show_minute(info.this_update)}) than the "
+                f"This is an older CRL (of {show_minute(info.this_update)}) than the "
                 f"one that is loaded (of {show_minute(other.this_update)}). Get the "
-                "newest list.",
+                "newest CRL.",
             )

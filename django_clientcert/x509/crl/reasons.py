@@ -1,4 +1,4 @@
-"""Why a certificate was revoked, as lists write it (RFC 5280, 5.3.1)."""
+"""Why a certificate was revoked, as CRLs encode it (RFC 5280, 5.3.1)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _REASON_NAMES = {
 }
 REASONS_BY_CODE = {reason.value: reason for reason in RevocationReason}
 
-# ReasonFlags (4.2.1.13) number them in another way: bit 0 is not used.
+# ReasonFlags (4.2.1.13) number them differently: bit 0 is not used.
 _REASON_BITS = {
     1: RevocationReason.KEY_COMPROMISE,
     2: RevocationReason.CA_COMPROMISE,
@@ -57,7 +57,7 @@ ALL_REASONS = frozenset(_REASON_BITS.values())
 
 def show_reasons(reasons: frozenset[RevocationReason]) -> str:
     """Return *reasons* by RFC 5280's names, in its order."""
-    return ", ".join(one.rfc_name for one in sorted(reasons)) or "no reason"
+    return ", ".join(reason.rfc_name for reason in sorted(reasons)) or "no reason"
 
 
 def read_reason_flags(content: bytes) -> frozenset[RevocationReason]:
@@ -67,7 +67,7 @@ def read_reason_flags(content: bytes) -> frozenset[RevocationReason]:
 
 
 def read_reason(code: int | None) -> RevocationReason | None:
-    """Return the reason of a number out of a list; an unknown one still revokes."""
+    """Return the reason with the number *code*; an unknown number still revokes."""
     if code is None:
         return None
     return REASONS_BY_CODE.get(code, RevocationReason.UNSPECIFIED)

@@ -1,4 +1,4 @@
-"""Which certificates a list speaks of: partitions, kinds, reasons (5.2.5)."""
+"""Which certificates a CRL covers: partitions, kinds, reasons (5.2.5)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _DIRECTORY_NAME = 0xA4
 
 @dataclass(frozen=True)
 class Scope:
-    """Which certificates of its issuer, and which reasons, a list speaks of.
+    """Which certificates of its issuer, and which reasons, a CRL covers.
 
-    ``names`` are the GeneralNames (DER) of a partition's distribution point, one
-    relative to the issuer made whole; empty where there is none. ``only`` is
-    ``"user"``, ``"ca"`` or None. ``reasons`` is None where all are covered.
+    ``names`` are the GeneralNames (DER) of a partition's distribution point, with
+    a name relative to the issuer completed; empty if there is none. ``only`` is
+    ``"user"``, ``"ca"`` or None. ``reasons`` is None if all are covered.
     """
 
     names: tuple[bytes, ...] = ()
@@ -42,7 +42,7 @@ class Scope:
 
     @cached_property
     def digest(self) -> bytes:
-        """SHA-256 that is the same for the same scope, however it is written."""
+        """SHA-256 that is the same for the same scope, however it is encoded."""
         return hashlib.sha256(
             json.dumps(
                 [
@@ -54,7 +54,7 @@ class Scope:
         ).digest()
 
     def __str__(self) -> str:
-        """Return the scope for people; empty where a list speaks of everything."""
+        """Return the scope for people; empty if a CRL covers everything."""
         parts = []
         if self.only is not None:
             parts.append(
@@ -64,7 +64,8 @@ class Scope:
             )
         if self.names:
             parts.append(
-                "partition " + ", ".join(_show_general_name(one) for one in self.names)
+                "partition "
+                + ", ".join(_show_general_name(name) for name in self.names)
             )
         if self.reasons is not None:
             parts.append(f"only for {show_reasons(self.reasons)}")
@@ -73,9 +74,9 @@ class Scope:
     def reasons_for(
         self, certificate: ClientCertificate
     ) -> frozenset[RevocationReason] | None:
-        """Return the reasons that a list covers for *certificate*; None: no scope.
+        """Return the reasons that a CRL covers for *certificate*; None if out of scope.
 
-        *certificate* is the issuer's (RFC 5280, 6.3.3 (b) and (d)).
+        *certificate* was issued by the CRL's issuer (RFC 5280, 6.3.3 (b) and (d)).
 
         Raises:
             CertificateParseError: its extensions cannot be read.
@@ -85,17 +86,19 @@ class Scope:
         reasons = ALL_REASONS if self.reasons is None else self.reasons
         if not self.names:
             return reasons
-        # A list outside of any distribution point counts too, as if there were
+        # A CRL outside any distribution point counts too, as if there were
         # one with the issuer's name (the end of 6.3.3).
         issuer = _general_name_key(asn1.encode(_DIRECTORY_NAME, certificate.issuer_der))
         if issuer in self.keys:
             return reasons
-        found = [
+        reasons_of_points = [
             point.reasons
             for point in _distribution_points(certificate)
             if point.keys & self.keys
         ]
-        return reasons & frozenset[RevocationReason]().union(*found) if found else None
+        if not reasons_of_points:
+            return None
+        return reasons & frozenset[RevocationReason]().union(*reasons_of_points)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON can hold."""
@@ -114,7 +117,7 @@ class Scope:
             data["only"],
             None
             if reasons is None
-            else frozenset(RevocationReason(one) for one in reasons),
+            else frozenset(RevocationReason(reason) for reason in reasons),
         )
 
 
@@ -126,9 +129,9 @@ class _DistributionPoint(NamedTuple):
 def _distribution_points(
     certificate: ClientCertificate,
 ) -> list[_DistributionPoint]:
-    """Return the distribution points whose lists its issuer signs (4.2.1.13).
+    """Return the distribution points whose CRLs the issuer itself signs (4.2.1.13).
 
-    One that names another cRLIssuer takes an indirect list, which is refused.
+    A point that names another cRLIssuer has an indirect CRL, which is refused.
     """
     extension = certificate.extensions.get(CRL_DISTRIBUTION_POINTS)
     if extension is None:
@@ -138,7 +141,7 @@ def _distribution_points(
     try:
         for item in asn1.children(extension.value):
             fields = tagged_fields(item.encoded, {0xA0, 0x81, 0xA2})
-            issuers = [one.encoded for one in asn1.read_all(fields.get(0xA2, b""))]
+            issuers = [name.encoded for name in asn1.read_all(fields.get(0xA2, b""))]
             keys = {_general_name_key(name) for name in issuers}
             if keys and own not in keys:
                 continue
@@ -155,22 +158,22 @@ def _distribution_points(
 
 
 def tagged_fields(encoded: bytes, allowed: set[int]) -> dict[int, bytes]:
-    """Return the contents of the tagged fields of a SEQUENCE, each once at most."""
-    found: dict[int, bytes] = {}
+    """Return the contents of the tagged fields of a SEQUENCE, each at most once."""
+    fields: dict[int, bytes] = {}
     for element in asn1.children(encoded):
-        if element.tag not in allowed or element.tag in found:
+        if element.tag not in allowed or element.tag in fields:
             raise asn1.DerError(f"a field with the tag {element.tag:#04x}")
-        found[element.tag] = element.content
-    return found
+        fields[element.tag] = element.content
+    return fields
 
 
 def point_names(content: bytes, issuer: bytes) -> tuple[bytes, ...]:
-    """Return the GeneralNames of a DistributionPointName, made whole."""
+    """Return the GeneralNames of a DistributionPointName, a relative name completed."""
     choice, end = asn1.read(content)
     if end != len(content):
-        raise asn1.DerError("bytes behind a distribution point’s name")
+        raise asn1.DerError("bytes after a distribution point’s name")
     if choice.tag == 0xA0:
-        names = tuple(one.encoded for one in asn1.read_all(choice.content))
+        names = tuple(name.encoded for name in asn1.read_all(choice.content))
         if not names:
             raise asn1.DerError("a distribution point without a name")
         return names
@@ -184,8 +187,8 @@ def point_names(content: bytes, issuer: bytes) -> tuple[bytes, ...]:
 def _general_name_key(encoded: bytes) -> bytes:
     """Return bytes that are equal for GeneralNames that match.
 
-    Directory names are compared in canonical form (7.1). All others, URLs above
-    all, are compared as they stand: CAs write the same text into both.
+    Directory names are compared in canonical form (7.1). All others, mostly
+    URLs, are compared as encoded: CAs write the same text into both.
     """
     if encoded[:1] != bytes([_DIRECTORY_NAME]):
         return encoded

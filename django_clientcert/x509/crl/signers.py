@@ -1,4 +1,4 @@
-"""Who signed a list: the CA’s name, the key, and the right to sign (6.3.3 (f))."""
+"""Which CA signed a CRL: its name, its key, and its right to sign (6.3.3 (f))."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 
 
 class SignerPaths(Protocol):
-    """Finds whoever may sign lists: ``verification.PathValidator`` does."""
+    """Finds the certificates that may sign CRLs, as ``PathValidator`` does."""
 
     def signer_paths(
         self, subject: bytes, public_key: bytes, at: dt.datetime
@@ -40,62 +40,67 @@ def find_signer(
     key_identifier: bytes | None,
     issuers: Sequence[ClientCertificate],
 ) -> tuple[ClientCertificate, str]:
-    """Return the certificate whose key signed the list, and the algorithm's name.
+    """Return the certificate whose key signed the CRL, and the algorithm's name.
 
     Raises:
         RevocationListError: see ``read_crl()``.
     """
-    named = [one for one in issuers if _has_name(one, outline.issuer)]
-    issuer = "“" + visible_once(_show_name(outline.issuer), 120) + "”"
+    named = [
+        certificate for certificate in issuers if _has_name(certificate, outline.issuer)
+    ]
+    shown = "“" + visible_once(_show_name(outline.issuer), 120) + "”"
     if not named:
-        known = "; ".join(dict.fromkeys(show_subject(one) for one in issuers[:10]))
+        known = "; ".join(
+            dict.fromkeys(show_subject(certificate) for certificate in issuers[:10])
+        )
         refuse(
             "unknown_issuer",
-            f"The list is issued by {issuer}, which is none of the authority’s "
-            f"certificates ({known or 'there are none'}). Add the certificate of "
-            "that CA to the authority, or give this list to the authority that it "
-            "belongs to.",
+            f"The CRL is issued by {shown}, which is not one of the "
+            f"authority’s certificates ({known or 'there are none'}). Add the "
+            "certificate of that CA to the authority, or import this CRL for the "
+            "authority that it belongs to.",
         )
-    fitting = [one for one in named if _has_key(one, key_identifier)]
-    if not fitting:
-        assert key_identifier is not None  # noqa: S101 - for the type checker
+    fitting = [
+        certificate for certificate in named if _has_key(certificate, key_identifier)
+    ]
+    if key_identifier is not None and not fitting:
         refuse(
             "other_key",
-            f"The list is signed with another key of {issuer} "
+            f"The CRL is signed with another key of {shown} "
             f"(authorityKeyIdentifier {key_identifier[:20].hex()}) than its "
             "certificates in the authority have. Add the CA’s certificate for that "
-            "key, or ask for the list that belongs to the one you have.",
+            "key, or ask for the CRL that belongs to the one you have.",
         )
-    signing = [one for one in fitting if _may_sign(one)]
+    signing = [certificate for certificate in fitting if _may_sign(certificate)]
     if not signing:
         refuse(
             "no_crl_sign",
-            f"The certificate of {issuer} may not sign revocation lists: its "
+            f"The certificate of {shown} may not sign CRLs: its "
             "keyUsage lacks cRLSign. Add the certificate that may, or have the "
-            "CA’s certificate issued anew.",
+            "CA’s certificate reissued.",
         )
     algorithm = read_algorithm(outline.algorithm)
-    for one in signing:
-        key = _public_key(one)
+    for certificate in signing:
+        key = _public_key(certificate)
         if key is None or not algorithm.verifies(key, outline):
             continue
         if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
             refuse(
                 "weak_signature",
-                f"The list is signed with an RSA key of {key.key_size} bits, which "
+                f"The CRL is signed with an RSA key of {key.key_size} bits, which "
                 f"can be broken. The CA needs a key of {MIN_RSA_BITS} bits.",
             )
-        return one, algorithm.name
+        return certificate, algorithm.name
     refuse(
         "bad_signature",
-        f"The signature of the list does not verify with the key of {issuer}. The "
-        "file was changed or damaged, or the list is signed with another key. Get "
-        "it anew from the CA.",
+        f"The signature of the CRL does not verify with the key of {shown}. The "
+        "file was changed or damaged, or the CRL is signed with another key. Download "
+        "it again from the CA.",
     )
 
 
 def _has_name(certificate: ClientCertificate, name: bytes) -> bool:
-    """Tell whether *name* is the subject, in whatever string types (7.1)."""
+    """Return whether *name* is the subject, in any string types (7.1)."""
     try:
         subject = certificate.subject_der
         return subject == name or (
@@ -114,7 +119,7 @@ def _show_name(name: bytes) -> str:
 
 
 def _has_key(certificate: ClientCertificate, key_identifier: bytes | None) -> bool:
-    """Tell whether the key can be the one meant; without identifiers it can."""
+    """Return whether the key may be the one identified; without identifiers it may."""
     try:
         extension = certificate.extensions.get(SUBJECT_KEY_IDENTIFIER)
         return (

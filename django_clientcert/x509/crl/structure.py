@@ -1,4 +1,4 @@
-"""The parts of a CertificateList, read where they stand (RFC 5280, 5.1 and 5.3)."""
+"""The parts of a CertificateList, read in place (RFC 5280, 5.1 and 5.3)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Outline:
 
     @property
     def signed(self) -> memoryview:
-        """The bytes that are signed, where they stand."""
+        """The bytes that are signed, not copied."""
         return memoryview(self.data)[self.tbs[0] : self.tbs[1]]
 
 
@@ -48,7 +48,7 @@ def span(data: bytes, offset: int, end: int) -> tuple[int, int, int]:
     The same rules as ``der.read()``, without a copy of the content.
 
     Raises:
-        DerError: not DER, or behind *end*.
+        DerError: not DER, or beyond *end*.
     """
     if offset + 2 > end:
         raise asn1.DerError("truncated")
@@ -68,7 +68,7 @@ def span(data: bytes, offset: int, end: int) -> tuple[int, int, int]:
 
 
 def read_outline(data: bytes) -> Outline:
-    """Return where the parts of the list in *data* are.
+    """Return where the parts of the CRL in *data* are.
 
     Raises:
         RevocationListError: ``not_a_list``, ``truncated`` or ``malformed``.
@@ -79,19 +79,19 @@ def read_outline(data: bytes) -> Outline:
 
 
 def _check_size(data: bytes) -> None:
-    """Refuse a file that is cut off, or longer than the list in it."""
+    """Refuse a file that is cut off, or longer than the CRL in it."""
     try:
         _, _, stop = span(data, 0, len(data) + (1 << 33))
     except (asn1.DerError, IndexError):
-        refuse("not_a_list", "This is not DER, so it is no revocation list.")
+        refuse("not_a_list", "This is not DER, so it is not a CRL.")
     if stop > len(data):
         refuse(
             "truncated",
-            f"The file is cut off: the list has {stop} bytes and the file "
-            f"{len(data)}. Get it anew.",
+            f"The file is cut off: the CRL has {stop} bytes and the file "
+            f"{len(data)}. Download it again.",
         )
     if stop < len(data):
-        malformed(f"{len(data) - stop} bytes behind its end")
+        malformed(f"{len(data) - stop} bytes after its end")
 
 
 def _read_parts(data: bytes) -> Outline:
@@ -100,13 +100,13 @@ def _read_parts(data: bytes) -> Outline:
     if {outer, tag} != {asn1.SEQUENCE} or data[tbs_start : tbs_start + 1] == b"\xa0":
         refuse(
             "not_a_list",
-            "This is not a revocation list, but perhaps a certificate. Give the "
-            "file that the CA publishes its revocations in (often *.crl).",
+            "This is not a CRL; it may be a certificate. Use the file "
+            "in which the CA publishes its revocations (often *.crl).",
         )
     algorithm, after = _element(data, tbs_stop, stop, asn1.SEQUENCE)
     signature, after = _element(data, after, stop, asn1.BIT_STRING)
     if after != stop:
-        raise asn1.DerError("bytes behind the signature")
+        raise asn1.DerError("bytes after the signature")
     bits = asn1.only(signature, asn1.BIT_STRING).content
     if bits[:1] != b"\0":
         raise asn1.DerError("the signature is not whole octets")
@@ -143,7 +143,7 @@ def _read_parts(data: bytes) -> Outline:
         _, body, position = span(data, position, tbs_stop)
         extensions = data[body:position]
     if position != tbs_stop:
-        raise asn1.DerError("a field that does not belong there")
+        raise asn1.DerError("an unexpected field")
     return Outline(
         data=data,
         tbs=(start, tbs_stop),
@@ -158,10 +158,10 @@ def _read_parts(data: bytes) -> Outline:
 
 
 def _element(data: bytes, offset: int, end: int, tag: int) -> tuple[bytes, int]:
-    """Return the whole small element of *tag* at *offset*, and the offset behind."""
-    found, _, stop = span(data, offset, end)
-    if found != tag:
-        raise asn1.DerError(f"tag {found:#04x} where {tag:#04x} belongs")
+    """Return the whole small element of *tag* at *offset*, and the offset after it."""
+    actual, _, stop = span(data, offset, end)
+    if actual != tag:
+        raise asn1.DerError(f"tag {actual:#04x} instead of {tag:#04x}")
     return data[offset:stop], stop
 
 
@@ -186,7 +186,7 @@ def read_time(tag: int, content: bytes) -> dt.datetime:
 
 
 class Entry(NamedTuple):
-    """What a list says of one serial number."""
+    """What a CRL says about one serial number."""
 
     serial: int
     reason: RevocationReason | None = None
@@ -195,7 +195,7 @@ class Entry(NamedTuple):
 
 
 def count_entries(data: bytes, start: int, end: int) -> int:
-    """Return how many entries there are between two offsets, and no gap."""
+    """Return how many entries there are between two offsets, without gaps."""
     count, position = 0, start
     try:
         while position < end:
@@ -218,7 +218,7 @@ def count_entries(data: bytes, start: int, end: int) -> int:
 def read_entries(data: bytes, start: int, end: int) -> Iterator[Entry]:
     """Yield the entries between two offsets.
 
-    Dates and extensions are alike in many entries, so what was read is kept.
+    Many entries have the same dates and extensions, so each is parsed once.
     """
     times: dict[bytes, dt.datetime] = {}
     details: dict[bytes, tuple[RevocationReason | None, dt.datetime | None]] = {}
@@ -227,15 +227,15 @@ def read_entries(data: bytes, start: int, end: int) -> Iterator[Entry]:
         while position < end:
             number += 1
             tag, body, position = span(data, position, end)
-            tag_of_serial, first, behind = span(data, body, position)
+            tag_of_serial, first, after = span(data, body, position)
             if tag != asn1.SEQUENCE or tag_of_serial != asn1.INTEGER:
                 raise asn1.DerError("not an entry")
-            serial = asn1.integer(data[first:behind])
-            _, first, last = span(data, behind, position)
-            encoded = data[behind:last]
+            serial = asn1.integer(data[first:after])
+            _, first, last = span(data, after, position)
+            encoded = data[after:last]
             revoked_at = times.get(encoded)
             if revoked_at is None:
-                revoked_at = read_time(data[behind], data[first:last])
+                revoked_at = read_time(data[after], data[first:last])
                 if len(times) < _REMEMBERED:
                     times[encoded] = revoked_at
             if last == position:
