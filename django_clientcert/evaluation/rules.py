@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, router, transaction
-from django.db.models import Q
 from django.http.request import validate_host
 
 from django_clientcert.exceptions import Reason, Refusal
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import check_user_field
+from django_clientcert.models.users import find_by_fields
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import RuleIdentity, read_identity
@@ -69,21 +69,15 @@ def read_claim(
 def find_users(claims: Sequence[Claim]) -> list[Any]:
     """Return the users whom any of *claims* names: one query.
 
-    Compared to the letter, however the database compares.
-
     Raises:
         Refusal: the user model has no such field.
     """
-    condition = Q()
     for claim in claims:
         try:
             check_user_field(claim.field)
         except ValidationError as error:
             raise unavailable(claim.authority, error.messages[0]) from error
-        condition |= Q(**{claim.field: claim.value})
-    users: Any = get_user_model()._default_manager
-    rows = users.filter(condition)[:_MAX_USERS]
-    return [user for user in rows if any(_names(one, user) for one in claims)]
+    return find_by_fields({(claim.field, claim.value) for claim in claims}, _MAX_USERS)
 
 
 def choose_user(claims: Sequence[Claim], users: Sequence[Any]) -> Any:

@@ -879,6 +879,25 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["last_seen_at"], name="clientcert_seen_at"),
         ),
         migrations.CreateModel(
+            name="MappingLock",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "lock on mappings",
+                "verbose_name_plural": "locks on mappings",
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
             name="PendingImport",
             fields=[
                 (

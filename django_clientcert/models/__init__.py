@@ -6,6 +6,7 @@ from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
 from .fields import KEY_BYTES, KeyField, KeyPlaceholder, name_key, serial_key
 from .imports import PendingImport
+from .locks import MappingLock
 from .mappings import CertificateMapping, CertificateMappingQuerySet
 from .notices import ExpiryNotice
 from .revocations import Revocation, RevocationList, RevocationQuerySet, RevokedSerial
@@ -21,6 +22,7 @@ __all__ = [
     "ExpiryNotice",
     "KeyField",
     "KeyPlaceholder",
+    "MappingLock",
     "PendingImport",
     "Revocation",
     "RevocationList",

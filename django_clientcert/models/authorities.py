@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import BundleError, ClientCertError
@@ -18,12 +17,13 @@ from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES, PathValidator
 
 from .authority_state import AuthorityState, read_state
+from .bases import SavedInTransaction
 from .fields import KeyField, name_key, serial_key
 from .rules import IdentityRuleFields
 from .validators import normalise_urls, validate_no_private_key
 
 
-class CertificateAuthority(IdentityRuleFields):
+class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
     """One PKI: its root and intermediate certificates, exactly a ``ca.crt``."""
 
     class Profile(models.TextChoices):
@@ -90,12 +90,6 @@ class CertificateAuthority(IdentityRuleFields):
 
     def __str__(self) -> str:
         return visible(self.name)
-
-    def save(self, **kwargs: Any) -> None:
-        """Save, and with it what is derived from the bundle (``derived``)."""
-        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using):
-            super().save(**kwargs)
 
     def clean(self) -> None:
         """Refuse a bundle that cannot be read or holds what is no CA's certificate."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, router
 from django.http.request import validate_host
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -31,11 +31,17 @@ from django_clientcert.x509.identities import (
 from django_clientcert.x509.names import Order
 
 from .authorities import CertificateAuthority
+from .bases import OptionalCertificate, describe
 from .fields import KEY_BYTES, KeyField, KeyPlaceholder
+from .locks import MappingLock
 from .validators import normalise_hosts, validate_no_private_key
 
-# How much of a certificate’s subject is kept to be searched
-MAX_SUBJECT = 1000
+# What is derived from the certificate
+_DESCRIPTION = (
+    "certificate_subject",
+    "certificate_not_after",
+    "certificate_subject_key",
+)
 
 
 class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
@@ -90,7 +96,7 @@ def _read_value(kind: IdentityKind, value: str) -> Identity:
     return identity if identity.value == value else parse_identity(kind, value)
 
 
-class CertificateMapping(models.Model):
+class CertificateMapping(OptionalCertificate):
     """ "A certificate that looks like this is that user." """
 
     class MappingKind(models.TextChoices):
@@ -153,7 +159,6 @@ class CertificateMapping(models.Model):
         ),
         validators=[validate_no_private_key],
     )
-    certificate = models.BinaryField(_("certificate"), null=True, editable=False)
     # Read out of the certificate when it is saved: for lists, searches and filters,
     # never to decide on a request.
     certificate_subject = models.TextField(
@@ -171,6 +176,9 @@ class CertificateMapping(models.Model):
     )
 
     objects = CertificateMappingQuerySet.as_manager()
+
+    # Kind and value that ``key`` was derived from, and that key
+    _derived_from: tuple[str, str, bytes] | None = None
 
     class Meta:
         verbose_name = _("certificate mapping")
@@ -211,31 +219,56 @@ class CertificateMapping(models.Model):
             value = visible(self.value, 80)
         return f"{self.get_kind_display()}: {value}"
 
+    @classmethod
+    def for_identity(
+        cls,
+        identity: Identity,
+        certificate: ClientCertificate | None = None,
+        **fields: Any,
+    ) -> CertificateMapping:
+        """Return a mapping of *identity*, not saved."""
+        der = None if certificate is None else certificate.der
+        mapping = cls(certificate=der, **fields)
+        mapping.set_identity(identity)
+        return mapping
+
+    def set_identity(self, identity: Identity) -> None:
+        """Set kind, value and key together."""
+        self.kind, self.value = identity.kind.value, identity.value
+        self.key = identity.key
+        self._derived_from = (self.kind, self.value, self.key)
+
     def save(self, **kwargs: Any) -> None:
-        """Save, with the key that belongs to the value.
+        """Save, with what is derived from the value and the certificate.
 
         Raises:
             ValidationError: the value is not of the mapping's kind.
         """
-        update_fields = kwargs.get("update_fields")
-        if update_fields is None or {"kind", "value"} & set(update_fields):
-            self.normalise()
-            if update_fields is not None:
-                update_fields = {*update_fields, "value", "key"}
-        if "certificate" in (
-            update_fields or {"certificate"} - self.get_deferred_fields()
-        ):
-            self.describe_certificate()
-            if update_fields is not None:
-                update_fields = {
-                    *update_fields,
-                    "certificate_subject",
-                    "certificate_not_after",
-                    "certificate_subject_key",
-                }
-        if update_fields is not None:
-            kwargs["update_fields"] = update_fields
+        names = kwargs.get("update_fields")
+        if names is None:
+            self.derive(
+                with_certificate="certificate" not in self.get_deferred_fields()
+            )
+        else:
+            names = set(names)
+            if names & {"kind", "value"}:
+                self.normalise()
+                names |= {"value", "key"}
+            if "certificate" in names:
+                self.describe_certificate()
+                names |= set(_DESCRIPTION)
+            kwargs["update_fields"] = names
         super().save(**kwargs)
+
+    def derive(self, *, with_certificate: bool = True) -> None:
+        """Set every column that ``save()`` derives; ``bulk_create()`` does not.
+
+        Raises:
+            ValidationError: the value is not of the mapping's kind.
+        """
+        self.normalise()
+        if with_certificate:
+            self.describe_certificate()
 
     def clean(self) -> None:
         """Bring the value into canonical form and refuse what could never work.
@@ -284,17 +317,13 @@ class CertificateMapping(models.Model):
 
     def describe_certificate(self) -> None:
         """Set what lists show of the certificate, as far as it can be read."""
-        self.certificate_subject, self.certificate_not_after = "", None
-        self.certificate_subject_key = None
         certificate = self.client_certificate()
-        if certificate is None:
-            return
-        with suppress(CertificateParseError):
-            self.certificate_subject = certificate.subject.rfc4514()[:MAX_SUBJECT]
-        with suppress(CertificateParseError):
-            self.certificate_not_after = certificate.not_after
+        self.certificate_subject, self.certificate_not_after = (
+            ("", None) if certificate is None else describe(certificate)
+        )
+        self.certificate_subject_key = None
         with suppress(CertificateParseError, NameNotMatchableError):
-            if certificate.subject:
+            if certificate is not None and certificate.subject:
                 self.certificate_subject_key = subject_identity(certificate.subject).key
 
     def normalise(self) -> None:
@@ -303,12 +332,15 @@ class CertificateMapping(models.Model):
         Raises:
             ValidationError: the value is not of the mapping's kind.
         """
+        self.hosts = normalise_hosts(self.hosts)
+        if self._derived_from == (self.kind, self.value, self.key):
+            return
         try:
             kind = IdentityKind(self.kind)
         except ValueError:
-            return  # the field's own validation names the choices
+            return  # validation of the field lists the kinds
         try:
-            identity = _read_value(kind, self.value)
+            self.set_identity(_read_value(kind, self.value))
         except ClientCertError as error:
             raise ValidationError(
                 {
@@ -319,15 +351,35 @@ class CertificateMapping(models.Model):
                     )
                 }
             ) from error
-        self.value, self.key = identity.value, identity.key
-        self.hosts = normalise_hosts(self.hosts)
+
+    def is_twin(self, other: CertificateMapping) -> bool:
+        """Return whether *other* covers the same certificates, for whichever user.
+
+        A pin is the same with and without an authority.
+        """
+        return (
+            self.kind == other.kind
+            and bytes(self.key) == bytes(other.key)
+            and (self.is_pin or self.authority_id == other.authority_id)
+        )
+
+    def find_twin(self) -> CertificateMapping | None:
+        """Return a stored mapping of the same certificates, of the same user if any.
+
+        In a transaction, nobody else stores one until it ends.
+        """
+        MappingLock.acquire(router.db_for_write(CertificateMapping))
+        twins = [
+            other
+            for other in CertificateMapping.objects.matching([self.key])
+            if other.pk != self.pk and self.is_twin(other)
+        ]
+        twins.sort(key=lambda other: (other.user_id != self.user_id, other.pk))
+        return next(iter(twins), None)
 
     def _refuse_duplicate(self) -> None:
-        """Refuse a key that already is a mapping: two users would lock out both."""
-        twins = CertificateMapping.objects.filter(key=self.key).of_kinds(self.kind)
-        if not self.is_pin:
-            twins = twins.filter(authority=self.authority)
-        twin = twins.exclude(pk=self.pk).first()
+        """Refuse a key that is mapped already: two users would lock out both."""
+        twin = self.find_twin()
         if twin is None:
             return
         message = (
@@ -377,14 +429,11 @@ class CertificateMapping(models.Model):
         return IdentityKind(self.kind).specificity
 
     def covers_host(self, host: str) -> bool:
-        """Tell whether the mapping is good for *host* (lower case, no port)."""
+        """Return whether the mapping applies to *host* (lower case, no port)."""
         patterns = self.hosts.split()
         return not patterns or validate_host(host, patterns)
 
-    def client_certificate(self) -> ClientCertificate | None:
-        """Return the uploaded certificate, if the mapping was made from one."""
-        return (
-            None
-            if self.certificate is None
-            else ClientCertificate(bytes(self.certificate))
-        )
+    @property
+    def first_host(self) -> str:
+        """A host that the mapping applies to; empty if it applies to all."""
+        return (self.hosts.split() or [""])[0].lstrip(".")

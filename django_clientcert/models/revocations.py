@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models, router, transaction
+from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo, Entry, read_reason
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.text import show_minute
 
 from .authorities import CertificateAuthority
+from .bases import OptionalCertificate, SavedInTransaction, describe
 from .fields import KeyField, KeyPlaceholder, serial_key
 from .validators import validate_no_private_key
 
-MAX_SUBJECT = 1000
 
-
-class RevocationList(models.Model):
+class RevocationList(SavedInTransaction):
     """A list that a CA has signed (CRL, RFC 5280, 5), as it was imported.
 
     Made by ``list_import.import_crl()``, which has checked it; never edited.
@@ -65,12 +62,6 @@ class RevocationList(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label()}, {visible_once(self.issuer, 80)}"
-
-    def save(self, **kwargs: Any) -> None:
-        """Save, and with it what the authority remembers (``derived``)."""
-        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using):
-            super().save(**kwargs)
 
     @classmethod
     def of(
@@ -159,7 +150,7 @@ class RevocationQuerySet(models.QuerySet["Revocation"]):
         ).order_by()
 
 
-class Revocation(models.Model):
+class Revocation(OptionalCertificate, SavedInTransaction):
     """A certificate, or all that an authority issued in a time, revoked here and now.
 
     It beats every mapping and rule. A certificate is named by its public key and by
@@ -195,8 +186,6 @@ class Revocation(models.Model):
     issued_until = models.DateTimeField(
         _("issued until"), null=True, blank=True, editable=False
     )
-    # What is shown of the certificate, if there was one
-    certificate = models.BinaryField(_("certificate"), null=True, editable=False)
     description = models.TextField(_("what"), editable=False)
     reason = models.SmallIntegerField(
         _("reason"), choices=RevocationReasonChoice.choices, default=0
@@ -228,12 +217,6 @@ class Revocation(models.Model):
 
     def __str__(self) -> str:
         return visible(self.description, 120)
-
-    def save(self, **kwargs: Any) -> None:
-        """Save, and with it what the authorities remember (``derived``)."""
-        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with transaction.atomic(using=using):
-            super().save(**kwargs)
 
     def clean(self) -> None:
         """Refuse a revocation that could not revoke anything.
@@ -280,16 +263,4 @@ class Revocation(models.Model):
             self.issuer_key = issuer.public_key_bytes
             self.serial = serial_key(certificate.serial_number)
         self.certificate = certificate.der
-        try:
-            shown = certificate.subject.rfc4514() or certificate.fingerprint
-        except CertificateParseError:
-            shown = certificate.fingerprint
-        self.description = shown[:MAX_SUBJECT]
-
-    def client_certificate(self) -> ClientCertificate | None:
-        """Return the certificate, if it was at hand."""
-        return (
-            None
-            if self.certificate is None
-            else ClientCertificate(bytes(self.certificate))
-        )
+        self.description = describe(certificate)[0] or certificate.fingerprint

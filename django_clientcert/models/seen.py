@@ -1,4 +1,4 @@
-"""The certificates that were let in lately, for questions of the kind “what if”."""
+"""The certificates that were accepted recently, to answer “what if” questions."""
 
 from __future__ import annotations
 
@@ -7,42 +7,24 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.escaping import visible_once
 
 from .authorities import CertificateAuthority
+from .bases import MAX_HOST, CappedQuerySet, ObservedCertificate, describe
 from .fields import KeyField
-from .mappings import MAX_SUBJECT, CertificateMapping
+from .mappings import CertificateMapping
 
 
-class SeenCertificateQuerySet(models.QuerySet["SeenCertificate"]):
-    """Queries on the certificates that were let in."""
-
-    def prune(self, size: int) -> int:
-        """Delete those not seen for longest, down to *size*; return how many."""
-        surplus = self.count() - size
-        if surplus <= 0:
-            return 0
-        oldest = list(
-            self.order_by("last_seen_at", "pk").values_list("pk", flat=True)[:surplus]
-        )
-        return self.filter(pk__in=oldest).delete()[0]
+class SeenCertificateQuerySet(CappedQuerySet["SeenCertificate"]):
+    """Queries on the accepted certificates."""
 
 
-class SeenCertificate(models.Model):
-    """A certificate that let somebody in: when last, as whom, and through what.
-
-    No decision rests on it.
-    """
+class SeenCertificate(ObservedCertificate):
+    """A certificate that was accepted: when last, as which user, and through what."""
 
     fingerprint = KeyField(_("SHA-256 fingerprint"), unique=True)
-    certificate = models.BinaryField(_("certificate"))
-    subject = models.TextField(_("subject"), blank=True)
-    not_after = models.DateTimeField(_("valid until"), null=True, blank=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
@@ -65,24 +47,13 @@ class SeenCertificate(models.Model):
         related_name="seen_certificates",
         verbose_name=_("authority"),
     )
-    host = models.CharField(_("host"), max_length=255, blank=True)
-    first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
-    last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
 
     objects = SeenCertificateQuerySet.as_manager()
 
-    class Meta:
+    class Meta(ObservedCertificate.Meta):
         verbose_name = _("certificate seen")
         verbose_name_plural = _("certificates seen")
-        ordering = ("-last_seen_at", "-pk")
         indexes = (models.Index(fields=["last_seen_at"], name="clientcert_seen_at"),)
-
-    def __str__(self) -> str:
-        return visible_once(self.subject or self.fingerprint.hex(), 120)
-
-    def client_certificate(self) -> ClientCertificate:
-        """Return the certificate."""
-        return ClientCertificate(bytes(self.certificate))
 
     @staticmethod
     def record(
@@ -95,12 +66,12 @@ class SeenCertificate(models.Model):
         size: int,
         at: dt.datetime,
     ) -> None:
-        """Write down that *certificate* was let in; keep *size* rows at most."""
+        """Record that *certificate* was accepted; keep at most *size* rows."""
         values = {
             "user_id": user.pk,
             "mapping_id": None if mapping is None else mapping.pk,
             "authority_id": None if authority is None else authority.pk,
-            "host": host[:255],
+            "host": host[:MAX_HOST],
             "last_seen_at": at,
         }
         seen = SeenCertificate.objects
@@ -116,17 +87,6 @@ class SeenCertificate(models.Model):
             first_seen_at=at,
             **values,
         )
-        # Two processes may come here at once: the second row is not one more.
+        # Of two processes that come here at once, only one adds a row.
         seen.bulk_create([row], ignore_conflicts=True)
         seen.all().prune(size)
-
-
-def describe(certificate: ClientCertificate) -> tuple[str, dt.datetime | None]:
-    """Return subject and end of *certificate*, as far as they can be read."""
-    subject, not_after = "", None
-    try:
-        not_after = certificate.not_after
-        subject = certificate.subject.rfc4514()[:MAX_SUBJECT]
-    except CertificateParseError:
-        pass  # a subject that cannot be read has no text
-    return subject, not_after

@@ -1,4 +1,4 @@
-"""The inbox: certificates that clients proved to hold, and that nobody has mapped."""
+"""The inbox: certificates whose key clients proved to hold, and that were refused."""
 
 from __future__ import annotations
 
@@ -7,48 +7,36 @@ from contextlib import suppress
 
 from django.db import models
 from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import CertificateParseError, Reason
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible, visible_once
 
+from .bases import (
+    MAX_HOST,
+    MAX_SUBJECT,
+    CappedQuerySet,
+    ObservedCertificate,
+    describe,
+)
 from .fields import KEY_BYTES, KeyField
-from .mappings import MAX_SUBJECT
-from .seen import describe
 
 MAX_DETAIL = 500
-MAX_HOST = 255
 MAX_ADDRESS = 45  # the longest spelling of an IPv6 address
 
-# Not every database holds an earlier one
-_FIRST_YEAR = 1000
 
-
-class UnknownCertificateQuerySet(models.QuerySet["UnknownCertificate"]):
+class UnknownCertificateQuerySet(CappedQuerySet["UnknownCertificate"]):
     """Queries on the inbox."""
 
-    def prune(self, size: int) -> int:
-        """Delete down to *size*; return how many.
-
-        What was refused least often goes first, and of that what was not seen for
-        longest: a flood does not push out a client that tries again.
-        """
-        surplus = self.count() - size
-        if surplus <= 0:
-            return 0
-        least = list(
-            self.order_by("count", "last_seen_at", "pk").values_list("pk", flat=True)[
-                :surplus
-            ]
-        )
-        return self.filter(pk__in=least).delete()[0]
+    # What was refused least often goes first, and of that what was not seen for
+    # longest: a flood does not push out a client that tries again.
+    pruned_by = ("count", "last_seen_at", "pk")
 
     def of_keys(self, *certificates: ClientCertificate) -> UnknownCertificateQuerySet:
-        """Return the rows of the public keys of *certificates*, if there are any.
+        """Return the rows with the public keys of *certificates*.
 
-        Of a certificate whose key cannot be read, there is none.
+        Certificates whose key cannot be read have none.
         """
         keys = []
         for certificate in certificates:
@@ -57,7 +45,7 @@ class UnknownCertificateQuerySet(models.QuerySet["UnknownCertificate"]):
         return self.filter(public_key__in=keys)
 
     def digest_prefix(self, digits: str) -> UnknownCertificateQuerySet:
-        """Return those whose fingerprint, or that of the key, begins with *digits*."""
+        """Return the rows whose fingerprint or key digest begins with *digits*."""
         low = bytes.fromhex(digits.lower().ljust(2 * KEY_BYTES, "0"))
         high = bytes.fromhex(digits.lower().ljust(2 * KEY_BYTES, "f"))
         return self.filter(
@@ -66,44 +54,29 @@ class UnknownCertificateQuerySet(models.QuerySet["UnknownCertificate"]):
         )
 
 
-class UnknownCertificate(models.Model):
-    """A certificate that was proven and let nobody in: one row for each public key.
+class UnknownCertificate(ObservedCertificate):
+    """The latest certificate that was refused, one row per public key.
 
-    No decision rests on it. Whatever stands in it, a stranger may have written.
+    The client proved that it holds the key. A stranger may have written the rest.
     """
 
     public_key = KeyField(_("SHA-256 of the public key"), unique=True)
     fingerprint = KeyField(_("SHA-256 fingerprint"))
-    # The latest one for this key
-    certificate = models.BinaryField(_("certificate"))
-    subject = models.TextField(_("subject"), blank=True)
     issuer = models.TextField(_("issuer"), blank=True)
-    not_after = models.DateTimeField(_("valid until"), null=True, blank=True)
     reason = models.CharField(_("reason"), max_length=32)
     detail = models.TextField(_("detail"), blank=True)
-    host = models.CharField(_("host"), max_length=MAX_HOST, blank=True)
     address = models.CharField(_("address"), max_length=MAX_ADDRESS, blank=True)
     count = models.PositiveBigIntegerField(_("count"), default=1)
-    first_seen_at = models.DateTimeField(_("first seen"), default=timezone.now)
-    last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
 
     objects = UnknownCertificateQuerySet.as_manager()
 
-    class Meta:
+    class Meta(ObservedCertificate.Meta):
         verbose_name = _("unknown certificate")
         verbose_name_plural = _("unknown certificates")
-        ordering = ("-last_seen_at", "-pk")
         indexes = (
             models.Index(fields=["last_seen_at"], name="clientcert_unknown_at"),
             models.Index(fields=["fingerprint"], name="clientcert_unknown_print"),
         )
-
-    def __str__(self) -> str:
-        return visible_once(self.subject or self.fingerprint.hex(), 120)
-
-    def client_certificate(self) -> ClientCertificate:
-        """Return the latest certificate for this key."""
-        return ClientCertificate(bytes(self.certificate))
 
     @staticmethod
     def record(
@@ -117,15 +90,13 @@ class UnknownCertificate(models.Model):
         size: int,
         at: dt.datetime,
     ) -> None:
-        """Write down *count* refusals of *certificate*; keep *size* rows at most.
+        """Record *count* refusals of *certificate*; keep at most *size* rows.
 
         Raises:
             CertificateParseError: its public key cannot be read.
         """
         key = certificate.public_key_bytes
         subject, not_after = describe(certificate)
-        if not_after is not None and not_after.year < _FIRST_YEAR:
-            not_after = None
         values = {
             "fingerprint": certificate.fingerprint_bytes,
             "certificate": certificate.der,
@@ -142,12 +113,12 @@ class UnknownCertificate(models.Model):
         rows = unknown.filter(public_key=key)
         if rows.update(count=F("count") + count, **values):
             return
-        # Before and not behind it: a newcomer is not what is refused least often.
+        # Before adding the newcomer, which is the row refused least often.
         unknown.all().prune(size - 1)
         row = UnknownCertificate(
             public_key=key, count=count, first_seen_at=at, **values
         )
-        # Two processes may come here at once: the second row is not one more.
+        # Of two processes that come here at once, only one adds a row.
         unknown.bulk_create([row], ignore_conflicts=True)
 
 

@@ -1,12 +1,12 @@
-"""What the application answers to ``manage.py clientcert probe``, and to nobody else.
+"""``manage.py clientcert probe``: which forged headers reach the application.
 
-The command attacks the deployment from outside with forged headers and has to know
-which of them arrived. Only the application can tell, so it does: to a request that
-carries a token made with the project's ``SECRET_KEY``, a minute old at most, once.
-Whoever can make one could sign sessions too. All others get what they always get.
+The command attacks the deployment with forged headers. Only the application can say
+which of them arrived, so it answers a request that carries a token made with the
+project's ``SECRET_KEY``, once, and within a minute. Anyone who can make such a token
+could sign sessions too. All other requests get their usual response.
 """
 
-from .endpoint import Question, answer, read_question, take
+from .endpoint import ProbeQuestion, answer, read_question, take
 from .tokens import (
     HEADER,
     MAX_AGE,
@@ -22,7 +22,7 @@ __all__ = [
     "MAX_AGE",
     "Answer",
     "Arrival",
-    "Question",
+    "ProbeQuestion",
     "answer",
     "make_token",
     "read_answer",

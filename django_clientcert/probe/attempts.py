@@ -1,4 +1,4 @@
-"""The attempts: every way in which a client may write the headers itself."""
+"""The attempts: every way in which a client may try to send the headers itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Spelling:
 
     name: str
     write: Callable[[Sequence[tuple[str, str]]], bytes]
-    # Whether the proxy's own header should be there all the same
+    # Whether it must not remove the proxy's own header
     removes: bool = False
 
 
@@ -37,8 +37,8 @@ def _twice(lines: Sequence[tuple[str, str]]) -> bytes:
     return _plain(lines) + _plain(lines)
 
 
-def _behind_line_feed(lines: Sequence[tuple[str, str]]) -> bytes:
-    """Return the lines as one header whose value goes on behind bare line feeds."""
+def _after_line_feed(lines: Sequence[tuple[str, str]]) -> bytes:
+    """Return the lines as one header whose value continues after bare line feeds."""
     hidden = "".join(f"\n{name}: {value}" for name, value in lines)
     return f"x-clientcert-a: 1{hidden}\r\n".encode("latin-1")
 
@@ -56,29 +56,29 @@ SPELLINGS = (
     Spelling("last hyphen an underscore", _renamed(_last_hyphen)),
     Spelling("dots", _renamed(lambda name: name.replace("-", "."))),
     Spelling("twice", _twice),
-    Spelling("behind a bare line feed", _behind_line_feed),
+    Spelling("after a bare line feed", _after_line_feed),
     Spelling("named in Connection", _removed, removes=True),
 )
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a request is sent, and with which certificate: a row of attempts."""
+    """Where requests are sent, and with which certificate: one series of attempts."""
 
     name: str
     host: str
     port: int
     tls: bool
     path: str
-    # What stands in the Host header, and in the handshake
+    # For the Host header and the TLS handshake
     authority: str
     with_certificate: bool = False
-    # Past the proxy, to the application itself
+    # Bypassing the proxy, to the application itself
     direct: bool = False
 
     @property
     def server_name(self) -> str:
-        """The host name within the handshake."""
+        """The host name for the TLS handshake."""
         return urlsplit(f"//{self.authority}").hostname or self.host
 
 
@@ -94,33 +94,26 @@ def list_places(
     upstreams: Sequence[tuple[str, int]],
     has_certificate: bool,
 ) -> Iterator[Place]:
-    """Return every place, the likeliest holes first."""
-    own = [False, True] if has_certificate and tls else [False]
-    for certificate in own:
+    """Return every place, the most likely holes first."""
+    scheme = "https" if tls else "http"
+    variants = [
+        ("", path, host),
+        *((f", path {other}", other, host) for other in other_paths),
+        *((f", host {other}", path, other) for other in other_hosts),
+    ]
+    for certificate in [False, True] if has_certificate and tls else [False]:
         suffix = ", own certificate" if certificate else ""
-        scheme = "https" if tls else "http"
-        yield Place(
-            f"{scheme}{suffix}", host, port, tls, path, _in_url(host, port), certificate
-        )
-        for other in other_paths:
-            name = f"{scheme}, path {other}{suffix}"
-            yield Place(name, host, port, tls, other, _in_url(host, port), certificate)
-        for other in other_hosts:
-            name = f"{scheme}, host {other}{suffix}"
-            yield Place(name, host, port, tls, path, _in_url(other, port), certificate)
+        for variant, its_path, its_host in variants:
+            name = f"{scheme}{variant}{suffix}"
+            authority = _in_url(its_host, port)
+            yield Place(name, host, port, tls, its_path, authority, certificate)
     if plain_port is not None:
         authority = _in_url(host, plain_port)
         yield Place("http", host, plain_port, False, path, authority)
+    authority = _in_url(host, port)
     for upstream, upstream_port in upstreams:
-        yield Place(
-            f"direct to {upstream}:{upstream_port}",
-            upstream,
-            upstream_port,
-            False,
-            path,
-            _in_url(host, port),
-            direct=True,
-        )
+        name = f"direct to {upstream}:{upstream_port}"
+        yield Place(name, upstream, upstream_port, False, path, authority, direct=True)
 
 
 def _in_url(host: str, port: int) -> str:

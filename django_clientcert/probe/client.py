@@ -1,4 +1,4 @@
-"""One request as raw octets: libraries would mend what is to be sent broken."""
+"""One request as raw octets: HTTP libraries would repair what must be malformed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LIMIT = 65536
 
 @dataclass(frozen=True)
 class Reply:
-    """The status and the beginning of the body; or why there is none."""
+    """The status and the beginning of the body, or the problem if there is none."""
 
     status: int
     body: str = ""
@@ -24,7 +24,7 @@ class Reply:
 
 
 class Client:
-    """Sends requests over TLS or without, with or without a certificate."""
+    """Sends requests with or without TLS, with or without a certificate."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Client:
         """Load the certificates.
 
         Raises:
-            OSError: a file cannot be read, or has no certificate or key in it.
+            OSError: a file cannot be read, or contains no certificate or key.
         """
         self.timeout = timeout
         self._contexts = {
@@ -48,8 +48,8 @@ class Client:
     def send(self, place: Place, lines: bytes) -> Reply:
         """Return the reply to a GET with header *lines*.
 
-        Never raises: what the peer does, and a name or port that cannot be, is the
-        reply's problem.
+        Never raises: any failure, including an invalid name or port, becomes the
+        ``problem`` of the reply.
         """
         request = (
             f"GET {place.path} HTTP/1.1\r\nHost: {place.authority}\r\n".encode()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from threading import Lock
+from typing import NamedTuple
 
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
@@ -19,16 +19,15 @@ from .tokens import HEADER, MAX_AGE, Answer, Arrival, digest, read_token, sign_a
 
 _KEY = meta_key(HEADER)
 
-# Questions that were answered: here, and in the cache for the other processes
+# Questions that were answered: by this process, and in the cache for the others
 _PREFIX = "django_clientcert.probe."
 _REMEMBERED = 1000
 _taken: OrderedDict[str, None] = OrderedDict()
 _lock = Lock()
 
 
-@dataclass(frozen=True)
-class Question:
-    """What is asked, and which values arrived under the names in question."""
+class ProbeQuestion(NamedTuple):
+    """The contents of a token, and the values that arrived under the proxy's names."""
 
     nonce: str
     fingerprint: str
@@ -36,10 +35,10 @@ class Question:
     arrived: Mapping[str, str | None]
 
 
-def read_question(request: HttpRequest) -> Question | None:
-    """Return what *request* asks, or None: it has no token, or none that counts.
+def read_question(request: HttpRequest) -> ProbeQuestion | None:
+    """Return the question in *request*, or None if it has no valid token.
 
-    To be called before a closed gate takes headers out of the request. No I/O.
+    Call it before a closed gate removes headers from the request. Does no I/O.
     """
     token = request.META.get(_KEY)
     if token is None:
@@ -49,7 +48,7 @@ def read_question(request: HttpRequest) -> Question | None:
         return None
     proxy = conf.CLIENTCERT_PROXY
     values = {name: request.META.get(proxy.meta_key(name)) for name in proxy.names}
-    return Question(
+    return ProbeQuestion(
         nonce=str(question.get("n")),
         fingerprint=str(question.get("c")),
         forged=dict(question.get("h") or {}),
@@ -60,23 +59,23 @@ def read_question(request: HttpRequest) -> Question | None:
     )
 
 
-def take(question: Question) -> bool:
-    """Tell whether *question* is asked for the first time, and remember it."""
+def take(question: ProbeQuestion) -> bool:
+    """Return whether *question* is asked for the first time, and remember it."""
     with _lock:
         if question.nonce in _taken:
             return False
         _taken[question.nonce] = None
         while len(_taken) > _REMEMBERED:
             _taken.popitem(last=False)
-    # Longer than a token counts
+    # Longer than a token is valid
     return bool(cache.add(_PREFIX + question.nonce, 1, 2 * MAX_AGE))
 
 
-def answer(question: Question, presented: Presented, host: str) -> HttpResponse:
-    """Return which forged values arrived, signed; nothing of any other value."""
+def answer(question: ProbeQuestion, presented: Presented, host: str) -> HttpResponse:
+    """Return which forged values arrived, signed; never any other value."""
     refusal = check_gates(presented, host=host)
     proof = identify_peer(presented, host=host)
-    said = Answer(
+    result = Answer(
         nonce=question.nonce,
         headers={
             name: _arrival(value, question.forged.get(name))
@@ -88,7 +87,7 @@ def answer(question: Question, presented: Presented, host: str) -> HttpResponse:
         proven=proof.certificate is not None,
     )
     return HttpResponse(
-        sign_answer(said),
+        sign_answer(result),
         content_type="text/plain; charset=utf-8",
         headers={"Cache-Control": "no-store"},
     )

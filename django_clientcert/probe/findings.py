@@ -1,4 +1,4 @@
-"""What an answer means, and what to change."""
+"""The meaning of an answer, and what to change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOLE, NOTE, CLOSED, UNREACHED = "HOLE", "note", "closed", "not reached"
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one attempt, a sentence, and what to change for it."""
+    """The outcome of one attempt, a sentence about it, and what to change."""
 
     place: str
     spelling: str
@@ -32,38 +32,40 @@ def judge(
     *,
     usual: Answer,
 ) -> Finding:
-    """Return what *answer* says of an attempt.
+    """Return the finding of an attempt to which the application replied *answer*.
 
-    *usual* is the answer where nothing is forged: what the proxy itself says in the
-    words of the forgery, such as SUCCESS, is no sign of anything.
+    *usual* is the answer if nothing is forged: a value that the proxy itself sends,
+    such as SUCCESS, does not show that the forged one arrived.
     """
 
-    def found(outcome: str, said: str, remedy: str = "") -> Finding:
+    def finding(outcome: str, said: str, remedy: str = "") -> Finding:
         return Finding(place.name, spelling.name, outcome, said, remedy)
 
     arrived = [
         name
-        for name, one in answer.headers.items()
-        if one in (Arrival.FORGED, Arrival.MIXED)
+        for name, arrival in answer.headers.items()
+        if arrival in (Arrival.FORGED, Arrival.MIXED)
         and usual.headers.get(name) != Arrival.FORGED
     ]
     if answer.believed:
-        return found(
+        return finding(
             HOLE,
             "the forged certificate is believed",
             _remedy(proxy, place, spelling, arrived or [proxy.certificate]),
         )
     if answer.gate and answer.gate != Reason.AMBIGUOUS_HEADER:
-        what = f"{_list(arrived)} arrives, and is " if arrived else ""
-        return found(CLOSED, f"{what}refused: {answer.gate}")
+        what = f"{', '.join(arrived)} arrives, and is " if arrived else ""
+        return finding(CLOSED, f"{what}refused: {answer.gate}")
     if arrived:
-        return found(
-            HOLE, f"arrives: {_list(arrived)}", _remedy(proxy, place, spelling, arrived)
+        return finding(
+            HOLE,
+            f"arrives: {', '.join(arrived)}",
+            _remedy(proxy, place, spelling, arrived),
         )
     if answer.gate:
-        return found(
+        return finding(
             NOTE,
-            "it arrives beside or instead of the proxy’s own, and is refused",
+            "it arrives in addition to or in place of the proxy’s own, and is refused",
             _remedy(proxy, place, spelling, [proxy.certificate]),
         )
     if (
@@ -71,31 +73,27 @@ def judge(
         and usual.headers.get(proxy.certificate) == Arrival.OTHER
         and answer.headers.get(proxy.certificate) == Arrival.ABSENT
     ):
-        return found(
+        return finding(
             HOLE,
             f"the proxy’s own {proxy.certificate} is removed",
-            "Let the proxy drop such a Connection header before it sets its own "
-            "(Apache: RequestHeader unset Connection).",
+            "Configure the proxy to drop such a Connection header before it sets its "
+            "own headers (Apache: RequestHeader unset Connection).",
         )
-    return found(CLOSED, "")
-
-
-def _list(names: list[str]) -> str:
-    return ", ".join(names)
+    return finding(CLOSED, "")
 
 
 def _remedy(proxy: Proxy, place: Place, spelling: Spelling, names: list[str]) -> str:
-    """Return what to change for headers that arrive."""
+    """Return what to change, given the headers that arrive."""
     if place.direct:
         return (
-            "Let nothing but the proxy reach this address (a firewall, a "
-            "NetworkPolicy, a Unix socket), narrow CLIENTCERT_TRUSTED_PROXIES, or set "
+            "Allow only the proxy to reach this address (a firewall, a NetworkPolicy, "
+            "a Unix socket), narrow CLIENTCERT_TRUSTED_PROXIES, or set "
             "CLIENTCERT_PROXY_SECRET."
         )
     if "underscore" in spelling.name:
         return (
-            "Let the proxy drop header names with underscores, or use an application "
-            "server that does."
+            "Configure the proxy to drop header names with underscores, or use an "
+            "application server that does."
         )
     if proxy.name in ("ingress-nginx", "traefik-ingress-nginx"):
         if names == [proxy.certificate]:
@@ -106,11 +104,11 @@ def _remedy(proxy: Proxy, place: Place, spelling: Spelling, names: list[str]) ->
         if spelling.name == "as the proxy writes them":
             return (
                 "Set the annotation auth-tls-secret on the Ingress of this host, with "
-                "a secret that has the key ca.crt; or leave the host out of "
+                "a secret that contains the key ca.crt, or leave the host out of "
                 "CLIENTCERT_HOSTS."
             )
     return (
-        f"Let the proxy set or remove {_list(names)} for every host and path, without "
-        "a condition; manage.py clientcert proxy-config prints how. A host that "
-        "cannot: leave it out of CLIENTCERT_HOSTS."
+        f"Configure the proxy to set or remove {', '.join(names)} for every host and "
+        "path, without a condition; manage.py clientcert proxy-config prints how. If "
+        "that is impossible for a host, leave it out of CLIENTCERT_HOSTS."
     )

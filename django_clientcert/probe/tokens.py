@@ -12,7 +12,7 @@ from django.core import signing
 
 HEADER = "x-clientcert-probe"
 
-# Seconds for which a question is answered; the clocks may differ by as much.
+# Seconds for which a question is answered; the clocks may differ by as much
 MAX_AGE = 60
 
 _QUESTION = "django_clientcert.probe.question"
@@ -20,11 +20,11 @@ _ANSWER = "django_clientcert.probe.answer"
 
 
 class Arrival:
-    """What became of a forged value."""
+    """What arrived in place of a forged value."""
 
-    # There is nothing of that name
+    # Nothing under that name
     ABSENT = "absent"
-    # The forged value, and nothing else
+    # Only the forged value
     FORGED = "forged"
     # The forged value joined with another
     MIXED = "mixed"
@@ -34,27 +34,27 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Answer:
-    """What arrived, and what would have come of it."""
+    """What arrived, and what the decision on it would have been."""
 
     nonce: str
-    # By the header's name, one of ``Arrival``
+    # One of ``Arrival`` by the header's name
     headers: Mapping[str, str]
-    # The reason with which a gate refuses, or "" where all are open
+    # The reason for which a gate refuses, or "" if all are open
     gate: str
-    # Whether the forged certificate would have been believed, or another was
+    # Whether the forged certificate would have been believed; whether any would
     believed: bool
     proven: bool
 
 
 def digest(value: str) -> str:
-    """Return what stands for a value in a token; short, because it is in a header."""
+    """Return the digest of a value for a token; short, because it is in a header."""
     return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def make_token(forged: Mapping[str, str], fingerprint: str) -> tuple[str, str]:
     """Return a question about *forged* values by header, and its nonce.
 
-    *fingerprint* is that of the throw-away certificate among them.
+    *fingerprint* is that of the throw-away certificate among these values.
     """
     nonce = secrets.token_urlsafe(12)
     question = {
@@ -66,7 +66,7 @@ def make_token(forged: Mapping[str, str], fingerprint: str) -> tuple[str, str]:
 
 
 def read_token(token: str) -> dict[str, Any] | None:
-    """Return the question, or None where it is forged or too old."""
+    """Return the question, or None if it is forged or too old."""
     try:
         question = signing.loads(token, salt=_QUESTION, max_age=MAX_AGE)
     except signing.BadSignature:
@@ -75,12 +75,12 @@ def read_token(token: str) -> dict[str, Any] | None:
 
 
 def sign_answer(answer: Answer) -> str:
-    """Return *answer* as text that nobody in between can have made."""
+    """Return *answer* as signed text, which no intermediary could have made."""
     return signing.dumps(asdict(answer), salt=_ANSWER)
 
 
 def read_answer(text: str, nonce: str) -> Answer | None:
-    """Return the answer to the question with *nonce*, or None where it is another's."""
+    """Return the answer to the question with *nonce*, or None if it answers another."""
     try:
         values = signing.loads(text.strip(), salt=_ANSWER, max_age=MAX_AGE)
         answer = Answer(**values)

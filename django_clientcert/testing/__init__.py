@@ -1,18 +1,15 @@
 """Helpers for tests: a throw-away CA, certificates, and what each proxy forwards.
 
-Nothing in the package imports this one. Keys are made on the spot and are meant to be
-forgotten; never trust a certificate made here in production.
+The rest of the package does not import it. Keys are generated on the spot and not
+stored; never trust a certificate made here in production.
 
     ca = ThrowawayCA.create("Test CA")
     alice = ca.issue("alice", emails=["alice@example.com"])
     client.get("/ledger/", **proxy_meta(alice.der))
 """
 
-from django_clientcert.wire.encodings.writing import (
-    ENCODERS,
-    encode_escaped_pem,
-    encode_pem,
-)
+from django_clientcert.wire import ENCODERS
+from django_clientcert.wire.encodings.writing import encode_escaped_pem, encode_pem
 
 from .forwarding import TlsConnection, headers_to_meta, proxy_headers, proxy_meta
 from .pki import (

@@ -1,22 +1,26 @@
-"""What the proxy of a preset forwards for a certificate, and how Django gets it."""
+"""What the proxy of a preset forwards for a certificate, and how Django receives it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django_clientcert.wire import ValueSource, get_proxy, meta_key
-from django_clientcert.wire.forwarding import forwarded_values
+from django_clientcert.wire import (
+    ValueSource,
+    forwarded_values,
+    get_proxy,
+    meta_key,
+)
 
 
 class TlsConnection:
-    """A connection with a client's certificate, as ``gunicorn.socket`` is one."""
+    """A connection with a client's certificate, such as ``gunicorn.socket``."""
 
     def __init__(self, der: bytes | None) -> None:
         self.der = der
 
     def getpeercert(self, binary_form: bool = False) -> Any:
-        """Return the certificate, or None where the client sent none."""
+        """Return the certificate, or None if the client sent none."""
         return self.der if binary_form else {}
 
 
@@ -29,21 +33,21 @@ def proxy_headers(
 ) -> dict[str, str]:
     """Return the header fields that the proxy of *preset* forwards for *der*.
 
-    *verdict* is what it says of the certificate (default: its word for success),
-    *chain* what the client sent above it, DER. A proxy that forwards no chain leaves
-    it out.
+    *verdict* is what it says about the certificate (default: its word for success),
+    *chain* the intermediate certificates that the client sent, DER. A proxy that
+    forwards no chain leaves them out.
 
     Raises:
-        ValueError: there is no such preset, or it has no header: see ``proxy_meta()``.
+        ValueError: there is no such preset, or it has no headers: see ``proxy_meta()``.
     """
     proxy = get_proxy(preset)
     if not proxy.is_header:
-        raise ValueError(f"the preset {preset!r} has no header; use proxy_meta()")
+        raise ValueError(f"the preset {preset!r} has no headers; use proxy_meta()")
     return forwarded_values(proxy, der, verdict=verdict, chain=chain)
 
 
 def headers_to_meta(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return *headers* under the names that WSGI gives them in ``request.META``."""
+    """Return *headers* under their names in ``request.META``."""
     return {meta_key(name): value for name, value in headers.items()}
 
 
@@ -57,8 +61,8 @@ def proxy_meta(
 ) -> dict[str, Any]:
     """Return ``extra`` for Django's test client: a request through the proxy.
 
-    The request is secure and comes from *peer*; put that address into
-    ``CLIENTCERT_TRUSTED_PROXIES`` of the test settings, unless the preset reads no
+    The request is secure and comes from *peer*; add that address to
+    ``CLIENTCERT_TRUSTED_PROXIES`` in the test settings, unless the preset reads no
     header. *verdict* and *chain* are as for ``proxy_headers()``.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TypeAlias
@@ -23,6 +23,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 PrivateKey: TypeAlias = (
     ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 )
+# An extension, and whether it is critical
+Extension: TypeAlias = tuple[x509.ExtensionType, bool]
 
 UPN_OID = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -31,21 +33,25 @@ SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
 _ONE_DAY = dt.timedelta(days=1)
 
 
+_KEYS: dict[str, Callable[[], PrivateKey]] = {
+    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "rsa2048": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    "ed25519": ed25519.Ed25519PrivateKey.generate,
+}
+
+
 def make_key(kind: str = "p256") -> PrivateKey:
     """Return a new private key: ``p256``, ``p384``, ``rsa2048`` or ``ed25519``.
 
     Raises:
         ValueError: *kind* is none of these.
     """
-    if kind == "p256":
-        return ec.generate_private_key(ec.SECP256R1())
-    if kind == "p384":
-        return ec.generate_private_key(ec.SECP384R1())
-    if kind == "rsa2048":
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    if kind == "ed25519":
-        return ed25519.Ed25519PrivateKey.generate()
-    raise ValueError(f"unknown kind of key: {kind!r}")
+    if kind not in _KEYS:
+        raise ValueError(
+            f"there is no kind of key {kind!r}; use one of {', '.join(_KEYS)}"
+        )
+    return _KEYS[kind]()
 
 
 def make_name(common_name: str | None, **attributes: str) -> x509.Name:
@@ -73,7 +79,7 @@ def make_name(common_name: str | None, **attributes: str) -> x509.Name:
 
 @dataclass(frozen=True)
 class IssuedCertificate:
-    """A certificate with its private key and the intermediates above it."""
+    """A certificate with its private key and its intermediates."""
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
@@ -91,9 +97,10 @@ class IssuedCertificate:
 
     @property
     def chain_pem(self) -> str:
-        """The certificate and the intermediates above it, leaf first, PEM."""
+        """The certificate and its intermediates, leaf first, PEM."""
         return self.pem + "".join(
-            one.public_bytes(Encoding.PEM).decode("ascii") for one in self.intermediates
+            intermediate.public_bytes(Encoding.PEM).decode("ascii")
+            for intermediate in self.intermediates
         )
 
     @property
@@ -121,7 +128,7 @@ class IssuedCertificate:
 
 @dataclass(frozen=True)
 class ThrowawayCA(IssuedCertificate):
-    """A certification authority for tests: a root, or an intermediate of one."""
+    """A certificate authority for tests: a root, or an intermediate below one."""
 
     @classmethod
     def create(
@@ -133,16 +140,14 @@ class ThrowawayCA(IssuedCertificate):
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
         path_length: int | None = None,
-        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+        extensions: Iterable[Extension] = (),
     ) -> ThrowawayCA:
         """Return a new self-signed root. *extensions* are (value, critical) pairs."""
         private = make_key(key) if isinstance(key, str) else key
-        name = subject if subject is not None else make_name(common_name)
-        builder = _builder(name, name, private, not_before, not_after, None)
-        builder = _ca_extensions(builder, private, private, path_length)
-        for value, critical in extensions:
-            builder = builder.add_extension(value, critical)
-        return cls(builder.sign(private, _hash_for(private)), private)
+        name = make_name(common_name) if subject is None else subject
+        builder = _builder(name, name, private, not_before, not_after)
+        own = _ca_extensions(private, private, path_length)
+        return cls(_sign(builder, private, *own, *extensions), private)
 
     def issue_ca(
         self,
@@ -153,20 +158,16 @@ class ThrowawayCA(IssuedCertificate):
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
         path_length: int | None = None,
-        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+        extensions: Iterable[Extension] = (),
     ) -> ThrowawayCA:
         """Return an intermediate CA below this one."""
         private = make_key(key) if isinstance(key, str) else key
-        name = subject if subject is not None else make_name(common_name)
-        builder = _builder(
-            name, self.certificate.subject, private, not_before, not_after, None
-        )
-        builder = _ca_extensions(builder, private, self.key, path_length)
-        for value, critical in extensions:
-            builder = builder.add_extension(value, critical)
-        return ThrowawayCA(
-            builder.sign(self.key, _hash_for(self.key)), private, self._chain()
-        )
+        name = make_name(common_name) if subject is None else subject
+        issuer = self.certificate.subject
+        builder = _builder(name, issuer, private, not_before, not_after)
+        own = _ca_extensions(private, self.key, path_length)
+        certificate = _sign(builder, self.key, *own, *extensions)
+        return ThrowawayCA(certificate, private, self._chain())
 
     def issue(
         self,
@@ -185,7 +186,7 @@ class ThrowawayCA(IssuedCertificate):
         eku: Iterable[x509.ObjectIdentifier] | None = (CLIENT_AUTH,),
         digital_signature: bool | None = True,
         ca: bool = False,
-        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+        extensions: Iterable[Extension] = (),
     ) -> IssuedCertificate:
         """Return an end-entity certificate.
 
@@ -193,35 +194,21 @@ class ThrowawayCA(IssuedCertificate):
         *extensions* are further (value, critical) pairs.
         """
         private = make_key(key) if isinstance(key, str) else key
-        name = subject if subject is not None else make_name(common_name)
-        builder = _builder(
-            name, self.certificate.subject, private, not_before, not_after, serial
-        )
-        builder = builder.add_extension(
-            x509.BasicConstraints(ca=ca, path_length=None), critical=True
-        )
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
-            critical=False,
-        )
+        name = make_name(common_name) if subject is None else subject
+        issuer = self.certificate.subject
+        builder = _builder(name, issuer, private, not_before, not_after, serial)
+        own: list[Extension] = [
+            (x509.BasicConstraints(ca=ca, path_length=None), True),
+            (_authority_key(self.key), False),
+        ]
         if digital_signature is not None:
-            builder = builder.add_extension(
-                _key_usage(digital_signature=digital_signature), critical=True
-            )
+            own.append((_key_usage(digital_signature=digital_signature), True))
         if eku is not None:
-            builder = builder.add_extension(
-                x509.ExtendedKeyUsage(list(eku)), critical=False
-            )
-        san = _general_names(emails, dns, uris, upns, ips)
-        if san:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName(san), critical=not name.rdns
-            )
-        for value, critical in extensions:
-            builder = builder.add_extension(value, critical)
-        return IssuedCertificate(
-            builder.sign(self.key, _hash_for(self.key)), private, self._chain()
-        )
+            own.append((x509.ExtendedKeyUsage(list(eku)), False))
+        if san := _general_names(emails, dns, uris, upns, ips):
+            own.append((x509.SubjectAlternativeName(san), not name.rdns))
+        certificate = _sign(builder, self.key, *own, *extensions)
+        return IssuedCertificate(certificate, private, self._chain())
 
     def crl(
         self,
@@ -234,13 +221,13 @@ class ThrowawayCA(IssuedCertificate):
         next_update: dt.datetime | None = None,
         distribution_point: x509.IssuingDistributionPoint | None = None,
         signer: IssuedCertificate | None = None,
-        extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+        extensions: Iterable[Extension] = (),
     ) -> bytes:
-        """Return a revocation list of this CA, DER.
+        """Return a CRL of this CA, DER, valid from an hour ago for a week.
 
         *revoked* are certificates, serial numbers, or serial numbers with their
-        reasons. With *base_number* it is a delta list. *signer* signs in this CA's
-        name with its own key. It begins an hour ago and lasts a week.
+        reasons. With *base_number* it is a delta CRL. *signer* signs in this CA's
+        name with its own key.
         """
         now = dt.datetime.now(dt.timezone.utc)
         begin = this_update or now - dt.timedelta(hours=1)
@@ -250,24 +237,19 @@ class ThrowawayCA(IssuedCertificate):
             .issuer_name(self.certificate.subject)
             .last_update(begin)
             .next_update(next_update or begin + 7 * _ONE_DAY)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()),
-                critical=False,
-            )
         )
+        own: list[Extension] = [(_authority_key(key), False)]
         if number is not None:
-            builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+            own.append((x509.CRLNumber(number), False))
         if base_number is not None:
-            builder = builder.add_extension(
-                x509.DeltaCRLIndicator(base_number), critical=True
-            )
+            own.append((x509.DeltaCRLIndicator(base_number), True))
         if distribution_point is not None:
-            builder = builder.add_extension(distribution_point, critical=True)
-        for value, critical in extensions:
+            own.append((distribution_point, True))
+        for value, critical in (*own, *extensions):
             builder = builder.add_extension(value, critical)
         reasons = revoked if isinstance(revoked, Mapping) else {}
-        for one in revoked:
-            serial = one if isinstance(one, int) else one.certificate.serial_number
+        for item in revoked:
+            serial = item if isinstance(item, int) else item.certificate.serial_number
             entry = (
                 x509.RevokedCertificateBuilder()
                 .serial_number(serial)
@@ -280,7 +262,7 @@ class ThrowawayCA(IssuedCertificate):
         return builder.sign(key, _hash_for(key)).public_bytes(Encoding.DER)
 
     def _chain(self) -> tuple[x509.Certificate, ...]:
-        """Return this CA and those above it, without the root."""
+        """Return this CA and its intermediates, without the root."""
         is_root = self.certificate.subject == self.certificate.issuer
         return () if is_root else (self.certificate, *self.intermediates)
 
@@ -292,15 +274,21 @@ def self_signed(
     key: PrivateKey | str = "p256",
     not_before: dt.datetime | None = None,
     not_after: dt.datetime | None = None,
-    extensions: Iterable[tuple[x509.ExtensionType, bool]] = (),
+    extensions: Iterable[Extension] = (),
 ) -> IssuedCertificate:
-    """Return a self-signed client certificate, as a device makes its own."""
+    """Return a self-signed client certificate, such as a device creates."""
     private = make_key(key) if isinstance(key, str) else key
-    name = subject if subject is not None else make_name(common_name)
-    builder = _builder(name, name, private, not_before, not_after, None)
+    name = make_name(common_name) if subject is None else subject
+    builder = _builder(name, name, private, not_before, not_after)
+    return IssuedCertificate(_sign(builder, private, *extensions), private)
+
+
+def _sign(
+    builder: x509.CertificateBuilder, key: PrivateKey, *extensions: Extension
+) -> x509.Certificate:
     for value, critical in extensions:
         builder = builder.add_extension(value, critical)
-    return IssuedCertificate(builder.sign(private, _hash_for(private)), private)
+    return builder.sign(key, _hash_for(key))
 
 
 def _hash_for(key: PrivateKey) -> hashes.SHA256 | None:
@@ -313,7 +301,7 @@ def _builder(
     key: PrivateKey,
     not_before: dt.datetime | None,
     not_after: dt.datetime | None,
-    serial: int | None,
+    serial: int | None = None,
 ) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.timezone.utc)
     return (
@@ -328,24 +316,18 @@ def _builder(
 
 
 def _ca_extensions(
-    builder: x509.CertificateBuilder,
-    key: PrivateKey,
-    issuer_key: PrivateKey,
-    path_length: int | None,
-) -> x509.CertificateBuilder:
-    return (
-        builder.add_extension(
-            x509.BasicConstraints(ca=True, path_length=path_length), critical=True
-        )
-        .add_extension(_key_usage(ca=True), critical=True)
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-        )
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
-            critical=False,
-        )
-    )
+    key: PrivateKey, issuer_key: PrivateKey, path_length: int | None
+) -> list[Extension]:
+    return [
+        (x509.BasicConstraints(ca=True, path_length=path_length), True),
+        (_key_usage(ca=True), True),
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+        (_authority_key(issuer_key), False),
+    ]
+
+
+def _authority_key(key: PrivateKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
 
 
 def _key_usage(*, digital_signature: bool = False, ca: bool = False) -> x509.KeyUsage:
@@ -370,12 +352,13 @@ def _general_names(
     upns: Iterable[str],
     ips: Iterable[str],
 ) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [x509.RFC822Name(one) for one in emails]
-    names += [x509.DNSName(one) for one in dns]
-    names += [x509.UniformResourceIdentifier(one) for one in uris]
-    for one in upns:
-        text = one.encode()
+    names: list[x509.GeneralName] = [
+        *map(x509.RFC822Name, emails),
+        *map(x509.DNSName, dns),
+        *map(x509.UniformResourceIdentifier, uris),
+    ]
+    for upn in upns:
+        text = upn.encode()
         # UTF8String, short form of the length (X.690, 8.1.3.4)
         names.append(x509.OtherName(UPN_OID, b"\x0c" + bytes([len(text)]) + text))
-    names += [x509.IPAddress(ip_address(one)) for one in ips]
-    return names
+    return [*names, *(x509.IPAddress(ip_address(ip)) for ip in ips)]

@@ -99,10 +99,10 @@ def renew(
             code="no_successor",
         )
     try:
-        value = identity_of_kind(kind, certificate).value
+        identity = identity_of_kind(kind, certificate)
     except ClientCertError as error:
         raise ValidationError(str(error), code="value") from error
-    if value == mapping.value:
+    if identity.value == mapping.value:
         raise ValidationError(
             _(
                 "Mapping %(pk)s is for this certificate too: it has the same "
@@ -111,13 +111,12 @@ def renew(
             % {"pk": mapping.pk, "kind": mapping.get_kind_display()},
             code="still_matches",
         )
-    successor = CertificateMapping(
+    successor = CertificateMapping.for_identity(
+        identity,
+        certificate,
         user=mapping.user,
-        kind=mapping.kind,
-        value=value,
         authority=mapping.authority,
         hosts=mapping.hosts,
-        certificate=certificate.der,
         note=_("Renews mapping %(pk)s.") % {"pk": mapping.pk},
         state=(
             CertificateMapping.State.ACTIVE

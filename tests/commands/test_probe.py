@@ -1,4 +1,4 @@
-"""``clientcert probe`` and what answers it; end_to_end/ has the proxies."""
+"""``clientcert probe`` and its endpoint; end_to_end/ tests it with proxies."""
 
 from __future__ import annotations
 
@@ -51,8 +51,10 @@ def question(der: bytes) -> tuple[dict[str, str], str]:
     return {**headers, probing.HEADER: token}, nonce
 
 
-def test_a_forged_certificate_that_arrives_is_told(ask: Any, mallory_cert: Any) -> None:
-    """Under WSGI and ASGI, on a path that does not exist, and kept by no cache."""
+def test_a_forged_certificate_that_arrives_is_reported(
+    ask: Any, mallory_cert: Any
+) -> None:
+    """Under WSGI and ASGI, on a path that does not exist, and not kept by a cache."""
     headers, nonce = question(mallory_cert.der)
     response = ask("/nowhere/", headers=headers)
     assert response.status_code == 200
@@ -68,7 +70,7 @@ def test_a_forged_certificate_that_arrives_is_told(ask: Any, mallory_cert: Any) 
 def test_other_values_are_told_apart_and_not_told(
     ask: Any, alice_cert: Any, mallory_cert: Any
 ) -> None:
-    """Absent, joined, the proxy's own; and of a value nothing but that."""
+    """Absent, joined, the proxy's own; the value itself is never sent."""
     headers, nonce = question(mallory_cert.der)
     own = proxy_headers(alice_cert.der)
     headers["ssl-client-cert"] = own["ssl-client-cert"]
@@ -106,7 +108,7 @@ def test_a_gate_is_told_and_nothing_is_logged_or_written(
 
 
 def no_answer(ask: Any, headers: dict[str, str]) -> None:
-    """Check that the view answers, as if nothing was asked."""
+    """Check that the view answers, as without a token."""
     response = ask(headers=headers)
     assert "accepted" in response.json()
     without = {k: v for k, v in headers.items() if k != probing.HEADER}
@@ -115,7 +117,7 @@ def no_answer(ask: Any, headers: dict[str, str]) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_question_is_answered_once(ask: Any, mallory_cert: Any) -> None:
-    """Also where another process answered it."""
+    """Also if another process answered it."""
     headers, nonce = question(mallory_cert.der)
     assert probing.read_answer(ask(headers=headers).content.decode(), nonce)
     no_answer(ask, headers)
@@ -124,10 +126,10 @@ def test_a_question_is_answered_once(ask: Any, mallory_cert: Any) -> None:
 
 
 def test_what_was_answered_is_not_remembered_for_ever(monkeypatch: Any) -> None:
-    """The memory has a limit; the cache remembers longer than a token counts."""
+    """The memory has a limit; the cache remembers longer than a token is valid."""
     monkeypatch.setattr(endpoint, "_REMEMBERED", 2)
     for nonce in "abc":
-        assert probing.take(probing.Question(nonce, "", {}, {}))
+        assert probing.take(probing.ProbeQuestion(nonce, "", {}, {}))
     assert list(endpoint._taken) == ["b", "c"]
 
 
@@ -172,7 +174,7 @@ def test_a_key_that_is_being_replaced_counts(settings: Any) -> None:
 
 
 def test_an_answer_to_another_question_is_none() -> None:
-    """Nor is one that nobody signed, or of another version."""
+    """Nor is an unsigned one, or one of another version."""
     answer = probing.Answer("n", {}, "", False, False)
     text = tokens.sign_answer(answer)
     assert probing.read_answer(text, "n") == answer
@@ -183,7 +185,7 @@ def test_an_answer_to_another_question_is_none() -> None:
 
 
 def test_a_key_of_the_environ_is_looked_at(ask: Any, settings: Any) -> None:
-    """Where no client can write."""
+    """Which no client can write."""
     settings.CLIENTCERT_PROXY = "gunicorn"
     token, nonce = probing.make_token({"gunicorn.socket": "forged"}, "f")
     response = ask(headers={probing.HEADER: token, "gunicorn.socket": "forged"})
@@ -196,7 +198,7 @@ def test_a_key_of_the_environ_is_looked_at(ask: Any, settings: Any) -> None:
 
 
 def test_spellings() -> None:
-    """Each as octets, the broken ones broken."""
+    """Each as octets, malformed ones included."""
     written = {one.name: one.write([("x-a-b", "1"), ("y", "2")]) for one in SPELLINGS}
     assert written == {
         "as the proxy writes them": b"x-a-b: 1\r\ny: 2\r\n",
@@ -206,7 +208,7 @@ def test_spellings() -> None:
         "last hyphen an underscore": b"x-a_b: 1\r\ny: 2\r\n",
         "dots": b"x.a.b: 1\r\ny: 2\r\n",
         "twice": b"x-a-b: 1\r\ny: 2\r\nx-a-b: 1\r\ny: 2\r\n",
-        "behind a bare line feed": b"x-clientcert-a: 1\nx-a-b: 1\ny: 2\r\n",
+        "after a bare line feed": b"x-clientcert-a: 1\nx-a-b: 1\ny: 2\r\n",
         "named in Connection": b"Connection: x-a-b, y\r\nx-a-b: 1\r\ny: 2\r\n",
     }
 
@@ -276,7 +278,7 @@ def make_client(**changes: Any) -> Client:
 
 
 def test_the_client(listen: Any, tmp_path: Path) -> None:
-    """A reply; silence; no HTTP; and TLS that is verified unless told otherwise."""
+    """A reply; silence; no HTTP; and TLS, which is verified by default."""
 
     def place(port: int, tls: bool = False) -> Place:
         return Place("p", "127.0.0.1", port, tls, "/", f"localhost:{port}")
@@ -331,7 +333,7 @@ def verdict(
 
 
 def test_judgements() -> None:
-    """What is a hole, and what is to be done."""
+    """What counts as a hole, and what to change."""
     all_four = {"ssl_client_cert": "forged", "ssl_client_verify": "forged"}
     outcome, said, remedy = verdict(believed=True, **all_four)
     assert (outcome, said) == ("HOLE", "the forged certificate is believed")
@@ -363,7 +365,7 @@ def test_judgements() -> None:
 
 
 class Deployment:
-    """Stands for the network: what it replies to each request."""
+    """Takes the place of the network: what it replies to each request."""
 
     def __init__(self, arrives: bool, reply: Reply | None = None) -> None:
         self.arrives = arrives
@@ -372,7 +374,7 @@ class Deployment:
         self.refuses: Reply | None = None
 
     def send(self, place: Place, lines: bytes) -> Reply:
-        """Return the answer of an application behind it."""
+        """Return the answer of the application."""
         self.asked.append((place, lines))
         if self.reply is not None:
             return self.reply
@@ -394,7 +396,7 @@ class Deployment:
 
 @pytest.fixture
 def deployed(monkeypatch: Any) -> Callable[..., Deployment]:
-    """Put a deployment where the network is."""
+    """Put a deployment in the place of the network."""
 
     def deploy(arrives: bool = False, reply: Reply | None = None) -> Deployment:
         deployment = Deployment(arrives, reply)
@@ -410,7 +412,7 @@ def test_no_hole(deployed: Any, settings: Any) -> None:
     deployment = deployed()
     outcome = clientcert("probe", URL)
     assert (outcome.status, outcome.err) == (0, "")
-    assert "No hole in 36 attempts; without an answer: 0." in outcome.out
+    assert "No hole in 36 attempts; 0 got no answer." in outcome.out
     assert {one.port for one, _ in deployment.asked} == {80, 443}
     for place, lines in deployment.asked:
         assert (b"X-FORWARDED-PROTO: https\r\n" in lines) == (not place.tls)
@@ -436,7 +438,7 @@ def test_a_hole(deployed: Any) -> None:
 
 
 def test_nothing_is_known(deployed: Any) -> None:
-    """Status 2, and what may be the matter; another's page is no answer."""
+    """Status 2, and possible reasons; another program's page is not an answer."""
     for reply in (Reply(404), Reply(200, "hello"), Reply(0, problem="OSError: x")):
         deployed(reply=reply)
         outcome = clientcert("probe", URL)
@@ -446,15 +448,15 @@ def test_nothing_is_known(deployed: Any) -> None:
 
 
 def test_a_refusal_is_closed_and_silence_is_not(deployed: Any) -> None:
-    """What the proxy refuses does not arrive; of what is not answered none knows."""
+    """A refused attempt does not arrive; one without a reply is unknown."""
     deployment = deployed()
     deployment.refuses = Reply(400)
     outcome = clientcert("probe", URL)
-    assert "closed       https: behind a bare line feed  HTTP 400" in outcome.out
+    assert "closed       https: after a bare line feed  HTTP 400" in outcome.out
     deployment.refuses = Reply(0, problem="TimeoutError: timed out", is_silence=True)
     outcome = clientcert("probe", URL)
-    assert "not reached  https: behind a bare line feed  TimeoutErr" in outcome.out
-    assert "without an answer: 4." in outcome.out
+    assert "not reached  https: after a bare line feed  TimeoutErr" in outcome.out
+    assert "; 4 got no answer." in outcome.out
 
 
 @pytest.mark.parametrize(

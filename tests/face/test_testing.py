@@ -20,26 +20,26 @@ from django_clientcert.wire import PRESETS
 from tests.deciding import map_to
 
 
-def test_a_key_of_no_known_kind() -> None:
-    """It names what was asked for."""
-    with pytest.raises(ValueError, match="dsa"):
+def test_an_unknown_kind_of_key() -> None:
+    """It lists the known ones."""
+    with pytest.raises(ValueError, match="no kind of key 'dsa'; use one of p256"):
         make_key("dsa")
 
 
 def test_an_unknown_preset() -> None:
-    """It lists those that there are."""
+    """It lists the known ones."""
     with pytest.raises(ValueError, match="no preset 'nginks'; use one of"):
         proxy_headers(b"", preset="nginks")
 
 
 def test_a_preset_without_headers() -> None:
     """What to use instead."""
-    with pytest.raises(ValueError, match=r"has no header; use proxy_meta\(\)"):
+    with pytest.raises(ValueError, match=r"has no headers; use proxy_meta\(\)"):
         proxy_headers(b"", preset="gunicorn")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_lets_in_whoever_is_mapped(
+def test_every_preset_authenticates_the_mapped_user(
     preset: str, client: Any, mapping: Any, settings: Any, alice_cert: IssuedCertificate
 ) -> None:
     """From the helper through the middleware to the view."""
@@ -56,7 +56,7 @@ CHAINED = [name for name, proxy in PRESETS.items() if proxy.forwards_chains]
 def test_every_chain_leads_to_its_anchor(
     preset: str, client: Any, alice: Any, ca: ThrowawayCA, settings: Any
 ) -> None:
-    """The intermediate is in the request alone."""
+    """The intermediate is only in the request."""
     settings.CLIENTCERT_PROXY = preset
     settings.CLIENTCERT_TRUSTED_PROXIES = ["127.0.0.1"]
     issuing = ca.issue_ca("Issuing")
@@ -70,10 +70,10 @@ def test_every_chain_leads_to_its_anchor(
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_n07_a_verdict_of_ones_own(
+def test_n07_another_verdict(
     preset: str, client: Any, mapping: Any, settings: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """Another word than the proxy's is refused; without a verdict there is none."""
+    """A word other than the proxy's is refused; some proxies have no verdict."""
     settings.CLIENTCERT_PROXY = preset
     settings.CLIENTCERT_TRUSTED_PROXIES = ["127.0.0.1"]
     meta = proxy_meta(alice_cert.der, preset=preset, verdict="perhaps")
@@ -81,14 +81,14 @@ def test_n07_a_verdict_of_ones_own(
     assert client.get("/ledger/", **meta).status_code == status
 
 
-def test_a_connection_tells_its_certificate_as_der_only() -> None:
-    """As ssl does for one that was not verified."""
+def test_a_connection_has_its_certificate_as_der_only() -> None:
+    """Like ssl for a certificate that was not verified."""
     assert TlsConnection(b"x").getpeercert() == {}
     assert TlsConnection(None).getpeercert(True) is None
 
 
-def test_a_list_with_an_extension() -> None:
-    """What a test adds to a revocation list is in it."""
+def test_a_crl_with_an_extension() -> None:
+    """An extension that a test adds is in the CRL."""
     name = x509.IssuerAlternativeName([x509.DNSName("ca.example")])
     der = ThrowawayCA.create().crl(extensions=[(name, False)])
     loaded = x509.load_der_x509_crl(der)

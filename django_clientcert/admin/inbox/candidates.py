@@ -7,12 +7,11 @@ a stored authority issued the certificate, and nothing else is wrong with it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Q
-from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
 from django_clientcert.admin.base.permissions import why_not_map
@@ -27,6 +26,7 @@ from django_clientcert.models import (
     CertificateMapping,
     UnknownCertificate,
 )
+from django_clientcert.models.users import find_folded
 from django_clientcert.trust.issuers import (
     Issuers,
     find_issuers_of_all,
@@ -34,7 +34,11 @@ from django_clientcert.trust.issuers import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import IdentityKind, find_identities
+from django_clientcert.x509.identities import (
+    IdentityKind,
+    find_identities,
+    public_key_identity,
+)
 from django_clientcert.x509.names import fold_ascii, fold_email
 
 # E-mail address and user principal name
@@ -62,12 +66,11 @@ class Candidate(NamedTuple):
     def mapping(self, note: str) -> CertificateMapping:
         """Return the mapping of the public key, not saved."""
         certificate = self.row.client_certificate()
-        return CertificateMapping(
+        return CertificateMapping.for_identity(
+            public_key_identity(certificate),
+            certificate,
             user=self.user,
-            kind=IdentityKind.PUBLIC_KEY.value,
-            value=certificate.public_key_fingerprint,
             authority=self.authority,
-            certificate=certificate.der,
             note=note,
         )
 
@@ -176,21 +179,11 @@ def _why_conflicting(
 
 
 def _find_users(kind: IdentityKind, names: Iterable[str]) -> dict[str, list[Any]]:
-    """Return the users by their folded name of *kind*, in one query.
-
-    However the database compares, only names that fold to the same text are equal.
-    """
+    """Return the users by their name of *kind*, folded: one query."""
     field, wanted = user_field(kind), set(names)
     if field is None or not wanted:
         return {}
-    manager: Any = get_user_model()._default_manager
-    rows = manager.annotate(_lower=Lower(field)).filter(
-        Q(_lower__in={name.lower() for name in wanted}) | Q(**{f"{field}__in": wanted})
-    )
-    found: dict[str, list[Any]] = {}
-    for user in rows.order_by("pk")[:_MAX_USERS]:
-        found.setdefault(_fold(kind, str(getattr(user, field))), []).append(user)
-    return found
+    return find_folded(field, wanted, partial(_fold, kind), _MAX_USERS)
 
 
 def _fold(kind: IdentityKind, name: str) -> str:

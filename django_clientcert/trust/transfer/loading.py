@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import router
 from django.db.models import Model
 from django.utils.translation import gettext as _
@@ -19,12 +19,14 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
+    MappingLock,
     Revocation,
     RevocationList,
     RevokedSerial,
     UnknownCertificate,
 )
 from django_clientcert.models.derived import rebuild_state
+from django_clientcert.models.users import find_by_name
 from django_clientcert.trust.issuers import find_authority
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo
@@ -39,7 +41,6 @@ from django_clientcert.x509.identities import (
 from .parts import (
     Refused,
     check_texts,
-    is_storable,
     to_der,
     to_flag,
     to_key,
@@ -129,6 +130,7 @@ class Loader:
         Raises:
             TransferError: the file ends before it is complete.
         """
+        MappingLock.acquire(self._using)
         remaining = iter(rows)
         while batch := list(islice(remaining, _BATCH)):
             for outcome in self._load_batch(batch):
@@ -301,7 +303,7 @@ class Loader:
             if all(there[name] == wanted[name] for name in names):
                 return Status.EXISTS
         revocation.full_clean(exclude=["authority", "revoked_by"])
-        revocation.revoked_by = None if by is None else _find_users([by]).get(by)
+        revocation.revoked_by = None if by is None else find_by_name([by]).get(by)
         revocation.save()
         self._stored([revocation])
         if at is not None:
@@ -314,7 +316,7 @@ class Loader:
         """Store mappings: some queries for all of them, and none for each."""
         done: dict[int, Outcome] = {}
         names = (row.record.get("user") for row in rows.values())
-        users = _find_users(sorted({one for one in names if isinstance(one, str)}))
+        users = find_by_name(sorted({one for one in names if isinstance(one, str)}))
         candidates = {}
         for number, row in rows.items():
             try:
@@ -387,7 +389,7 @@ class Loader:
         )
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
-        mapping.describe_certificate()
+        mapping.derive()
         pins: frozenset[bytes] = frozenset()
         if certificate is not None:
             found = find_identities(certificate).found
@@ -463,9 +465,7 @@ def _find_twin(
     """
     twin = None
     for other in known.get(bytes(mapping.key), ()):
-        if other.kind != mapping.kind or not (
-            mapping.is_pin or other.authority_id == mapping.authority_id
-        ):
+        if not mapping.is_twin(other):
             continue
         if other.user_id != mapping.user_id:
             raise Refused(_("This is already a mapping of another user"))
@@ -489,43 +489,11 @@ def _compare(there: Record, wanted: Record) -> None:
         raise Refused(text % {"names": ", ".join(names)})
 
 
-def _find_users(names: list[str]) -> dict[str, Any]:
-    """Return the users by the name that was asked for; who is not there, is not."""
-    model = get_user_model()
-    manager: Any = model._default_manager
-    field = model.USERNAME_FIELD
-    names = [one for one in names if is_storable(one)]
-    try:
-        rows = list(manager.filter(**{f"{field}__in": names}))
-    except (TypeError, ValueError, ValidationError):
-        rows = []  # a field that holds no text: one by one
-    found: dict[str, Any] = {}
-    twice = set()
-    for user in rows:
-        name = str(user.get_username())
-        if name in found:
-            twice.add(name)
-        found[name] = user
-    users = {name: found[name] for name in names if name in found}
-    for name in names:
-        if name not in users and hasattr(manager, "get_by_natural_key"):
-            try:
-                user = manager.get_by_natural_key(name)
-            except (ObjectDoesNotExist, TypeError, ValueError, ValidationError):
-                continue
-            except model.MultipleObjectsReturned:
-                continue
-            # Some databases find “alice” for “alicé”; a certificate could say that.
-            if str(user.get_username()).casefold() == name.casefold():
-                users[name] = user
-    return {name: user for name, user in users.items() if name not in twice}
-
-
 def _no_user(name: Any) -> str:
     field = get_user_model().USERNAME_FIELD
     if not isinstance(name, str):
         return _("No user is named")
-    text = _("There is no user, or not just one, whose %(field)s is “%(name)s”")
+    text = _("No user, or more than one, has the %(field)s “%(name)s”")
     return text % {"field": field, "name": visible(name, 80)}
 
 

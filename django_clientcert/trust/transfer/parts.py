@@ -11,6 +11,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
 from django_clientcert.exceptions import ClientCertError
+from django_clientcert.models.users import is_storable
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
@@ -19,11 +20,6 @@ from .records import Record
 
 class Refused(Exception):
     """The row cannot be stored; the text is safe to show."""
-
-
-def is_storable(text: str) -> bool:
-    """Tell whether every database can hold *text*."""
-    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def check_texts(record: Record) -> None:

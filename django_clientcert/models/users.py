@@ -1,0 +1,106 @@
+"""Users by their names, compared exactly, however the database compares text.
+
+MariaDB and MySQL find “alice” for “álice”. A certificate could name either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db.models import BinaryField, Case, F, Func, Q, Value, When
+from django.db.models.functions import Lower
+from django.db.models.lookups import Exact
+
+from django_clientcert.x509.names import fold_ascii
+
+
+class _Octets(Func):
+    """The text of a column as UTF-8."""
+
+    template = "CAST(%(expressions)s AS BLOB)"
+    output_field = BinaryField()
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """See as_sql()."""
+        template = "CAST(CONVERT(%(expressions)s USING utf8mb4) AS BINARY)"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """See as_sql()."""
+        template = "convert_to(%(expressions)s::text, 'UTF8')"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def find_by_fields(wanted: Collection[tuple[str, str]], limit: int) -> list[Any]:
+    """Return the users with any of *wanted*, pairs of field and value: one query.
+
+    Of more than *limit*, that many: others with a similar value hide nobody.
+    """
+    condition, exact = Q(), []
+    for field, value in wanted:
+        condition |= Q(**{field: value})
+        octets = Value(value.encode(), BinaryField())
+        exact.append(When(Exact(_Octets(F(field)), octets), then=0))
+    users: Any = get_user_model()._default_manager
+    rows = users.filter(condition).order_by(Case(*exact, default=1))[:limit]
+    return [
+        user
+        for user in rows
+        if any(getattr(user, field) == value for field, value in wanted)
+    ]
+
+
+def find_folded(
+    field: str, values: Collection[str], fold: Callable[[str], str], limit: int
+) -> dict[str, list[Any]]:
+    """Return at most *limit* users by the folded value of *field*: one query."""
+    users: Any = get_user_model()._default_manager
+    rows = users.annotate(_lower=Lower(field)).filter(
+        Q(_lower__in={value.lower() for value in values})
+        | Q(**{f"{field}__in": set(values)})
+    )
+    found: dict[str, list[Any]] = {}
+    for user in rows.order_by("pk")[:limit]:
+        found.setdefault(fold(str(getattr(user, field))), []).append(user)
+    return found
+
+
+def find_by_name(names: Collection[str]) -> dict[str, Any]:
+    """Return the users by what they log in with; without those of nobody or several.
+
+    A user model whose natural key ignores case has its way, for ASCII letters.
+    """
+    model: Any = get_user_model()
+    manager = model._default_manager
+    names = [name for name in names if is_storable(name)]
+    try:
+        rows = list(manager.filter(**{f"{model.USERNAME_FIELD}__in": names}))
+    except (TypeError, ValueError, ValidationError):
+        rows = []  # a field that is not text: look each name up
+    found: dict[str, list[Any]] = {}
+    for user in rows:
+        found.setdefault(str(user.get_username()), []).append(user)
+    for name in names:
+        if name in found or not hasattr(manager, "get_by_natural_key"):
+            continue
+        try:
+            user = manager.get_by_natural_key(name)
+        except (
+            ObjectDoesNotExist,
+            TypeError,
+            ValueError,
+            ValidationError,
+            model.MultipleObjectsReturned,
+        ):
+            continue
+        if fold_ascii(str(user.get_username())) == fold_ascii(name):
+            found[name] = [user]
+    return {name: found[name][0] for name in names if len(found.get(name, ())) == 1}
+
+
+def is_storable(text: str) -> bool:
+    """Return whether every database can store *text*."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
