@@ -337,7 +337,7 @@ EXTENSIONS: dict[str, tuple[Callable[[Extensions], Extensions], str, str]] = {
     "constraints not critical": (
         having(x509.BasicConstraints(ca=True, path_length=None), critical=False),
         "",
-        "critical basicConstraints",
+        "basicConstraints to be critical",
     ),
     "server only": (
         having(x509.ExtendedKeyUsage([SERVER_AUTH]), critical=False),
