@@ -105,7 +105,7 @@ def test_what_the_verifier_cannot_use_is_admitted_with_a_warning(
     assert warnings_after(add(as_root, bundle=bundle)) == [
         (
             "CN=Ed: Ed25519 CAs cannot be verified here; paths through it work only "
-            "where the proxy verifies them."
+            "if the proxy verifies them."
         ),
         (
             "CN=Orphan: Its issuer, CN=Gone, is not in the bundle: no path can pass "
