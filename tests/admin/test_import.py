@@ -280,12 +280,12 @@ def test_what_is_mapped_leaves_the_inbox(
     [
         ([], "This field is required."),
         ([upload("f.csv", "")], "The submitted file is empty."),
-        ([upload("f.csv", "hello")], "Line 1 has to name the columns"),
-        ([upload("f.json", "{}")], "not what “clientcert export” writes"),
+        ([upload("f.csv", "hello")], "Line 1 must name the columns"),
+        ([upload("f.json", "{}")], "not written by “clientcert export”"),
         ([upload("f.zip", b"PK\x03\x04 x")], "The archive cannot be read"),
         (
             [upload("f.csv", "user,value\n"), upload("a.pem", "-----BEGIN CERT")],
-            "one file with rows, or one archive, or several certificates",
+            "one file with rows, one archive, or several certificates",
         ),
         (
             [upload("f.csv", b"\xff\xfeu\x00s\x00e\x00r\x00,\x00x\x00")],
@@ -392,7 +392,7 @@ def test_n65_other_records_are_a_superusers(
     Revocation.objects.all().delete()
     shown = preview(as_adder, upload("f.json", written))
     assert [result for _, result in results(shown)] == ["refused", "refused"]
-    assert "Only a superuser may import what is no mapping" in text_of(shown)
+    assert "Only a superuser may import records other than mappings" in text_of(shown)
     assert shown.context["adminform"] is None
     store(as_adder, shown, "valid")
     assert not CertificateAuthority.objects.exists()

@@ -200,6 +200,19 @@ def test_mappings_come_back_from_csv(
     assert clientcert("diff", str(file)).status == 0
 
 
+def test_a16_a_formula_after_another_separator_is_quoted(
+    alice: Any, authority: CertificateAuthority
+) -> None:
+    """Some spreadsheets split at semicolons or tabs, which would begin a new cell."""
+    value = "urn:x;=HYPERLINK(1)"
+    map_to(alice, "san_uri", value, authority=authority, note="a\t=1+1")
+    text = clientcert("export", "--format", "csv").out
+    for delimiter in ",;\t":
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        assert not [cell for row in rows for cell in row if cell.startswith("=")]
+    assert f'"{value}"' in text
+
+
 def test_the_file_is_its_owners_and_never_replaced(
     mapping: CertificateMapping, tmp_path: Path
 ) -> None:
@@ -209,7 +222,7 @@ def test_the_file_is_its_owners_and_never_replaced(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert clientcert("export").out == file.read_text()
     again = clientcert("export", "--output", str(file))
-    assert (again.status, "there already" in again.error) == (1, True)
+    assert (again.status, "exists already" in again.error) == (1, True)
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:

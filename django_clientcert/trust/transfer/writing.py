@@ -1,4 +1,4 @@
-"""Records as text, piece by piece."""
+"""Records written as JSON or CSV, in pieces."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 
 from .records import MAPPING_FIELDS, Record
 
-# What a spreadsheet takes for a formula, behind any apostrophes; the reader takes one
-# apostrophe away again.
+# What a spreadsheet takes for a formula, after any apostrophes; the reader removes one
+# apostrophe again.
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 JSON_HEAD = '{"format": "django-clientcert", "version": 1, "records": ['
 
 
 def write_json(records: Iterable[Record]) -> Iterator[str]:
-    """Yield one JSON object, a record a line."""
+    """Yield one JSON object, with one record per line."""
     yield JSON_HEAD
     separator = "\n"
     for record in records:
@@ -27,9 +27,12 @@ def write_json(records: Iterable[Record]) -> Iterator[str]:
 
 
 def write_csv(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the mappings among *records* as CSV, which no spreadsheet runs."""
+    """Yield the mappings among *records* as CSV, of which a spreadsheet runs nothing.
+
+    Every cell is quoted: some spreadsheets split a line at semicolons or tabs too.
+    """
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow(MAPPING_FIELDS)
     for record in records:
         writer.writerow([_guard(record[name] or "") for name in MAPPING_FIELDS])
