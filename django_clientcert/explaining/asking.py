@@ -30,6 +30,12 @@ class Assumption(NamedTuple):
     hint: str = ""
 
 
+class _Assumptions(list[Assumption]):
+    def add(self, text: str, hint: str = "", **values: object) -> None:
+        """Add the sentence *text*, with *values* for its placeholders."""
+        self.append(Assumption(text % values if values else text, hint))
+
+
 class ExplainQuery(NamedTuple):
     """What is presented, the certificate to show, and the assumptions so far.
 
@@ -53,12 +59,11 @@ class ExplainQuery(NamedTuple):
         )
         return make_report(
             decision,
+            self.presented,
             self.certificate,
             at=at,
             host=host,
             assumptions=[*assumptions, *([problem] if problem else [])],
-            from_request=self.presented.from_request,
-            verdict_given=self.presented.verdict is not None,
         )
 
 
@@ -76,28 +81,23 @@ def ask_about_certificates(
     proxy = conf.CLIENTCERT_PROXY
     verdict = present(verdict)
     intermediates = [other for other in certificates if other != certificate]
-    assumptions = [
-        Assumption(
-            _(
-                "request: none, because a file is evaluated: peer, transport, host, "
-                "secret and headers are not checked"
-            )
+    assumptions = _Assumptions()
+    assumptions.add(
+        _(
+            "request: none, because a file is evaluated: peer, transport, host, "
+            "secret and headers are not checked"
         )
-    ]
+    )
     if verdict is None:
-        assumptions.append(
-            Assumption(
-                _("verdict: none, so Django validates the path"),
-                f"; --verdict {proxy.success} evaluates as if the proxy had done so",
-            )
+        assumptions.add(
+            _("verdict: none, so Django validates the path"),
+            f"; --verdict {proxy.success} evaluates as if the proxy had done so",
         )
     if intermediates and proxy.forwards_chains:
-        assumptions.append(
-            Assumption(_("chain: the file’s other certificates, forwarded too"))
-        )
+        assumptions.add(_("chain: the file’s other certificates, forwarded too"))
     elif intermediates:
         text = _("chain: none, because %(proxy)s forwards none")
-        assumptions.append(Assumption(text % {"proxy": proxy.name}))
+        assumptions.add(text, proxy=proxy.name)
         intermediates = []
     presented = present_certificates([certificate, *intermediates], verdict=verdict)
     return ExplainQuery(presented, certificate, tuple(assumptions))
@@ -121,11 +121,12 @@ def ask_about_header(
     value = present(value)
     certificate = _decode(proxy, value)
     secret = conf.CLIENTCERT_PROXY_SECRET
-    assumptions = [Assumption(_("preset: %(proxy)s") % {"proxy": proxy.name})]
+    assumptions = _Assumptions()
+    assumptions.add(_("preset: %(proxy)s"), proxy=proxy.name)
     if verdict is None and proxy.verdict is not None:
         verdict = proxy.success
         text = _("verdict: %(word)s, the proxy’s word for success")
-        assumptions.append(Assumption(text % {"word": verdict}, " (--verdict)"))
+        assumptions.add(text, " (--verdict)", word=verdict)
     presented = Presented(
         proxy,
         value=value,
@@ -141,11 +142,11 @@ def ask_about_header(
         peer=_choose_peer(assumptions) if peer is None else peer,
         secret=None if secret is None else secret[1][0],
     )
-    assumptions += [Assumption(f"{name}: {word}") for name, word in proxy.conditions]
-    assumptions.append(Assumption(_("transport: assumed to be secure")))
+    for name, word in proxy.conditions:
+        assumptions.add(f"{name}: {word}")
+    assumptions.add(_("transport: assumed to be secure"))
     if secret is not None:
-        text = _("secret: the first of CLIENTCERT_PROXY_SECRET")
-        assumptions.append(Assumption(text))
+        assumptions.add(_("secret: the first of CLIENTCERT_PROXY_SECRET"))
     return ExplainQuery(presented, certificate, tuple(assumptions))
 
 
@@ -199,7 +200,7 @@ def _choose_name(
     given: str | None,
     header: str | None,
     certificate: ClientCertificate | None,
-    assumptions: list[Assumption],
+    assumptions: _Assumptions,
 ) -> str | None:
     """Return the value of a header with a name; if not given, the certificate's."""
     if given is not None:
@@ -211,27 +212,26 @@ def _choose_name(
         rendered = name.openssl_rfc2253()
     except CertificateParseError:
         text = _("%(header)s: missing, because the name cannot be read")
-        assumptions.append(Assumption(text % {"header": header}))
+        assumptions.add(text, header=header)
         return None
     text = _("%(header)s: the certificate’s own, so that it matches")
-    assumptions.append(Assumption(text % {"header": header}, f" (--{what}-dn)"))
+    assumptions.add(text, f" (--{what}-dn)", header=header)
     return present(rendered)
 
 
-def _choose_peer(assumptions: list[Assumption]) -> str | None:
+def _choose_peer(assumptions: _Assumptions) -> str | None:
     """Return the address of a trusted proxy; None for a Unix socket, or if unset."""
     trusted = conf.CLIENTCERT_TRUSTED_PROXIES
-    address = None
-    hint = ""
     if trusted.networks:
         network = trusted.networks[0]
         # The address of a network itself does not belong to a host.
         address = str(network[1] if network.num_addresses > 2 else network[0])
         text = _("peer: %(peer)s, the first address of CLIENTCERT_TRUSTED_PROXIES")
-        text, hint = text % {"peer": address}, " (--peer)"
-    elif trusted.unix:
-        text = _("peer: the Unix socket of CLIENTCERT_TRUSTED_PROXIES")
+        assumptions.add(text, " (--peer)", peer=address)
+        return address
+    if trusted.unix:
+        assumptions.add(_("peer: the Unix socket of CLIENTCERT_TRUSTED_PROXIES"))
     else:
         text = _("peer: none, because CLIENTCERT_TRUSTED_PROXIES is empty")
-    assumptions.append(Assumption(text, hint))
-    return address
+        assumptions.add(text)
+    return None

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import DatabaseError
 
 from django_clientcert.evaluation import GATES, NOT_REACHED, REFUSED, STEPS, Decision
+from django_clientcert.evaluation.presented import Presented
 from django_clientcert.exceptions import CertificateParseError, Reason
 from django_clientcert.models import CertificateMapping, Revocation, serial_key
 from django_clientcert.models.rules import describe_rule
@@ -22,22 +23,19 @@ from .text import describe_certificate, one_line, show_value
 
 NOT_LOOKED_AT = "not_looked_at"
 
-_GATE_NAMES = frozenset(name for name, _ in GATES)
-
 Report = dict[str, Any]
 
 
 def make_report(
     decision: Decision,
+    presented: Presented,
     certificate: ClientCertificate | None,
     *,
     at: dt.datetime,
     host: str,
     assumptions: Sequence[str],
-    from_request: bool,
-    verdict_given: bool,
 ) -> Report:
-    """Return *decision* as JSON-ready data, with these stable keys.
+    """Return *decision* on *presented* as JSON-ready data, with these stable keys.
 
     - ``at`` (ISO 8601, UTC), ``host``, ``assumptions``: a list of sentences
     - ``accepted``; ``reason``, ``meaning``, ``remedy``: null if accepted; ``detail``
@@ -61,8 +59,8 @@ def make_report(
     """
     reason = decision.reason
     explanation = None if reason is None else explain(reason)
-    skipped = set() if from_request else set(_GATE_NAMES)
-    if not from_request and not verdict_given:
+    skipped = set() if presented.from_request else {name for name, _ in GATES}
+    if not presented.from_request and presented.verdict is None:
         skipped.add("verdict")
     identities, problems = _describe_identities(certificate)
     return {

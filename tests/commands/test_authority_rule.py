@@ -89,7 +89,7 @@ def test_everything_can_be_set(authority: Any) -> None:
         (["--identity", "common_name", "--policy", "x"], 1, "not an object identifier"),
         (["--identity", "common_name", "--group", "nobody"], 1, "no group nobody"),
         (["--create-users"], 2, "--identity or --preset"),
-        (["--remove", "--create-users"], 2, "goes alone"),
+        (["--remove", "--create-users"], 2, "cannot be combined"),
         (["--identity", "common_name", "--user-field", TEXTS["pem ec"]], 1, "private"),
     ],
 )
@@ -136,12 +136,12 @@ def test_policy_and_addresses_are_set(authority: Any, ca: ThrowawayCA) -> None:
     lines = outcome.out.splitlines()
     assert lines[:4] == [
         "Changed: authority “Test CA”.",
-        "  revocation lists: required",
-        "    from http://crl.example/a.crl",
-        "    from https://b.example",
+        "  revocation policy: required",
+        "    CRL from http://crl.example/a.crl",
+        "    CRL from https://b.example",
     ]
     assert "CRL number 1, CN=Test Root CA, 0 entries, STALE since" in lines[4]
-    assert "CRL number 2, CN=Test Root CA, 0 entries, good until" in lines[5]
+    assert "CRL number 2, CN=Test Root CA, 0 entries, valid until" in lines[5]
     authority.refresh_from_db()
     assert authority.revocation_policy == "required"
     assert settings("--no-crl-urls").status == 0
@@ -192,7 +192,7 @@ def test_add_sets_them_too(ca: ThrowawayCA, authority: Any) -> None:
     assert stored.crl_urls == "http://crl.example/b.crl"
     rule("--identity", "common_name", name="B")
     listed = clientcert("authority", "list").out
-    assert "  revocation lists: off\n    from http://crl.example/b.crl" in listed
+    assert "  revocation policy: off\n    CRL from http://crl.example/b.crl" in listed
     assert "  rule: the certificate’s common name (subject) is the user’s" in listed
     _first, second = sorted(
         clientcert("authority", "list", "--json").data["authorities"],

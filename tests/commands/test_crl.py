@@ -60,7 +60,7 @@ def test_a_file_is_imported(
     outcome = clientcert("crl", "import", str(file))
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.out.startswith(
-        "Test CA: CRL number 1 is in force, 1 entries, good until "
+        "Test CA: CRL number 1 is in force, 1 entries, valid until "
     )
     assert decide(alice_cert).reason == "revoked"
     assert RevocationList.objects.get().source == str(file)
@@ -83,18 +83,18 @@ def test_several_in_one_file(
     outcome = clientcert("crl", "import", "-", stdin=data)
     assert outcome.status == 1
     assert outcome.error.startswith("Standard input: This is an older CRL")
-    assert outcome.error.endswith("1 before it went in.")
+    assert outcome.error.endswith("CRLs imported before it: 1.")
     assert [one.number for one in authority.revocation_lists.all()] == ["2"]
 
 
 @pytest.mark.parametrize(
     ("stored", "text"),
     [
-        ([], "none is stored"),
-        (["Other"], "No stored authority issued this list"),
+        ([], "no authority is stored"),
+        (["Other"], "none issued this one"),
         (["Mine", "Again"], "Choose one with --authority"),
         (["Mine"], "cut off"),
-        (["Broken"], "none is stored"),
+        (["Broken"], "no authority is stored"),
     ],
 )
 def test_whose_list_it_is_has_to_be_clear(
@@ -167,7 +167,7 @@ def test_of_two_cas_with_one_name_the_one_that_signed_is_found(
 
 def test_the_lists_are_listed(authority: CertificateAuthority, ca: ThrowawayCA) -> None:
     """As text and for programs."""
-    assert clientcert("crl", "list").out.startswith("No revocation lists.")
+    assert clientcert("crl", "list").out.startswith("No CRLs.")
     point = x509.IssuingDistributionPoint(
         full_name=[x509.UniformResourceIdentifier("http://crl.example/a")],
         relative_name=None,
@@ -187,7 +187,7 @@ def test_the_lists_are_listed(authority: CertificateAuthority, ca: ThrowawayCA) 
         assert clientcert("crl", "import", "-", stdin=data).status == 0
     RevocationList.objects.filter(number="").update(source="")
     lines = clientcert("crl", "list").out.splitlines()
-    assert "Test CA: CRL number 3 of CN=Test Root CA, 1 entries, good" in lines[0]
+    assert "Test CA: CRL number 3 of CN=Test Root CA, 1 entries, valid" in lines[0]
     assert lines[1].startswith("  only certificates of end entities only; partition")
     assert lines[2] == "  from standard input"
     assert "STALE since" in lines[3]
@@ -288,7 +288,7 @@ def test_several_lists_at_one_address(
     other = ThrowawayCA.create("Somebody").crl([7])
     server.answers["/a.crl"] = to_pem(other, ca.crl([7], number=3))
     outcome = clientcert("crl", "fetch")
-    assert outcome.error.startswith("1 of 1 lists could not be loaded")
+    assert outcome.error.startswith("1 of 1 addresses failed")
     assert "which is not one of the authority" in outcome.err
     assert RevocationList.objects.get().number == "3"
 
@@ -336,7 +336,7 @@ def test_one_that_fails_does_not_keep_the_others_away(
     server.answers["/a.crl"] = ca.crl([7])
     outcome = clientcert("crl", "fetch")
     assert outcome.status == 1
-    assert outcome.error.startswith("3 of 4 lists could not be loaded")
+    assert outcome.error.startswith("3 of 4 addresses failed")
     assert "/gone: the server answers 404" in outcome.err
     assert "/page: This is a web page" in outcome.err
     assert "/foreign: The CRL is signed with another key" in outcome.err
@@ -455,7 +455,7 @@ def test_what_comes_with_a_redirect_is_not_read(server: Server) -> None:
     ("url", "text"),
     [
         ("http://127.0.0.1:1/", "no answer"),
-        ("http://[::1/", "no address of the web"),
+        ("http://[::1/", "not a valid URL"),
         ("http://name:word@127.0.0.1/", "the connection failed"),
         ("file:///etc/passwd", "neither http nor https"),
     ],
@@ -497,7 +497,7 @@ def test_a_database_that_refuses_one_may_take_the_next(
     with connection.execute_wrapper(fail):
         outcome = clientcert("crl", "fetch", "--timeout", "5", "--deadline=9.5")
     assert outcome.status == 1
-    assert outcome.error.startswith("1 of 2 lists could not be loaded")
+    assert outcome.error.startswith("1 of 2 addresses failed")
     assert "/a.crl: disk full" in outcome.err
     assert RevocationList.objects.get().number == "2"
 
@@ -545,10 +545,10 @@ def test_progress_is_drawn_on_a_terminal_only() -> None:
     """One line, redrawn where there is something new."""
     terminal = Terminal()
     bar = ProgressBar(terminal, "storing")
-    for done in (0, 1, 2, 4):
-        bar(done, 4)
-        bar(done, 4)
-    bar.finish()
+    with bar:
+        for done in (0, 1, 2, 4):
+            bar(done, 4)
+            bar(done, 4)
     drawn = terminal.getvalue()
     assert drawn.count("\r") == 4
     assert drawn.endswith(f"storing [{'#' * 30}] 100 %\n")
@@ -560,7 +560,6 @@ def test_progress_is_drawn_on_a_terminal_only() -> None:
         raise KeyError
     assert terminal.getvalue().endswith(" 50 %\n")
     for stream, quiet in ((io.StringIO(), False), (Terminal(), True)):
-        bar = ProgressBar(stream, "x", quiet=quiet)
-        bar(1, 2)
-        bar.finish()
+        with ProgressBar(stream, "x", quiet=quiet) as bar:
+            bar(1, 2)
         assert stream.getvalue() == ""

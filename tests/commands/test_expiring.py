@@ -51,7 +51,7 @@ def test_nothing_is_said_in_a_sentence(mapping: Any, authority: Any) -> None:
     """And with status 0."""
     outcome = expiring("--within", "12h")
     assert outcome.status == 0
-    assert outcome.out.startswith("Nothing expires until ")
+    assert outcome.out.startswith("Nothing expires by ")
 
 
 def test_everything_that_ends_is_there(
@@ -104,8 +104,8 @@ def test_everything_that_ends_is_there(
     SeenCertificate.objects.update(not_after=NOW + 5 * DAY)
     outcome = expiring("--within", "6w")
     assert outcome.status == 1
-    assert outcome.error.startswith("6 of these expire until ")
-    assert outcome.error.endswith("1 of them already have.")
+    assert outcome.error.startswith("6 of these expire by ")
+    assert outcome.error.endswith("1 of them have expired already.")
     lines = outcome.out.splitlines()
     assert len(lines) == 6
     assert lines[0].startswith("EXPIRED")

@@ -222,7 +222,7 @@ def test_the_file_is_its_owners_and_never_replaced(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert clientcert("export").out == file.read_text()
     again = clientcert("export", "--output", str(file))
-    assert (again.status, "exists already" in again.error) == (1, True)
+    assert (again.status, "File exists" in again.error) == (1, True)
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:

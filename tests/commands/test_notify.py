@@ -16,7 +16,6 @@ from django.utils import timezone
 
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import CertificateParseError
-from django_clientcert.management.console import notices
 from django_clientcert.management.subcommands import notify
 from django_clientcert.models import (
     CertificateAuthority,
@@ -25,6 +24,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.signals import certificate_expiring
 from django_clientcert.testing import ThrowawayCA
+from django_clientcert.trust import notices
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.x509.certificates import ClientCertificate
 from tests.deciding import map_to
@@ -103,7 +103,7 @@ def test_authorities_and_lists_are_for_administrators(
     assert clientcert("notify", "--to", "pki@example.com").status == 0
     (message,) = mail.outbox
     assert "certificate of an authority PKI: CN=Expiry Root" in message.body
-    assert "revocation list PKI" in message.body
+    assert "CRL PKI" in message.body
 
 
 def test_authorities_and_lists_that_last_are_not_told(
@@ -275,6 +275,14 @@ def test_many_keys_are_asked_in_parts(alice: Any, now: dt.datetime) -> None:
 # --- dry run, words, addresses ---------------------------------------------------
 
 
+def test_help_names_the_stages() -> None:
+    """The docstring that is the help agrees with the code."""
+    assert notices.STAGES == (1, 7, 30)
+    assert "once 30, 7 and 1 days before the end" in " ".join(
+        str(notify.__doc__).split()
+    )
+
+
 def test_dry_run_prints_and_remembers_nothing(
     alice: Any, ca: ThrowawayCA, now: dt.datetime
 ) -> None:
@@ -285,7 +293,7 @@ def test_dry_run_prints_and_remembers_nothing(
     assert "To: alice@example.com" in outcome.out
     assert "Subject: 1 client certificate" in outcome.out
     assert "CN=a" in outcome.out
-    assert outcome.out.endswith("Nothing was sent.\n")
+    assert outcome.out.endswith("Nothing was sent, because this was a dry run.\n")
     assert mail.outbox == []
     assert not ExpiryNotice.objects.exists()
 
@@ -297,7 +305,9 @@ def test_n29_untrusted_text_stays_on_its_line(
     mapped(alice, ca, "x\nBcc: evil@example.com\u202e", now + DAY)
     clientcert("notify")
     (message,) = mail.outbox
-    assert message.subject == ("1 client certificate or setting of it expires soon")
+    assert message.subject == (
+        "1 client certificate or related setting will expire soon"
+    )
     assert "\nBcc" not in message.body
     assert "\u202e" not in message.body
 
@@ -307,7 +317,7 @@ def test_an_address_that_is_none(address: str) -> None:
     """Wrong usage, before anything is sent."""
     outcome = clientcert("notify", "--to", address)
     assert outcome.status == 2
-    assert "no e-mail address" in outcome.error
+    assert "not an e-mail address" in outcome.error
 
 
 @pytest.mark.parametrize("value", ["pki@example.com", ["pki"], [1], None])

@@ -412,7 +412,7 @@ def test_no_hole(deployed: Any, settings: Any) -> None:
     deployment = deployed()
     outcome = clientcert("probe", URL)
     assert (outcome.status, outcome.err) == (0, "")
-    assert "No hole in 36 attempts; without an answer: 0." in outcome.out
+    assert "No hole in 36 attempts; 0 got no answer." in outcome.out
     assert {one.port for one, _ in deployment.asked} == {80, 443}
     for place, lines in deployment.asked:
         assert (b"X-FORWARDED-PROTO: https\r\n" in lines) == (not place.tls)
@@ -456,7 +456,7 @@ def test_a_refusal_is_closed_and_silence_is_not(deployed: Any) -> None:
     deployment.refuses = Reply(0, problem="TimeoutError: timed out", is_silence=True)
     outcome = clientcert("probe", URL)
     assert "not reached  https: after a bare line feed  TimeoutErr" in outcome.out
-    assert "without an answer: 4." in outcome.out
+    assert "; 4 got no answer." in outcome.out
 
 
 @pytest.mark.parametrize(

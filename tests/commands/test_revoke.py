@@ -48,16 +48,16 @@ def test_a_file_is_revoked(
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
     assert lines[0] == "Revoked: CN=alice"
     assert f"public key {certificate.public_key_fingerprint}" in lines
-    assert "of the CA Test CA" in lines
+    assert "authority Test CA" in lines
     assert "reason keyCompromise, lost" in lines
-    assert f"no more through mapping {mapping.pk} (subject) of alice" in lines
+    assert f"no longer valid mapping {mapping.pk} (subject) of alice" in lines
     assert decide(alice_cert).reason == "revoked"
     again = clientcert("revoke", file)
     assert again.status == 0
-    assert again.out.startswith("Revoked already: CN=alice")
+    assert again.out.startswith("Already revoked: CN=alice")
     assert Revocation.objects.count() == 1
     undone = clientcert("revoke", "--undo", str(revocation.pk))
-    assert undone.out == f"Taken back: revocation {revocation.pk} of CN=alice.\n"
+    assert undone.out == f"Undone: revocation {revocation.pk} of CN=alice.\n"
     assert decide(alice_cert).accepted
 
 
@@ -162,10 +162,10 @@ def test_all_of_a_time(
         f"{issued:%Y-%m-%d}",
     ]
     if answer is not None:
-        monkeypatch.setattr(subcommand, "_somebody_is_there", lambda: True)
+        monkeypatch.setattr(subcommand, "_is_interactive", lambda: True)
         monkeypatch.setattr("builtins.input", lambda prompt: answer)
     outcome = clientcert("revoke", "--authority", "Test CA", *days)
-    assert "1 mappings and 1 certificates" in outcome.out
+    assert "1 of mappings, 1 that logged in recently" in outcome.out
     if answer in ("no", ""):
         assert (outcome.status, outcome.error) == (1, "Nothing was revoked.")
         assert decide(alice_cert).accepted
@@ -226,10 +226,10 @@ def test_what_else_has_the_key_is_said(
     ask("/ledger/", twin.der)
     outcome = clientcert("revoke", write(tmp_path, alice_cert))
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
-    assert "no more through any mapping or rule; no mapping matches it now" in lines
+    assert "no longer valid for any mapping or rule; no mapping matches it now" in lines
     shown = f"mapping {mapping.pk} (fingerprint) of bob"
-    assert f"revoked as well what was stored with {shown}" in lines
-    assert "let in lately as bob" in lines
+    assert f"also revoked the certificate stored with {shown}" in lines
+    assert "last logged in as bob" in lines
     assert decide(twin).reason == "revoked"
 
 
@@ -249,7 +249,7 @@ def test_a_name_goes_on_letting_in_others(
     outcome = clientcert("revoke", write(tmp_path, alice_cert))
     said = [line for line in outcome.out.splitlines() if line.startswith("Mapping")]
     assert len(said) == 1
-    assert said[0].startswith(f"Mapping {names[0].pk} is of a name: another")
+    assert said[0].startswith(f"Mapping {names[0].pk} is of a name, so another")
     assert said[0].endswith("disable it in the admin.")
 
 
@@ -271,12 +271,12 @@ def test_whom_a_serial_number_locks_out_is_said(
     ask("/ledger/", other.der)
     outcome = clientcert("revoke", "--authority", "Test CA", "--serial", digits)
     lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
-    assert f"no more through mapping {number.pk} (issuer_serial) of alice" in lines
+    assert f"no longer valid mapping {number.pk} (issuer_serial) of alice" in lines
     assert (
-        "revoked as well what was stored with mapping "
+        "also revoked the certificate stored with mapping "
         f"{stored.pk} (fingerprint) of alice"
     ) in lines
-    assert "let in lately as alice" in lines
+    assert "last logged in as alice" in lines
     assert decide(other).accepted
 
 

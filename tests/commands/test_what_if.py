@@ -150,7 +150,7 @@ def test_as_a_table(everybody: Any) -> None:
     assert outcome.error == "3 would be locked out."
     lines = outcome.out.splitlines()
     assert lines[-1].startswith("Of 9: 3 would be locked out at ")
-    assert lines[-1].endswith("2 cannot be told, 3 are not let in today either.")
+    assert lines[-1].endswith("2 cannot be told, 3 are refused today already.")
     assert lines[0] == "Would be locked out:"
     assert "Cannot be told:" in lines
     assert "its authority would be gone" in outcome.out
@@ -162,7 +162,7 @@ def test_what_is_not_let_in_today_locks_out_nobody(alice: Any, authority: Any) -
     map_to(alice, "fingerprint", "12" * 32, valid_until=NOW - DAY)
     outcome = clientcert("what-if", "--at", "2999-01-01")
     assert outcome.status == 0
-    assert outcome.out.endswith("1 are not let in today either.\n")
+    assert outcome.out.endswith("1 are refused today already.\n")
 
 
 def test_nothing_is_changed(everybody: Any) -> None:

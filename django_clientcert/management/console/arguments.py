@@ -1,17 +1,20 @@
-"""How the command line is read: the parser, and the types of some arguments."""
+"""The command line: parsers, shared arguments and argument types."""
 
 from __future__ import annotations
 
 import argparse
 import datetime as dt
+import inspect
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.core.management.base import CommandParser, DjangoHelpFormatter
 from django.utils.dateparse import parse_date, parse_datetime
 
-# What Django takes in front of the subcommand; behind it, people write it too.
+# Options that Django accepts before the subcommand. People write them after it, too.
 _DJANGO_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-v", "--verbosity"), {"type": int, "choices": [0, 1, 2, 3]}),
     (("--settings",), {}),
@@ -21,38 +24,132 @@ _DJANGO_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--force-color",), {"action": "store_true"}),
 )
 
+_DURATION_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
 
 class HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of descriptions and examples."""
 
 
+def read_help(docstring: str | None) -> dict[str, Any]:
+    """Return argparse's help, description and epilog from a docstring.
+
+    The first sentence is the help. The part from "Examples:" or "Exit status:" on is
+    the epilog, up to a section "Raises:", which is for developers only.
+    """
+    # None under ``python -OO``
+    text = inspect.cleandoc(docstring or "").partition("\n\nRaises:")[0]
+    description, *epilog = re.split(r"\n\n(?=Examples?:|Exit status)", text, maxsplit=1)
+    summary = description.partition("\n\n")[0].replace("\n", " ").removesuffix(".")
+    return {
+        "help": summary[:1].lower() + summary[1:],
+        "description": description,
+        "epilog": "".join(epilog),
+    }
+
+
 class SubcommandParser(CommandParser):
-    """The parser of one subcommand."""
+    """The parser of one subcommand, with the arguments that several of them share."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", HelpFormatter)
         super().__init__(**kwargs)
         for names, options in _DJANGO_OPTIONS:
-            # No default: it would overwrite what stood in front of the subcommand.
+            # A default would overwrite the value given before the subcommand.
             self.add_argument(
                 *names, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **options
             )
 
+    def add_flag(self, option: str, help: str) -> None:
+        """Add an option without a value."""
+        self.add_argument(option, action="store_true", help=help)
+
+    def add_repeatable(
+        self, option: str, metavar: str, help: str, **options: Any
+    ) -> None:
+        """Add an option that may be given several times; its value is a list."""
+        self.add_argument(
+            option,
+            action="append",
+            default=[],
+            metavar=metavar,
+            help=f"{help}; may be repeated",
+            **options,
+        )
+
+    def add_format(self, formats: Iterable[str], help: str) -> None:
+        """Add ``--format``, whose default is the first of *formats*."""
+        first, *others = formats
+        self.add_argument(
+            "--format", choices=(first, *others), default=first, help=help
+        )
+
+    def add_json(self, condition: str = "") -> None:
+        """Add ``--json``; the help begins with *condition*."""
+        self.add_flag("--json", f"{condition}print one JSON object, for programs")
+
+    def add_certificate_file(self, **options: Any) -> None:
+        """Add FILE, which holds a certificate."""
+        self.add_argument(
+            "file",
+            metavar="FILE",
+            help="the certificate: PEM, DER or PKCS#7, alone or with its chain; - "
+            "reads standard input",
+            **options,
+        )
+
+    def add_authority_name(self) -> None:
+        """Add NAME, which is an authority's."""
+        self.add_argument("name", metavar="NAME", help="the authority")
+
+    def add_note(self) -> None:
+        """Add ``--note``."""
+        self.add_argument("--note", default="", metavar="TEXT", help="a note to keep")
+
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> tuple[Any, list[str]]:
-        """Parse, and take what follows ``--header`` as its value in any case.
+        """Parse; the argument after ``--header`` is always its value.
 
-        A certificate begins with ``-----BEGIN``, which argparse would take for an
+        A certificate begins with ``-----BEGIN``, which argparse would read as an
         option.
         """
-        given = iter(sys.argv[1:] if args is None else args)
+        arguments = iter(sys.argv[1:] if args is None else args)
         joined = []
-        for one in given:
-            value = next(given, None) if one == "--header" else None
-            joined.append(one if value is None else f"{one}={value}")
+        for argument in arguments:
+            value = next(arguments, None) if argument == "--header" else None
+            joined.append(argument if value is None else f"{argument}={value}")
         parsed: tuple[Any, list[str]] = super().parse_known_args(joined, namespace)
         return parsed
+
+
+class Subcommands:
+    """The subcommands of a parser; the *noun* is what the usage line calls one."""
+
+    def __init__(self, parser: argparse.ArgumentParser, noun: str) -> None:
+        self._parsers = parser.add_subparsers(
+            title=f"{noun}s",
+            dest=noun,
+            metavar=noun.upper(),
+            required=True,
+            parser_class=SubcommandParser,
+        )
+
+    def add(
+        self, name: str, run: Callable[..., None], docstring: str | None = None
+    ) -> SubcommandParser:
+        """Add the parser of a subcommand that *run* does.
+
+        Its help is *docstring*, or that of *run*; see ``read_help()``.
+        """
+        parser = self._parsers.add_parser(name, **read_help(docstring or run.__doc__))
+        parser.set_defaults(run=run)
+        return parser
+
+    def add_group(self, name: str, docstring: str | None) -> Subcommands:
+        """Add a subcommand that has actions, and return those."""
+        parser = self._parsers.add_parser(name, **read_help(docstring))
+        return Subcommands(parser, "action")
 
 
 class Moment(NamedTuple):
@@ -62,55 +159,62 @@ class Moment(NamedTuple):
     assumed_utc: bool
 
 
-def moment(text: str) -> Moment:
-    """Return the moment that an ISO 8601 *text* names; UTC where no zone is given.
+def moment(text: str, *, into_day: dt.timedelta = dt.timedelta()) -> Moment:
+    """Return the moment that an ISO 8601 *text* names; UTC if it names no zone.
 
-    A date alone is its first moment.
+    A date alone is the moment *into_day* after its midnight.
 
     Raises:
         ArgumentTypeError: it is neither a date nor a date with a time.
     """
     try:
-        value = parse_datetime(text)
-        if value is None and (day := parse_date(text)) is not None:
-            value = dt.datetime.combine(day, dt.time())
+        day = parse_date(text)
+        value = (
+            parse_datetime(text) if day is None else dt.datetime.combine(day, dt.time())
+        )
         if value is not None:
+            if day is not None and day < dt.date.max:
+                value += into_day
             naive = value.tzinfo is None
             zone = dt.timezone.utc
             at = value.replace(tzinfo=zone) if naive else value.astimezone(zone)
             return Moment(at, naive)
     except (ValueError, OverflowError):
-        pass  # said below
+        pass  # reported below
     raise argparse.ArgumentTypeError(
         "write a moment like 2027-01-31T23:59:00+01:00, or a date like 2027-01-31"
     )
 
 
-def last_moment(text: str) -> Moment:
-    """Return what ``moment()`` does; a date alone is the end of that day.
+# A date means the end of that day.
+last_moment = partial(moment, into_day=dt.timedelta(days=1))
+
+# For a bound that is included: many certificates are issued at midnight, so a period
+# that ends on a day must not include the first moment of the next.
+last_second = partial(moment, into_day=dt.timedelta(days=1, seconds=-1))
+
+
+def duration(text: str) -> dt.timedelta:
+    """Return a duration such as 12h, 30d or 6w.
 
     Raises:
-        ArgumentTypeError: as ``moment()``.
+        ArgumentTypeError: it is written in another way.
     """
-    found = moment(text)
-    try:
-        if parse_date(text) is not None:
-            return Moment(found.at + dt.timedelta(days=1), found.assumed_utc)
-    except (ValueError, OverflowError):
-        pass  # with a time, so it is the moment it says
-    return found
+    match = re.fullmatch("([0-9]{1,5})([hdw])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError("write a time like 12h, 30d or 6w")
+    return dt.timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})
 
 
-def last_second(text: str) -> Moment:
-    """Return what ``moment()`` does; a date alone is the last second of that day.
+def matching(pattern: str, expected: str) -> Callable[[str], str]:
+    """Return an argument type that accepts what *pattern* matches as a whole.
 
-    For what includes its end: a certificate says to the second when it was issued,
-    and many are issued at midnight, so the next day must not begin here.
-
-    Raises:
-        ArgumentTypeError: as ``moment()``.
+    *expected* ends the sentence "write …", which is the error otherwise.
     """
-    found = last_moment(text)
-    if found == moment(text):
-        return found
-    return Moment(found.at - dt.timedelta(seconds=1), found.assumed_utc)
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise argparse.ArgumentTypeError(f"write {expected}")
+        return text
+
+    return check

@@ -1,6 +1,6 @@
-"""Get a revocation list from an address that an administrator has set.
+"""Fetch a CRL from an address that an administrator has set.
 
-Never used on the way of a request: only commands import this module.
+Never used while a request is processed: only commands import this module.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SCHEMES = ("http", "https")
 
 
 class FetchError(ClientCertError):
-    """A list could not be had; says why."""
+    """A CRL could not be fetched; says why."""
 
 
 class _OnlyWeb(urllib.request.HTTPRedirectHandler):
-    """Follows a few redirects, and only to web addresses."""
+    """Follows a few redirects, and only to http and https."""
 
     max_redirections = MAX_REDIRECTS
 
@@ -37,9 +37,9 @@ class _OnlyWeb(urllib.request.HTTPRedirectHandler):
         """Return the request for *newurl*.
 
         Raises:
-            FetchError: it leads somewhere else.
+            FetchError: it is not http or https, or leads from https to http.
         """
-        # Closed before urllib reads the rest of it, which may be without end.
+        # Closed before urllib reads the rest, which may never end.
         fp.close()
         _check_scheme(newurl)
         if urlsplit(req.full_url).scheme == "https" and not newurl.startswith("https:"):
@@ -55,13 +55,14 @@ def fetch(
     deadline: float = 300,
     progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
-    """Return what is at *url*, http or https.
+    """Return the content at *url*, http or https.
 
-    No step takes longer than *timeout* seconds, and the whole no longer than
-    *deadline*.
+    No step takes longer than *timeout* seconds, and the whole not longer than
+    *deadline* seconds.
 
     Raises:
-        FetchError: it cannot be had, is larger than *max_bytes*, or takes too long.
+        FetchError: it cannot be fetched, is larger than *max_bytes*, or takes too
+            long.
     """
     _check_scheme(url)
     outcome: list[bytes | Exception] = []
@@ -69,16 +70,16 @@ def fetch(
     def work() -> None:
         try:
             outcome.append(_fetch(url, max_bytes, timeout, deadline, progress))
-        except Exception as error:  # noqa: BLE001 - raised again by who waits for it
+        except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
             outcome.append(error)
 
-    # A thread, because a server that sends its headers byte by byte meets every
-    # time-out of the socket. One that is given up ends with the process.
+    # In a thread, because a server that sends its headers byte by byte never exceeds
+    # the time-out of the socket. A thread that is given up ends with the process.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(deadline)
     if not outcome:
-        raise FetchError("it takes too long")
+        raise FetchError("it took too long")
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
@@ -91,7 +92,7 @@ def _fetch(
     deadline: float,
     progress: Callable[[int, int], None] | None,
 ) -> bytes:
-    # Handlers of its own: the usual ones also open files and FTP.
+    # The default handlers would also open files and FTP.
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler(),
@@ -124,7 +125,7 @@ def _check_scheme(url: str) -> None:
     try:
         scheme = urlsplit(url).scheme
     except ValueError as error:
-        raise FetchError(f"{visible(url, 100)} is no address of the web") from error
+        raise FetchError(f"{visible(url, 100)} is not a valid URL") from error
     if scheme not in _SCHEMES:
         raise FetchError(f"{visible(url, 100)} is neither http nor https")
 
@@ -141,13 +142,13 @@ def _read(
     if total > max_bytes:
         raise too_large
     data = bytearray()
-    # read1: what has come, without waiting until the piece is full
+    # read1() returns what has arrived, without waiting until the piece is full.
     while piece := response.read1(_PIECE):
         data += piece
         if len(data) > max_bytes:
             raise too_large
         if time.monotonic() > end:
-            raise FetchError("it takes too long")
+            raise FetchError("it took too long")
         if progress is not None:
             progress(len(data), total)
     if total and len(data) < total:

@@ -1,15 +1,19 @@
-"""What is read from a file or from standard input."""
+"""Files and standard input, and private keys that do not belong there."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.core.management.base import CommandError
 
-from django_clientcert.exceptions import BundleError
+from django_clientcert.exceptions import ClientCertError
+from django_clientcert.trust.transfer import TransferError
 from django_clientcert.x509.bundles import (
     MAX_BUNDLE_BYTES,
+    choose_end_entity,
     holds_private_key,
     read_certificates,
 )
@@ -19,59 +23,83 @@ from django_clientcert.x509.escaping import visible
 STDIN = "-"
 
 
-def read_input(name: str, limit: int = MAX_BUNDLE_BYTES) -> bytes:
-    """Return the file *name*, or standard input for ``-``.
+@contextmanager
+def errors_of_file(name: str, problem: str = "", end: str = "") -> Iterator[None]:
+    """Turn an error about the file *name* into a ``CommandError`` that names it.
 
-    No more than *limit* bytes and one, so that the reader can tell it is too much.
+    *problem* follows the name, and *end* the error.
+    """
+    try:
+        yield
+    except (ClientCertError, TransferError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise CommandError(
+            f"{show_name(name)}{problem}: {why.rstrip('.')}.{end}"
+        ) from error
+
+
+def read_input(name: str, limit: int = MAX_BUNDLE_BYTES) -> bytes:
+    """Return the content of the file *name*, or standard input for ``-``.
+
+    At most *limit* + 1 bytes, so that the caller can tell that it is too large.
 
     Raises:
         CommandError: it cannot be read.
     """
     if "-----BEGIN" in name or holds_private_key(name):
-        # Not repeated: it could be a key.
+        # Not repeated, because it could be a key.
         raise CommandError(
             "This is the text of a file, not its name. Write “-” and send the text "
             "to standard input. If it was a private key, the shell may have kept it "
             "in its history."
         )
-    try:
+    with errors_of_file(name, " cannot be read"):
         if name == STDIN:
             return _read_stdin(limit + 1)
         with Path(name).open("rb") as file:
             return file.read(limit + 1)
-    except (OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or str(error)
-        raise CommandError(f"{show_name(name)} cannot be read: {what}.") from error
 
 
 def read_certificate_file(name: str) -> tuple[ClientCertificate, ...]:
     """Return the certificates in the file *name*, or on standard input.
 
     Raises:
-        CommandError: it cannot be read, holds no certificate, or a private key.
+        CommandError: it cannot be read, has no certificate, or has a private key.
     """
-    try:
-        return read_certificates(read_input(name))
-    except BundleError as error:
-        raise CommandError(f"{show_name(name)}: {error}") from error
+    content = read_input(name)
+    with errors_of_file(name):
+        return read_certificates(content)
+
+
+def read_end_entity(name: str) -> ClientCertificate:
+    """Return the one certificate in the file *name* that issued none of the others.
+
+    Raises:
+        CommandError: as ``read_certificate_file()``, or there are several.
+    """
+    certificates = read_certificate_file(name)
+    with errors_of_file(name):
+        return choose_end_entity(certificates)
 
 
 def show_name(name: str) -> str:
-    """Return a file's name as it may be shown."""
+    """Return a file's name, safe to show."""
     return "Standard input" if name == STDIN else visible(name)
 
 
-def refuse_private_keys(**options: str | None) -> None:
+def refuse_private_keys(**options: str | list[str] | None) -> None:
     """Refuse a private key among the values of *options*, without repeating it.
 
     Raises:
         CommandError: there is one; names the option.
     """
     for option, value in options.items():
-        if value is not None and holds_private_key(value):
+        text = " ".join(value) if isinstance(value, list) else value or ""
+        if holds_private_key(text):
             raise CommandError(
                 f"--{option.replace('_', '-')} holds a private key. A private key "
-                "never leaves its owner; the shell may have kept it in its history."
+                "must never leave its owner; the shell may have kept it in its "
+                "history."
             )
 
 

@@ -1,4 +1,4 @@
-"""Users and authorities by the names that are typed, and the rule on users."""
+"""Find users, authorities and rows by what was typed; say what to type instead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind
 
 from .files import refuse_private_keys
-from .text import some_of
+from .text import show_messages, some_of
+
+ADD_AUTHORITY = "manage.py clientcert authority add BUNDLE --name NAME"
 
 
 def find_user(name: str) -> Any:
@@ -38,10 +40,10 @@ def find_user(name: str) -> Any:
 
 
 def find_row(model: Any, number: str, what: str) -> Any:
-    """Return the row with a primary key that was typed.
+    """Return the row whose primary key is *number*, as typed; *what* names it.
 
     Raises:
-        CommandError: there is none.
+        CommandError: it does not exist.
     """
     try:
         return model.objects.get(pk=model._meta.pk.to_python(number))
@@ -52,56 +54,52 @@ def find_row(model: Any, number: str, what: str) -> Any:
 def choose_authority(
     certificate: ClientCertificate, kind: IdentityKind, name: str | None
 ) -> CertificateAuthority | None:
-    """Return the authority that has to answer for *certificate*: *name*, or who did.
+    """Return the authority called *name*, or else the one that issued *certificate*.
 
-    None for a pin without *name*: it needs none.
+    Or None, if *kind* is a pin and no *name* was given: a pin needs no authority.
 
     Raises:
-        CommandError: there is none, it is another's certificate, or it is not clear.
+        CommandError: there is no such authority, or it has to be chosen.
+        ValidationError: the authority called *name* did not issue it.
     """
-    try:
-        if name is None:
-            return None if kind.is_pin else issuers.find_authority(certificate)
+    if name is not None:
         authority = find_authority(name)
         issuers.check_authority(authority, certificate)
+        return authority
+    if kind.is_pin:
+        return None
+    try:
+        return issuers.find_authority(certificate)
     except ValidationError as error:
-        hint = (
-            ""
-            if name is not None
-            else " Choose with --authority NAME; add one with: manage.py clientcert "
-            "authority add BUNDLE --name NAME"
-        )
-        raise CommandError(" ".join(error.messages) + hint) from error
-    return authority
+        raise CommandError(
+            f"{show_messages(error)} To choose one: --authority NAME. To add one: "
+            f"{ADD_AUTHORITY}"
+        ) from error
 
 
 def find_authority(name: str) -> CertificateAuthority:
     """Return the authority called *name*.
 
     Raises:
-        CommandError: there is none; lists those that there are.
+        CommandError: it does not exist; lists those that do.
     """
     refuse_private_keys(authority=name)  # not repeated below
     try:
         return CertificateAuthority.objects.get(name=name)
     except (CertificateAuthority.DoesNotExist, DataError, ValueError) as error:
-        names = [str(one) for one in CertificateAuthority.objects.only("name")]
+        names = [str(authority) for authority in CertificateAuthority.objects.all()]
+        hint = f"There are: {some_of(names)}." if names else f"Add it: {ADD_AUTHORITY}"
         raise CommandError(
-            f"There is no authority “{visible(name, 80)}”. "
-            + (
-                f"There are: {some_of(names)}."
-                if names
-                else "Add it: manage.py clientcert authority add BUNDLE --name NAME"
-            )
+            f"There is no authority “{visible(name, 80)}”. {hint}"
         ) from error
 
 
-def find_user_rule(said: list[str]) -> CanAuthenticate:
+def find_user_rule(messages: list[str]) -> CanAuthenticate:
     """Return the configured backend's rule on who may log in; else Django's own.
 
-    Where none is configured, puts a sentence into *said*.
+    If no backend is configured, appends a sentence that says so to *messages*.
     """
     can_authenticate, why = user_rule()
     if why:
-        said.append(why)
+        messages.append(why)
     return can_authenticate

@@ -1,4 +1,4 @@
-"""A line that says how far a long work is: on a terminal only."""
+"""A progress bar, shown only on a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _WIDTH = 30
 
 
 class ProgressBar:
-    """Redraws one line on *stream*; nothing where nobody watches."""
+    """Redraws one line on *stream*, if it is a terminal and not *quiet*."""
 
     def __init__(self, stream: Any, label: str, *, quiet: bool = False) -> None:
         self._stream = stream
@@ -17,7 +17,7 @@ class ProgressBar:
         self._last = -1
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that *done* of *total* is done; *total* 0 is not known."""
+        """Show that *done* of *total* is done; *total* is 0 if it is not known."""
         if not self._shown:
             return
         share = 100 * done // total if total else done
@@ -35,14 +35,11 @@ class ProgressBar:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.finish()
-
-    def finish(self) -> None:
-        """End the line, if there is one; what is said next has a line of its own."""
+        """End the line, so that the next output has a line of its own."""
         if self._last >= 0:
             self._write("\n")
 
     def _write(self, text: str) -> None:
-        # Not Django's wrapper of the stream: it ends every line.
+        # Bypass Django's OutputWrapper, which appends a newline.
         getattr(self._stream, "_out", self._stream).write(text)
         self._stream.flush()

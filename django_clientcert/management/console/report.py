@@ -1,4 +1,4 @@
-"""What an evaluation came to, as text for an operator."""
+"""The report of an evaluation as text for an operator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def verdict_of(report: Report) -> str:
                 f"{rule['authority']}"
             )
         return (
-            f"would be accepted as {report['user']} through mapping {mapping['id']} "
+            f"would be accepted as {report['user']} by mapping {mapping['id']} "
             f"({mapping['kind']})"
         )
     return f"would be refused: {report['reason']}"
@@ -39,7 +39,7 @@ def write_text(report: Report) -> Iterator[str]:
     yield ""
     yield f"Verdict: {verdict_of(report)}"
     for number in report["successor_of"]:
-        yield f"  It is the successor of mapping {number}. To let it take over:"
+        yield f"  It is the successor of mapping {number}. To replace that mapping:"
         yield (
             f"  manage.py clientcert map FILE --successor-of {number} --retire-on DATE"
         )
@@ -48,7 +48,7 @@ def write_text(report: Report) -> Iterator[str]:
             "  Revocations of its public key, or of a serial number like its own: "
             f"{some_of(map(str, report['revocations']))}"
         )
-    if report["reason"] == "no_certificate":  # no step has said so
+    if report["reason"] == "no_certificate":  # no step reports it
         yield from _reason_lines(report, indent="  ")
 
 
@@ -84,7 +84,7 @@ def _step_lines(report: Report) -> Iterator[str]:
         outcome = step["outcome"].replace("_", " ")
         if step["outcome"] == REFUSED:
             outcome = outcome.upper()
-        details = [one for one in (step["reason"], step["detail"]) if one]
+        details = filter(None, (step["reason"], step["detail"]))
         yield f"  {step['name']:<10} {outcome:<14} {': '.join(details)}".rstrip()
         if step["outcome"] == REFUSED:
             yield from _reason_lines(report, indent="    ")
@@ -99,15 +99,15 @@ def _identity_lines(report: Report) -> Iterator[str]:
     if report["certificate"] is None:
         return
     yield ""
-    yield "Identities, and the mappings that there are for each"
-    for one in report["identities"]:
-        yield f"  {one['kind']:<14} {one['value']}"
-        if one["mappings"] is None:
+    yield "Identities, each with its mappings"
+    for identity in report["identities"]:
+        yield f"  {identity['kind']:<14} {identity['value']}"
+        if identity["mappings"] is None:
             yield "    the mappings cannot be read"
             continue
-        for mapping in one["mappings"]:
+        for mapping in identity["mappings"]:
             yield f"    {_mapping_line(mapping)}"
-        if not one["mappings"]:
+        if not identity["mappings"]:
             yield "    no mapping"
     for problem in report["problems"]:
         yield f"  cannot be used: {problem}"
@@ -117,12 +117,12 @@ def _mapping_line(mapping: Report) -> str:
     parts = [
         f"mapping {mapping['id']}: {mapping['user']}",
         mapping["state"],
-        "strong" if mapping["strong"] else "names-based",
+        "strong" if mapping["strong"] else "by name",
     ]
     if mapping["authority"] is not None:
-        parts.append(f"answered for by the authority {mapping['authority']}")
+        parts.append(f"with authority {mapping['authority']}")
     elif mapping["kind"] not in PINS:
-        parts.append("NO AUTHORITY answers for it, so it never matches")
+        parts.append("WITHOUT AN AUTHORITY, so it never matches")
     if mapping["valid_from"] is not None:
         parts.append(f"from {show_iso(mapping['valid_from'])}")
     if mapping["valid_until"] is not None:

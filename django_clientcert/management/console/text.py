@@ -1,30 +1,58 @@
-"""Text that is safe to print, and how times and certificates are written."""
+"""Text that is safe to print; times, certificates and users as text."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+
 from django_clientcert.explaining import describe_certificate, one_line, show_value
+from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.text import show_moment, some_of
 
 __all__ = [
     "describe_certificate",
     "encodable",
+    "field_lines",
     "one_line",
     "show_iso",
+    "show_messages",
     "show_moment",
     "show_validity",
     "show_value",
     "some_of",
+    "username_of",
 ]
 
 
 def encodable(text: str, stream: object) -> str:
-    """Return *text* with what *stream* cannot print as a backslash escape."""
+    """Return *text*; what *stream* cannot encode becomes a backslash escape."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def field_lines(fields: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Yield a line for each of *fields*, with the names in a column of *width*."""
+    for name, value in fields.items():
+        yield f"  {name:<{width}} {value}"
+
+
+def show_messages(error: ValidationError) -> str:
+    """Return the messages of *error* on one line, after the names of their fields."""
+    if not hasattr(error, "error_dict"):
+        return " ".join(map(one_line, error.messages))
+    return " ".join(
+        one_line(message if field == NON_FIELD_ERRORS else f"{field}: {message}")
+        for field, messages in error.message_dict.items()
+        for message in messages
+    )
+
+
+def username_of(user: Any) -> str:
+    """Return the username of *user*, safe to show; an empty text without a user."""
+    return "" if user is None else visible(str(user.get_username()))
 
 
 def show_iso(text: str | None) -> str:
@@ -35,7 +63,7 @@ def show_iso(text: str | None) -> str:
 
 
 def show_validity(facts: Mapping[str, Any]) -> str:
-    """Return from when until when, out of what ``describe_certificate()`` found."""
+    """Return the validity period that ``describe_certificate()`` found."""
     return (
         f"valid from {show_iso(facts['not_before'])} until "
         f"{show_iso(facts['not_after'])}"

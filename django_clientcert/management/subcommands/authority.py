@@ -1,24 +1,31 @@
-"""``clientcert authority``: the CAs that answer for names."""
+"""Add, list and export certificate authorities.
+
+An authority is a PKI that issues client certificates: its CA certificates, how
+strictly its CRLs are applied, and a rule that assigns its certificates to
+users.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import router, transaction
 from django.db.models import Count
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
+from django_clientcert.management.console.arguments import (
+    SubcommandParser,
+    Subcommands,
+)
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import (
     read_certificate_file,
     refuse_private_keys,
 )
-from django_clientcert.management.console.lookups import find_authority
+from django_clientcert.management.console.lookups import ADD_AUTHORITY, find_authority
 from django_clientcert.management.console.text import (
     describe_certificate,
     one_line,
@@ -34,105 +41,52 @@ from django_clientcert.x509.paths import PROFILES
 from . import authority_export, authority_rule
 
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "authority",
-        help="add, list and export certificate authorities",
-        description="The certificate authorities that answer for names.",
-    )
-    actions = parser.add_subparsers(
-        title="actions", dest="action", metavar="ACTION", required=True
-    )
-    add = actions.add_parser(
-        "add",
-        help="store the certificates of an authority",
-        description=(
-            "Store the certificates of an authority: the ca.crt of the proxy, roots\n"
-            "and intermediates in one file. Says of each what stands in the way of\n"
-            "its use."
-        ),
-        epilog=(
-            "Example:\n"
-            "  manage.py clientcert authority add ca.crt --name Partners\n"
-            "\n"
-            "Exit status: 0 stored, 1 refused, 2 wrong usage."
-        ),
-    )
-    add.add_argument(
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the actions and their arguments."""
+    actions = subcommands.add_group("authority", __doc__)
+    adding = actions.add("add", run_add)
+    adding.add_argument(
         "bundle",
         metavar="BUNDLE",
-        help="PEM, DER or PKCS#7; - reads standard input",
+        help="the CA certificates: PEM, DER or PKCS#7; - reads standard input",
     )
-    add.add_argument("--name", required=True, help="what to call the authority")
-    add.add_argument(
+    adding.add_argument("--name", required=True, help="what to call the authority")
+    adding.add_argument(
         "--profile",
         choices=sorted(PROFILES),
         help="private: what company CAs issue (default); strict: certificates must "
         "state their usages and an alternative name",
     )
-    _add_list_options(add)
-    add.add_argument(
-        "--replace",
-        action="store_true",
-        help="replace the certificates of the authority, if there is one of that name",
+    _add_crl_options(adding)
+    adding.add_flag(
+        "--replace", "replace the certificates of the authority that has this name"
     )
-    add.set_defaults(run=run_add)
-    setting = actions.add_parser(
-        "set",
-        help="change what an authority asks of revocation lists",
-        description=(
-            "Change what an authority asks of revocation lists, and where they are\n"
-            "fetched from. What is not given stays as it is."
-        ),
-        epilog=(
-            "Example:\n"
-            "  manage.py clientcert authority set Partners \\\n"
-            "    --revocation-policy required \\\n"
-            "    --crl-url http://crl.partner.example/issuing.crl\n"
-            "\n"
-            "Exit status: 0 changed, 1 refused, 2 wrong usage."
-        ),
-    )
-    setting.add_argument("name", metavar="NAME", help="the authority")
-    _add_list_options(setting)
-    setting.add_argument(
-        "--no-crl-urls", action="store_true", help="forget all addresses of lists"
-    )
-    setting.set_defaults(run=run_set)
+    setting = actions.add("set", run_set)
+    setting.add_authority_name()
+    _add_crl_options(setting)
+    setting.add_flag("--no-crl-urls", "remove all addresses of CRLs")
     authority_rule.add_parser(actions)
     authority_export.add_parser(actions)
-    listing = actions.add_parser(
-        "list",
-        help="list the authorities",
-        description="List the authorities and their certificates.",
-        epilog="Exit status: 0 listed, 1 the database cannot be used, 2 wrong usage.",
-    )
-    listing.add_argument(
-        "--json", action="store_true", help="one JSON object, for programs"
-    )
-    listing.set_defaults(run=run_list)
+    actions.add("list", run_list).add_json()
 
 
-def _add_list_options(parser: Any) -> None:
+def _add_crl_options(parser: SubcommandParser) -> None:
     parser.add_argument(
         "--revocation-policy",
         choices=CertificateAuthority.Policy.values,
         metavar="POLICY",
-        help="off: lists are not looked at; if_loaded: what they list is refused "
-        "(default); required: refuse unless a current list clears the certificate",
+        help="off: ignore CRLs; if_loaded: refuse what a loaded CRL revokes "
+        "(default); required: also refuse what no current CRL covers",
     )
-    parser.add_argument(
+    parser.add_repeatable(
         "--crl-url",
-        action="append",
-        default=[],
+        "URL",
+        "the address from which crl fetch gets a CRL, http or https",
         dest="crl_urls",
-        metavar="URL",
-        help="where crl fetch gets a revocation list, http or https; may be repeated",
     )
 
 
-def _set_list_options(authority: CertificateAuthority, options: dict[str, Any]) -> None:
+def _set_crl_options(authority: CertificateAuthority, options: dict[str, Any]) -> None:
     if options["revocation_policy"] is not None:
         authority.revocation_policy = options["revocation_policy"]
     if options["crl_urls"]:
@@ -140,12 +94,22 @@ def _set_list_options(authority: CertificateAuthority, options: dict[str, Any]) 
 
 
 def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Change an authority's policy and addresses.
+    """Change how an authority uses CRLs.
+
+    Changes how strictly CRLs are applied and where they are fetched from. Options
+    that are not given stay as they are.
+
+    Example:
+      manage.py clientcert authority set Partners \\
+        --revocation-policy required \\
+        --crl-url http://crl.partner.example/issuing.crl
+
+    Exit status: 0 changed, 1 refused, 2 wrong usage.
 
     Raises:
-        CommandError: there is no such authority, or nothing that can be set.
+        CommandError: the authority does not exist, or no option was given.
     """
-    refuse_private_keys(name=options["name"], list_url=" ".join(options["crl_urls"]))
+    refuse_private_keys(name=options["name"], crl_url=options["crl_urls"])
     if not (
         options["revocation_policy"] or options["crl_urls"] or options["no_crl_urls"]
     ):
@@ -155,91 +119,74 @@ def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
     authority = find_authority(options["name"])
     if options["no_crl_urls"]:
         authority.crl_urls = ""
-    _set_list_options(authority, options)
-    try:
-        authority.clean_crl_urls()
-    except ValidationError as error:
-        raise CommandError(" ".join(map(one_line, error.messages))) from error
+    _set_crl_options(authority, options)
+    authority.clean_crl_urls()
     authority.save(update_fields=["revocation_policy", "crl_urls"])
     command.say(f"Changed: authority “{authority}”.")
-    for line in _list_lines(_describe_lists(authority)):
-        command.say(f"  {line}")
+    command.say_lines(_crl_lines(_describe_crls(authority)))
 
 
 def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Store an authority.
+    """Store the certificates of an authority.
+
+    They are those in the ca.crt of the proxy, roots and intermediates in one file.
+    Prints each certificate, with the problems that make it unusable.
+
+    Example:
+      manage.py clientcert authority add ca.crt --name Partners
+
+    Exit status: 0 stored, 1 refused, 2 wrong usage.
 
     Raises:
         CommandError: the bundle cannot be used, or the name is taken.
     """
-    refuse_private_keys(name=options["name"], list_url=" ".join(options["crl_urls"]))
+    refuse_private_keys(name=options["name"], crl_url=options["crl_urls"])
     certificates = read_certificate_file(options["bundle"])
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()
         if existing is not None and not options["replace"]:
             raise CommandError(
-                f"There is an authority “{existing}” already. Add --replace to replace "
-                "its certificates."
+                f"An authority “{existing}” exists. Add --replace to replace its "
+                "certificates."
             )
         authority = existing or CertificateAuthority(name=options["name"])
         authority.bundle = to_pem(certificates)
         if options["profile"] is not None:
             authority.profile = options["profile"]
-        _set_list_options(authority, options)
-        try:
-            authority.full_clean()
-        except ValidationError as error:
-            raise CommandError(" ".join(map(one_line, error.messages))) from error
+        _set_crl_options(authority, options)
+        authority.full_clean()
         authority.save()
     command.say(
         f"{'Added' if existing is None else 'Replaced'}: authority “{authority}”, "
         f"profile {authority.profile}, {authority.mappings.count()} mappings."
     )
-    for number, one in enumerate(_describe_certificates(authority), 1):
-        _print_certificate(command, f"{number}.", one)
+    for number, certificate in enumerate(_describe_certificates(authority), 1):
+        command.say_lines(_certificate_lines(f"{number}.", certificate))
 
 
 def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Print the authorities, as text or as one JSON object.
+    """List the authorities and their certificates.
 
-    The object has one key, ``authorities``: a list of objects with ``id``,
-    ``name``, ``profile``, ``mappings`` (how many), ``usable``, ``error`` (why not,
-    or null) and ``certificates``, each as ``describe_certificate()`` has it, with
-    ``anchor``, whether paths may end there; its ``problems`` also say what the
-    verifier cannot do with it. ``revocation_policy``, ``crl_urls`` and
-    ``revocation_lists`` (``label``, ``expires_at``, ``stale``, ``entries``) say what
-    it asks of lists, and ``rule`` is its identity rule in a sentence, or null.
+    Exit status: 0 listed, 1 the database cannot be used, 2 wrong usage.
     """
-    found = [
-        _describe(authority)
-        for authority in CertificateAuthority.objects.annotate(
-            mapping_count=Count("mappings")
-        )
-    ]
-    if options["json"]:
-        command.say(json.dumps({"authorities": found}, indent=2))
-        return
-    for one in found:
-        command.say(
-            f"{one['name']} (id {one['id']}, profile {one['profile']}, "
-            f"{one['mappings']} mappings)"
-        )
-        if one["error"] is not None:
-            command.say(f"  CANNOT BE USED: {one['error']}")
-        for each in one["certificates"]:
-            _print_certificate(command, "-", each)
-        for line in _list_lines(one):
-            command.say(f"  {line}")
-        if one["rule"] is not None:
-            command.say(f"  rule: {one['rule']}")
-    if not found:
-        command.say(
-            "No authorities. Add one: manage.py clientcert authority add BUNDLE "
-            "--name NAME"
-        )
+    authorities = CertificateAuthority.objects.annotate(mapping_count=Count("mappings"))
+    command.list_rows(
+        "authorities",
+        [_describe(authority) for authority in authorities],
+        _authority_lines,
+        as_json=options["json"],
+        empty=f"No authorities. Add one: {ADD_AUTHORITY}",
+    )
 
 
 def _describe(authority: CertificateAuthority) -> dict[str, Any]:
+    """Return *authority* as ``authority list --json`` prints it.
+
+    ``mappings`` is their number; ``error``, why it cannot be used, or null;
+    ``certificates``, each as ``describe_certificate()`` has it, with ``anchor``,
+    whether paths may end there, and the verifier's objections among its
+    ``problems``; ``rule``, its identity rule in a sentence, or null.
+    """
     error = None
     certificates: list[dict[str, Any]] = []
     try:
@@ -255,46 +202,32 @@ def _describe(authority: CertificateAuthority) -> dict[str, Any]:
         "usable": error is None,
         "error": error,
         "certificates": certificates,
-        **_describe_lists(authority),
+        **_describe_crls(authority),
         "rule": describe_rule(authority) if authority.rule_identity else None,
     }
 
 
-def _describe_lists(authority: CertificateAuthority) -> dict[str, Any]:
-    now = timezone.now()
-    lists = []
+def _describe_crls(authority: CertificateAuthority) -> dict[str, Any]:
+    crls = []
     for row in authority.revocation_lists.all():
         end = row.crl_info().expires()
-        lists.append(
+        crls.append(
             {
                 "label": one_line(str(row)),
                 "expires_at": end.isoformat(),
-                "stale": end < now,
+                "stale": end < timezone.now(),
                 "entries": row.entry_count,
             }
         )
     return {
         "revocation_policy": authority.revocation_policy,
         "crl_urls": authority.crl_urls.split(),
-        "revocation_lists": lists,
+        "revocation_lists": crls,
     }
 
 
-def _list_lines(facts: dict[str, Any]) -> Iterator[str]:
-    """Yield what an authority asks of lists, and those that it has."""
-    yield f"revocation lists: {facts['revocation_policy']}"
-    for url in facts["crl_urls"]:
-        yield f"  from {one_line(url)}"
-    for one in facts["revocation_lists"]:
-        state = "STALE since" if one["stale"] else "good until"
-        yield (
-            f"  {one['label']}, {one['entries']} entries, {state} "
-            f"{show_iso(one['expires_at'])}"
-        )
-
-
 def _describe_certificates(authority: CertificateAuthority) -> list[dict[str, Any]]:
-    """Return what there is to say of each certificate, in the order of the bundle.
+    """Return the facts of each certificate, in the order of the bundle.
 
     Raises:
         BundleError: the bundle cannot be read.
@@ -303,28 +236,51 @@ def _describe_certificates(authority: CertificateAuthority) -> list[dict[str, An
     anchors = sort_bundle(bundle).anchors
     profile = PROFILES.get(authority.profile)
     described = []
-    for one in bundle:
-        is_anchor = one in anchors
-        found: list[str | None] = []
+    for certificate in bundle:
+        is_anchor = certificate in anchors
+        messages: list[str | None] = []
         if profile is not None:
-            found += problems(
-                one, is_anchor=is_anchor, at=timezone.now(), profile=profile
+            messages += problems(
+                certificate, is_anchor=is_anchor, at=timezone.now(), profile=profile
             )
         if not is_anchor:
-            found.append(issuer_problem(one, bundle))
-        facts = describe_certificate(one)
-        facts["problems"] += [one_line(each) for each in found if each is not None]
+            messages.append(issuer_problem(certificate, bundle))
+        facts = describe_certificate(certificate)
+        facts["problems"] += map(one_line, filter(None, messages))
         described.append({**facts, "anchor": is_anchor})
     return described
 
 
-def _print_certificate(
-    command: ClientCertCommand, mark: str, facts: dict[str, Any]
-) -> None:
-    """Print one certificate in a line, and below it what is wrong with it."""
-    command.say(
+def _authority_lines(facts: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"{facts['name']} (id {facts['id']}, profile {facts['profile']}, "
+        f"{facts['mappings']} mappings)"
+    )
+    if facts["error"] is not None:
+        yield f"  CANNOT BE USED: {facts['error']}"
+    for certificate in facts["certificates"]:
+        yield from _certificate_lines("-", certificate)
+    yield from _crl_lines(facts)
+    if facts["rule"] is not None:
+        yield f"  rule: {facts['rule']}"
+
+
+def _crl_lines(facts: dict[str, Any]) -> Iterator[str]:
+    yield f"  revocation policy: {facts['revocation_policy']}"
+    for url in facts["crl_urls"]:
+        yield f"    CRL from {one_line(url)}"
+    for crl in facts["revocation_lists"]:
+        state = "STALE since" if crl["stale"] else "valid until"
+        yield (
+            f"    {crl['label']}, {crl['entries']} entries, {state} "
+            f"{show_iso(crl['expires_at'])}"
+        )
+
+
+def _certificate_lines(mark: str, facts: dict[str, Any]) -> Iterator[str]:
+    yield (
         f"  {mark} {facts['subject'] or '(no name)'}, "
         f"{'anchor' if facts['anchor'] else 'intermediate'}, {show_validity(facts)}"
     )
     for problem in facts["problems"]:
-        command.say(f"     {problem}")
+        yield f"     {problem}"

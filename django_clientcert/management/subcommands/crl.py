@@ -1,9 +1,10 @@
-"""``clientcert crl``: revocation lists of authorities, imported and fetched."""
+"""Import, fetch and list the CRLs of authorities."""
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -12,14 +13,19 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError, RevocationListError
+from django_clientcert.management.console.arguments import Subcommands
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.fetch import fetch
-from django_clientcert.management.console.files import STDIN, read_input, show_name
-from django_clientcert.management.console.lookups import find_authority
-from django_clientcert.management.console.progress import ProgressBar
-from django_clientcert.management.console.text import one_line, show_moment, some_of
+from django_clientcert.management.console.files import STDIN, errors_of_file, read_input
+from django_clientcert.management.console.lookups import ADD_AUTHORITY, find_authority
+from django_clientcert.management.console.text import (
+    one_line,
+    show_iso,
+    show_moment,
+    some_of,
+)
 from django_clientcert.models import CertificateAuthority, RevocationList
-from django_clientcert.trust.crl_import import Imported, import_crl
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.x509.crl import (
     MAX_CRL_BYTES,
     CRLInfo,
@@ -28,140 +34,108 @@ from django_clientcert.x509.crl import (
     split_crls,
 )
 
-# What says that a list is another authority's
-_NOT_MINE = frozenset({"unknown_issuer", "other_key"})
+# The codes of errors that say that another CA issued a CRL
+_ISSUED_BY_OTHERS = frozenset({"unknown_issuer", "other_key"})
 
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "crl",
-        help="import, fetch and list revocation lists",
-        description="The revocation lists (CRLs) of authorities.",
-    )
-    actions = parser.add_subparsers(
-        title="actions", dest="action", metavar="ACTION", required=True
-    )
-    importing = actions.add_parser(
-        "import",
-        help="import a revocation list from a file",
-        description=(
-            "Import a revocation list: complete, delta or partitioned. It is checked\n"
-            "first; if it is refused, the list that was in force stays so."
-        ),
-        epilog=(
-            "Example:\n"
-            "  manage.py clientcert crl import issuing.crl --authority Partners\n"
-            "\n"
-            "Exit status: 0 imported, or loaded already, 1 refused, 2 wrong usage."
-        ),
-    )
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the actions and their arguments."""
+    actions = subcommands.add_group("crl", __doc__)
+    importing = actions.add("import", run_import)
     importing.add_argument(
         "file",
         metavar="FILE",
-        help="DER, or PEM with one list or several; - reads standard input",
+        help="DER, or PEM with one CRL or several; - reads standard input",
     )
     importing.add_argument(
         "--authority",
         metavar="NAME",
-        help="whose list it is (default: the one stored authority that issued it)",
+        help="the authority of the CRL (default: the one stored authority that issued "
+        "it)",
     )
-    importing.set_defaults(run=run_import)
-    fetching = actions.add_parser(
-        "fetch",
-        help="fetch the lists of authorities from their addresses, for cron",
-        description=(
-            "Fetch and import the lists of authorities, from the addresses that were\n"
-            "set for them. A list that is loaded already is no error. Where one\n"
-            "fails, the others are fetched all the same."
-        ),
-        epilog=(
-            "Example:\n"
-            "  manage.py clientcert crl fetch -v 0\n"
-            "\n"
-            "Exit status: 0 all are loaded, 1 some failed, 2 wrong usage."
-        ),
-    )
-    fetching.add_argument(
+    fetching = actions.add("fetch", run_fetch)
+    fetching.add_repeatable(
         "--authority",
-        action="append",
-        default=[],
+        "NAME",
+        "fetch the CRLs of this authority only (default: all)",
         dest="authorities",
-        metavar="NAME",
-        help="only this authority's; may be repeated (default: all)",
     )
-    fetching.add_argument(
-        "--timeout",
-        type=_seconds,
-        default=20,
-        metavar="SECONDS",
-        help="how long to wait for an answer (default: %(default)s)",
-    )
-    fetching.add_argument(
-        "--deadline",
-        type=_seconds,
-        default=300,
-        metavar="SECONDS",
-        help="how long one list may take in all (default: %(default)s)",
-    )
-    fetching.set_defaults(run=run_fetch)
-    listing = actions.add_parser(
-        "list",
-        help="list the lists that are loaded",
-        description="List the revocation lists that are loaded, and which are stale.",
-        epilog="Exit status: 0 listed, 1 the database cannot be used, 2 wrong usage.",
-    )
-    listing.add_argument(
-        "--json", action="store_true", help="one JSON object, for programs"
-    )
-    listing.set_defaults(run=run_list)
+    for option, default, help in (
+        ("--timeout", 20, "how long to wait for an answer (default: %(default)s)"),
+        ("--deadline", 300, "how long one CRL may take in all (default: %(default)s)"),
+    ):
+        fetching.add_argument(
+            option, type=_seconds, default=default, metavar="SECONDS", help=help
+        )
+    actions.add("list", run_list).add_json()
 
 
 def _seconds(text: str) -> float:
     """Return a number of seconds above 0.
 
     Raises:
-        ValueError: it is none; argparse says so.
+        ArgumentTypeError: it is not one.
     """
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value <= 86400:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(
+            "write a number of seconds above 0, at most 86400 (a day)"
+        )
     return value
 
 
 def run_import(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Import the lists of a file.
+    """Import CRLs from a file.
+
+    A CRL may be complete, a delta or partitioned. It is checked first; if it is
+    refused, the CRL in force stays in force.
+
+    Example:
+      manage.py clientcert crl import issuing.crl --authority Partners
+
+    Exit status: 0 imported, or loaded already, 1 refused, 2 wrong usage.
 
     Raises:
-        CommandError: one is refused; says which, and which went in before.
+        CommandError: a CRL is refused; says how many were imported before.
     """
-    name = options["file"]
+    name, authority = options["file"], None
     data = read_input(name, MAX_CRL_BYTES)
-    wanted = options["authority"]
-    authority = None if wanted is None else find_authority(wanted)
+    if options["authority"] is not None:
+        authority = find_authority(options["authority"])
     source = "standard input" if name == STDIN else name
-    done = 0
-    try:
-        for one in split_crls(data):
-            chosen = authority or _find_issuing_authority(one)
-            _store(command, options, chosen, one, source)
-            done += 1
-    except ClientCertError as error:
-        before = f" {done} before it went in." if done else ""
-        raise CommandError(
-            f"{show_name(name)}: {one_line(str(error))}{before}"
-        ) from error
+    with errors_of_file(name):
+        crls = split_crls(data)
+    for done, crl in enumerate(crls):
+        end = f" CRLs imported before it: {done}." if done else ""
+        with errors_of_file(name, end=end):
+            _store(command, authority or _find_issuing_authority(crl), crl, source)
 
 
 def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Fetch the lists of the authorities.
+    """Fetch the CRLs of authorities from their addresses; for cron.
+
+    A CRL that is loaded already is not an error. If one fails, the others are
+    fetched nevertheless.
+
+    Example:
+      manage.py clientcert crl fetch -v 0
+
+    Exit status: 0 all are loaded, 1 some failed, 2 wrong usage.
 
     Raises:
-        CommandError: some could not be had, or were refused.
+        CommandError: some could not be fetched, or were refused.
     """
-    named = [find_authority(name) for name in options["authorities"]]
-    authorities = named or list(CertificateAuthority.objects.exclude(crl_urls=""))
-    urls = [(one, url) for one in authorities for url in one.crl_urls.split()]
+    authorities = [find_authority(name) for name in options["authorities"]] or list(
+        CertificateAuthority.objects.exclude(crl_urls="")
+    )
+    urls = [
+        (authority, url)
+        for authority in authorities
+        for url in authority.crl_urls.split()
+    ]
     failed = 0
     for authority, url in urls:
         problems = _fetch_and_store(command, options, authority, url)
@@ -170,12 +144,12 @@ def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
         failed += bool(problems)
     if failed:
         raise CommandError(
-            f"{failed} of {len(urls)} lists could not be loaded; those that were in "
-            "force stay so."
+            f"{failed} of {len(urls)} addresses failed; the CRLs that were in force "
+            "stay in force."
         )
-    if not urls and not _is_quiet(options):
-        command.say(
-            "No authority has an address for its lists. Set one: manage.py clientcert "
+    if not urls:
+        command.say_unless_quiet(
+            "No authority has an address for its CRLs. Set one: manage.py clientcert "
             "authority set NAME --crl-url URL"
         )
 
@@ -186,11 +160,10 @@ def _fetch_and_store(
     authority: CertificateAuthority,
     url: str,
 ) -> list[Exception]:
-    """Load what is at *url*, usually one list; return what went wrong."""
+    """Import the CRLs at *url*, usually one; return the errors."""
     problems: list[Exception] = []
-    lists: tuple[bytes, ...] = ()
     try:
-        with _bar(command, options, "fetching") as bar:
+        with command.progress("fetching") as bar:
             data = fetch(
                 url,
                 max_bytes=MAX_CRL_BYTES,
@@ -198,13 +171,13 @@ def _fetch_and_store(
                 deadline=options["deadline"],
                 progress=bar,
             )
-        lists = split_crls(data)
+        crls = split_crls(data)
     except ClientCertError as error:
-        problems.append(error)
-    for one in lists:
+        return [error]
+    for crl in crls:
         try:
-            _store(command, options, authority, one, url)
-        # The database may refuse one and take others; an authority may be gone.
+            _store(command, authority, crl, url)
+        # The database may refuse one and accept others; the authority may be deleted.
         except (ClientCertError, DatabaseError, ObjectDoesNotExist) as error:
             problems.append(error)
     return problems
@@ -212,12 +185,13 @@ def _fetch_and_store(
 
 def _store(
     command: ClientCertCommand,
-    options: dict[str, Any],
     authority: CertificateAuthority,
     data: bytes,
     source: str,
 ) -> None:
-    """Import one list, DER, and say what is in force; that it is already is no error.
+    """Import one CRL, DER, and print which CRL is in force.
+
+    It is not an error if that one is loaded already.
 
     Raises:
         RevocationListError: it is refused.
@@ -225,88 +199,52 @@ def _store(
         CertificateAuthority.DoesNotExist: it was deleted.
     """
     try:
-        with _bar(command, options, "storing") as bar:
+        with command.progress("storing") as bar:
             imported = import_crl(authority, data, source=source, progress=bar)
     except RevocationListError as error:
         if error.code != "already_loaded":
             raise
-        if not _is_quiet(options):
-            command.say(f"{authority}: {one_line(source)}: nothing new.")
+        command.say_unless_quiet(f"{authority}: {one_line(source)}: nothing new.")
         fingerprint = hashlib.sha256(data).hexdigest()
         for row in authority.revocation_lists.filter(fingerprint=fingerprint):
             _warn(command, authority, row.crl_info())
-    else:
-        _report(command, options, authority, imported)
-
-
-def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Print the lists, as text or as one JSON object.
-
-    The object has one key, ``revocation_lists``: a list of objects with ``id``,
-    ``authority``, ``policy``, ``label``, ``issuer``, ``scope`` (empty for all),
-    ``number``, ``this_update``, ``next_update``, ``expires_at``, ``stale``,
-    ``entries``, ``source``, ``imported_at``.
-    """
-    now = timezone.now()
-    rows = RevocationList.objects.select_related("authority").order_by(
-        "authority__name", "pk"
+        return
+    info = imported.info
+    replaced = (
+        f", in place of {', '.join(imported.replaced)}" if imported.replaced else ""
     )
-    found = []
-    for row in rows:
-        info = row.crl_info()
-        found.append(
-            {
-                "id": row.pk,
-                "authority": str(row.authority),
-                "policy": row.authority.revocation_policy,
-                "label": info.label(),
-                "issuer": one_line(row.issuer),
-                "scope": str(info.scope),
-                "number": None if info.number is None else str(info.number),
-                "this_update": info.this_update.isoformat(),
-                "next_update": info.next_update and info.next_update.isoformat(),
-                "expires_at": info.expires().isoformat(),
-                "stale": info.expires() < now,
-                "entries": row.entry_count,
-                "source": one_line(row.source),
-                "imported_at": row.imported_at.isoformat(),
-            }
+    command.say_unless_quiet(
+        f"{authority}: {info.label()} is in force, {info.entry_count} entries, "
+        f"valid until {show_moment(info.expires())}{replaced}."
+    )
+    _warn(command, authority, info)
+
+
+def _warn(
+    command: ClientCertCommand, authority: CertificateAuthority, info: CRLInfo
+) -> None:
+    """Say why a CRL that is loaded may have no effect."""
+    if info.expires() < timezone.now():
+        command.warn(
+            f"{authority}: {info.label()} is stale. The certificates that it revokes "
+            "stay revoked, but it does not clear any other."
         )
-        if not options["json"]:
-            state = "STALE since" if info.expires() < now else "good until"
-            command.say(
-                f"{row.authority}: {info.label()} of {one_line(row.issuer)}, "
-                f"{row.entry_count} entries, {state} {show_moment(info.expires())}"
-            )
-            if str(info.scope):
-                command.say(f"  only {info.scope}")
-            command.say(f"  from {one_line(row.source) or 'an upload'}")
-    if options["json"]:
-        command.say(json.dumps({"revocation_lists": found}, indent=2))
-    elif not found:
-        command.say(
-            "No revocation lists. Import one: manage.py clientcert crl import FILE"
+    if authority.policy() is RevocationPolicy.OFF:
+        command.warn(
+            f"{authority}: its revocation policy is off, so the CRL is ignored. Turn "
+            "it on: manage.py clientcert authority set NAME --revocation-policy "
+            "if_loaded"
         )
-
-
-def _bar(
-    command: ClientCertCommand, options: dict[str, Any], label: str
-) -> ProgressBar:
-    return ProgressBar(command.stderr, label, quiet=_is_quiet(options))
-
-
-def _is_quiet(options: dict[str, Any]) -> bool:
-    return bool(options["verbosity"] == 0)
 
 
 def _find_issuing_authority(data: bytes) -> CertificateAuthority:
-    """Return the one authority whose CA signed a list.
+    """Return the one authority whose CA signed a CRL.
 
     Raises:
         CommandError: there is none, or more than one.
-        RevocationListError: nobody could use it.
+        RevocationListError: no authority could use it.
     """
-    found, problems = [], []
+    issuers, problems = [], []
     for authority in CertificateAuthority.objects.iterator():
         try:
             read_crl(data, authority.certificates(), at=timezone.now())
@@ -315,60 +253,69 @@ def _find_issuing_authority(data: bytes) -> CertificateAuthority:
         except ClientCertError:
             continue  # check --database says what is wrong with that one
         else:
-            found.append(authority)
-    if len(found) == 1:
-        return found[0]
-    if found:
+            issuers.append(authority)
+    if len(issuers) == 1:
+        return issuers[0]
+    if issuers:
         raise CommandError(
-            "Several authorities have the CA of this list: "
-            f"{some_of(str(one) for one in found)}. Choose one with --authority."
+            "Several authorities have the CA of this CRL: "
+            f"{some_of(map(str, issuers))}. Choose one with --authority NAME."
         )
-    # Of CAs with one name, one may refuse what another has signed, so this is said
-    # only where nobody takes it.
+    # Two CAs may have the same name, so another authority's objection is reported
+    # only if none accepts the CRL.
     for problem in problems:
-        if problem.code not in _NOT_MINE:
+        if problem.code not in _ISSUED_BY_OTHERS:
             raise problem
-    if problems:
-        raise CommandError(
-            "No stored authority issued this list. Add the CA's certificates: "
-            "manage.py clientcert authority add BUNDLE --name NAME"
-        )
+    why = "none issued this one" if problems else "no authority is stored"
     raise CommandError(
-        "A list is an authority's, and none is stored. Add it: manage.py clientcert "
-        "authority add BUNDLE --name NAME"
+        f"A CRL belongs to an authority, but {why}. Add it: {ADD_AUTHORITY}"
     )
 
 
-def _report(
-    command: ClientCertCommand,
-    options: dict[str, Any],
-    authority: CertificateAuthority,
-    imported: Imported,
-) -> None:
-    """Say what is in force now, and why it may be of no use."""
-    info = imported.info
-    replaced = (
-        f", in place of {', '.join(imported.replaced)}" if imported.replaced else ""
+def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
+    """List the CRLs that are loaded, and which of them are stale.
+
+    Exit status: 0 listed, 1 the database cannot be used, 2 wrong usage.
+    """
+    rows = RevocationList.objects.select_related("authority").order_by(
+        "authority__name", "pk"
     )
-    if not _is_quiet(options):
-        command.say(
-            f"{authority}: {info.label()} is in force, {info.entry_count} entries, "
-            f"good until {show_moment(info.expires())}{replaced}."
-        )
-    _warn(command, authority, info)
+    command.list_rows(
+        "revocation_lists",
+        [_describe(row) for row in rows],
+        _lines,
+        as_json=options["json"],
+        empty="No CRLs. Import one: manage.py clientcert crl import FILE",
+    )
 
 
-def _warn(
-    command: ClientCertCommand, authority: CertificateAuthority, info: CRLInfo
-) -> None:
-    """Say why a list that is loaded may be of no use."""
-    if info.expires() < timezone.now():
-        command.warn(
-            f"{authority}: {info.label()} is stale: what it lists is revoked, and no "
-            "more."
-        )
-    if authority.policy() is RevocationPolicy.OFF:
-        command.warn(
-            f"{authority}: its policy is off, so the list is not looked at: manage.py "
-            "clientcert authority set NAME --revocation-policy if_loaded"
-        )
+def _describe(row: RevocationList) -> dict[str, Any]:
+    """Return *row* as ``crl list --json`` prints it; an empty ``scope`` means all."""
+    info = row.crl_info()
+    return {
+        "id": row.pk,
+        "authority": str(row.authority),
+        "policy": row.authority.revocation_policy,
+        "label": info.label(),
+        "issuer": one_line(row.issuer),
+        "scope": str(info.scope),
+        "number": None if info.number is None else str(info.number),
+        "this_update": info.this_update.isoformat(),
+        "next_update": info.next_update and info.next_update.isoformat(),
+        "expires_at": info.expires().isoformat(),
+        "stale": info.expires() < timezone.now(),
+        "entries": row.entry_count,
+        "source": one_line(row.source),
+        "imported_at": row.imported_at.isoformat(),
+    }
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    state = "STALE since" if facts["stale"] else "valid until"
+    yield (
+        f"{facts['authority']}: {facts['label']} of {facts['issuer']}, "
+        f"{facts['entries']} entries, {state} {show_iso(facts['expires_at'])}"
+    )
+    if facts["scope"]:
+        yield f"  only {facts['scope']}"
+    yield f"  from {facts['source'] or 'an upload'}"

@@ -1,21 +1,33 @@
-"""``clientcert expiring``: what ends soon, for people and for cron."""
+"""List what expires soon or has expired.
+
+That is: certificates of mappings and those that were used recently, mappings,
+certificates of authorities, and CRLs. Disabled mappings are left out.
+
+Examples:
+  manage.py clientcert expiring --within 30d
+  manage.py clientcert expiring --within 2w --format csv > expiring.csv
+
+Exit status, for cron: 0 nothing expires, 1 something does, 2 wrong usage.
+"""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import datetime as dt
 import io
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from django_clientcert.management.console.arguments import Subcommands, duration
 from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.text import show_moment
+from django_clientcert.management.console.text import (
+    show_iso,
+    show_moment,
+    username_of,
+)
 from django_clientcert.trust.expiry import (
     Expiry,
     Interval,
@@ -27,45 +39,15 @@ from django_clientcert.trust.expiry import (
     expiring_with_certificate,
     seen_expiries,
 )
-from django_clientcert.x509.escaping import visible
 
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"([0-9]{1,5})([hdw])\Z")
 # What a spreadsheet takes for a formula (OWASP, CSV injection)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
 
 
-def duration(text: str) -> dt.timedelta:
-    """Return a time such as 12h, 30d or 6w.
-
-    Raises:
-        ArgumentTypeError: it is written in another way.
-    """
-    match = _DURATION.match(text)
-    if match is None:
-        raise argparse.ArgumentTypeError("write a time like 12h, 30d or 6w")
-    return dt.timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "expiring",
-        help="list what expires soon",
-        description=(
-            "List what expires soon or has expired: certificates of mappings and\n"
-            "those seen lately, mappings, certificates of authorities, revocation\n"
-            "lists. Disabled mappings are left out."
-        ),
-        epilog=(
-            "Examples:\n"
-            "  manage.py clientcert expiring --within 30d\n"
-            "  manage.py clientcert expiring --within 2w --format csv > expiring.csv\n"
-            "\n"
-            "Exit status, for cron: 0 nothing expires, 1 something does, 2 wrong usage."
-        ),
-    )
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the arguments."""
+    parser = subcommands.add("expiring", run, __doc__)
     parser.add_argument(
         "--within",
         type=duration,
@@ -73,112 +55,85 @@ def add_parser(subparsers: Any) -> None:
         metavar="TIME",
         help="12h, 30d, 6w (default: 30d)",
     )
-    parser.add_argument(
-        "--format",
-        choices=("text", "csv", "json"),
-        default="text",
-        help="how to print it (default: %(default)s)",
-    )
-    parser.set_defaults(run=run)
+    parser.add_format(("text", "csv", "json"), "how to print it (default: %(default)s)")
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Print what expires, the first first; leave with status 1 if anything does.
+    """Print what expires, the earliest first; exit with status 1 if anything does.
 
     As JSON: one object with ``at``, ``until`` and ``expiring``, a list of objects
     with ``what`` (``certificate``, ``mapping``, ``seen_certificate``,
-    ``authority``, ``revocation_list``), ``id``, ``name``, ``user`` (empty where
-    there is none), ``expires_at`` (ISO 8601, UTC), ``expired``. As CSV: those as
-    columns.
+    ``authority``, ``revocation_list``), ``id``, ``name``, ``user`` (empty if there
+    is none), ``expires_at`` (ISO 8601, UTC), ``expired``. As CSV: those as columns.
 
     Raises:
         CommandError: something expires.
     """
     now = timezone.now()
     until = now + options["within"]
-    found = sorted(
-        find_expiries(now, until), key=lambda one: (one.expires_at, one.what)
+    expiries = sorted(
+        find_expiries(now, until), key=lambda expiry: (expiry.expires_at, expiry.what)
     )
-    {"text": _print_text, "csv": _print_csv, "json": _print_json}[options["format"]](
-        command, found, now, until
-    )
-    if found:
-        expired = sum(one.expires_at <= now for one in found)
-        raise CommandError(
-            f"{len(found)} of these expire until {show_moment(until)}, "
-            f"{expired} of them already have."
+    rows = [_describe(expiry, now) for expiry in expiries]
+    if options["format"] == "csv":
+        command.say(_as_csv(rows))
+    elif options["format"] == "json":
+        command.say_json(
+            {"at": now.isoformat(), "until": until.isoformat(), "expiring": rows}
         )
+    else:
+        command.say_lines(map(_line, rows))
+    if rows:
+        expired = sum(row["expired"] for row in rows)
+        raise CommandError(
+            f"{len(rows)} of these expire by {show_moment(until)}; {expired} of them "
+            "have expired already."
+        )
+    if options["format"] == "text":
+        command.say(f"Nothing expires by {show_moment(until)}.")
 
 
 def find_expiries(now: dt.datetime, until: dt.datetime) -> Iterator[Expiry]:
-    """Yield what has an end before *until*, or has ended."""
+    """Yield what expires by *until*, or has expired."""
     span = Interval(None, until)
     unread = ("certificate", "note")
     yield from certificate_expiries(expiring_with_certificate(span).defer(*unread))
     yield from date_expiries(expiring_by_date(span).defer(*unread))
-    # One that has expired cannot come back: nothing is to be done about it.
+    # Nothing needs to be done about one that has expired: it cannot be used again.
     yield from seen_expiries(Interval(now, until))
     yield from authority_expiries(span)
     yield from crl_expiries(span)
 
 
-def _describe(one: Expiry, now: dt.datetime) -> dict[str, Any]:
-    user = "" if one.user is None else visible(str(one.user.get_username()))
+def _describe(expiry: Expiry, now: dt.datetime) -> dict[str, Any]:
     return {
-        "what": one.what,
-        "id": one.instance.pk,
-        "name": one.name,
-        "user": user,
-        "expires_at": one.expires_at.isoformat(),
-        "expired": one.expires_at <= now,
+        "what": expiry.what,
+        "id": expiry.instance.pk,
+        "name": expiry.name,
+        "user": username_of(expiry.user),
+        "expires_at": expiry.expires_at.isoformat(),
+        "expired": expiry.expires_at <= now,
     }
 
 
-def _print_text(
-    command: ClientCertCommand,
-    found: list[Expiry],
-    now: dt.datetime,
-    until: dt.datetime,
-) -> None:
-    for one in found:
-        row = _describe(one, now)
-        when = "EXPIRED" if row["expired"] else "expires"
-        user = f" of {row['user']}" if row["user"] else ""
-        what = one.what.replace("_", " ")
-        command.say(
-            f"{when} {show_moment(one.expires_at)}  {what} {row['id']}{user}: "
-            f"{one.name}"
-        )
-    if not found:
-        command.say(f"Nothing expires until {show_moment(until)}.")
+def _line(row: dict[str, Any]) -> str:
+    when = "EXPIRED" if row["expired"] else "expires"
+    user = f" of {row['user']}" if row["user"] else ""
+    what = row["what"].replace("_", " ")
+    return f"{when} {show_iso(row['expires_at'])}  {what} {row['id']}{user}: " + str(
+        row["name"]
+    )
 
 
-def _print_csv(
-    command: ClientCertCommand,
-    found: list[Expiry],
-    now: dt.datetime,
-    until: dt.datetime,
-) -> None:
+def _as_csv(rows: list[dict[str, Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_COLUMNS)
-    for one in found:
-        cells = map(str, _describe(one, now).values())
-        writer.writerow([_no_formula(cell) for cell in cells])
-    command.say(file.getvalue().rstrip("\n"))
-
-
-def _print_json(
-    command: ClientCertCommand,
-    found: list[Expiry],
-    now: dt.datetime,
-    until: dt.datetime,
-) -> None:
-    rows = [_describe(one, now) for one in found]
-    told = {"at": now.isoformat(), "until": until.isoformat(), "expiring": rows}
-    command.say(json.dumps(told, indent=2, default=str))
+    for row in rows:
+        writer.writerow([_no_formula(str(row[column])) for column in _COLUMNS])
+    return file.getvalue().rstrip("\n")
 
 
 def _no_formula(cell: str) -> str:
-    """Return *cell* so that a spreadsheet shows it, whatever a subject begins with."""
+    """Return *cell* so that no spreadsheet takes it for a formula."""
     return f"'{cell}" if cell.startswith(_FORMULA) else cell

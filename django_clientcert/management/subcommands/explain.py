@@ -1,16 +1,27 @@
-"""``clientcert explain``: every step of the decision on a certificate."""
+"""Explain why a certificate is accepted or refused.
+
+Takes every step of the decision and prints its outcome; nothing is stored.
+With FILE, the certificate itself is judged, without any request. With
+--header, a request is judged in which the proxy sends this value.
+
+Examples:
+  manage.py clientcert explain alice.crt
+  manage.py clientcert explain alice.crt --at 2027-01-01
+  manage.py clientcert explain --header '-----BEGIN%20CERT...' --json
+  manage.py clientcert explain --header - --peer 203.0.113.9 < value.txt
+
+Exit status: 0 it would be accepted, 1 it would be refused, 2 wrong usage.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 
 from django_clientcert.conf import conf
-from django_clientcert.exceptions import BundleError
 from django_clientcert.explaining import (
     ExplainQuery,
     as_wsgi,
@@ -19,97 +30,71 @@ from django_clientcert.explaining import (
     choose_host,
     present,
 )
-from django_clientcert.management.console.arguments import moment
+from django_clientcert.management.console.arguments import Subcommands, moment
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import (
     STDIN,
+    errors_of_file,
     read_certificate_file,
     read_input,
     refuse_private_keys,
-    show_name,
 )
 from django_clientcert.management.console.report import verdict_of, write_text
 from django_clientcert.wire import Proxy
 from django_clientcert.x509.bundles import choose_end_entity
 
+# Options with the text of a header or of an address
+_TEXTS = {
+    "--host": ("NAME", "the host name of the request (default: see the output)"),
+    "--verdict": (
+        "WORD",
+        (
+            "the proxy's verdict on the certificate (default: with --header, its word "
+            "for success; with FILE, none, so the path is validated here)"
+        ),
+    ),
+    "--subject-dn": (
+        "DN",
+        "the proxy's header with the subject (default: as in the certificate)",
+    ),
+    "--issuer-dn": (
+        "DN",
+        "the proxy's header with the issuer (default: as in the certificate)",
+    ),
+    "--peer": (
+        "ADDRESS",
+        "the address that sends the request (default: the first trusted proxy)",
+    ),
+}
+_REQUEST_ONLY = ("peer", "subject_dn", "issuer_dn", "chain")
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "explain",
-        help="say why a certificate is accepted or refused",
-        description=(
-            "Take every step of the decision on a certificate and say how it came\n"
-            "out. Nothing is written. With FILE, the certificate itself is judged,\n"
-            "and no request is spoken of; with --header, a request of the proxy that\n"
-            "carries this value."
-        ),
-        epilog=(
-            "Examples:\n"
-            "  manage.py clientcert explain alice.crt\n"
-            "  manage.py clientcert explain alice.crt --at 2027-01-01\n"
-            "  manage.py clientcert explain --header '-----BEGIN%20CERT...' --json\n"
-            "  manage.py clientcert explain --header - --peer 203.0.113.9 < value.txt\n"
-            "\n"
-            "Exit status: 0 it would be accepted, 1 it would be refused, 2 wrong usage."
-        ),
-    )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "file",
-        nargs="?",
-        metavar="FILE",
-        help="a certificate: PEM, DER or PKCS#7; a chain is fine; - reads standard "
-        "input",
-    )
-    source.add_argument(
+
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the arguments."""
+    parser = subcommands.add("explain", run, __doc__)
+    parser.add_certificate_file(nargs="?")
+    parser.add_argument(
         "--header",
         metavar="VALUE",
         help="the value of the header with the certificate, as the proxy sends it; - "
         "reads standard input",
     )
-    parser.add_argument(
-        "--host", help="the host name that is asked for (default: see the output)"
-    )
-    parser.add_argument(
-        "--verdict",
-        help="what the proxy says about the certificate (default: with --header, its "
-        "word for success; with FILE, nothing: the path is validated here)",
-    )
-    parser.add_argument(
+    for option, (metavar, help) in _TEXTS.items():
+        parser.add_argument(option, metavar=metavar, help=help)
+    parser.add_repeatable(
         "--chain",
-        action="append",
-        default=[],
-        metavar="VALUE",
-        help="with --header, the value of a header with the certificates above it; may "
-        "be repeated, in the order of the preset",
-    )
-    parser.add_argument(
-        "--subject-dn",
-        metavar="DN",
-        help="the proxy's header with the subject (default: what fits)",
-    )
-    parser.add_argument(
-        "--issuer-dn",
-        metavar="DN",
-        help="the proxy's header with the issuer (default: what fits)",
-    )
-    parser.add_argument(
-        "--peer",
-        metavar="ADDRESS",
-        help="who sends the request (default: the first trusted proxy)",
+        "VALUE",
+        "with --header, the value of a header with intermediate certificates, in the "
+        "order of the preset",
     )
     parser.add_argument(
         "--at",
         type=moment,
         metavar="MOMENT",
-        help="judge as of this moment: ISO 8601, UTC where it names no zone (default: "
-        "now)",
+        help="judge as of this moment: ISO 8601, UTC if it names no time zone "
+        "(default: now)",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object, for programs"
-    )
-    parser.set_defaults(run=run)
+    parser.add_json()
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -118,18 +103,16 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     The keys of the object are those of ``explaining.make_report()``.
 
     Raises:
-        CommandError: the certificate would be refused, or cannot be had.
+        CommandError: the certificate would be refused, or cannot be read.
     """
     if (options["file"] is None) == (options["header"] is None):
         raise CommandError("Give either FILE or --header VALUE.", returncode=2)
     refuse_private_keys(
         **{
             name: options[name]
-            for name in ("header", "host", "verdict", "subject_dn", "issuer_dn", "peer")
+            for name in ("header", "host", "verdict", *_REQUEST_ONLY)
         }
     )
-    for value in options["chain"]:
-        refuse_private_keys(chain=value)
     at, about_time = _choose_moment(options)
     read = _from_file if options["file"] is not None else _from_header
     question = read(options)
@@ -139,50 +122,49 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         at=at,
         assumptions=[
             *about_time,
-            *(one.text + one.hint for one in (*question.assumptions, *about_host)),
+            *(
+                assumption.text + assumption.hint
+                for assumption in (*question.assumptions, *about_host)
+            ),
         ],
     )
     if options["json"]:
-        command.say(json.dumps(report, indent=2))
+        command.say_json(report)
     else:
-        for line in write_text(report):
-            command.say(line)
+        command.say_lines(write_text(report))
     if not report["accepted"]:
         raise CommandError(f"The certificate {verdict_of(report)}.")
 
 
 def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, list[str]]:
-    """Return the moment that is asked for, and what was assumed for it."""
+    """Return the moment to judge at, and what was assumed for it."""
     if options["at"] is None:
         return timezone.now(), []
     at, assumed_utc = options["at"]
-    return at, ["time: --at names no zone; taken as UTC"] if assumed_utc else []
+    return at, ["time: --at names no time zone; taken as UTC"] if assumed_utc else []
 
 
 def _from_file(options: dict[str, Any]) -> ExplainQuery:
-    """Return the certificate of a file, without any request around it.
+    """Return the question about the certificate in a file, without a request.
 
     Raises:
-        CommandError: it cannot be had, or an option is about a request.
+        CommandError: it cannot be read, or an option is about a request.
     """
-    for option in ("peer", "subject_dn", "issuer_dn", "chain"):
+    for option in _REQUEST_ONLY:
         if options[option]:
             raise CommandError(
-                f"--{option.replace('_', '-')} is about a request: use it with "
-                "--header.",
+                f"--{option.replace('_', '-')} is about a request, so it needs "
+                "--header VALUE in place of FILE.",
                 returncode=2,
             )
-    name = options["file"]
-    try:
-        certificates = read_certificate_file(name)
+    certificates = read_certificate_file(options["file"])
+    with errors_of_file(options["file"]):
         certificate = choose_end_entity(certificates)
-    except BundleError as error:
-        raise CommandError(f"{show_name(name)}: {error}") from error
     return ask_about_certificates(certificates, certificate, verdict=options["verdict"])
 
 
 def _from_header(options: dict[str, Any]) -> ExplainQuery:
-    """Return the request of a proxy, with what is not given filled in."""
+    """Return the question about a proxy's request, with defaults filled in."""
     value = options["header"]
     if value == STDIN:
         octets = read_input(STDIN)
@@ -200,16 +182,16 @@ def _from_header(options: dict[str, Any]) -> ExplainQuery:
 
 
 def _read_chain(values: list[str], proxy: Proxy) -> tuple[str, ...]:
-    """Return the values of the headers with the chain, as a server hands them over.
+    """Return the values of the chain headers as a WSGI server passes them.
 
     Raises:
-        CommandError: the proxy has no such headers.
+        CommandError: the proxy has fewer such headers.
     """
     if len(values) > len(proxy.chain):
         raise CommandError(
-            f"--chain: {proxy.name} has {len(proxy.chain)} headers for a chain, and "
-            f"{len(values)} are given.",
+            f"--chain was given {len(values)} times, but {proxy.name} has "
+            f"{len(proxy.chain)} headers for a chain.",
             returncode=2,
         )
-    given = (present(as_wsgi(one)) for one in values)
-    return tuple(one for one in given if one is not None)
+    present_values = (present(as_wsgi(value)) for value in values)
+    return tuple(value for value in present_values if value is not None)

@@ -1,4 +1,15 @@
-"""``clientcert import``: many mappings at once, all of them or the valid ones."""
+"""Import many mappings at once.
+
+Imports a file of "clientcert export", or maps the certificates of a CSV file,
+a folder or a zip archive. Prints for each row whether it is new, exists or is
+refused. Either all rows are stored, or none.
+
+Examples:
+  manage.py clientcert import clientcert.json --dry-run
+  manage.py clientcert import certificates.zip --user-from common-name
+
+Exit status: 0 no row was refused, 1 one was, 2 wrong usage.
+"""
 
 from __future__ import annotations
 
@@ -9,61 +20,38 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
+from django_clientcert.management.console.arguments import Subcommands
 from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import refuse_private_keys, show_name
+from django_clientcert.management.console.files import (
+    errors_of_file,
+    refuse_private_keys,
+)
 from django_clientcert.management.console.progress import ProgressBar
 from django_clientcert.models import CertificateMapping
-from django_clientcert.trust.transfer import (
-    Loader,
-    Row,
-    Status,
-    TransferError,
-    read_rows,
-)
+from django_clientcert.trust.transfer import Loader, Row, Status, read_rows
 from django_clientcert.trust.transfer.reading import USER_FROM
 from django_clientcert.x509.identities import IdentityKind
 
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "import",
-        help="map many certificates at once",
-        description=(
-            "Store what a file of “clientcert export” has, or map the certificates of\n"
-            "a CSV file, a folder or a zip archive. Says of each row whether it is\n"
-            "new, exists or is refused. All rows go in, or none."
-        ),
-        epilog=(
-            "Examples:\n"
-            "  manage.py clientcert import clientcert.json --dry-run\n"
-            "  manage.py clientcert import certificates.zip --user-from common-name\n"
-            "\n"
-            "Exit status: 0 no row was refused, 1 one was, 2 wrong usage."
-        ),
-    )
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the arguments."""
+    parser = subcommands.add("import", run, __doc__)
     parser.add_argument(
         "source", metavar="SOURCE", help="a CSV, JSON or zip file, or a folder"
     )
     parser.add_argument(
         "--format",
         choices=("csv", "json", "zip"),
-        help="of the file (default: by its name)",
+        help="the format of the file (default: by its name)",
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would happen; store nothing"
-    )
-    parser.add_argument(
-        "--valid-only",
-        action="store_true",
-        help="store the mappings that can be stored, and leave out the others",
-    )
+    parser.add_flag("--dry-run", "print what would happen, but store nothing")
+    parser.add_flag("--valid-only", "store the valid mappings, and skip the others")
     parser.add_argument(
         "--kind",
-        choices=[one.value for one in IdentityKind],
+        choices=[kind.value for kind in IdentityKind],
         default=IdentityKind.FINGERPRINT.value,
         metavar="KIND",
-        help="of rows that name none: %(choices)s (default: fingerprint)",
+        help="the kind of rows that name none: %(choices)s (default: fingerprint)",
     )
     parser.add_argument(
         "--user-from",
@@ -71,9 +59,8 @@ def add_parser(subparsers: Any) -> None:
         default=USER_FROM[0],
         metavar="NAME",
         help="what names the user of a certificate in a folder or zip: %(choices)s "
-        "(default: file-name, without its ending)",
+        "(default: file-name, without its extension)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -85,32 +72,30 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     refuse_private_keys(source=options["source"])
     loader = Loader(kind=IdentityKind(options["kind"]))
     using = router.db_for_write(CertificateMapping)
-    try:
-        with transaction.atomic(using=using):
-            _load(command, loader, options)
-            refused = loader.counts[Status.REFUSED]
-            stored = not options["dry_run"] and (
-                not refused or (options["valid_only"] and not loader.refused_others)
-            )
-            if not stored:
-                transaction.set_rollback(True, using=using)
-    except (TransferError, OSError, ValueError) as error:
-        what = getattr(error, "strerror", None) or str(error)
-        raise CommandError(
-            f"{show_name(options['source'])}: {what.rstrip('.')}. Nothing was stored."
-        ) from error
-    counts = ", ".join(f"{loader.counts[one]} {one.value}" for one in Status)
+    with (
+        errors_of_file(options["source"], end=" Nothing was stored."),
+        transaction.atomic(using=using),
+    ):
+        _load(command, loader, options)
+        refused = loader.counts[Status.REFUSED]
+        stored = not options["dry_run"] and (
+            not refused or (options["valid_only"] and not loader.refused_others)
+        )
+        if not stored:
+            transaction.set_rollback(True, using=using)
+    counts = ", ".join(f"{loader.counts[status]} {status.value}" for status in Status)
     if options["dry_run"]:
-        end = "Nothing was stored: this was a dry run."
+        end = "Nothing was stored, because this was a dry run."
     elif stored:
         end = "The new rows were stored."
     elif options["valid_only"]:
         end = (
-            "Nothing was stored: --valid-only leaves out mappings only, and without "
-            "an authority or a revocation others would be let in."
+            "Nothing was stored: --valid-only skips mappings only. Without an "
+            "authority or a revocation that was refused, certificates could be "
+            "accepted that should not be."
         )
     else:
-        end = "Nothing was stored: all rows go in, or none."
+        end = "Nothing was stored, because either all rows are stored or none."
     command.say(f"{counts}. {end}")
     if refused:
         raise CommandError(f"Rows that were refused: {refused}.")
@@ -118,11 +103,10 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
 
 def _load(command: ClientCertCommand, loader: Loader, options: dict[str, Any]) -> None:
     path = Path(options["source"])
-    bar = ProgressBar(command.stderr, "Rows", quiet=options["verbosity"] < 1)
-    with bar:
+    with command.progress("Rows") as bar:
         rows = read_rows(path, options["format"], user_from=options["user_from"])
         for outcome in loader.load(_counted(rows, bar)):
-            if outcome.status is Status.REFUSED or options["verbosity"] > 0:
+            if outcome.status is Status.REFUSED or not command.quiet:
                 detail = f": {outcome.detail}" if outcome.detail else ""
                 command.say(
                     f"{outcome.place}: {outcome.status.value}: {outcome.what}{detail}"

@@ -1,23 +1,38 @@
-"""``clientcert map``: say that a certificate is a user's."""
+"""Map a certificate to a user.
+
+A fingerprint or public key is enough by itself. A mapping of any other kind
+counts only for certificates that its authority issued.
+
+Examples:
+  manage.py clientcert map partner.crt --user partner
+  manage.py clientcert map - --user partner --kind public_key < p.crt
+  manage.py clientcert map alice.crt --user alice --kind san_email
+  manage.py clientcert map new.crt --successor-of 17 --retire-on 2027-01-31
+
+Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
 from django_clientcert.evaluation import evaluate
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
-from django_clientcert.exceptions import BundleError, ClientCertError
+from django_clientcert.exceptions import ClientCertError
 from django_clientcert.explaining.reasons import explain
-from django_clientcert.management.console.arguments import last_moment, moment
+from django_clientcert.management.console.arguments import (
+    Subcommands,
+    last_moment,
+    moment,
+)
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import (
-    read_certificate_file,
+    read_end_entity,
     refuse_private_keys,
-    show_name,
 )
 from django_clientcert.management.console.lookups import (
     choose_authority,
@@ -26,15 +41,15 @@ from django_clientcert.management.console.lookups import (
 )
 from django_clientcert.management.console.text import (
     describe_certificate,
-    one_line,
+    field_lines,
     show_moment,
     show_validity,
     show_value,
     some_of,
+    username_of,
 )
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors, renew
-from django_clientcert.x509.bundles import choose_end_entity
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (
@@ -46,8 +61,9 @@ from django_clientcert.x509.identities import (
     san_identities,
 )
 
-# What --successor-of takes from the old mapping, or sets itself
-_OF_THE_OLD = {
+# The options that --successor-of excludes, because it takes their values from the
+# old mapping or sets them itself
+_TAKEN_FROM_PREDECESSOR = {
     "--user": "user",
     "--kind": "kind",
     "--value": "value",
@@ -57,37 +73,24 @@ _OF_THE_OLD = {
     "--valid-until": "valid_until",
 }
 
+# The options that have no effect on a mapping that exists, and its fields
+_IGNORED_IF_EXISTING = {
+    "--authority": ("authority", "authority_id"),
+    "--host": ("hosts", "hosts"),
+    "--note": ("note", "note"),
+    "--valid-from": ("valid_from", "valid_from"),
+    "--valid-until": ("valid_until", "valid_until"),
+}
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "map",
-        help="map a certificate to a user",
-        description=(
-            "Map a certificate to a user. A fingerprint or public key is enough by\n"
-            "itself; for every other kind, an authority has to answer for the name:\n"
-            "the one that issued the certificate."
-        ),
-        epilog=(
-            "Examples:\n"
-            "  manage.py clientcert map partner.crt --user partner\n"
-            "  manage.py clientcert map - --user partner --kind public_key < p.crt\n"
-            "  manage.py clientcert map alice.crt --user alice --kind san_email\n"
-            "  manage.py clientcert map new.crt --successor-of 17 \\\n"
-            "    --retire-on 2027-01-31\n"
-            "\n"
-            "Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage."
-        ),
-    )
-    parser.add_argument(
-        "file",
-        metavar="FILE",
-        help="PEM, DER or PKCS#7; a chain is fine; - reads standard input",
-    )
+
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the arguments."""
+    parser = subcommands.add("map", run, __doc__)
+    parser.add_certificate_file()
     parser.add_argument(
         "--user",
         metavar="NAME",
-        help="the user's name, whatever field of the user model that is",
+        help="the username (required unless --successor-of is given)",
     )
     parser.add_argument(
         "--kind",
@@ -99,7 +102,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--value",
         metavar="VALUE",
-        help="which name, where the certificate has several of a san_ kind",
+        help="which name, if the certificate has several of a san_ kind",
     )
     parser.add_argument(
         "--authority",
@@ -107,34 +110,31 @@ def add_parser(subparsers: Any) -> None:
         help="the authority that must have issued the certificate (default: the one "
         "stored authority that did; none for fingerprint and public_key)",
     )
-    parser.add_argument(
+    parser.add_repeatable(
         "--host",
-        action="append",
-        default=[],
+        "HOST",
+        "accept it for this host name only; .example.com covers every host below",
         dest="hosts",
-        metavar="HOST",
-        help="good for this host name only; may be repeated; .example.com covers "
-        "every host below",
     )
-    parser.add_argument("--note", default="", metavar="TEXT", help="a note to keep")
+    parser.add_note()
     parser.add_argument(
         "--valid-from",
         type=moment,
         metavar="DATE",
-        help="accept it from this moment on only: the mapping is scheduled",
+        help="accept it only from this moment on: the mapping is scheduled",
     )
     parser.add_argument(
         "--valid-until",
         type=last_moment,
         metavar="DATE",
-        help="no longer accept it after this day, or from this moment (ISO 8601; UTC "
-        "where it names no zone)",
+        help="no longer accept it after this day, or from this moment on (ISO 8601; "
+        "UTC if it names no time zone)",
     )
     parser.add_argument(
         "--successor-of",
         metavar="ID",
         help="the certificate renews that of this mapping, which retires on "
-        "--retire-on; kind, user, authority and hosts are taken from there",
+        "--retire-on; user, kind, authority and hosts are taken from it",
     )
     parser.add_argument(
         "--retire-on",
@@ -142,97 +142,94 @@ def add_parser(subparsers: Any) -> None:
         metavar="DATE",
         help="with --successor-of: the last day of the old mapping",
     )
-    parser.set_defaults(run=run)
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Store the mapping, or find that it is there already.
+    """Store the mapping, unless it exists.
 
     Raises:
-        CommandError: whatever is in the way, with what to type instead.
+        CommandError: it cannot be stored; says why, and what to type instead.
     """
     if options["successor_of"] is not None or options["retire_on"] is not None:
         _renew(command, options)
         return
     if options["user"] is None:
         raise CommandError(
-            "Give --user, or --successor-of where it renews a mapping.", returncode=2
+            "Give --user NAME, or --successor-of ID to renew a mapping.", returncode=2
         )
     kind = IdentityKind(options["kind"] or IdentityKind.FINGERPRINT)
     refuse_private_keys(
-        user=options["user"],
-        value=options["value"],
-        authority=options["authority"],
-        note=options["note"],
-        host=" ".join(options["hosts"]),
+        **{name: options[name] for name in ("user", "value", "authority", "note")},
+        host=options["hosts"],
     )
-    certificate = _read_certificate(options["file"])
+    certificate = read_end_entity(options["file"])
     user = find_user(options["user"])
     identity = _choose_identity(certificate, kind, options["value"])
-    authority = choose_authority(certificate, kind, options["authority"])
-    until = options["valid_until"]
-    mapping = CertificateMapping.for_identity(
+    wanted = CertificateMapping.for_identity(
         identity,
         certificate,
         user=user,
-        authority=authority,
+        authority=choose_authority(certificate, kind, options["authority"]),
         hosts="\n".join(options["hosts"]),
         note=options["note"],
-        valid_until=None if until is None else until.at,
+        valid_until=options["valid_until"] and options["valid_until"].at,
     )
     if options["valid_from"] is not None:
-        mapping.state = CertificateMapping.State.SCHEDULED
-        mapping.valid_from = options["valid_from"].at
+        wanted.state = CertificateMapping.State.SCHEDULED
+        wanted.valid_from = options["valid_from"].at
     with transaction.atomic(using=router.db_for_write(CertificateMapping)):
-        existing = mapping.find_twin()
+        existing = wanted.find_twin()
         if existing is None or existing.user_id != user.pk:
             existing = None
-            _save(mapping)
+            wanted.full_clean()
+            wanted.save()
     if existing is None:
-        command.say(f"Mapped to {visible(user.get_username())}.")
+        command.say(f"Mapped to {username_of(user)}.")
     else:
-        command.say(f"Nothing to do: mapped to {visible(user.get_username())} already.")
-        _warn_about_differences(command, existing, mapping, options)
-    _print_mapping(command, existing or mapping, certificate)
-    _try(command, existing or mapping, certificate)
+        command.say(f"Nothing to do: already mapped to {username_of(user)}.")
+        _warn_about_differences(command, existing, wanted, options)
+    mapping = existing or wanted
+    _print_mapping(command, mapping, certificate)
+    _warn_unless_accepted(command, mapping, certificate)
     if existing is None:
         _mention_predecessors(command, mapping, certificate)
 
 
 def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Map the certificate in the place of another one, which retires.
+    """Map the certificate in place of another one, whose mapping retires.
 
     Raises:
-        CommandError: it does not renew that one, or half of the command is missing.
+        CommandError: it does not renew that one, or an option is missing.
     """
     if options["successor_of"] is None or options["retire_on"] is None:
-        raise CommandError("--successor-of and --retire-on go together.", returncode=2)
-    given = [option for option, name in _OF_THE_OLD.items() if options[name]]
+        raise CommandError(
+            "Give --successor-of ID and --retire-on DATE together.", returncode=2
+        )
+    given = [
+        option for option, name in _TAKEN_FROM_PREDECESSOR.items() if options[name]
+    ]
     if given:
         raise CommandError(
             f"{', '.join(given)} cannot be given with --successor-of: the new mapping "
-            "is like the old one. Leave it out, and change the mapping in the admin.",
+            "takes over the settings of the old one. Leave it out, and change the "
+            "mapping in the admin.",
             returncode=2,
         )
-    certificate = _read_certificate(options["file"])
+    certificate = read_end_entity(options["file"])
     old = find_row(CertificateMapping, options["successor_of"], "mapping")
-    begin = options["valid_from"]
-    try:
-        new = renew(
-            old,
-            certificate,
-            retire_on=options["retire_on"].at,
-            valid_from=None if begin is None else begin.at,
-        )
-    except ValidationError as error:
-        raise CommandError(" ".join(map(one_line, error.messages))) from error
-    command.say(f"Mapped to {visible(new.user.get_username())}.")
+    new = renew(
+        old,
+        certificate,
+        retire_on=options["retire_on"].at,
+        valid_from=options["valid_from"] and options["valid_from"].at,
+    )
+    command.say(f"Mapped to {username_of(new.user)}.")
     _print_mapping(command, new, certificate)
     command.say(
-        f"Mapping {old.pk} retires: it lets nobody in from "
+        f"Mapping {old.pk} retires: it is not accepted from "
         f"{show_moment(old.valid_until)} on."
     )
-    _try(command, new, certificate)
+    _warn_unless_accepted(command, new, certificate)
 
 
 def _mention_predecessors(
@@ -240,67 +237,50 @@ def _mention_predecessors(
     mapping: CertificateMapping,
     certificate: ClientCertificate,
 ) -> None:
-    """Say whose renewal the certificate seems to be: that one can retire now."""
+    """Name the mappings whose certificate this one seems to renew: they can retire."""
     for old in find_predecessors(certificate):
         if old.pk != mapping.pk and old.state == old.State.ACTIVE:
             command.say(
                 f"The certificate is the successor of mapping {old.pk} "
-                f"({visible(old.user.get_username())}). Let that one retire in the "
-                "admin; next time, --successor-of does both at once."
+                f"({username_of(old.user)}). Retire that one in the admin; next time, "
+                "--successor-of does both at once."
             )
-
-
-def _read_certificate(name: str) -> ClientCertificate:
-    try:
-        return choose_end_entity(read_certificate_file(name))
-    except BundleError as error:
-        raise CommandError(f"{show_name(name)}: {error}") from error
 
 
 def _choose_identity(
     certificate: ClientCertificate, kind: IdentityKind, value: str | None
 ) -> Identity:
-    """Return what the certificate is to be recognised by."""
+    """Return what the certificate is to be recognised by.
+
+    Raises:
+        CommandError: it has no such identity, or several to choose from.
+    """
+    if value is not None and kind not in SAN_KINDS:
+        raise CommandError(
+            "--value chooses one of several alternative names, so it needs a --kind "
+            f"that begins with san_; a certificate has only one {kind}.",
+            returncode=2,
+        )
     try:
         if value is None:
             return identity_of_kind(kind, certificate)
-        if kind not in SAN_KINDS:
-            raise CommandError(
-                f"--value chooses one of several names; there is only one {kind}.",
-                returncode=2,
-            )
         wanted = parse_identity(kind, value)
-        offered = [one for one in san_identities(certificate) if one.kind is kind]
+        offered = [
+            identity
+            for identity in san_identities(certificate)
+            if identity.kind is kind
+        ]
     except ClientCertError as error:
-        raise CommandError(_with_option(str(error))) from error
+        # The message is about a form field; here, there is an option.
+        message = str(error).replace("Type one.", "Choose one with --value.")
+        raise CommandError(message) from error
     if wanted not in offered:
+        names = some_of(visible(identity.value, 80) for identity in offered)
         raise CommandError(
             f"The certificate has no {kind} “{visible(value, 80)}”; it has: "
-            + (some_of(visible(one.value, 80) for one in offered) or "none")
-            + "."
+            f"{names or 'none'}."
         )
     return wanted
-
-
-def _with_option(message: str) -> str:
-    """Name the option where the message asks to type a value."""
-    return message.replace("Type one.", "Choose one with --value.")
-
-
-def _save(mapping: CertificateMapping) -> None:
-    try:
-        mapping.full_clean()
-    except ValidationError as error:
-        raise CommandError(
-            " ".join(f"{field}: {text}" for field, text in _messages(error))
-        ) from error
-    mapping.save()
-
-
-def _messages(error: ValidationError) -> list[tuple[str, str]]:
-    return [
-        (field, text) for field, texts in error.message_dict.items() for text in texts
-    ]
 
 
 def _warn_about_differences(
@@ -309,38 +289,21 @@ def _warn_about_differences(
     wanted: CertificateMapping,
     options: dict[str, Any],
 ) -> None:
-    """Say which options had no effect, because the mapping was there before."""
+    """Say which options had no effect, because the mapping existed."""
+
+    def value_of(mapping: CertificateMapping, field: str) -> Any:
+        value = getattr(mapping, field)
+        return set(value.lower().split()) if field == "hosts" else value
+
     ignored = [
         option
-        for option, given, same in (
-            (
-                "--authority",
-                options["authority"],
-                existing.authority_id == wanted.authority_id,
-            ),
-            (
-                "--host",
-                options["hosts"],
-                set(existing.hosts.split()) == set(wanted.hosts.lower().split()),
-            ),
-            ("--note", options["note"], existing.note == wanted.note),
-            (
-                "--valid-from",
-                options["valid_from"],
-                existing.valid_from == wanted.valid_from,
-            ),
-            (
-                "--valid-until",
-                options["valid_until"],
-                existing.valid_until == wanted.valid_until,
-            ),
-        )
-        if given and not same
+        for option, (name, field) in _IGNORED_IF_EXISTING.items()
+        if options[name] and value_of(existing, field) != value_of(wanted, field)
     ]
     if ignored:
         command.warn(
-            f"{', '.join(ignored)} had no effect: mapping {existing.pk} was there "
-            "already and was left as it is. Change it in the admin."
+            f"{', '.join(ignored)} had no effect, because mapping {existing.pk} "
+            "exists and was not changed. Change it in the admin."
         )
 
 
@@ -349,37 +312,29 @@ def _print_mapping(
     mapping: CertificateMapping,
     certificate: ClientCertificate,
 ) -> None:
-    """Print what is in the database now."""
-    lines = [
-        ("mapping", str(mapping.pk)),
-        ("user", visible(mapping.user.get_username())),
-        ("kind", mapping.kind),
-        ("value", show_value(mapping.kind, mapping.value)),
-        ("authority", str(mapping.authority) if mapping.authority else "none needed"),
-        ("state", mapping.state),
-        ("hosts", ", ".join(mapping.hosts.split()) or "all"),
-        (
-            "valid from",
-            "now on" if mapping.valid_from is None else show_moment(mapping.valid_from),
-        ),
-        (
-            "valid until",
-            "further notice"
-            if mapping.valid_until is None
-            else show_moment(mapping.valid_until),
-        ),
-        ("certificate", show_validity(describe_certificate(certificate))),
-    ]
-    for name, value in lines:
-        command.say(f"  {name:<12} {value}")
+    """Print the mapping as it is stored."""
+    begin, end = mapping.valid_from, mapping.valid_until
+    fields = {
+        "mapping": mapping.pk,
+        "user": username_of(mapping.user),
+        "kind": mapping.kind,
+        "value": show_value(mapping.kind, mapping.value),
+        "authority": mapping.authority or "none needed",
+        "state": mapping.state,
+        "hosts": ", ".join(mapping.hosts.split()) or "all",
+        "valid from": "now on" if begin is None else show_moment(begin),
+        "valid until": "further notice" if end is None else show_moment(end),
+        "certificate": show_validity(describe_certificate(certificate)),
+    }
+    command.say_lines(field_lines(fields, 12))
 
 
-def _try(
+def _warn_unless_accepted(
     command: ClientCertCommand,
     mapping: CertificateMapping,
     certificate: ClientCertificate,
 ) -> None:
-    """Warn if the certificate would not be that user now."""
+    """Warn if the certificate would not authenticate the mapping's user now."""
     try:
         decision = evaluate(
             present_certificates([certificate], verdict=success_verdict()),
@@ -396,7 +351,7 @@ def _try(
         )
     elif decision.mapping is not None and decision.mapping.user_id != mapping.user_id:
         command.warn(
-            "the certificate is still "
-            f"{visible(decision.mapping.user.get_username())}: mapping "
-            f"{decision.mapping.pk} ({decision.mapping.kind}) is of a better kind."
+            "the certificate still authenticates "
+            f"{username_of(decision.mapping.user)}, because the kind of mapping "
+            f"{decision.mapping.pk} ({decision.mapping.kind}) takes precedence."
         )

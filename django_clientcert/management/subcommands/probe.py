@@ -1,14 +1,32 @@
-"""``clientcert probe``: attack the deployment with forged headers, from outside."""
+"""Attack the deployment with forged headers, and tell which got through.
+
+Sends forged headers to the deployment at URL, in every spelling that a proxy
+or server may let pass, and asks the application which of them arrived. The
+application answers because the request is signed with the project's
+SECRET_KEY, so run this with the settings of the deployment. It sends a
+throw-away certificate, and changes nothing.
+
+Examples:
+  manage.py clientcert probe https://api.example.com/
+  manage.py clientcert probe https://api.example.com/ \\
+    --cert alice.pem --key alice.key --host www.example.com \\
+    --upstream 10.42.7.9:8000
+
+Exit status: 0 no hole, 1 a hole, 2 wrong usage, or no result because the
+application did not answer.
+"""
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
-import json
 import secrets
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -18,6 +36,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from django_clientcert.conf import conf
+from django_clientcert.management.console.arguments import Subcommands
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.text import one_line
 from django_clientcert.probe import HEADER, Answer, make_token, read_answer
@@ -31,63 +50,40 @@ from django_clientcert.x509.certificates import ClientCertificate
 _NOTHING = Spelling("nothing forged", lambda lines: b"")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "probe",
-        help="attack the deployment with forged headers, and say which got through",
-        description=(
-            "Send forged headers to the deployment at URL, in every spelling that a\n"
-            "proxy or server may let pass, and ask the application which of them\n"
-            "arrived. The application answers because the request is signed with the\n"
-            "project's SECRET_KEY: run this with the settings of the deployment. It\n"
-            "sends a throw-away certificate, and changes nothing."
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the arguments."""
+    parser = subcommands.add("probe", run, __doc__)
+    parser.add_argument(
+        "url", metavar="URL", type=_url, help="the application's address at the proxy"
+    )
+    for option, help in (
+        (
+            "--cert",
+            (
+                "a client certificate that the proxy accepts, PEM, to see what passes "
+                "along with it; its key may be in the same file"
+            ),
         ),
-        epilog=(
-            "Examples:\n"
-            "  manage.py clientcert probe https://api.example.com/\n"
-            "  manage.py clientcert probe https://api.example.com/ \\\n"
-            "    --cert alice.pem --key alice.key --host www.example.com \\\n"
-            "    --upstream 10.42.7.9:8000\n"
-            "\n"
-            "Exit status: 0 no hole, 1 a hole, 2 wrong usage, or nothing is known,\n"
-            "because the application did not answer."
-        ),
-    )
-    parser.add_argument(
-        "url", metavar="URL", type=_url, help="where the application is, by the proxy"
-    )
-    parser.add_argument(
-        "--cert",
-        metavar="FILE",
-        help="a client certificate that the proxy accepts, PEM, to see what passes "
-        "beside it; its key may be in the same file",
-    )
-    parser.add_argument("--key", metavar="FILE", help="the key of --cert, PEM")
-    parser.add_argument(
+        ("--key", "the key of --cert, PEM"),
+        ("--cafile", "the CA of the proxy's own certificate, PEM"),
+    ):
+        parser.add_argument(option, metavar="FILE", help=help)
+    parser.add_flag("--insecure", "do not verify the proxy's own certificate")
+    parser.add_repeatable(
         "--path",
-        action="append",
-        default=[],
+        "PATH",
+        "another path to try (default: / and a made-up one)",
         dest="paths",
-        metavar="PATH",
-        help="another path to try; may be repeated (default: / and a made-up one)",
     )
-    parser.add_argument(
-        "--host",
-        action="append",
-        default=[],
-        dest="hosts",
-        metavar="NAME",
-        help="another virtual host of the same proxy; may be repeated",
+    parser.add_repeatable(
+        "--host", "NAME", "another virtual host of the same proxy", dest="hosts"
     )
-    parser.add_argument(
+    parser.add_repeatable(
         "--upstream",
-        action="append",
-        default=[],
+        "HOST:PORT",
+        "the application server itself, to bypass the proxy",
         dest="upstreams",
         type=_address,
-        metavar="HOST:PORT",
-        help="the application server itself, to go past the proxy; may be repeated",
     )
     parser.add_argument(
         "--http-port",
@@ -97,48 +93,38 @@ def add_parser(subparsers: Any) -> None:
         "port; 0: none)",
     )
     parser.add_argument(
-        "--cafile", metavar="FILE", help="the CA of the proxy's own certificate, PEM"
-    )
-    parser.add_argument(
-        "--insecure",
-        action="store_true",
-        help="do not verify the proxy's own certificate",
-    )
-    parser.add_argument(
         "--timeout",
         type=float,
         default=10.0,
         metavar="SECONDS",
         help="how long to wait for each answer (default: 10)",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object, for programs"
-    )
-    parser.set_defaults(run=run)
+    parser.add_json()
 
 
-def _url(text: str) -> Any:
-    """Return the parts of an address.
+def _url(text: str) -> SplitResult:
+    """Return the parts of a URL.
 
     Raises:
-        ValueError: it is none for http or https.
+        ArgumentTypeError: it is not one of http or https.
     """
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(text)
-    parts.port  # noqa: B018 - raises where it is no number
-    return parts
+    # The port raises if it is not a number.
+    with suppress(ValueError):
+        parts = urlsplit(text)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    raise argparse.ArgumentTypeError("write a URL like https://api.example.com/")
 
 
 def _address(text: str) -> tuple[str, int]:
     """Return a host and a port.
 
     Raises:
-        ValueError: it is something else.
+        ArgumentTypeError: it is something else.
     """
     host, _, port = text.rpartition(":")
-    if not host:
-        raise ValueError(text)
+    if not host or not port.isdecimal():
+        raise argparse.ArgumentTypeError("write a host and a port like 10.0.0.1:8000")
     return host.strip("[]"), int(port)
 
 
@@ -146,37 +132,39 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Attack, and print a line for each attempt.
 
     Raises:
-        CommandError: there is a hole, or nothing can be said.
+        CommandError: there is a hole, or the application did not answer.
     """
     if options["key"] and not options["cert"]:
-        raise CommandError("--key needs --cert.", returncode=2)
+        raise CommandError("--key needs --cert FILE.", returncode=2)
     probe = Probe(conf.CLIENTCERT_PROXY, _make_client(options))
-    places = list(_places(options))
     findings: list[Finding] = []
-    for finding in probe.run(places):
+    for finding in probe.run(list(_places(options))):
         findings.append(finding)
         if not options["json"]:
             command.say(_line(finding))
-    holes = [one for one in findings if one.outcome == HOLE]
+    counts = Counter(finding.outcome for finding in findings)
     if options["json"]:
-        attempts = [asdict(one) for one in findings]
-        command.say(json.dumps({"holes": len(holes), "attempts": attempts}, indent=2))
+        attempts = [asdict(finding) for finding in findings]
+        command.say_json({"holes": counts[HOLE], "attempts": attempts})
     else:
-        _print_remedies(command, findings)
-    if all(one.outcome == UNREACHED for one in findings):
+        remedies = dict.fromkeys(finding.remedy for finding in findings)
+        remedies.pop("", None)
+        if remedies:
+            command.say_lines(["", "What to change:"])
+        command.say_lines(f"- {remedy}" for remedy in remedies)
+    if counts[UNREACHED] == len(findings):
         raise CommandError(
-            "The application did not answer any attempt, so nothing is known. Is this "
-            "the SECRET_KEY of the deployment, is its clock right, is "
-            "ClientCertMiddleware of this version there, and does the address lead to "
-            f"it? The last reply: {one_line(probe.last_reply)}",
+            "The application did not answer any attempt, so there is no result. Check "
+            "that this is the SECRET_KEY of the deployment, that its clock is right, "
+            "that it has ClientCertMiddleware of this version, and that the URL leads "
+            f"to it. The last reply: {one_line(probe.last_reply)}",
             returncode=2,
         )
-    if holes:
-        raise CommandError(f"Holes: {len(holes)} in {len(findings)} attempts.")
+    if counts[HOLE]:
+        raise CommandError(f"Holes: {counts[HOLE]} in {len(findings)} attempts.")
     if not options["json"]:
-        unreached = sum(one.outcome == UNREACHED for one in findings)
         command.say(
-            f"No hole in {len(findings)} attempts; without an answer: {unreached}."
+            f"No hole in {len(findings)} attempts; {counts[UNREACHED]} got no answer."
         )
 
 
@@ -191,7 +179,7 @@ def _make_client(options: dict[str, Any]) -> Client:
         )
     except OSError as error:
         raise CommandError(
-            f"A file of --cert, --key or --cafile cannot be used: {error}"
+            f"A file given by --cert, --key or --cafile cannot be used: {error}"
         ) from error
 
 
@@ -203,7 +191,7 @@ def _places(options: dict[str, Any]) -> Iterator[Place]:
         plain_port = 80
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     made_up = f"/clientcert-probe-{secrets.token_hex(4)}/"
-    paths = options["paths"] or [one for one in ("/", made_up) if one != path]
+    paths = options["paths"] or [other for other in ("/", made_up) if other != path]
     return list_places(
         host=url.hostname,
         port=url.port or (443 if tls else 80),
@@ -218,17 +206,8 @@ def _places(options: dict[str, Any]) -> Iterator[Place]:
 
 
 def _line(finding: Finding) -> str:
-    said = f"  {one_line(finding.said)}" if finding.said else ""
-    return f"{finding.outcome:<12} {finding.place}: {finding.spelling}{said}"
-
-
-def _print_remedies(command: ClientCertCommand, findings: list[Finding]) -> None:
-    remedies = dict.fromkeys(one.remedy for one in findings if one.remedy)
-    if remedies:
-        command.say("")
-        command.say("What to change:")
-    for remedy in remedies:
-        command.say(f"- {remedy}")
+    detail = f"  {one_line(finding.said)}" if finding.said else ""
+    return f"{finding.outcome:<12} {finding.place}: {finding.spelling}{detail}"
 
 
 class Probe:
@@ -242,7 +221,7 @@ class Probe:
         der = _throw_away_certificate()
         self.fingerprint = ClientCertificate(der).fingerprint
         values = forwarded_values(proxy, der, chain=[der] * len(proxy.chain))
-        # Names of the environ as a client would write them
+        # Names in the WSGI environ are written as a client would write headers.
         self.values = (
             values if proxy.is_header else dict.fromkeys(proxy.names, "forged")
         )
@@ -252,7 +231,7 @@ class Probe:
         ]
 
     def run(self, places: list[Place]) -> Iterator[Finding]:
-        """Return the outcome of every attempt at *places*, one after the other."""
+        """Make every attempt at *places*, and yield its outcome."""
         for place in places:
             usual = self._ask(place, _NOTHING)
             if usual is None:
@@ -264,13 +243,14 @@ class Probe:
     def _attempt(self, place: Place, spelling: Spelling, usual: Answer) -> Finding:
         answer = self._ask(place, spelling)
         if answer is None:
-            # A proxy that refuses says so, or closes; silence says nothing
+            # A proxy that refuses answers or closes the connection. Silence proves
+            # nothing.
             outcome = UNREACHED if self.last_is_silence else CLOSED
             return Finding(place.name, spelling.name, outcome, self.last_reply)
         return judge(self.proxy, place, spelling, answer, usual=usual)
 
     def _ask(self, place: Place, spelling: Spelling) -> Answer | None:
-        """Return what the application says of the forged headers; None: nothing."""
+        """Return the application's answer about the forged headers, or None."""
         token, nonce = make_token(self.values, self.fingerprint)
         lines = f"{HEADER}: {token}\r\n".encode()
         if not spelling.removes:
@@ -285,7 +265,7 @@ class Probe:
 
 
 def _secure_line() -> bytes:
-    """Return the header that says that a request is secure, as a client can too."""
+    """Return the header that marks a request as secure; a client can send it, too."""
     configured = settings.SECURE_PROXY_SSL_HEADER
     if configured is None:
         return b""
@@ -299,7 +279,7 @@ def _describe(reply: Reply) -> str:
 
 
 def _throw_away_certificate() -> bytes:
-    """Return a self-signed certificate whose key is forgotten, DER."""
+    """Return a self-signed certificate, DER; its key is not kept."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name(
         [x509.NameAttribute(x509.NameOID.COMMON_NAME, "django-clientcert probe")]

@@ -1,4 +1,17 @@
-"""``clientcert proxy-config``: the lines for the proxy that fit the settings."""
+"""Print the proxy's configuration that fits the settings.
+
+Prints the directives for the proxy in front of Django: which headers it sets,
+which of the client's own it removes, and the secret that it sends. They are
+part of a configuration; comments say which part.
+
+Examples:
+  manage.py clientcert proxy-config haproxy
+  manage.py clientcert proxy-config nginx --ca /etc/ssl/clients.pem
+
+Test the result: manage.py clientcert probe URL.
+
+Exit status: 0 printed, 1 a setting cannot be written there, 2 wrong usage.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +25,13 @@ from django.core.management.base import CommandError
 from django.template import Context, Engine
 
 from django_clientcert.conf import conf
+from django_clientcert.management.console.arguments import Subcommands, matching
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.wire import PRESETS, Proxy
 
 _TEMPLATES = Path(__file__).parents[2] / "templates/django_clientcert/proxy_config"
 
-# Where each program has its files, in the documentation and the example project
+# The folder of each program's files, as in the documentation and the example project
 _FOLDERS = {
     "nginx": "/etc/nginx",
     "haproxy": "/etc/haproxy",
@@ -33,39 +47,19 @@ _FOLDERS = {
 
 _PLACEHOLDER = "see CLIENTCERT_PROXY_SECRET"
 
-# What means the same in every syntax below, in quotes
+# Characters that mean the same, in quotes, in the syntax of every proxy
 _PLAIN = re.compile(r"[A-Za-z0-9._~+/=:@-]+\Z")
-_PATH = re.compile(r"[A-Za-z0-9._~+/@-]+\Z")
-_ADDRESS = re.compile(r"[A-Za-z0-9.-]+:[0-9]{1,5}\Z")
 
-# How the parts of a header's name are written where that is no capital letter
+# The parts of header names that are not just capitalised
 _WRITTEN = {"ssl": "SSL", "dn": "DN", "i": "I", "s": "S", "arr": "ARR", "tls": "Tls"}
 
-# The service account of a gateway that istioctl and the Helm chart make
+# The gateway's service account that istioctl and the Helm chart create
 _PRINCIPAL = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Describe the arguments."""
-    parser = subparsers.add_parser(
-        "proxy-config",
-        help="print the proxy's configuration that fits the settings",
-        description=(
-            "Print the lines for the proxy in front: which headers it sets, what it\n"
-            "removes of a client's own, the secret that it sends. They are a part of\n"
-            "a configuration; the comments say of which."
-        ),
-        epilog=(
-            "Examples:\n"
-            "  manage.py clientcert proxy-config haproxy\n"
-            "  manage.py clientcert proxy-config nginx --ca /etc/ssl/clients.pem\n"
-            "\n"
-            "Try what comes of it: manage.py clientcert probe URL.\n"
-            "\n"
-            "Exit status: 0 printed, 1 a setting cannot be written there, 2 wrong\n"
-            "usage."
-        ),
-    )
+def add_parser(subcommands: Subcommands) -> None:
+    """Add the arguments."""
+    parser = subcommands.add("proxy-config", run, __doc__)
     parser.add_argument(
         "proxy",
         metavar="NAME",
@@ -74,68 +68,47 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument(
         "--ca",
-        type=_path,
+        # Needs no quotes in any of the configurations.
+        type=matching("[A-Za-z0-9._~+/@-]+", "a path without spaces and quotes"),
         metavar="PATH",
-        help="the file with the CAs of the clients (default: clients-ca.pem where the "
-        "program has its files)",
+        help="the file with the CAs of the clients (default: clients-ca.pem in the "
+        "folder of the proxy's configuration)",
     )
     parser.add_argument(
         "--upstream",
-        type=_address,
+        type=matching(
+            "[A-Za-z0-9.-]+:[0-9]{1,5}", "a host and a port like 127.0.0.1:8000"
+        ),
         default="127.0.0.1:8000",
         metavar="HOST:PORT",
-        help="where Django listens (default: %(default)s)",
+        help="the address of Django's server (default: %(default)s)",
     )
-    parser.add_argument(
+    parser.add_flag(
         "--show-secret",
-        action="store_true",
-        help="print the first secret of CLIENTCERT_PROXY_SECRET; otherwise, where to "
-        "look it up",
+        "print the first secret of CLIENTCERT_PROXY_SECRET (otherwise: a placeholder)",
     )
-    parser.set_defaults(run=run)
-
-
-def _path(text: str) -> str:
-    """Return a path that needs no quoting anywhere.
-
-    Raises:
-        ValueError: it does.
-    """
-    if not _PATH.match(text):
-        raise ValueError(text)
-    return text
-
-
-def _address(text: str) -> str:
-    """Return a host and a port.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    if not _ADDRESS.match(text):
-        raise ValueError(text)
-    return text
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Print the lines.
+    """Print the configuration.
 
     Raises:
-        CommandError: a setting has something that cannot be written there.
+        CommandError: a setting has a value that cannot be written there.
     """
     name = options["proxy"]
     proxy = _choose_proxy(name)
     engine = Engine(dirs=[str(_TEMPLATES)], autoescape=False)
-    template = engine.get_template(f"{name}.txt")
-    context = _context(name, proxy, options)
-    for line in [*_settings_lines(name, proxy), ""]:
-        command.say(f"# {line}".rstrip())
-    for line in template.render(Context(context)).rstrip("\n").splitlines():
-        command.say(line)
+    text = engine.get_template(f"{name}.txt").render(
+        Context(_context(name, proxy, options))
+    )
+    command.say_lines(
+        f"# {line}".rstrip() for line in [*_settings_lines(name, proxy), ""]
+    )
+    command.say_lines(text.rstrip("\n").splitlines())
 
 
 def _choose_proxy(name: str) -> Proxy:
-    """Return the project's proxy, if it is one of this kind; otherwise the preset."""
+    """Return the project's proxy if it is of this kind, and otherwise the preset."""
     preset, own = PRESETS[name], conf.CLIENTCERT_PROXY
     same = own.encoding == preset.encoding and own.source == preset.source
     is_custom = own.name not in PRESETS
@@ -144,21 +117,23 @@ def _choose_proxy(name: str) -> Proxy:
 
 def _context(name: str, proxy: Proxy, options: dict[str, Any]) -> dict[str, Any]:
     folder = _FOLDERS.get(name, "/etc/ssl")
-    hosts = [one for one in conf.CLIENTCERT_HOSTS or () if one not in ("*", "")]
+    hosts = [host for host in conf.CLIENTCERT_HOSTS or () if host not in ("*", "")]
     gateway_identity = proxy.gateway_identity or f"spiffe://{_PRINCIPAL}"
     written = written_names(proxy)
-    names = [one for one in proxy.names if proxy.is_header]
+    names = [name for name in proxy.names if proxy.is_header]
     return {
         "certificate": written[proxy.certificate],
         "verdict": written.get(proxy.verdict or ""),
         "subject_dn": written.get(proxy.subject_dn or ""),
         "issuer_dn": written.get(proxy.issuer_dn or ""),
-        "conditions": [written[one] for one, _ in proxy.conditions],
-        "chain": [written[one] for one in proxy.chain],
+        "conditions": [written[header] for header, _ in proxy.conditions],
+        "chain": [written[header] for header in proxy.chain],
         "names": list(written.values()),
         "patterns": spelling_patterns(names),
         "otherwise": _spelt_otherwise(names),
-        "connection": "x[-_]" if all(one.startswith("x-") for one in names) else ".*-",
+        "connection": "x[-_]"
+        if all(name.startswith("x-") for name in names)
+        else ".*-",
         "secret": _secret(show=options["show_secret"]),
         "scheme": _scheme(),
         "ca": options["ca"] or f"{folder}/clients-ca.pem",
@@ -171,7 +146,7 @@ def _context(name: str, proxy: Proxy, options: dict[str, Any]) -> dict[str, Any]
 
 
 def written_names(proxy: Proxy) -> dict[str, str]:
-    """Return the names of *proxy* as people write them."""
+    """Return the names of *proxy*, each with its usual spelling."""
     if not proxy.is_header:
         return {name: name for name in proxy.names}
     return {
@@ -184,7 +159,7 @@ def _write(name: str) -> str:
 
 
 def spelling_patterns(names: Sequence[str]) -> list[str]:
-    """Return regular expressions for every spelling of header *names*."""
+    """Return regular expressions that match every spelling of header *names*."""
     common = _common_parts(names)
     if len(common) > 1:
         return ["^" + "[-_]".join(common) + "[-_]"]
@@ -192,7 +167,7 @@ def spelling_patterns(names: Sequence[str]) -> list[str]:
 
 
 def _spelt_otherwise(names: Sequence[str]) -> str:
-    """Return one for those with an underscore, and of the scheme’s header."""
+    """Return one for spellings with an underscore, also of the scheme’s header."""
     common = _common_parts(names)
     if common[:1] == ["x"] and len(common) > 1:
         rest = "[-_]".join(common[1:])
@@ -202,7 +177,7 @@ def _spelt_otherwise(names: Sequence[str]) -> str:
 
 
 def _common_parts(names: Iterable[str]) -> list[str]:
-    """Return what all *names* begin with, in parts."""
+    """Return the parts with which all *names* begin."""
     common: list[str] = []
     for parts in zip(*(name.split("-")[:-1] for name in names), strict=False):
         if len(set(parts)) > 1:
@@ -212,7 +187,7 @@ def _common_parts(names: Iterable[str]) -> list[str]:
 
 
 def _secret(*, show: bool) -> dict[str, str] | None:
-    """Return the header and the first secret, or where to look it up.
+    """Return the header and the first secret, or a placeholder for that.
 
     Raises:
         CommandError: it has characters that a configuration may read differently.
@@ -226,9 +201,8 @@ def _secret(*, show: bool) -> dict[str, str] | None:
         return {"header": header, "value": _PLACEHOLDER}
     if not _PLAIN.match(secrets[0]):
         raise CommandError(
-            "The secret has characters that the configuration of a proxy could read in "
-            "its own way. Use letters, digits and . _ ~ + / = : @ - for "
-            "CLIENTCERT_PROXY_SECRET."
+            "CLIENTCERT_PROXY_SECRET has characters with a special meaning in the "
+            "configuration of a proxy. Use only letters, digits and . _ ~ + / = : @ -"
         )
     return {"header": header, "value": secrets[0]}
 
@@ -237,18 +211,21 @@ def _scheme() -> dict[str, str]:
     """Return the header that tells Django that a request is secure.
 
     Raises:
-        CommandError: it is none that a proxy could set.
+        CommandError: it has characters that a configuration may read differently.
     """
     configured = settings.SECURE_PROXY_SSL_HEADER or ("HTTP_X_FORWARDED_PROTO", "https")
     key, value = configured
     header = key.removeprefix("HTTP_").replace("_", "-").lower()
     if not _PLAIN.match(header) or not _PLAIN.match(value):
-        raise CommandError("SECURE_PROXY_SSL_HEADER cannot be written for a proxy.")
+        raise CommandError(
+            "SECURE_PROXY_SSL_HEADER has characters with a special meaning in the "
+            "configuration of a proxy. Use only letters, digits and . _ ~ + / = : @ -"
+        )
     return {"header": _write(header), "value": value}
 
 
 def _settings_lines(name: str, proxy: Proxy) -> list[str]:
-    """Return what the settings of the project have to say with it."""
+    """Return the settings that the project needs for this configuration."""
     lines = [f"{PRESETS[name].title}, for Django with"]
     own = conf.CLIENTCERT_PROXY
     if own.name in PRESETS and own.name != name:
@@ -256,7 +233,7 @@ def _settings_lines(name: str, proxy: Proxy) -> list[str]:
     elif own.name == name:
         lines.append(f'  CLIENTCERT_PROXY = "{name}"')
     else:
-        lines.append("  CLIENTCERT_PROXY as it is, a description of its own")
+        lines.append("  CLIENTCERT_PROXY as it is, the project's own description")
     if proxy.is_header:
         if not conf.CLIENTCERT_TRUSTED_PROXIES:
             lines.append(

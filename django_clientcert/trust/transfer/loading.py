@@ -32,6 +32,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import (
+    Identity,
     IdentityKind,
     find_identities,
     identity_of_kind,
@@ -374,11 +375,10 @@ class Loader:
         der = to_der(record["certificate"])
         certificate = None if der is None else ClientCertificate(der)
         kind = self._choose_kind(record["kind"])
-        value = record["value"] or self._take_value(kind, certificate)
         mapping = CertificateMapping(
             user=users[name],
             kind=kind.value,
-            value=to_text(value),
+            value=to_text(record["value"] or ""),
             authority=self._choose_authority(record["authority"], kind, certificate),
             state=to_text(record["state"] or CertificateMapping.State.ACTIVE.value),
             valid_from=to_moment(record["valid_from"]),
@@ -387,6 +387,8 @@ class Loader:
             note=to_text(record["note"] or ""),
             certificate=der,
         )
+        if not record["value"]:
+            mapping.set_identity(self._take_identity(kind, certificate))
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
         mapping.derive()
@@ -407,13 +409,13 @@ class Loader:
             }
             raise Refused(text) from error
 
-    def _take_value(
+    def _take_identity(
         self, kind: IdentityKind, certificate: ClientCertificate | None
-    ) -> str:
+    ) -> Identity:
         if certificate is None:
             raise Refused(_("A value or a certificate is required"))
         try:
-            return identity_of_kind(kind, certificate).value
+            return identity_of_kind(kind, certificate)
         except ClientCertError as error:
             raise Refused(visible_once(str(error), 500)) from error
 

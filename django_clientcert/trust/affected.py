@@ -1,4 +1,4 @@
-"""Whose certificates a revocation hits, as far as the tables know them."""
+"""The known certificates that a revocation revokes."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _CHUNK = 500
 def find_mappings(revocation: Revocation) -> Iterator[CertificateMapping]:
     """Yield the mappings with a stored certificate that *revocation* revokes.
 
-    Every stored certificate is read: a public key is not in a column of its own.
+    Reads every stored certificate, because no column holds the public key.
     """
     rows = CertificateMapping.objects.exclude(certificate=None).order_by("pk")
     for row in rows.select_related("user").iterator(chunk_size=_CHUNK):
         certificate = row.client_certificate()
-        if certificate is not None and is_hit(revocation, certificate):
+        if certificate is not None and is_revoked(revocation, certificate):
             yield row
 
 
 def find_seen(revocation: Revocation) -> Iterator[SeenCertificate]:
-    """Yield the certificates let in lately that *revocation* revokes."""
+    """Yield the recently accepted certificates that *revocation* revokes."""
     rows = SeenCertificate.objects.order_by("pk").select_related("user")
     for row in rows.iterator(chunk_size=_CHUNK):
-        if is_hit(revocation, row.client_certificate()):
+        if is_revoked(revocation, row.client_certificate()):
             yield row
 
 
-def is_hit(revocation: Revocation, certificate: ClientCertificate) -> bool:
-    """Tell whether *certificate* is one that *revocation* revokes.
+def is_revoked(revocation: Revocation, certificate: ClientCertificate) -> bool:
+    """Return whether *revocation* revokes *certificate*.
 
-    One that cannot be read is none: it lets nobody in.
+    False for one that cannot be read, which is never accepted.
     """
     authority: CertificateAuthority | None = revocation.authority
     begin, end = revocation.issued_from, revocation.issued_until
@@ -55,6 +55,6 @@ def is_hit(revocation: Revocation, certificate: ClientCertificate) -> bool:
         if revocation.serial != serial_key(certificate.serial_number):
             return False
         issuers = authority.validator().issuers_of(certificate)
-        return revocation.issuer_key in {one.public_key_bytes for one in issuers}
+        return revocation.issuer_key in {issuer.public_key_bytes for issuer in issuers}
     except ClientCertError:
         return False

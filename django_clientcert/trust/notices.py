@@ -1,4 +1,4 @@
-"""What expires, whom it concerns, and what is written to them."""
+"""Notices of what expires soon, and the mails about them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from django.db.models import F
 from django.utils.translation import gettext, ngettext
 
 from django_clientcert.models import ExpiryNotice
-from django_clientcert.trust.expiry import (
+from django_clientcert.x509.escaping import visible_once
+
+from .expiry import (
     Expiry,
     Interval,
     authority_expiries,
@@ -22,86 +24,87 @@ from django_clientcert.trust.expiry import (
     expiring_with_certificate,
     without_successor,
 )
-from django_clientcert.x509.escaping import visible_once
 
-# Days before the end at which somebody is told, once each
+# Days before the end at which a notice is sent, once each
 STAGES = (1, 7, 30)
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something that ends, and at which stage it is, in days."""
+    """Something that expires; *stage* is the number of days left, rounded up."""
 
-    ending: Expiry
+    expiry: Expiry
     stage: int
 
     def key(self, recipient: str) -> bytes:
-        """Return what stands for the notice to *recipient*."""
-        one = self.ending
+        """Return the key by which this notice to *recipient* is remembered."""
+        expiry = self.expiry
         return ExpiryNotice.key_of(
-            recipient, one.what, one.instance.pk, one.expires_at, self.stage
+            recipient, expiry.what, expiry.instance.pk, expiry.expires_at, self.stage
         )
 
 
 def find_notices(now: dt.datetime) -> Iterator[Notice]:
-    """Yield what ends within the longest stage, and has not ended.
+    """Yield what expires within the longest stage, but has not yet.
 
-    Not what is disabled, and no certificate that has a successor.
+    Disabled mappings and certificates that have a successor are left out.
     """
     span = Interval(now, now + dt.timedelta(days=max(STAGES)))
     certificates = without_successor(expiring_with_certificate(span))
-    for ending in chain(
+    for expiry in chain(
         certificate_expiries(certificates.order_by("pk")),
         date_expiries(expiring_by_date(span).order_by("pk")),
         authority_expiries(span),
         crl_expiries(span),
     ):
-        left = ending.expires_at - now
+        left = expiry.expires_at - now
         stage = next(days for days in STAGES if left <= dt.timedelta(days=days))
-        yield Notice(ending, stage)
+        yield Notice(expiry, stage)
 
 
 def write_mail(
     notices: Sequence[Notice], now: dt.datetime, *, to_owner: bool
 ) -> tuple[str, str]:
-    """Return subject and text of the digest; no untrusted text is in the subject."""
+    """Return subject and text of a mail; the subject has no untrusted text."""
     title = ngettext(
-        "%(count)d client certificate or setting of it expires soon",
-        "%(count)d client certificates or settings of them expire soon",
+        "%(count)d client certificate or related setting will expire soon",
+        "%(count)d client certificates or related settings will expire soon",
         len(notices),
     ) % {"count": len(notices)}
     head = (
         gettext(
-            "You are known by these certificates. Ask for new ones in time, and have "
-            "them entered before these end."
+            "These are your registered certificates. Request replacements and have "
+            "them registered before the dates below."
         )
         if to_owner
-        else gettext("Renew these, or tell their owners.")
+        else gettext("Renew these, or inform their owners.")
     )
-    expiries = sorted((one.ending for one in notices), key=lambda one: one.expires_at)
-    lines = [_line(one, now) for one in expiries]
+    expiries = sorted(
+        (notice.expiry for notice in notices), key=lambda expiry: expiry.expires_at
+    )
+    lines = [_line(expiry, now) for expiry in expiries]
     return title, "\n".join([head, "", *lines, ""])
 
 
-def _line(ending: Expiry, now: dt.datetime) -> str:
-    days = (ending.expires_at - now).days
+def _line(expiry: Expiry, now: dt.datetime) -> str:
+    days = (expiry.expires_at - now).days
     when = ngettext("in %(days)d day", "in %(days)d days", days) % {"days": days}
     kinds = {
         "certificate": gettext("certificate"),
         "mapping": gettext("mapping"),
         "authority": gettext("certificate of an authority"),
-        "revocation_list": gettext("revocation list"),
+        "revocation_list": gettext("CRL"),
     }
-    user = ending.user
+    user = expiry.user
     whose = f" ({visible_once(str(user.get_username()), 80)})" if user else ""
-    date = f"{ending.expires_at:%Y-%m-%d %H:%M} UTC"
-    return f"- {date}, {when}: {kinds[ending.what]} {ending.name}{whose}"
+    date = f"{expiry.expires_at:%Y-%m-%d %H:%M} UTC"
+    return f"- {date}, {when}: {kinds[expiry.what]} {expiry.name}{whose}"
 
 
 def known_keys(keys: Sequence[bytes]) -> set[bytes]:
-    """Return those of *keys* that were told already."""
-    found: set[bytes] = set()
+    """Return those of *keys* that are remembered as sent."""
+    known: set[bytes] = set()
     for start in range(0, len(keys), 500):
         rows = ExpiryNotice.objects.filter(key__in=keys[start : start + 500])
-        found |= {bytes(one) for one in rows.values_list(F("key"), flat=True)}
-    return found
+        known |= {bytes(key) for key in rows.values_list(F("key"), flat=True)}
+    return known
