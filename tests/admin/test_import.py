@@ -171,7 +171,7 @@ def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:
         "refused",
         "will be created",
     ]
-    assert "whose username is “nobody”" in text_of(shown)
+    assert "has the username “nobody”" in text_of(shown)
     assert shown.context["adminform"].form.initial == {"which": "valid"}
     refused = store(as_adder, shown, "all")
     assert errors_on(refused) == {
@@ -324,7 +324,7 @@ def test_an_archive_that_unpacks_to_too_much(as_adder: Client) -> None:
             archive.writestr(f"{number}.pem", bytes(1024 * 1024))
     file = upload("a.zip", buffer.getvalue())
     (error,) = errors_on(choose(as_adder, file))["uploads"]
-    assert error == "There are more than 8 MiB in the archive."
+    assert error == "The archive contains more than 8 MiB."
     damaged = buffer.getvalue().replace(b"PK\x01\x02", b"PK\x09\x09")
     (error,) = errors_on(choose(as_adder, upload("a.zip", damaged)))["uploads"]
     assert "The archive cannot be read" in error
@@ -424,7 +424,7 @@ def test_a_list_without_its_entries(
     *records, _serials = export_records()
     authority.revocation_lists.all().delete()
     shown = preview(as_root, upload("f.json", "".join(write_json(records))))
-    assert "has 1 entries, and 0 are in the file" in text_of(shown)
+    assert "has 1 entries, but the file contains 0" in text_of(shown)
     assert shown.context["adminform"] is None
     assert "0 are in the file" in text_of(store(as_root, shown, "valid"))
     assert not authority.revocation_lists.exists()

@@ -35,7 +35,7 @@ def test_a_rule_is_set_shown_and_removed(
     assert outcome.status == 0
     assert outcome.out == (
         "Test CA: the certificate’s e-mail address (SAN) is the user’s username; "
-        "where it fits “*@example.com”\n"
+        "if it matches “*@example.com”\n"
     )
     assert outcome.err == ""
     assert decide(alice_cert).user == alice
@@ -55,7 +55,7 @@ def test_everything_can_be_set(authority: Any) -> None:
     )
     assert outcome.status == 0
     for text in (
-        "for a.example, b.example",
+        "on a.example, b.example",
         "with one of the policies 1.2.3",
         "with the extended key usages 1.3.6.1.5.5.7.3.2",
         "missing users are created",

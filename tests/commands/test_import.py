@@ -72,7 +72,7 @@ def test_csv_by_hand(folder: Path, alice: Any, alice_cert: IssuedCertificate) ->
     assert mapping.certificate_subject
     assert "0 new, 1 exists" in load(folder, text.encode("utf-16")).out
     changed = load(folder, text.replace("hello", "bye"))
-    assert (changed.status, "other values in: note" in changed.out) == (1, True)
+    assert (changed.status, "different values in: note" in changed.out) == (1, True)
 
 
 def test_all_or_nothing_dry_run_and_valid_only(
@@ -114,7 +114,7 @@ def test_nul_is_refused(
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("alice,nokind,x,,,,", "“nokind” is no kind"),
+        ("alice,nokind,x,,,,", "“nokind” is not a kind"),
         ("alice,,,,,,", "A value or a certificate is required"),
         ("alice,,zz,,,,", "value: "),
         (",,zz,,,,", "The user is missing"),
@@ -129,7 +129,7 @@ def test_nul_is_refused(
         ("alice,subject,CN=a,Test CA,,2027-13-45T00:00,", "A date cannot be read"),
         ("alice,,,,,,AAAA", "The certificate cannot be read"),
         ("alice,,,,,,?", "The certificate cannot be read"),
-        ("alice,subject", "There are 2 cells, and 7 columns"),
+        ("alice,subject", "The row has 2 cells, but there are 7 columns"),
     ],
 )
 def test_refused_rows(
@@ -320,9 +320,9 @@ def test_records_that_are_refused(
     there = authority_record(authority)
     for bad, words in (
         ("x", "This is not a record"),
-        ({"type": "what"}, "“what” is no type of record"),
+        ({"type": "what"}, "“what” is not a record type"),
         ({"type": "authority", "name": "x"}, "A field is missing"),
-        ({**there, "note": "other"}, "other values in: note"),
+        ({**there, "note": "other"}, "different values in: note"),
         ({**there, "name": "y", "rule_groups": ["G"]}, "There is no group “G”"),
         ({**there, "name": "y", "bundle": "z"}, "bundle: "),
         ({**there, "name": "y", "rule_creates_users": 1}, "A field is missing"),
@@ -397,7 +397,7 @@ def test_revocation_lists(
     number = [crl_writer.number(7)]
     lists.all().delete()
     outcome = load_json(folder, *records, of, options=("--valid-only",))
-    assert "has 2 entries, and 0 are in the file. Nothing was stored" in outcome.error
+    assert "has 2 entries, but the file contains 0. Nothing was stored" in outcome.error
     assert not lists.exists()
     assert "twice" in load_json(folder, *records, of, of, serials).out
     of_none = {**serials, "serials": [[None, None, None], *serials["serials"][1:]]}

@@ -32,7 +32,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
 from .records import MAPPING, MAPPING_FIELDS, Record
-from .writing import FORMULA
+from .writing import unguard
 
 MAX_RECORD = 4 * 1024 * 1024
 MAX_CELL = 512 * 1024
@@ -329,8 +329,7 @@ def _check_cells(place: str, names: list[str], cells: list[str]) -> Row:
         text = _("The row has %(cells)d cells, but there are %(columns)d columns")
         return Row(place, {}, text % {"cells": len(cells), "columns": len(names)})
     record = {
-        name: (cell[1:] if cell[:1] == "'" and FORMULA.match(cell) else cell) or None
-        for name, cell in zip(names, cells, strict=True)
+        name: unguard(cell) or None for name, cell in zip(names, cells, strict=True)
     }
     return Row(place, {"type": MAPPING, **record})
 

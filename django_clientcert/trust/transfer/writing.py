@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 
 from .records import MAPPING_FIELDS, Record
 
-# What a spreadsheet takes for a formula, after any apostrophes; the reader removes one
-# apostrophe again.
-FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+# Where a spreadsheet would see a formula: at the beginning of a cell, or after what it
+# may split a line at. The writer puts an apostrophe there, and the reader removes it.
+_BEGINNING = r"(?:^|(?<=[;\t\r\n]))"
+_FORMULA = r"(?=[\s'\"]*[=+\-@\t\r\n])"
+_TO_GUARD = re.compile(_BEGINNING + _FORMULA)
+_GUARDED = re.compile(f"{_BEGINNING}'{_FORMULA}")
 JSON_HEAD = '{"format": "django-clientcert", "version": 1, "records": ['
 
 
@@ -29,18 +32,24 @@ def write_json(records: Iterable[Record]) -> Iterator[str]:
 def write_csv(records: Iterable[Record]) -> Iterator[str]:
     """Yield the mappings among *records* as CSV, of which a spreadsheet runs nothing.
 
-    Every cell is quoted: some spreadsheets split a line at semicolons or tabs too.
+    Every cell is quoted, which keeps most spreadsheets from splitting it.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow(MAPPING_FIELDS)
     for record in records:
-        writer.writerow([_guard(record[name] or "") for name in MAPPING_FIELDS])
+        writer.writerow([guard(record[name] or "") for name in MAPPING_FIELDS])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
     yield buffer.getvalue()
 
 
-def _guard(cell: str) -> str:
-    return f"'{cell}" if FORMULA.match(cell) else cell
+def guard(cell: str) -> str:
+    """Return *cell* so that no spreadsheet takes it, or a part of it, for a formula."""
+    return _TO_GUARD.sub("'", cell)
+
+
+def unguard(cell: str) -> str:
+    """Return the cell that ``guard()`` was given."""
+    return _GUARDED.sub("", cell)
