@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, NamedTuple, TypeAlias
@@ -45,7 +46,8 @@ class Settings:
 
         The text shows whether a dict, or a list in it, was changed in place.
         """
-        last, text = self._last_proxy, repr(value)
+        last = self._last_proxy
+        text = repr(dict(value) if isinstance(value, Mapping) else value)
         if last is not None and last[0] is value and last[1] == text:
             return last[2]
         proxy = get_proxy(value)

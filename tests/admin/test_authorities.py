@@ -216,7 +216,7 @@ def test_certificates_are_listed(as_root: Client, ca: ThrowawayCA) -> None:
         "ends in 100 days",
         "CN=Issuing CA role: intermediate issuer: CN=Root,C=FR",
         "key: RSA, 2048 bits",
-        "verification: paths through it are verified here",
+        "verification: paths through it can be validated here",
         "CN=Devices role: anchor",
         "key: Ed25519",
         "verification: Ed25519 CAs cannot be verified here",
@@ -310,7 +310,7 @@ def test_list(as_root: Client, alice: Any, bob: Any) -> None:
     mapped(bob, authority)
     text = text_of(as_root.get(page(LIST)))
     ends = f"{NOW + 20.5 * DAY:%Y-%m-%d}"
-    assert f"Partners 2 {ends}: expires in 20 days 2 if loaded, no list none" in text
+    assert f"Partners 2 {ends}: expires in 20 days 2 if loaded, no CRL none" in text
     assert re.search(r"Broken cannot be read: This is neither PEM .*unknown 0", text)
     assert as_root.get(page(LIST), {"o": "-4"}).status_code == 200
     assert as_root.get(page(LIST), {"q": "part"}).status_code == 200

@@ -100,7 +100,10 @@ def test_the_time_zone_is_named(as_root: Client, settings: Any, zone: str) -> No
     """A date is read in it, whatever is shown in UTC."""
     settings.TIME_ZONE = zone
     shown = text_of(as_root.get(page(EXPLAIN)))
-    assert f"Judge as of this moment. Empty: now. In the time zone {zone}." in shown
+    assert (
+        f"When the request arrives. Leave empty for now. In the time zone {zone}."
+        in shown
+    )
 
 
 def test_get_and_links_to_the_page(as_root: Client, mapping: Any) -> None:
@@ -506,7 +509,7 @@ def test_rows_are_for_those_who_may_see_them(
     """Another table needs its own permission; what a project hides stays hidden."""
     row = seen(alice, alice_cert)
     response = as_viewer.get(page(EXPLAIN), {"seen": row.pk})
-    assert "you may not see it" in text_of(response)
+    assert "you may not view it" in text_of(response)
     response = ask(as_viewer, pasted=alice_cert.pem)
     assert "Map its key" not in text_of(response)
     assert "accepted as alice" in text_of(response)

@@ -155,12 +155,12 @@ WARNINGS: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "expired": (
         {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY},
         "fingerprint",
-        ["this mapping lets nobody in"],
+        ["this mapping accepts nobody"],
     ),
     "expired name": (
         {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY},
         "subject",
-        ["only its renewal will be let in"],
+        ["only its renewal is accepted"],
     ),
     "not yet valid": (
         {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY},
@@ -176,7 +176,7 @@ WARNINGS: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "ca": (
         {"ca": True},
         "fingerprint",
-        ["marked as a CA’s: make sure that it is the client’s own"],
+        ["marked as a CA’s. Make sure that it is the client’s own"],
     ),
     "all at once": (
         {

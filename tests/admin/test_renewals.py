@@ -395,7 +395,7 @@ def test_certificate_that_cannot_be_told(
     CertificateAuthority.objects.update(revocation_state="junk")
     assert as_root.get(page(f"{MAPPING}_changelist")).status_code == 200
     text = text_of(as_root.get(page(f"{MAPPING}_change", mapping.pk)))
-    assert "It cannot be told, so the certificate is refused" in text
+    assert "The certificate is refused, as its status is unknown" in text
 
 
 def test_links_of_a_mapping(

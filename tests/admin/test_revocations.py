@@ -153,7 +153,7 @@ def test_stale_list_is_imported_with_a_warning(
     data = ca.crl(this_update=NOW - 9 * DAY, next_update=NOW - 2 * DAY)
     response = add_list(as_root, authority, data)
     (text,) = warnings_after(response)
-    assert "stale already" in text
+    assert "already stale" in text
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_list_of_an_authority_that_is_deleted_meanwhile(
 
     monkeypatch.setattr(forms, "import_crl", late)
     errors = errors_on(add_list(as_root, authority, ca.crl([1])))
-    assert "deleted meanwhile" in errors["authority"][0]
+    assert "deleted in the meantime" in errors["authority"][0]
 
 
 def test_huge_list(
@@ -273,9 +273,9 @@ def test_list_that_names_no_next_one(
     import_crl(authority, ca.crl([7]))
     RevocationList.objects.update(next_update=None)
     address = page(f"{REVOCATION_LIST}_changelist")
-    assert "not said current 1" in text_of(as_root.get(address))
+    assert "not specified current 1" in text_of(as_root.get(address))
     one = page(f"{REVOCATION_LIST}_change", RevocationList.objects.get().pk)
-    assert "Next one due: not said" in text_of(as_root.get(one))
+    assert "Next due: not specified" in text_of(as_root.get(one))
     with translation.override("de"):
         assert "nicht angegeben" in text_of(as_root.get(address))
 
@@ -383,7 +383,7 @@ def test_revoke_a_certificate(
     assert row.serial is not None
     assert decide(alice_cert).reason == "revoked"
     errors = errors_on(send())
-    assert f"revoked already, by revocation {row.pk}" in errors["__all__"][0]
+    assert f"Revocation {row.pk} revokes this already" in errors["__all__"][0]
     assert Revocation.objects.count() == 1
     assert LogEntry.objects.count() == 1
 
@@ -482,7 +482,7 @@ def test_period_is_counted_before_it_is_revoked(
     }
     response = add(as_root, **data)
     (message,) = errors_on(response)["confirm"]
-    assert "certificates of 1 mapping and 1 certificate seen lately" in message
+    assert "certificates of 1 mapping, 1 recently seen certificate" in message
     assert not Revocation.objects.exists()
     data["counted"] = response.context["adminform"].form["counted"].value()
     other = {**data, "end": f"{NOW + 8 * DAY:%Y-%m-%dT%H:%M}"}
@@ -595,7 +595,7 @@ def test_n65_certificate_of_one_above(
             user=root, kind="subject", value="CN=root", authority=authority
         )
     errors = errors_on(add(as_helper, **how(ca, authority, issued)))
-    assert "would lock out users" in errors["__all__"][0]
+    assert "would revoke certificates of users" in errors["__all__"][0]
     assert not Revocation.objects.exists()
     messages_after(add(as_root, **how(ca, authority, issued)))
     row = Revocation.objects.get()
@@ -891,7 +891,7 @@ def test_action_says_what_will_be_revoked(
     text = text_of(response)
     for expected in (
         "CN=alice serial number",
-        "its public key only",
+        "only its public key",
         "cannot be revoked: no certificate is stored",
         "CN=x serial number",
     ):
@@ -1002,7 +1002,7 @@ def test_n65_action(
     row = seen(alice, shared)
     ((level, text),) = messages_after(confirm(as_helper, SEEN, [row]))
     assert level == "error"
-    assert "would lock out users" in text
+    assert "would revoke certificates of users" in text
     assert Revocation.objects.count() == 1
 
 

@@ -182,11 +182,11 @@ def test_n65_cas_of_an_authority_above(
     upload = SimpleUploadedFile("ca.crt", ca.der)
     for data in ({"bundle": other_ca.pem + ca.pem}, {"upload": upload}):
         errors = errors_on(add(client, **data))
-        assert "in another authority" in errors["bundle"][0]
+        assert "in an authority that you may not change" in errors["bundle"][0]
     messages_after(add(client, bundle=other_ca.pem))
     own = CertificateAuthority.objects.latest("pk")
     errors = errors_on(change(client, own, bundle=ca.pem))
-    assert "in another authority" in errors["bundle"][0]
+    assert "in an authority that you may not change" in errors["bundle"][0]
     messages_after(change(client, own, note="mine"))
     assert reload(own).note == "mine"
     # One that has such a CA already is out of reach as a whole.
@@ -217,8 +217,8 @@ def test_superuser_sets_everything(
             rule_allows_privileged="on",
         )
     )
-    assert ["“email” is unique" in said[0], len(said)] == [True, 3]
-    assert "The rule creates users: everybody" in said[1]
+    assert ["“email” field is not unique" in said[0], len(said)] == [True, 3]
+    assert "The rule creates users, so from now on everyone" in said[1]
     assert "become any of them" in said[2]
     assert reload(authority).rule_allows_privileged
     text = text_of(as_root.get(page(f"{AUTHORITY}_changelist")))
@@ -338,7 +338,7 @@ def test_required_without_a_list(
 ) -> None:
     """Whom that locks out is said when it is saved, until there is a list."""
     (text,) = warnings_after(change(as_root, authority, revocation_policy="required"))
-    assert "no current one is loaded of CN=Test Root CA" in text
+    assert "no current one is loaded for CN=Test Root CA" in text
     authority = reload(authority)
     import_crl(authority, ca.crl(number=1, this_update=NOW - 30 * DAY))
     assert len(warnings_after(change(as_root, authority))) == 1
@@ -350,7 +350,7 @@ def test_lists_on_the_page_of_an_authority(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
     """Number, issuer, scope, until when, stale, entries; revoked CAs and times."""
-    assert "None is loaded." in text_of(
+    assert "No CRL is loaded." in text_of(
         as_root.get(page(f"{AUTHORITY}_change", authority.pk))
     )
     below, gone = ca.issue_ca("Below"), ca.issue_ca("Gone")
@@ -370,22 +370,22 @@ def test_lists_on_the_page_of_an_authority(
         "— CN=Below current until",
         "the CA CN=Below (revocation ",
         "the CA CN=Gone: revoked since",
-        "all that was issued from",
-        "Import a revocation list",
+        "everything issued from",
+        "Import a CRL",
     ):
         assert expected in text
     text = text_of(as_root.get(page(f"{AUTHORITY}_changelist")))
-    assert "required, 3 lists, 1 stale, a CA is revoked, a time is revoked" in text
+    assert "required, 3 CRLs, 1 stale, a CA is revoked, a period is revoked" in text
     viewer = log_in(make_staff("v", "view_certificateauthority"))
     text = text_of(viewer.get(page(f"{AUTHORITY}_change", authority.pk)))
-    assert "Import a revocation list" not in text
+    assert "Import a CRL" not in text
     CertificateAuthority.objects.filter(pk=authority.pk).update(
         revocation_policy="off", bundle=ca.pem
     )
     text = text_of(as_root.get(page(f"{AUTHORITY}_change", authority.pk)))
-    assert "not in the bundle any more" in text
+    assert "no longer in the bundle" in text
     text = text_of(as_root.get(page(f"{AUTHORITY}_changelist")))
-    assert "off, 3 lists" in text
+    assert "off, 3 CRLs" in text
 
 
 def test_partition_on_the_page(as_root: Client, ca: ThrowawayCA) -> None:

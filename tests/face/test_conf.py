@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import UserDict
 from typing import Any
 
 import pytest
@@ -157,6 +158,19 @@ def test_a_dict_that_is_changed_in_place_is_read_again(settings: Any) -> None:
     value["verdict"] = ""
     with pytest.raises(ImproperlyConfigured, match="verdict"):
         conf.CLIENTCERT_PROXY  # noqa: B018
+
+
+def test_a_mapping_without_a_telling_repr_is_read_again(settings: Any) -> None:
+    """It is compared by its items."""
+
+    class Quiet(UserDict[str, Any]):
+        def __repr__(self) -> str:
+            return "Quiet"
+
+    settings.CLIENTCERT_PROXY = value = Quiet(CUSTOM)
+    assert conf.CLIENTCERT_PROXY.certificate == "x-cert"
+    value["certificate"] = "X-Other"
+    assert conf.CLIENTCERT_PROXY.certificate == "x-other"
 
 
 def test_the_dict_of_a_dotted_path_is_kept_too(settings: Any) -> None:

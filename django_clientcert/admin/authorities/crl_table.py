@@ -1,8 +1,10 @@
-"""What is loaded of an authority's revocations, in words: no query."""
+"""The CRLs and revocations of an authority, in words, without a query."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
+from functools import wraps
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -14,6 +16,7 @@ from django_clientcert.admin.base.markup import (
     MAX_SHOWN,
     breakable_name,
     join_lines,
+    unreadable,
     with_more,
 )
 from django_clientcert.admin.base.times import moment, relative
@@ -24,9 +27,24 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo, Outcome, RevocationPolicy, status
 from django_clientcert.x509.escaping import visible, visible_once
 
+Show = Callable[[CertificateAuthority, dt.datetime], str]
+
+
+def _or_unreadable(show: Show) -> Show:
+    """Make *show* return why policy or state of an authority cannot be read."""
+
+    @wraps(show)
+    def show_anyway(authority: CertificateAuthority, now: dt.datetime) -> str:
+        try:
+            return show(authority, now)
+        except ValueError as error:
+            return unreadable(error)
+
+    return show_anyway
+
 
 def crl_state(info: CRLInfo, now: dt.datetime) -> str:
-    """Return whether a list is current or stale, and until or since when."""
+    """Return whether a CRL is current or stale, and until or since when."""
     end = info.expires()
     if now > end:
         return _("stale since %(when)s") % {"when": moment(end)}
@@ -36,92 +54,82 @@ def crl_state(info: CRLInfo, now: dt.datetime) -> str:
     }
 
 
+@_or_unreadable
 def summarize_revocation(authority: CertificateAuthority, now: dt.datetime) -> str:
-    """Return policy and state of the lists in a few words."""
-    try:
-        policy, state = authority.policy(), authority.state()
-    except ValueError as error:
-        return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
+    """Return the policy, and the state of the CRLs, in a few words."""
+    policy, state = authority.policy(), authority.state()
     if policy is RevocationPolicy.OFF:
-        said = [_("off")]
+        words = [_("off")]
     elif policy is RevocationPolicy.REQUIRED:
-        said = [_("required")]
+        words = [_("required")]
     else:
-        said = [_("if loaded")]
+        words = [_("if loaded")]
     count = len(state.lists)
-    said.append(
-        ngettext("%(count)d list", "%(count)d lists", count) % {"count": count}
+    words.append(
+        ngettext("%(count)d CRL", "%(count)d CRLs", count) % {"count": count}
         if count
-        else _("no list")
+        else _("no CRL")
     )
-    stale = sum(now > one.expires() for one in state.lists.values())
+    stale = sum(now > crl.expires() for crl in state.lists.values())
     if stale:
-        said.append(ngettext("%(n)d stale", "%(n)d stale", stale) % {"n": stale})
-    if state.revoked or _listed_cas(authority, state, now):
-        said.append(_("a CA is revoked"))
+        words.append(ngettext("%(n)d stale", "%(n)d stale", stale) % {"n": stale})
+    if state.revoked or _cas_revoked_by_crl(authority, state, now):
+        words.append(_("a CA is revoked"))
     if state.periods:
-        said.append(_("a time is revoked"))
-    return ", ".join(said)
+        words.append(_("a period is revoked"))
+    return ", ".join(words)
 
 
+@_or_unreadable
 def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
-    """Return the loaded lists, a row for each."""
-    try:
-        loaded = list(authority.state().lists.values())
-    except ValueError as error:
-        return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
+    """Return the loaded CRLs as a table."""
+    loaded = list(authority.state().lists.values())
     if not loaded:
-        return _("None is loaded.")
-    rows = format_html_join(
-        "",
-        "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
-        (
+        return _("No CRL is loaded.")
+    table = format_html(
+        "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>",
+        format_html_join(
+            "",
+            "<th scope='col'>{}</th>",
+            ((_("number"),), (_("issuer"),), (_("state"),), (_("entries"),)),
+        ),
+        format_html_join(
+            "",
+            "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>",
             (
-                _number(info),
-                _issuer_and_scope(authority, info),
-                crl_state(info, now),
-                info.entry_count,
-            )
-            for info in loaded[:MAX_SHOWN]
+                (
+                    _number(info),
+                    _issuer_and_scope(authority, info),
+                    crl_state(info, now),
+                    info.entry_count,
+                )
+                for info in loaded[:MAX_SHOWN]
+            ),
         ),
     )
-    heads = format_html_join(
-        "",
-        "<th scope='col'>{}</th>",
-        (
-            (title,)
-            for title in (
-                _("number"),
-                _("issuer"),
-                _("state"),
-                _("entries"),
-            )
-        ),
-    )
-    shown = format_html(
-        "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", heads, rows
-    )
-    return with_more(shown, len(loaded), MAX_SHOWN)
+    return with_more(table, len(loaded), MAX_SHOWN)
 
 
+@_or_unreadable
 def show_revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
-    """Return the CAs that are revoked, and the times of which everything is."""
-    try:
-        state = authority.state()
-    except ValueError as error:
-        return _("cannot be read: %(why)s") % {"why": visible_once(str(error), 100)}
-    said = [
-        *_revoked_cas(authority, state),
-        *_listed_cas(authority, state, now),
+    """Return the revoked CAs, and the periods in which everything is revoked."""
+    state = authority.state()
+    revoked = [
+        *_cas_revoked_here(authority, state),
+        *_cas_revoked_by_crl(authority, state, now),
         *(
-            _("all that was issued from %(begin)s to %(end)s (revocation %(pk)s)")
-            % {"begin": moment(one.begin), "end": moment(one.end), "pk": one.number}
-            for one in state.periods[:MAX_SHOWN]
+            _("everything issued from %(begin)s to %(end)s (revocation %(pk)s)")
+            % {
+                "begin": moment(period.begin),
+                "end": moment(period.end),
+                "pk": period.number,
+            }
+            for period in state.periods[:MAX_SHOWN]
         ),
     ]
-    if not said:
+    if not revoked:
         return _("none")
-    return with_more(join_lines(said), len(state.periods), MAX_SHOWN)
+    return with_more(join_lines(revoked), len(state.periods), MAX_SHOWN)
 
 
 def _number(info: CRLInfo) -> str:
@@ -144,46 +152,49 @@ def _issuer_and_scope(authority: CertificateAuthority, info: CRLInfo) -> SafeStr
 
 
 def _issuer(authority: CertificateAuthority, info: CRLInfo) -> str:
-    """Return the name of the CA that a list is of, as the bundle has it."""
-    for one in _readable(authority):
-        if one.public_key_bytes == info.issuer_key:
-            return _name(one)
-    return _("not in the bundle any more")
+    """Return the name that the bundle has for the CA of a CRL."""
+    for certificate in _readable(authority):
+        if certificate.public_key_bytes == info.issuer_key:
+            return show_fact(certificate, show_subject)
+    return _("no longer in the bundle")
 
 
-def _revoked_cas(authority: CertificateAuthority, state: AuthorityState) -> list[str]:
-    by_fingerprint = {one.fingerprint: one for one in _readable(authority)}
-    said = []
-    for fingerprint, number in state.revoked.items():
-        one = by_fingerprint.get(fingerprint)
-        name = visible(fingerprint) if one is None else _name(one)
-        said.append(
-            _("the CA %(name)s (revocation %(pk)s)") % {"name": name, "pk": number}
-        )
-    return said
+def _cas_revoked_here(
+    authority: CertificateAuthority, state: AuthorityState
+) -> list[str]:
+    names = {
+        certificate.fingerprint: show_fact(certificate, show_subject)
+        for certificate in _readable(authority)
+    }
+    return [
+        _("the CA %(name)s (revocation %(pk)s)")
+        % {"name": names.get(fingerprint, visible(fingerprint)), "pk": number}
+        for fingerprint, number in state.revoked.items()
+    ]
 
 
-def _listed_cas(
+def _cas_revoked_by_crl(
     authority: CertificateAuthority, state: AuthorityState, now: dt.datetime
 ) -> list[str]:
-    """Return which CAs of the bundle the loaded lists revoke."""
+    """Return which CAs of the bundle the loaded CRLs revoke."""
     if not state.hits:
         return []
-    said = []
+    revoked = []
     loaded = list(state.lists.values())
     try:
         validator = authority.validator()
-        for one in _readable(authority):
-            for issuer in validator.issuers_of(one):
-                found = status(one, issuer, loaded, state.hits, at=now)
-                if found.outcome is Outcome.REVOKED:
-                    said.append(
+        for certificate in _readable(authority):
+            for issuer in validator.issuers_of(certificate):
+                result = status(certificate, issuer, loaded, state.hits, at=now)
+                if result.outcome is Outcome.REVOKED:
+                    name = show_fact(certificate, show_subject)
+                    revoked.append(
                         _("the CA %(name)s: %(detail)s")
-                        % {"name": _name(one), "detail": found.detail}
+                        % {"name": name, "detail": result.detail}
                     )
     except ClientCertError:
-        return said  # what is wrong with the bundle is said elsewhere on the page
-    return said
+        pass  # the page says elsewhere what is wrong with the bundle
+    return revoked
 
 
 def _readable(authority: CertificateAuthority) -> tuple[ClientCertificate, ...]:
@@ -191,8 +202,4 @@ def _readable(authority: CertificateAuthority) -> tuple[ClientCertificate, ...]:
     try:
         return authority.certificates()
     except ClientCertError:
-        return ()  # what is wrong with the bundle is said elsewhere on the page
-
-
-def _name(certificate: ClientCertificate) -> str:
-    return show_fact(certificate, show_subject)
+        return ()  # the page says elsewhere what is wrong with the bundle

@@ -40,20 +40,20 @@ RULE_FIELDS = (
 
 
 class PemField(forms.CharField):
-    """A text in which white space, which browsers change, means nothing."""
+    """A text in which white space, which browsers change, does not matter."""
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Tell whether *data* is anything but *initial*."""
-        before, after = ("".join(str(one or "").split()) for one in (initial, data))
+        """Return whether *data* differs from *initial* in more than white space."""
+        before, after = ("".join(str(text or "").split()) for text in (initial, data))
         return before != after
 
 
 class CertificateAuthorityForm(FormWithoutPrivateKeys):
     """An authority, from a bundle that is pasted or uploaded, and its rule.
 
-    ``may_use_cas`` may be set to a function that tells whether the person at the
-    keyboard may put CAs with these public keys into an authority. After
-    ``is_valid()``, ``remarks`` says what was done without being asked.
+    ``may_use_cas`` may be set to a function that returns whether the user may put CAs
+    with these public keys into an authority. After ``is_valid()``, ``filled_in`` says
+    which fields the preset filled in, if any.
     """
 
     may_use_cas: Callable[[Collection[bytes]], bool] | None = None
@@ -69,14 +69,14 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         label=_("Start from"),
         required=False,
         choices=[
-            ("", _("nothing: the fields below as they are")),
-            ("cac", _("CAC: the EDIPI is the user’s name")),
-            ("piv", _("PIV: the user principal name is the user’s name")),
-            ("spiffe", _("SPIFFE: the URI with a trust domain holds the name")),
+            ("", _("no preset")),
+            ("cac", _("CAC: the EDIPI is the username")),
+            ("piv", _("PIV: the user principal name is the username")),
+            ("spiffe", _("SPIFFE: the URI in a trust domain contains the username")),
         ],
         help_text=_(
-            "Fills those of the fields below that are empty when you save. For SPIFFE, "
-            "write the pattern too: spiffe://your.trust.domain/*."
+            "On save, fills in the fields below that you left empty. For SPIFFE, also "
+            "enter the pattern, such as spiffe://your.trust.domain/*."
         ),
     )
 
@@ -94,13 +94,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         field_classes = {"bundle": PemField}
         widgets = {
             "bundle": forms.Textarea(
-                attrs={
-                    "class": "vLargeTextField",
-                    "rows": 10,
-                    "spellcheck": "false",
-                    "autocomplete": "off",
-                    "placeholder": "-----BEGIN CERTIFICATE-----",
-                }
+                attrs={**CODE, "rows": 10, "placeholder": "-----BEGIN CERTIFICATE-----"}
             ),
             "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
             "crl_urls": forms.Textarea(attrs={**CODE, "rows": 2}),
@@ -113,7 +107,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.remarks: list[str] = []
+        self.filled_in = ""
         if "bundle" in self.fields:
             self.fields["bundle"].required = False
         if "rule_user_field" in self.fields:
@@ -125,7 +119,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         return () if upload is None else read_bundle(read_file(upload))
 
     def clean(self) -> dict[str, Any]:
-        """Fill in the preset; bring the certificates into one form of PEM."""
+        """Fill in the preset, and normalise the PEM of the certificates."""
         cleaned = super().clean()
         if "rule_preset" in self.fields and not self.errors:
             self._fill_in_rule(cleaned)
@@ -139,45 +133,43 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         return cleaned
 
     def _offer_user_fields(self) -> None:
-        """Offer the fields of the user, and what is stored, though it be none."""
+        """Offer the fields of the user model, and the stored value in any case."""
         stored: str = self.instance.rule_user_field
         default = self.instance._meta.model(rule_user_field="").user_field
-        names = [one for one in user_fields() if one != default]
+        names = [name for name in user_fields() if name != default]
         if stored not in ("", default, *names):
             names.append(stored)
         self.fields["rule_user_field"].widget = forms.Select(
             choices=[
                 ("", default),
                 *([(default, default)] if stored == default else []),
-                *((one, visible(one, 100)) for one in names),
+                *((name, visible(name, 100)) for name in names),
             ]
         )
 
     def _fill_in_rule(self, cleaned: dict[str, Any]) -> None:
-        """Fill the empty ones of the rule's fields from the chosen preset."""
+        """Fill in the empty fields of the rule from the chosen preset."""
         filled = []
         for name, value in PRESETS.get(cleaned["rule_preset"], {}).items():
             if cleaned.get(name):
                 continue
             cleaned[name] = value
-            # So that the page shows it, should it come back with an error.
+            # The page shows it, should it come back with an error.
             data: Any = self.data
             data[self.add_prefix(name)] = value
             label = str(self.fields[name].label)
             shown = dict(getattr(self.fields[name], "choices", ())).get(value, value)
             filled.append(f"{label}: {shown}")
         if filled:
-            self.remarks.append(
-                gettext("Filled in from the preset: %(fields)s.")
-                % {"fields": "; ".join(filled)}
-            )
+            text = gettext("Filled in from the preset: %(fields)s.")
+            self.filled_in = text % {"fields": "; ".join(filled)}
         if f"//{PLACEHOLDER_DOMAIN}/" in cleaned["rule_pattern"].lower():
             self.add_error(
                 "rule_pattern",
                 ValidationError(
                     _(
-                        "“%(domain)s” is only an example: write your own trust domain "
-                        "in its place."
+                        "“%(domain)s” is only an example: replace it with your own "
+                        "trust domain."
                     ),
                     code="placeholder",
                     params={"domain": PLACEHOLDER_DOMAIN},
@@ -185,7 +177,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
             )
 
     def _find_bundle(self, uploaded: Sequence[ClientCertificate], text: str) -> str:
-        """Return the bundle, PEM.
+        """Return the bundle as PEM.
 
         Raises:
             ValidationError: there is none, there are two, or it cannot be read.
@@ -205,26 +197,26 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         bundle = to_pem(certificates)
         if len(bundle) > MAX_BUNDLE_BYTES:
             raise ValidationError(
-                _("These are more certificates than fit into one authority (1 MiB)."),
+                _("These are more certificates than an authority can store (1 MiB)."),
                 code="too_large",
             )
         return bundle
 
     def _check_use(self, certificates: Sequence[ClientCertificate]) -> None:
-        """Return if these CAs may be put into an authority.
+        """Raise unless the user may put these CAs into an authority.
 
         Raises:
-            ValidationError: one is of another, which is out of reach.
+            ValidationError: one is in another authority, which the user may not change.
         """
         keys = set()
-        for one in certificates:
-            with suppress(CertificateParseError):  # said when the model is checked
-                keys.add(one.public_key_bytes)
+        for certificate in certificates:
+            with suppress(CertificateParseError):  # reported by the model's validation
+                keys.add(certificate.public_key_bytes)
         if self.may_use_cas is not None and not self.may_use_cas(keys):
             raise ValidationError(
                 _(
-                    "One of these CAs is in another authority, which you may not "
-                    "change. What is revoked here would be revoked there too."
+                    "One of these CAs is also in an authority that you may not change. "
+                    "What is revoked here would be revoked there too."
                 ),
                 code="not_in_reach",
             )

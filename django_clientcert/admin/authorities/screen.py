@@ -1,4 +1,4 @@
-"""The screens of the authorities."""
+"""The screens of authorities."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import ClientCertModelAdmin, Fieldsets
+from django_clientcert.admin.base.base_admin import (
+    ClientCertModelAdmin,
+    Fieldsets,
+    admin_url,
+)
+from django_clientcert.admin.base.bounded import Count
 from django_clientcert.admin.base.certificate_facts import (
     show_fact,
     show_fingerprint,
@@ -25,8 +29,14 @@ from django_clientcert.admin.base.certificate_facts import (
     show_validity,
 )
 from django_clientcert.admin.base.deleting import Deletion, deletion_of_authorities
-from django_clientcert.admin.base.long_lists import MAX_COUNTED, count_each
-from django_clientcert.admin.base.markup import MAX_SHOWN, join_lines, with_more
+from django_clientcert.admin.base.long_lists import count_each
+from django_clientcert.admin.base.markup import (
+    MAX_SHOWN,
+    join_lines,
+    link,
+    unreadable,
+    with_more,
+)
 from django_clientcert.admin.base.permissions import (
     may_allow_privileged,
     may_change_authority,
@@ -37,13 +47,11 @@ from django_clientcert.admin.base.permissions import (
 from django_clientcert.admin.base.times import moment, on_day, validity_status
 from django_clientcert.admin.base.warnings import (
     authority_warnings,
-    policy_warnings,
-    rule_warnings,
 )
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.x509.ca_problems import Admission, examine
-from django_clientcert.x509.escaping import visible, visible_once
+from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES
 
 from .crl_table import show_crls, show_revocations, summarize_revocation
@@ -52,7 +60,7 @@ from .form import RULE_FIELDS, CertificateAuthorityForm
 
 @admin.register(CertificateAuthority)
 class CertificateAuthorityAdmin(ClientCertModelAdmin):
-    """Which CAs answer for names."""
+    """The model admin of authorities."""
 
     form = CertificateAuthorityForm
     list_display = (
@@ -79,7 +87,7 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
     def has_change_permission(
         self, request: HttpRequest, obj: CertificateAuthority | None = None
     ) -> bool:
-        """Tell whether the users whose mappings rely on it are in reach."""
+        """Return whether the user may change *obj*, see ``may_change_authority()``."""
         return super().has_change_permission(request, obj) and (
             obj is None or may_change_authority(request.user, obj)
         )
@@ -87,13 +95,13 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
     def has_delete_permission(
         self, request: HttpRequest, obj: CertificateAuthority | None = None
     ) -> bool:
-        """Tell whether the users whose mappings rely on it are in reach."""
+        """Return whether the user may delete *obj*, see ``may_change_authority()``."""
         return super().has_delete_permission(request, obj) and (
             obj is None or may_change_authority(request.user, obj)
         )
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
-        """Return what goes with the authorities, without each entry of each list."""
+        """Return what is deleted with the authorities; entries of CRLs are counted."""
         return deletion_of_authorities(request, self.admin_site, objs)
 
     # --- the form
@@ -105,18 +113,18 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         change: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Return the form, which knows who is at the keyboard."""
+        """Return the form class, with a check of what this user may do."""
         form: Any = super().get_form(request, obj, change, **kwargs)
-        # A class of its own for each call: see modelform_factory.
+        # modelform_factory() returns a new class per call.
         form.may_use_cas = staticmethod(partial(may_use_cas, request.user))
         return form
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: CertificateAuthority | None = None
     ) -> tuple[str, ...]:
-        """Return also what of the rule is not this person's to say.
+        """Return the read-only fields, with those of the rule this user may not set.
 
-        Who sets a rule can become whomever it names.
+        Users who set a rule can log in as any user it names.
         """
         fields: tuple[str, ...] = tuple(super().get_readonly_fields(request, obj))
         if not may_set_rule(request.user):
@@ -169,24 +177,17 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         return fieldsets
 
     def _link_to_import(self, request: HttpRequest, obj: CertificateAuthority) -> str:
-        """Return a link to the page that imports a list, if it may be used."""
-        imports = self.admin_site.get_model_admin(RevocationList)
-        if not imports.has_add_permission(request):
+        """Return a link to the page that imports a CRL, if the user may use it."""
+        crl_admin = self.admin_site.get_model_admin(RevocationList)
+        if not crl_admin.has_add_permission(request):
             return ""
-        return format_html(
-            '<a href="{}?authority={}">{}</a>',
-            reverse(
-                "admin:django_clientcert_revocationlist_add",
-                current_app=self.admin_site.name,
-            ),
-            obj.pk,
-            gettext("Import a revocation list"),
-        )
+        url = admin_url(self.admin_site, RevocationList, "add")
+        return link(f"{url}?authority={obj.pk}", gettext("Import a CRL"))
 
     def _rule_fieldset(
         self, request: HttpRequest, obj: CertificateAuthority | None
     ) -> tuple[Any, Any]:
-        """Return the fields of the rule, in the order in which one says it."""
+        """Return the fields of the rule, with the presets for those who may set it."""
         preset: tuple[str, ...] = ("rule_preset",)
         if (
             obj is not None and not self.has_change_permission(request, obj)
@@ -197,11 +198,11 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
             {
                 "fields": (*preset, *RULE_FIELDS),
                 "description": _(
-                    "Every certificate of this authority that no mapping knows is "
-                    "the user whose name stands in it: the certificate’s (identity) "
-                    "is the user’s (field). Setting a rule needs the permission to "
-                    "add certificate mappings; letting it create users, that to "
-                    "change users; letting it log in staff, a superuser."
+                    "Without a mapping, a certificate from this authority logs in the "
+                    "user whose (field) equals the certificate’s (identity). To set a "
+                    "rule, you need the permission to add certificate mappings. To let "
+                    "it create users, you need the permission to change users. Only "
+                    "superusers can let it log in staff and superusers."
                 ),
             },
         )
@@ -213,16 +214,12 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         form: CertificateAuthorityForm,
         change: bool,
     ) -> None:
-        """Save, and say what the verifier cannot do with it."""
+        """Save, and warn of what may not work as intended."""
         super().save_model(request, obj, form, change)
-        for remark in form.remarks:
-            self.message_user(request, remark, messages.INFO)
-        for remark in (
-            *authority_warnings(obj),
-            *policy_warnings(obj),
-            *rule_warnings(obj),
-        ):
-            self.message_user(request, remark, messages.WARNING)
+        if form.filled_in:
+            self.message_user(request, form.filled_in, messages.INFO)
+        for warning in authority_warnings(obj):
+            self.message_user(request, warning, messages.WARNING)
 
     # --- the list
 
@@ -233,45 +230,39 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
 
     @admin.display(description=_("certificates"))
     def certificate_count(self, obj: CertificateAuthority) -> str:
-        """Return how many certificates there are."""
+        """Return the number of certificates."""
         try:
             return str(len(obj.certificates()))
         except ClientCertError as error:
-            return _unreadable(error, 100)
+            return unreadable(error)
 
     @admin.display(description=_("first to expire"))
     def first_expiry(self, obj: CertificateAuthority) -> str:
         """Return when the first of the certificates expires."""
-        now = timezone.now()
         try:
-            end = min(one.not_after for one in obj.certificates())
+            end = min(certificate.not_after for certificate in obj.certificates())
         except ClientCertError:
             return gettext("unknown")
-        status = validity_status(None, end, now)
-        return on_day(end, status)
+        return on_day(end, validity_status(None, end, timezone.now()))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the list, whose rows know how many mappings rely on them."""
+        """Return the changelist, with the number of mappings of each row."""
         changelist: Any = super().get_changelist_instance(request)
         changelist.result_list = rows = list(changelist.result_list)
         counts = _count_mappings(rows)
         for row in rows:
-            row.number_of_mappings = counts[row.pk]
+            row.mapping_counts = counts
         return changelist
 
     @admin.display(description=_("mappings"))
     def mapping_count(self, obj: CertificateAuthority) -> str:
-        """Return how many mappings rely on the authority; not if they are many."""
-        count = obj.__dict__.get("number_of_mappings")
-        if count is None:
-            count = _count_mappings([obj])[obj.pk]
-        if count > MAX_COUNTED:
-            return gettext("more than %(count)d") % {"count": MAX_COUNTED}
-        return str(count)
+        """Return how many mappings rely on the authority, up to a limit."""
+        counts = getattr(obj, "mapping_counts", None) or _count_mappings([obj])
+        return str(counts[obj.pk])
 
-    @admin.display(description=_("revocation lists"))
+    @admin.display(description=_("CRLs"))
     def list_state(self, obj: CertificateAuthority) -> str:
-        """Return what is asked of lists, and what is loaded."""
+        """Return the policy, and which CRLs are loaded, in short."""
         return summarize_revocation(obj, timezone.now())
 
     @admin.display(description=_("rule"), ordering="rule_identity")
@@ -286,24 +277,24 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
 
     # --- one authority
 
-    @admin.display(description=_("loaded lists"))
+    @admin.display(description=_("loaded CRLs"))
     def shown_lists(self, obj: CertificateAuthority) -> str:
-        """Return the lists that are in force."""
+        """Return the loaded CRLs."""
         return show_crls(obj, timezone.now())
 
     @admin.display(description=_("revoked"))
     def shown_revocations(self, obj: CertificateAuthority) -> str:
-        """Return the CAs and the times that are revoked."""
+        """Return the revoked CAs and periods."""
         return show_revocations(obj, timezone.now())
 
     @admin.display(description=_("created"))
     def created(self, obj: CertificateAuthority) -> str:
-        """Return when the authority was made."""
+        """Return when the authority was created."""
         return moment(obj.created_at)
 
     @admin.display(description=_("in the bundle"))
     def shown_certificates(self, obj: CertificateAuthority) -> str:
-        """Return each certificate with its role and what the verifier does with it."""
+        """Return each certificate with its role and problems."""
         try:
             examined = examine(
                 obj.certificates(),
@@ -311,33 +302,29 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
                 profile=PROFILES.get(obj.profile, PROFILES["strict"]),
             )
         except ClientCertError as error:
-            return _unreadable(error, 500)
+            return unreadable(error, 500)
         listed = format_html_join(
-            "", "<li>{}</li>", ((_describe(one),) for one in examined[:MAX_SHOWN])
+            "", "<li>{}</li>", ((_describe(result),) for result in examined[:MAX_SHOWN])
         )
         listed = format_html("<ol>{}</ol>", listed)
         return with_more(listed, len(examined), MAX_SHOWN)
 
 
-def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, int]:
-    """Return the number of mappings by the key of their authority: one query."""
+def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, Count]:
+    """Return the number of mappings by the key of their authority, in one query."""
     if not rows:
         return {}
     some = CertificateAuthority.objects.filter(pk=rows[0].pk)
     return count_each(some, {row.pk: row.mappings.all() for row in rows})
 
 
-def _unreadable(error: ClientCertError, limit: int) -> str:
-    return gettext("cannot be read: %(why)s") % {"why": visible_once(str(error), limit)}
-
-
-def _describe(one: Admission) -> SafeString:
-    """Return one certificate of a bundle, a line for each fact."""
-    certificate = one.certificate
+def _describe(result: Admission) -> SafeString:
+    """Return one certificate of a bundle, one fact per line."""
+    certificate = result.certificate
     rows: list[tuple[str, str]] = [
         (
             gettext("role"),
-            gettext("anchor") if one.is_anchor else gettext("intermediate"),
+            gettext("anchor") if result.is_anchor else gettext("intermediate"),
         ),
         (gettext("issuer"), show_fact(certificate, show_issuer)),
         (gettext("valid"), show_fact(certificate, show_validity)),
@@ -345,9 +332,9 @@ def _describe(one: Admission) -> SafeString:
         (gettext("SHA-256 fingerprint"), show_fingerprint(certificate)),
         (
             gettext("verification"),
-            join_lines(one.problems)
-            if one.problems
-            else gettext("paths through it are verified here"),
+            join_lines(result.problems)
+            if result.problems
+            else gettext("paths through it can be validated here"),
         ),
     ]
     return format_html(

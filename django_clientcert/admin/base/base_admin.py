@@ -1,4 +1,4 @@
-"""What both screens have in common: nothing that was typed gets into a report."""
+"""The base of every model admin: hides what was sent, and copes with long tables."""
 
 from __future__ import annotations
 
@@ -45,59 +45,68 @@ Screens = tuple[tuple[str, Callable[..., HttpResponseBase], str], ...]
 
 
 class ClientCertModelAdmin(ModelAdmin):
-    """Keeps private keys out of reports of errors, and junk out of the database."""
+    """Keeps private keys out of error reports, and invalid keys out of queries."""
 
-    # Actions that read rows one by one, and may be run on any number of them
+    # Screens in addition to Django's
+    screens: Screens = ()
+    # Actions that read rows one by one, so that any number may be selected
     streaming_actions: frozenset[str] = frozenset()
-
+    # Fields that the add page's query string may prefill
+    prefilled_fields: tuple[str, ...] = ()
     formfield_overrides = {DateTimeField: {"widget": LabelledSplitDateTime}}
+    paginator = BoundedPaginator
+    # Each of these would count all rows once more.
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
     class Media:
         css = {"all": ("django_clientcert/certificates.css",)}
 
-    # Screens besides those of Django
-    screens: Screens = ()
-    # Fields that the add page's query string may prefill
-    prefilled_fields: tuple[str, ...] = ()
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    # Each would count all rows once more.
-    show_facets = admin.ShowFacets.NEVER
+    def get_urls(self) -> list[URLPattern]:
+        """Return the URLs, those of the table ``screens`` first."""
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
+        own = [
+            path(
+                route,
+                self.admin_site.admin_view(MethodType(view, self)),
+                name=f"{prefix}_{name}",
+            )
+            for route, view, name in self.screens
+        ]
+        return [*own, *super().get_urls()]
+
+    def page_url(self, name: str, *arguments: Any) -> str:
+        """Return the URL of one of this admin’s pages."""
+        return admin_url(self.admin_site, self.model, name, *arguments)
 
     @method_decorator(sensitive_post_parameters())
     @sensitive_variables()
     def changeform_view(
-        self,
-        request: HttpRequest,
-        object_id: str | None = None,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
+        self, request: HttpRequest, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show or save the form; an error report shows nothing of what was sent."""
+        """Show or save the form; error reports show nothing that was sent."""
         hide_from_reports(request)
-        response: HttpResponse = super().changeform_view(
-            request, object_id, form_url, extra_context
-        )
+        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
         return response
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list or run an action; on rows that can exist.
+        """Show the changelist or run an action.
 
         Raises:
-            BadRequest: Django itself would fail on such a key.
+            BadRequest: a selected key is impossible, which Django would fail on.
         """
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             if not is_possible_key(self.opts.pk, key):
-                raise BadRequest("This is no key of a row.")
+                raise BadRequest("This is not the key of a row.")
         response: HttpResponse = super().changelist_view(request, extra_context)
         return response
 
     def response_action(
         self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse | None:
-        """Run an action; on all rows of a list only where they are not too many."""
+        """Run an action; on all rows of a list only if they are not too many."""
         across = request.POST.getlist("select_across")
         is_limited = not set(request.POST.getlist("action")) <= self.streaming_actions
         if is_limited and any(map(forms.BooleanField().to_python, across)):
@@ -119,41 +128,40 @@ class ClientCertModelAdmin(ModelAdmin):
     def get_changelist(
         self, request: HttpRequest, **kwargs: Any
     ) -> type[BoundedChangeList]:
-        """Return the kind of list: one that may be long."""
+        """Return the changelist class, which copes with many rows."""
         return BoundedChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[Any, bool]:
-        """Return what an index finds, and the newest rows with the term in a text."""
+        """Return the rows found by index, and the newest rows that contain the term."""
         term = search_term.strip()
         if not term or not self.get_search_fields(request):
             return super().get_search_results(request, queryset, search_term)
         if "\0" in term:
             return queryset.none(), False  # PostgreSQL would fail
         by_text, _ = super().get_search_results(request, newest(queryset), term)
-        ways = [*self.find_by_index(request, queryset.db, term), by_text]
-        return queryset.filter(pk__in=first_keys(ways, request)), False
+        results = [*self.find_by_index(request, queryset.db, term), by_text]
+        return queryset.filter(pk__in=first_keys(results, request)), False
 
     def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
-        """Return the rows that *term* names, for each way to find them.
+        """Return a queryset of the rows that *term* names, for each way to find them.
 
-        Each is one range of an index, however many rows there are: the filters of the
-        list come later, as SQLite would begin with them.
+        Each reads one range of an index, however many rows there are. The filters of
+        the changelist are applied later, because SQLite would begin with them.
         """
         return []
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Return what the address of the add page may fill in, if it is sound."""
+        """Return the valid values of ``prefilled_fields`` in the query string."""
         initial = super().get_changeform_initial_data(request)
         return {
             name: value
             for name, value in initial.items()
-            if name in self.prefilled_fields and self._is_sound(name, value)
+            if name in self.prefilled_fields and self._is_valid_initial(name, value)
         }
 
-    def _is_sound(self, name: str, value: Any) -> bool:
-        """Tell whether *value* may stand in the field *name*."""
+    def _is_valid_initial(self, name: str, value: Any) -> bool:
         if not isinstance(value, str) or "\0" in value or holds_private_key(value):
             return False
         field = self.opts.get_field(name)
@@ -161,38 +169,23 @@ class ClientCertModelAdmin(ModelAdmin):
             return True
         return is_possible_key(field.target_field, value)
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the URLs, those of the table ``screens`` first."""
-        prefix = f"{self.opts.app_label}_{self.opts.model_name}"
-        own = [
-            path(
-                route,
-                self.admin_site.admin_view(MethodType(view, self)),
-                name=f"{prefix}_{name}",
-            )
-            for route, view, name in self.screens
-        ]
-        return [*own, *super().get_urls()]
-
-    def page_url(self, name: str, *arguments: Any) -> str:
-        """Return the URL of one of this admin’s pages."""
-        return admin_url(self.admin_site, self.model, name, *arguments)
-
     def lookup_allowed(self, lookup: str, value: Any, request: Any = None) -> bool:
-        """Refuse filters that a database cannot take, with 400.
+        """Refuse filters that a database cannot process, with status 400.
 
-        A NUL is one for PostgreSQL, and text never is binary.
+        PostgreSQL cannot process a NUL, and no database text for binary columns.
         """
-        field = lookup.partition("__")[0]
-        binary = {one.name for one in self.opts.fields if isinstance(one, BinaryField)}
-        if "\0" in str(value) or field in binary:
+        name = lookup.partition("__")[0]
+        binary = {
+            field.name for field in self.opts.fields if isinstance(field, BinaryField)
+        }
+        if "\0" in str(value) or name in binary:
             return False
         allowed: bool = super().lookup_allowed(lookup, value, request)
         return allowed
 
 
 def is_possible_key(field: Field[Any, Any], value: Any) -> bool:
-    """Tell whether *value* could be one of *field*, a primary key."""
+    """Return whether *value* could be a value of *field*, a primary key."""
     try:
         field.clean(value, None)
     except ValidationError:

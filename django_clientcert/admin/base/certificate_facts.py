@@ -1,7 +1,7 @@
-"""A certificate in words, part by part: each may fail without hiding the others.
+"""A certificate in words, part by part: one that fails does not hide the others.
 
-Whatever stands in a certificate was written by a stranger: text is made visible
-(``escaping``) and escaped by ``format_html``.
+The contents of a certificate are a stranger's: control characters are made visible
+(see ``escaping``), and HTML is escaped by ``format_html``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def show_serial_number(certificate: ClientCertificate) -> str:
 
 
 def show_validity(certificate: ClientCertificate) -> str:
-    """Return from when until when it is valid, and what that means now."""
+    """Return when its validity begins and ends, and its status now."""
     begin, end, now = certificate.not_before, certificate.not_after, timezone.now()
     if end == NO_END:
         return _("since %(begin)s, without an end") % {"begin": moment(begin)}
@@ -100,7 +100,7 @@ def show_validity(certificate: ClientCertificate) -> str:
 
 
 def show_public_key(certificate: ClientCertificate) -> str:
-    """Return algorithm and size of the public key, and whether it is weak."""
+    """Return the algorithm and size of the public key, and whether it is weak."""
     public_key = certificate.public_key
     if isinstance(public_key, rsa.RSAPublicKey):
         text = _("RSA, %(bits)d bits") % {"bits": public_key.key_size}
@@ -113,7 +113,7 @@ def show_public_key(certificate: ClientCertificate) -> str:
 
 
 def show_signature_hash(certificate: ClientCertificate) -> str:
-    """Return the hash that the issuer signed, and whether it is weak."""
+    """Return the hash algorithm of the signature, and whether it is weak."""
     parsed = certificate.x509
     try:
         algorithm = parsed.signature_hash_algorithm
@@ -127,13 +127,13 @@ def show_signature_hash(certificate: ClientCertificate) -> str:
 
 
 def show_key_usage(certificate: ClientCertificate) -> str:
-    """Return key usage and extended key usage."""
+    """Return the key usage."""
     bits = certificate.key_usage
     return _("none") if bits is None else ", ".join(sorted(bits))
 
 
 def show_extended_key_usage(certificate: ClientCertificate) -> str:
-    """Return the extended key usages, by name where they have one."""
+    """Return the extended key usages, by name if they have one."""
     return _listed(certificate.extended_key_usage or (), USAGES)
 
 
@@ -143,7 +143,7 @@ def show_policies(certificate: ClientCertificate) -> str:
 
 
 def show_alternative_names(certificate: ClientCertificate) -> str:
-    """Return the alternative names by kind."""
+    """Return the subject alternative names by kind."""
     names = certificate.subject_alternative_names
     groups: list[tuple[str, tuple[str, ...]]] = [
         (_("e-mail"), names.emails),
@@ -164,14 +164,14 @@ def show_alternative_names(certificate: ClientCertificate) -> str:
 
 
 def show_fingerprint(certificate: ClientCertificate) -> str:
-    """Return the SHA-256 of the whole certificate."""
+    """Return the SHA-256 digest of the whole certificate."""
     return hex_pairs(certificate.fingerprint)
 
 
 def show_problems(certificate: ClientCertificate) -> str:
-    """Return what keeps an identity of the certificate from being used."""
-    found = find_identities(certificate).problems
-    return join_lines(visible_once(one, 500) for one in found)
+    """Return why identities of the certificate cannot be used."""
+    problems = find_identities(certificate).problems
+    return join_lines(visible_once(problem, 500) for problem in problems)
 
 
 def _flag(text: str, *, is_weak: bool) -> str:

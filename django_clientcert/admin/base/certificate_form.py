@@ -6,7 +6,6 @@ import datetime as dt
 from typing import Any
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.functional import lazy
 from django.utils.translation import gettext
@@ -14,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.x509.certificates import ClientCertificate
 
-from .entries import read_end_entity, read_file, within_reach
+from .entries import field_error, read_end_entity, read_file, within_reach
 from .private_keys import FormWithoutPrivateKeys
 
 CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
@@ -92,12 +91,9 @@ class CertificateForm(FormWithoutPrivateKeys):
         pasted: ClientCertificate | None = self.cleaned_data["pasted"]
         upload: ClientCertificate | None = self.cleaned_data["upload"]
         if pasted is not None and upload is not None and pasted != upload:
-            raise ValidationError(
-                {
-                    "upload": ValidationError(
-                        _("The uploaded certificate is not the pasted one."),
-                        code="two_certificates",
-                    )
-                }
+            raise field_error(
+                "upload",
+                _("The uploaded certificate is not the pasted one."),
+                "two_certificates",
             )
         return upload if pasted is None else pasted

@@ -1,4 +1,4 @@
-"""What a deletion takes with it, counted: a list may have a million entries."""
+"""What a deletion deletes with it, counted: a CRL may have a million entries."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from django_clientcert.models import (
     RevokedSerial,
 )
 
-# Listed, counted and asked for as Django's own page does: names, number of each
-# kind, kinds that may not be deleted, and what stands in the way
+# What ``get_deleted_objects()`` returns: names, number of each kind, kinds that the
+# user may not delete, and the protected rows that prevent the deletion
 Deletion = tuple[list[Any], dict[Any, int], set[Any], list[Any]]
 
 
-def deletion_of_lists(request: HttpRequest, site: AdminSite, lists: Any) -> Deletion:
-    """Return what deleting *lists* takes with it."""
-    rows = list(lists)
+def deletion_of_crls(request: HttpRequest, site: AdminSite, crls: Any) -> Deletion:
+    """Return what is deleted together with *crls*."""
+    rows = list(crls)
     admin = site.get_model_admin(RevocationList)
-    refused = any(not admin.has_delete_permission(request, one) for one in rows)
-    entries = RevokedSerial.objects.filter(crl__in=[one.pk for one in rows]).count()
+    refused = any(not admin.has_delete_permission(request, row) for row in rows)
+    entries = RevokedSerial.objects.filter(crl__in=[row.pk for row in rows]).count()
     return (
-        [str(one) for one in rows],
+        [str(row) for row in rows],
         _counts({RevocationList: len(rows), RevokedSerial: entries}),
         {RevocationList._meta.verbose_name} if refused else set(),
         [],
@@ -39,18 +39,16 @@ def deletion_of_lists(request: HttpRequest, site: AdminSite, lists: Any) -> Dele
 def deletion_of_authorities(
     request: HttpRequest, site: AdminSite, authorities: Any
 ) -> Deletion:
-    """Return what deleting *authorities* takes with it, and what keeps them."""
+    """Return what is deleted with *authorities*, and what prevents that."""
     rows = list(authorities)
     collector = _WithoutEntries(
         using=router.db_for_write(CertificateAuthority), origin=authorities
     )
     collector.collect(rows)
-    lists = [
-        one for one in collector.data.get(RevocationList, ()) if one.pk is not None
-    ]
-    names, counts, refused, _ = deletion_of_lists(request, site, lists)
+    crls = [crl for crl in collector.data.get(RevocationList, ()) if crl.pk is not None]
+    names, counts, refused, _ = deletion_of_crls(request, site, crls)
     admin = site.get_model_admin(CertificateAuthority)
-    if any(not admin.has_delete_permission(request, one) for one in rows):
+    if any(not admin.has_delete_permission(request, row) for row in rows):
         refused.add(CertificateAuthority._meta.verbose_name)
     own = _counts(
         {
@@ -58,17 +56,17 @@ def deletion_of_authorities(
             AuthorityCertificate: len(collector.data.get(AuthorityCertificate, ())),
         }
     )
-    protected = [f"{one._meta.verbose_name}: {one}" for one in collector.protected]
-    return [*(str(one) for one in rows), names], {**own, **counts}, refused, protected
+    protected = [f"{row._meta.verbose_name}: {row}" for row in collector.protected]
+    return [*(str(row) for row in rows), names], {**own, **counts}, refused, protected
 
 
 class _WithoutEntries(NestedObjects):
-    """Collects all but the entries of lists."""
+    """Collects everything but the entries of CRLs."""
 
     def related_objects(
         self, related_model: type[Model], related_fields: Any, objs: Any
     ) -> Any:
-        """Return the rows of *related_model*; no entries of lists."""
+        """Return the rows of *related_model*, without entries of CRLs."""
         rows = super().related_objects(related_model, related_fields, objs)
         return rows.none() if related_model is RevokedSerial else rows
 

@@ -1,4 +1,4 @@
-"""What was typed, pasted or uploaded, read; whatever is wrong is said in the form."""
+"""Read what was typed, pasted or uploaded; what is wrong is a form error."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ _OF_PUBLIC_KEY = re.compile(r"\s*pin-sha256", re.IGNORECASE)
 
 
 def read_file(upload: AnyUpload) -> bytes:
-    """Return what was uploaded, if it is not too large to be looked at.
+    """Return the contents of *upload*.
 
     Raises:
-        ValidationError: it is.
+        ValidationError: the file is too large to be a certificate.
     """
     if upload.size is None or upload.size > MAX_BUNDLE_BYTES:
         raise ValidationError(
-            _("The file is larger than 1 MiB: this is no certificate."),
+            _("The file is larger than 1 MiB, so it is not a certificate."),
             code="too_large",
         )
     content: bytes = upload.read()
@@ -66,7 +66,7 @@ def read_bundle(data: bytes | str) -> tuple[ClientCertificate, ...]:
     """Return the certificates in *data*.
 
     Raises:
-        ValidationError: with what is wrong, and where.
+        ValidationError: says what is wrong, and where.
     """
     try:
         return read_certificates(data)
@@ -80,7 +80,7 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
     """Return the client's certificate in *data*, which may be a chain.
 
     Raises:
-        ValidationError: with what is wrong, and where.
+        ValidationError: says what is wrong, and where.
     """
     try:
         certificate = choose_end_entity(read_bundle(data))
@@ -95,10 +95,10 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
 
 
 def find_identity(kind: IdentityKind, certificate: ClientCertificate) -> Identity:
-    """Return the one identity of *kind* that *certificate* has.
+    """Return the only identity of *kind* in *certificate*.
 
     Raises:
-        ValidationError: there is none, or there are several.
+        ValidationError: there is none, or more than one.
     """
     try:
         return identity_of_kind(kind, certificate)
@@ -109,7 +109,7 @@ def find_identity(kind: IdentityKind, certificate: ClientCertificate) -> Identit
 def offered_identities(
     kind: IdentityKind, certificate: ClientCertificate
 ) -> list[Identity]:
-    """Return the identities of *kind* that *certificate* has, to choose from.
+    """Return the identities of *kind* in *certificate*, to choose from.
 
     Raises:
         ValidationError: they cannot be read or used.
@@ -123,10 +123,11 @@ def offered_identities(
 
 
 def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:
-    """Return what a typed *text* spells.
+    """Return the identity that a typed *text* spells.
 
     Raises:
-        ValidationError: nothing of *kind*; or two readings, which are spelt out.
+        ValidationError: it spells nothing of *kind*, or has two readings, which are
+            spelled out.
     """
     _refuse_other_digest(kind, text)
     try:
@@ -146,7 +147,7 @@ def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:
 
 
 def all_readings(kind: IdentityKind, text: str, order: Order | None) -> list[Identity]:
-    """Return every identity that *text* may spell, for a certificate to choose from.
+    """Return every identity that *text* may spell; a certificate tells which is meant.
 
     Raises:
         ValidationError: it spells nothing of *kind*.
@@ -154,9 +155,9 @@ def all_readings(kind: IdentityKind, text: str, order: Order | None) -> list[Ide
     _refuse_other_digest(kind, text)
     readings = []
     orders: list[Order | None] = [None, *Order] if order is None else [order]
-    for each in orders:
+    for attempt in orders:
         with suppress(ClientCertError):
-            readings.append(parse_identity(kind, text, order=each))
+            readings.append(parse_identity(kind, text, order=attempt))
     return readings or [parse_entry(kind, text, order)]
 
 
@@ -167,26 +168,32 @@ def spell_out(name: DistinguishedName) -> str:
 
 
 def visible_error(error: ClientCertError) -> str:
-    """Return what *error* says to an operator, safe to show."""
+    """Return the operator-facing message of *error*, escaped."""
     detail = error.detail if isinstance(error, Refusal) else str(error)
     return visible_once(detail, 1000)
 
 
 def unusable(error: ClientCertError, *, code: str) -> ValidationError:
-    """Return that something cannot be used, and what *error* says to an operator.
+    """Return the form error for *error*.
 
-    What the lower rooms say is English: they know nothing of Django.
+    Its message is English, because the wings that raise it do not know Django.
     """
     return ValidationError(
         _("Cannot be used: %(why)s"), code=code, params={"why": visible_error(error)}
     )
 
 
+def field_error(name: str, message: Any, code: str, **params: Any) -> ValidationError:
+    """Return an error of the field *name*."""
+    return ValidationError({name: ValidationError(message, code=code, params=params)})
+
+
 def within_reach(moment: dt.datetime | None) -> dt.datetime | None:
-    """Return *moment*, unless a time zone could carry it out of the calendar.
+    """Return *moment*.
 
     Raises:
-        ValidationError: it could, or some database could not hold it.
+        ValidationError: a time zone could move it out of the calendar, or a database
+            cannot store it.
     """
     if moment is not None and not 1000 <= moment.year <= 9998:
         raise ValidationError(_("Enter a year from 1000 to 9998."), code="year")
@@ -194,10 +201,10 @@ def within_reach(moment: dt.datetime | None) -> dt.datetime | None:
 
 
 def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
-    """Refuse a SHA-256 whose own label says that it is of the other kind.
+    """Raise if the label of a SHA-256 says that it is of the other kind.
 
     Raises:
-        ValidationError: the mapping would never match anything.
+        ValidationError: the mapping would never match.
     """
     if kind is IdentityKind.PUBLIC_KEY and _OF_CERTIFICATE.match(text):
         raise ValidationError(
@@ -218,7 +225,7 @@ def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
 
 
 def _both_readings(kind: IdentityKind, text: str) -> tuple[str, str] | None:
-    """Return both readings of a name, if it is one and they differ."""
+    """Return both readings of *text* if it is a name and they differ."""
     if kind not in _NAME_KINDS:
         return None
     if kind is IdentityKind.ISSUER_SERIAL:

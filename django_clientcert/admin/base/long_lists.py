@@ -1,7 +1,7 @@
-"""Long lists: counted no further than is useful, and read along an index.
+"""Changelists of long tables: counted up to a limit, and read along an index.
 
-Counting reads every row. So a list that is narrowed down is counted up to a limit, and
-of a whole table PostgreSQL, which has no quicker way, is asked what it believes.
+Counting reads every row. So a filtered list is counted up to a limit only, and for a
+whole table, PostgreSQL, which has no faster way, is asked for its estimate.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
+from .bounded import Count
 from .search import search_note
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ else:
 
 Key = TypeVar("Key", bound=Hashable)
 
-# What is found beyond is not counted, and not shown: nobody turns a hundred pages
+# Rows after these are neither counted nor shown: nobody turns a hundred pages.
 MAX_COUNTED = 10_000
 
 
 class BoundedPaginator(BasePaginator):
-    """Pages of a list that may have a million rows."""
+    """A paginator for lists that may have a million rows."""
 
     is_estimate = False
     # Whether there are more than ``count``
@@ -43,10 +44,11 @@ class BoundedPaginator(BasePaginator):
     def count(self) -> int:
         """The number of rows: see ``is_estimate`` and ``has_more``."""
         rows: Any = self.object_list
-        if _is_narrowed(rows):
+        if _is_filtered(rows):
             return self._count_some(rows)
-        estimate = _ESTIMATES.get(connections[rows.db].vendor, _no_estimate)(rows)
-        if estimate is not None and estimate > MAX_COUNTED:
+        find_estimate = _ESTIMATES.get(connections[rows.db].vendor)
+        estimate = 0 if find_estimate is None else find_estimate(rows)
+        if estimate > MAX_COUNTED:
             self.is_estimate = True
             return estimate
         return int(rows.count())
@@ -57,7 +59,7 @@ class BoundedPaginator(BasePaginator):
         return min(counted, MAX_COUNTED)
 
     def page(self, number: int | str) -> Page[Any]:
-        """Return a page; of an estimated number, the last one is found by counting.
+        """Return a page; the last page of an estimated number is found by counting.
 
         Raises:
             InvalidPage: there is no such page.
@@ -68,7 +70,7 @@ class BoundedPaginator(BasePaginator):
         first = (page.number - 1) * self.per_page
         if first < MAX_COUNTED:
             return page
-        # Skipping keys costs a fraction of skipping rows.
+        # Skipping keys costs a fraction of what skipping rows costs.
         rows: Any = self.object_list
         keys = list(rows.values_list("pk", flat=True)[first : first + self.per_page])
         if not keys:
@@ -80,28 +82,28 @@ class BoundedPaginator(BasePaginator):
     def _count_all(self) -> None:
         self.is_estimate = False
         rows: Any = self.object_list
-        # Both are remembered.
+        # Both are cached properties.
         self.__dict__.pop("num_pages", None)
         self.__dict__["count"] = rows.count()
 
 
 class BoundedChangeList(BaseChangeList):
-    """A list that says how far it was counted, and is sorted along an index."""
+    """A changelist that says how far it was counted, and is sorted along an index."""
 
-    # What is said of the rows that were found, below the search
+    # Shown below the search box
     search_note = ""
 
     def get_results(self, request: HttpRequest) -> None:
-        """Find the rows of the page; finding the last one may have counted all."""
+        """Fetch the rows of the page; fetching the last page may have counted all."""
         super().get_results(request)
         paginator: Any = self.paginator
         self.result_count = paginator.count
         self.search_note = search_note(request)
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
-        """Return the columns to sort by; the key the same way as the one before it.
+        """Return the columns to sort by, the key in the direction of the one before it.
 
-        An index can then be read from one end, and nothing is sorted.
+        An index can then be read from one end, and nothing needs to be sorted.
         """
         ordering = super().get_ordering(request, queryset)
         *before, last = ordering
@@ -111,30 +113,34 @@ class BoundedChangeList(BaseChangeList):
 
     @property
     def count_note(self) -> str:
-        """What the number of rows does not say."""
+        """Why the number of rows may be inexact, shown below it."""
         paginator: Any = self.paginator
         if paginator.is_estimate:
-            return _("The number is the database’s estimate; the last page knows it.")
+            return _(
+                "Approximate count (database estimate). Open the last page for the "
+                "exact one."
+            )
         if paginator.has_more:
             return _(
-                "There are more than these %(count)d: narrow the list down to see "
+                "There are more than these %(count)d rows: narrow the list down to see "
                 "others."
             ) % {"count": paginator.count}
         return ""
 
 
-def count_each(some: QuerySet[Any], ways: Mapping[Key, Any]) -> dict[Key, int]:
-    """Return the number of rows of each of *ways*, up to a limit: one query.
+def count_each(some: QuerySet[Any], querysets: Mapping[Key, Any]) -> dict[Key, Count]:
+    """Return the number of rows of each of *querysets*, up to a limit, in one query.
 
-    *some* is any query that returns rows.
+    *some* is any queryset that returns rows.
     """
     columns = {
         f"count_{number}": _Counted(rows.order_by().values("pk")[: MAX_COUNTED + 1])
-        for number, rows in enumerate(ways.values())
+        for number, rows in enumerate(querysets.values())
     }
     rows: Any = some.order_by().annotate(**columns)
     (counts,) = rows.values_list(*columns)[:1]
-    return dict(zip(ways, counts, strict=True))
+    bounded = (Count.up_to(MAX_COUNTED, number) for number in counts)
+    return dict(zip(querysets, bounded, strict=True))
 
 
 class _Counted(Subquery):
@@ -144,25 +150,21 @@ class _Counted(Subquery):
     output_field = IntegerField()
 
 
-def _is_narrowed(rows: Any) -> bool:
+def _is_filtered(rows: Any) -> bool:
     query = rows.query
     return bool(query.where or query.distinct or query.is_sliced or query.combinator)
 
 
 def _planned(rows: Any) -> int:
-    """Return how many rows PostgreSQL expects: by the size of the table's file."""
+    """Return how many rows PostgreSQL expects, by the size of the table’s file."""
     return _expected(rows.order_by().values("pk").explain(format="json"))
 
 
 def _expected(plan: str) -> int:
-    """Return the number of rows in a plan of PostgreSQL's."""
-    (found,) = json.loads(plan)
-    return int(found["Plan"]["Plan Rows"])
+    """Return the number of rows in a query plan of PostgreSQL."""
+    (root,) = json.loads(plan)
+    return int(root["Plan"]["Plan Rows"])
 
 
-def _no_estimate(rows: Any) -> int | None:
-    """Return that there is none: SQLite's count is quick, MariaDB's guess is bad."""
-    return None
-
-
-_ESTIMATES: dict[str, Callable[[Any], int | None]] = {"postgresql": _planned}
+# SQLite counts fast, and MariaDB's estimates are bad.
+_ESTIMATES: dict[str, Callable[[Any], int]] = {"postgresql": _planned}

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from itertools import islice
+from typing import Any
 
+from django.contrib import admin
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+
+from django_clientcert.x509.escaping import visible_once
 
 # Long enough for every honest name
 MAX_NAME = 1000
 # Rows of a table on a page
 MAX_SHOWN = 100
+
+
+def column(label: Any, show: Callable[[Any], str], ordering: str | None = None) -> Any:
+    """Return a method for ``list_display`` or ``readonly_fields``: ``show(row)``."""
+
+    @admin.display(description=label, ordering=ordering)
+    def shown(self: Any, obj: Any) -> str:
+        return show(obj)
+
+    return shown
 
 
 def hex_pairs(digits: str, sign: str = "") -> SafeString:
@@ -65,3 +80,8 @@ def list_some(texts: Collection[str], limit: int) -> str:
     listed = ", ".join(islice(texts, limit))
     more = more_than(len(texts), limit)
     return f"{listed} {more}" if more else listed
+
+
+def unreadable(error: Exception, limit: int = 100) -> str:
+    """Return that something cannot be read, and why in up to *limit* characters."""
+    return _("cannot be read: %(why)s") % {"why": visible_once(str(error), limit)}

@@ -1,4 +1,4 @@
-"""Who may map a certificate to whom: a mapping is a way to log in as that user."""
+"""Permissions beyond Django’s: a mapping is a way to log in as its user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from django_clientcert.models import (
 
 
 def may_see(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
-    """Tell whether *site* has screens of *model*, and this person may look at them."""
+    """Return whether *site* has *model* and the user may view it."""
     return site.is_registered(model) and site.get_model_admin(
         model
     ).has_view_permission(request)
@@ -30,9 +30,9 @@ def may_see(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
 def visible_rows(
     site: AdminSite, request: HttpRequest, model: type[Model]
 ) -> QuerySet[Any] | None:
-    """Return the rows of *model* that this person may see; None for none.
+    """Return the rows of *model* that the user may view; None if no row at all.
 
-    A project's own screens may show each person only some of the rows.
+    A project’s own model admin may show each user only some of the rows.
     """
     if not may_see(site, request, model):
         return None
@@ -67,8 +67,8 @@ def may_add_revocations(user: Any) -> bool:
 def why_not_map(actor: Any, user: Any) -> ValidationError | None:
     """Return why *actor* may not map a certificate to *user*, or None.
 
-    The same holds for changing, enabling and deleting a mapping: a disabled one
-    stands in the way of others. A user model without ``is_superuser`` or
+    This also applies to changing, enabling and deleting a mapping, because a disabled
+    mapping takes precedence over others. A user model without ``is_superuser`` or
     ``is_staff`` has no such users.
     """
     if getattr(actor, "is_superuser", False):
@@ -84,33 +84,33 @@ def why_not_map(actor: Any, user: Any) -> ValidationError | None:
         return None
     return ValidationError(
         _(
-            "To map a certificate to another member of the staff, you need the "
-            "permission to change users."
+            "To map a certificate to another staff user, you need the permission to "
+            "change users."
         ),
         code="staff",
     )
 
 
 def may_change_authority(actor: Any, authority: CertificateAuthority) -> bool:
-    """Tell whether *actor* may say which CAs answer for *authority*'s users.
+    """Return whether *actor* may change which CAs vouch for *authority*’s users.
 
-    Whoever puts another CA into it can make certificates for each user whose mapping
-    relies on it, and for everybody whom its rule lets in. What an authority revokes
-    is revoked for every other one that has the same CA, so those count too.
+    A user who adds a CA can issue certificates for every user whose mapping relies on
+    the authority, and for everyone whom its rule accepts. What an authority revokes is
+    revoked for all others with the same CA, so those count too.
     """
     if getattr(actor, "is_superuser", False):
         return True
-    return all(_is_in_reach(actor, one) for one in (authority, *twins(authority)))
+    return all(_is_in_reach(actor, row) for row in (authority, *twins(authority)))
 
 
 def may_use_cas(actor: Any, public_keys: Collection[bytes]) -> bool:
-    """Tell whether *actor* may put CAs with these keys into an authority.
+    """Return whether *actor* may put CAs with these keys into an authority.
 
-    Whoever does can revoke, by lists and by hand, what they issued for another.
+    That allows revoking, by CRL and by hand, what they issued for other authorities.
     """
     if getattr(actor, "is_superuser", False):
         return True
-    return all(_is_in_reach(actor, one) for one in authorities_with(public_keys))
+    return all(_is_in_reach(actor, row) for row in authorities_with(public_keys))
 
 
 def authorities_with(public_keys: Iterable[Any]) -> list[CertificateAuthority]:
@@ -120,14 +120,14 @@ def authorities_with(public_keys: Iterable[Any]) -> list[CertificateAuthority]:
 
 
 def twins(authority: CertificateAuthority) -> list[CertificateAuthority]:
-    """Return the other authorities that have one of the same CAs, by its key."""
+    """Return the other authorities that have a CA with the same key."""
     own = AuthorityCertificate.objects.filter(authority=authority)
-    found = authorities_with(own.values_list("public_key", flat=True))
-    return [one for one in found if one != authority]
+    sharing = authorities_with(own.values_list("public_key", flat=True))
+    return [row for row in sharing if row != authority]
 
 
 def _is_in_reach(actor: Any, authority: CertificateAuthority) -> bool:
-    """Tell whether *actor*, no superuser, might have made rule and mappings."""
+    """Return whether *actor*, not a superuser, may create its rule and mappings."""
     if not _may_keep_rule(actor, authority):
         return False
     users: Any = get_user_model()._base_manager.filter(
@@ -139,30 +139,30 @@ def _is_in_reach(actor: Any, authority: CertificateAuthority) -> bool:
 
 
 def may_set_rule(actor: Any) -> bool:
-    """Tell whether *actor* may say whom every certificate of a CA is.
+    """Return whether *actor* may set identity rules.
 
-    A rule is a mapping for each of its certificates.
+    A rule maps every certificate of a CA.
     """
     return has_permission(actor, "add", CertificateMapping)
 
 
 def may_let_rule_create(actor: Any) -> bool:
-    """Tell whether *actor* may let a rule make users, and put them into groups."""
+    """Return whether *actor* may let a rule create users and add them to groups."""
     return has_permission(actor, "change", get_user_model())
 
 
 def may_allow_privileged(actor: Any) -> bool:
-    """Tell whether *actor* may let a rule log in staff and superusers."""
+    """Return whether *actor* may let a rule log in staff and superusers."""
     return bool(getattr(actor, "is_superuser", False))
 
 
 def has_flags() -> bool:
-    """Tell whether the database can be asked who is privileged."""
+    """Return whether a query can select privileged users."""
     return _has_column("is_superuser") and _has_column("is_staff")
 
 
 def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
-    """Tell whether *actor*, who is no superuser, might have set the rule that is."""
+    """Return whether *actor*, not a superuser, may set the rule as it is."""
     if authority.rule_allows_privileged:
         return False
     if authority.rule_identity and not may_set_rule(actor):
@@ -172,7 +172,7 @@ def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
 
 
 def _has_column(name: str) -> bool:
-    """Tell whether the flag is a column; it may be a property."""
+    """Return whether the flag is a column; it may be a property."""
     try:
         get_user_model()._meta.get_field(name)
     except FieldDoesNotExist:

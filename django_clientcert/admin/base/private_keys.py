@@ -1,4 +1,4 @@
-"""No private key is shown, logged or stored, whatever field it was pasted into."""
+"""Private keys are not shown, logged or stored, whichever field they arrive in."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ else:
 
 
 class FormWithoutPrivateKeys(BaseForm):
-    """A form that takes a private key out of the bound data before all else.
+    """A form that first removes private keys from the bound data.
 
-    Whatever it stands in: a text, a select, or a name that is no field at all.
+    Wherever they are: in a text, in a select, or under a name that is not a field.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -30,12 +30,12 @@ class FormWithoutPrivateKeys(BaseForm):
             self.data, self._leaking = forget_private_keys(self.data)
 
     def clean(self) -> dict[str, Any]:
-        """Say where the private keys were."""
+        """Report in which fields the private keys were."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         for name in self._leaking:
             field = self._field_of(name)
             if field is not None:
-                # Emptied, the field may say that it is required: not the point.
+                # The emptied field may report that it is required.
                 self.errors.pop(field, None)
             self.add_error(
                 field, ValidationError(PRIVATE_KEY_MESSAGE, code="private_key")
@@ -43,9 +43,9 @@ class FormWithoutPrivateKeys(BaseForm):
         return cleaned
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """Add an error; of a field that is not in the form, to the form as a whole.
+        """Add an error; if its field is not in the form, to the form as a whole.
 
-        The model may complain of what this person cannot change.
+        The model may refuse the value of a field that this user cannot change.
         """
         if field is None and hasattr(error, "error_dict"):
             for name, errors in error.error_dict.items():
@@ -54,7 +54,7 @@ class FormWithoutPrivateKeys(BaseForm):
             super().add_error(field, error)
 
     def _field_of(self, name: str) -> str | None:
-        """Return the field that *name*, or a part of it such as ``…_0``, is sent by."""
+        """Return the field that is sent as *name*, or in parts such as ``…_0``."""
         if self.prefix:
             name = name.removeprefix(f"{self.prefix}-")
         for field in (name, name.rpartition("_")[0]):
@@ -63,41 +63,40 @@ class FormWithoutPrivateKeys(BaseForm):
         return None
 
     def _post_clean(self) -> None:
-        """Leave the model's rules until the form itself has nothing to say.
+        """Validate the model only if the form has no errors.
 
-        They would complain of what could not be read a second time.
+        It would only repeat that something cannot be read.
         """
         if not self.errors:
             super()._post_clean()  # type: ignore[misc]
 
 
 class FormWithoutModel(FormWithoutPrivateKeys):
-    """A form whose input is more, or less, than the columns of a row.
+    """A form whose fields are not those of its model.
 
-    Whoever uses it makes the row, and what is to be said of that is said in
-    ``clean()``.
+    ``clean()`` creates the instance, if the form creates one.
     """
 
     def _post_clean(self) -> None:
-        """Leave the instance alone."""
+        """Do not build an instance from the fields."""
 
     def save(self, commit: bool = True) -> Any:
-        """Return the row that ``clean()`` has made, and saved."""
+        """Return the instance that ``clean()`` has saved."""
         return self.instance
 
     def save_m2m(self) -> None:
-        """Save nothing more."""
+        """Do nothing, because ``clean()`` has saved everything."""
 
 
 def forget_private_keys(data: Mapping[str, Any]) -> tuple[Any, list[str]]:
-    """Return a copy of *data* without private keys, and the names they were under."""
+    """Return a copy of *data* without private keys, and the names that held some."""
     cleaned: Any = data.copy()  # type: ignore[attr-defined]
     leaking = []
     for name in list(cleaned):
         values = (
             cleaned.getlist(name) if hasattr(cleaned, "getlist") else [cleaned[name]]
         )
-        if any(isinstance(one, str) and holds_private_key(one) for one in values):
+        if any(isinstance(text, str) and holds_private_key(text) for text in values):
             leaking.append(name)
             cleaned[name] = ""
     return cleaned, leaking

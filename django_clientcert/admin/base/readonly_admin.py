@@ -1,4 +1,4 @@
-"""What the screens of certificates that were seen have in common: nobody types one."""
+"""The base for certificates that the middleware recorded: nobody adds or edits one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from .times import moment, on_day, relative, validity_status
 
 
 class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
-    """An admin of rows that are written when a certificate is presented."""
+    """Base for models whose rows are written when a certificate is presented."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody writes down what was not seen."""
+        """Return False: rows are written by requests only."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes what was seen."""
+        """Return False: a record is not edited."""
         return False
 
     @admin.display(description=_("subject"), ordering="subject")
@@ -41,7 +41,7 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
 
     @admin.display(description=_("last seen"), ordering="last_seen_at")
     def list_seen(self, obj: Any) -> str:
-        """Return how long ago it was seen, and on which day first."""
+        """Return how long ago it was seen last, and on which day first."""
         first = gettext("first %(day)s") % {"day": show_day(obj.first_seen_at)}
         return format_html(
             '{}<br><span class="quiet">{}</span>',
@@ -75,6 +75,6 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
 
     @admin.display(description=_("revocation"))
     def revoked(self, obj: Any) -> str:
-        """Return whether it is revoked by now, and why."""
-        found = revoked_certificates({obj.pk: obj.client_certificate()})
-        return show_revocation(found.get(obj.pk))
+        """Return whether it is revoked now, and why."""
+        refusals = revoked_certificates({obj.pk: obj.client_certificate()})
+        return show_revocation(refusals.get(obj.pk))

@@ -1,4 +1,4 @@
-"""Which certificates on a page are revoked, whatever their number in a few queries."""
+"""Which certificates on a page are revoked: a few queries, however many there are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class _Names(NamedTuple):
-    """What a certificate's revocation is looked up with."""
+    """What revocations of a certificate are looked up by."""
 
     issuer_name: bytes
     public_key: bytes
@@ -36,34 +36,36 @@ class _Names(NamedTuple):
 
 
 def revoked_mappings(mappings: Iterable[CertificateMapping]) -> dict[int, Refusal]:
-    """Return why certificates of *mappings* are refused, by the mapping's key.
+    """Return why the certificates of *mappings* are refused, by primary key.
 
     See ``revoked_certificates()``.
     """
     rows = list(mappings)
     certificates = {
-        one.pk: certificate
-        for one in rows
-        if (certificate := one.client_certificate()) is not None
+        row.pk: certificate
+        for row in rows
+        if (certificate := row.client_certificate()) is not None
     }
-    found = revoked_certificates(certificates)
-    pins = {one.pk: bytes(one.key) for one in rows if one.kind == "public_key"}
+    refusals = revoked_certificates(certificates)
+    pins = {row.pk: bytes(row.key) for row in rows if row.kind == "public_key"}
     hits = Revocation.objects.filter(public_key__in=set(pins.values()))
     numbers = dict(hits.values_list("public_key", "pk")) if pins else {}
     for pk, key in pins.items():
         if key in numbers:
-            detail = _("revocation %(pk)s is of its public key") % {"pk": numbers[key]}
-            found.setdefault(pk, Refusal(Reason.REVOKED, detail))
-    return found
+            detail = _("revocation %(pk)s revokes its public key") % {
+                "pk": numbers[key]
+            }
+            refusals.setdefault(pk, Refusal(Reason.REVOKED, detail))
+    return refusals
 
 
 def revoked_certificates(
     certificates: Mapping[Key, ClientCertificate],
 ) -> dict[Key, Refusal]:
-    """Return why those of *certificates* that are revoked are: three queries at most.
+    """Return why some of *certificates* are refused, by their keys; up to 3 queries.
 
-    Decided as a request would be: any other reason than “revoked” means that it cannot
-    be told. What cannot be read is left out: it lets nobody in.
+    The decision is that of a request. Any reason but “revoked” means that the status
+    is unknown. Certificates that cannot be read are left out, as they never match.
     """
     names: dict[Key, _Names] = {}
     for key, certificate in certificates.items():
@@ -77,40 +79,38 @@ def revoked_certificates(
         return {}
     authorities: dict[bytes, dict[int, CertificateAuthority]] = {}
     for ca in AuthorityCertificate.objects.filter(
-        subject_key__in={one.issuer_name for one in names.values()}
+        subject_key__in={name.issuer_name for name in names.values()}
     ).select_related("authority"):
         authorities.setdefault(ca.subject_key, {})[ca.authority_id] = ca.authority
+    serials = {name.serial for name in names.values()}
     revocations = [
-        RevocationHit(str(one.pk), one.public_key, one.issuer_key, one.serial)
-        for one in Revocation.objects.matching(
-            {one.public_key for one in names.values()},
-            {one.serial for one in names.values()},
+        RevocationHit(str(row.pk), row.public_key, row.issuer_key, row.serial)
+        for row in Revocation.objects.matching(
+            {name.public_key for name in names.values()}, serials
         )
     ]
     entries: dict[bytes, list[EntryHit]] = {}
-    for entry in RevokedSerial.objects.filter(
-        serial__in={one.serial for one in names.values()}
-    ):
+    for entry in RevokedSerial.objects.filter(serial__in=serials):
         entries.setdefault(entry.serial, []).append(
             EntryHit(str(entry.crl_id), entry.serial, entry.reason, entry.revoked_at)
         )
     now = timezone.now()
-    why: dict[Key, Refusal] = {}
-    for key, one in names.items():
+    refusals: dict[Key, Refusal] = {}
+    for key, name in names.items():
         result = LookupResult(
-            authorities=list(authorities.get(one.issuer_name, {}).values()),
+            authorities=list(authorities.get(name.issuer_name, {}).values()),
             revocations=[
                 hit
                 for hit in revocations
-                if hit.public_key == one.public_key or hit.serial == one.serial
+                if hit.public_key == name.public_key or hit.serial == name.serial
             ],
-            entries=entries.get(one.serial, []),
+            entries=entries.get(name.serial, []),
         )
         try:
             check_revoked(certificates[key], result, now)
         except Refusal as refusal:
-            why[key] = refusal
-    return why
+            refusals[key] = refusal
+    return refusals
 
 
 def show_revocation(refusal: Refusal | None) -> str:
@@ -120,4 +120,4 @@ def show_revocation(refusal: Refusal | None) -> str:
     why = {"why": visible_once(refusal.detail, 500)}
     if refusal.reason is Reason.REVOKED:
         return _("The certificate is revoked: %(why)s.") % why
-    return _("It cannot be told, so the certificate is refused: %(why)s.") % why
+    return _("The certificate is refused, as its status is unknown: %(why)s.") % why

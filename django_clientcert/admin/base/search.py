@@ -1,8 +1,8 @@
-"""What is typed into a search box, looked up by index; the newest rows besides.
+"""Searches: indexed lookups, plus a text search of the newest rows.
 
-Of a million rows nobody wants to wait for the one that has the term somewhere in its
-text. So whole names, and beginnings of user names and fingerprints, are looked up by
-index, and a term inside a text is looked for in the newest rows.
+Searching a million rows for a term inside a text takes too long. So whole names, and
+beginnings of user names and fingerprints, are looked up by index, and a term inside a
+text is searched for in the newest rows only.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from django_clientcert.exceptions import ClientCertError, NameSyntaxError
 from django_clientcert.x509.identities import IdentityKind, parse_identity, parse_sha256
 from django_clientcert.x509.names import Order
 
-# How many rows a search shows, from each way to find them
+# How many rows of each lookup a search shows
 MAX_FOUND = 500
-# In how many rows a term is looked for inside a text
+# How many of the newest rows a text search reads
 MAX_SEARCHED = 10_000
 
 _LABEL = re.compile(r"\A.{0,12}fingerprint\s*[=:]\s*", re.IGNORECASE)
 _MARKED = re.compile(r"[0-9A-Fa-f]{2}(?:[: ][0-9A-Fa-f]{2})+[: ]?[0-9A-Fa-f]?")
-# Shorter ones are words too often: “ada”, “beef”, “facade”.
+# Shorter ones are often words: “ada”, “beef”, “facade”.
 _PLAIN = re.compile(r"[0-9A-Fa-f]{8,64}")
 
 _NOTE = "_client_cert_search_note"
 
 
 def fingerprint_digits(term: str) -> str | None:
-    """Return the hex digits that a fingerprint begins with, if *term* spells some.
+    """Return the leading hex digits of a fingerprint that *term* spells, or None.
 
-    A whole SHA-256 in any spelling, or the first octets with colons or spaces, or
-    at least eight digits without.
+    Either a whole SHA-256 in any spelling, or its first octets with colons or spaces,
+    or at least eight digits without.
     """
     term = term.strip().strip("…").strip()
     try:
         return parse_sha256(term).hex()
     except NameSyntaxError:
-        pass  # perhaps the beginning of one
+        pass  # perhaps its beginning
     term = _LABEL.sub("", term)
     if not (_MARKED.fullmatch(term) or _PLAIN.fullmatch(term)):
         return None
@@ -51,92 +51,88 @@ def fingerprint_digits(term: str) -> str | None:
 
 
 def name_keys(term: str) -> dict[bytes, IdentityKind]:
-    """Return what mappings by the name *term* have as their key, and of which kind.
+    """Return the keys, with their kind, that mappings by the name *term* would have.
 
-    A name in either order of its parts; text may be a name of several kinds.
+    A DN is read in either order, and a text may be a name of several kinds.
     """
-    found = {}
+    keys = {}
     for kind in IdentityKind:
         if kind.is_pin:
             continue
         for order in (None, Order.MOST_SPECIFIC_FIRST):
             try:
-                found[parse_identity(kind, term, order=order).key] = kind
+                keys[parse_identity(kind, term, order=order).key] = kind
             except ClientCertError:
                 continue
-    return found
+    return keys
 
 
 def begins_with(field: Field[Any, Any], text: str, vendor: str) -> Q:
-    """Return the condition that *field* begins with *text*, by its index.
+    """Return the condition that *field* begins with *text*, such that an index is used.
 
-    In the case that it is typed in, or in lower or upper case, or capitalised: no
-    index of Django's finds every mixture but MariaDB's.
+    *text* is tried as typed, in lower case, in upper case and capitalised, because
+    only MariaDB’s indexes ignore case.
     """
     name = field.name
     if vendor == "mysql":
         return Q(**{f"{name}__istartswith": text})
-    found = Q()
-    for one in dict.fromkeys((text, text.lower(), text.upper(), text.capitalize())):
+    condition = Q()
+    for start in dict.fromkeys((text, text.lower(), text.upper(), text.capitalize())):
         if vendor == "sqlite":
-            # Its LIKE knows no case, so it cannot use the index, which does.
-            last = one + "\U0010ffff"
-            found |= Q(**{f"{name}__gte": one, f"{name}__lte": last})
+            # LIKE ignores case there, so it cannot use the index, which does not.
+            last = start + "\U0010ffff"
+            condition |= Q(**{f"{name}__gte": start, f"{name}__lte": last})
         else:
-            found |= Q(**{f"{name}__startswith": one})
-    return found
+            condition |= Q(**{f"{name}__startswith": start})
+    return condition
 
 
 def with_words(fields: Iterable[Field[Any, Any]], term: str) -> Q:
     """Return the condition that each word of *term* is in one of *fields*."""
-    found = Q()
+    condition = Q()
     for word in term.split():
-        words = Q(pk__in=[])
+        somewhere = Q(pk__in=[])
         for field in fields:
-            words |= Q(**{f"{field.name}__icontains": word})
-        found &= words
-    return found
+            somewhere |= Q(**{f"{field.name}__icontains": word})
+        condition &= somewhere
+    return condition
 
 
 def is_indexed(field: Field[Any, Any]) -> bool:
-    """Tell whether the database can find a value of *field* by an index."""
+    """Return whether the database has an index that begins with *field*."""
     if field.unique or getattr(field, "db_index", False):
         return True
     options: Any = field.model._meta
     return any(
-        one.fields[:1] in ([field.name], (field.name,)) and not one.condition
-        for one in (*options.indexes, *options.total_unique_constraints)
+        index.fields[:1] in ([field.name], (field.name,)) and not index.condition
+        for index in (*options.indexes, *options.total_unique_constraints)
     )
 
 
 def newest(rows: Any) -> Any:
-    """Return those of *rows* that are among the newest of their table."""
+    """Return the *rows* that are among the newest of their table."""
     model = rows.model
     keys = model._base_manager.using(rows.db).order_by("-pk").values_list("pk")
     last = keys[MAX_SEARCHED - 1 : MAX_SEARCHED].first()
     return rows if last is None else rows.filter(pk__gte=last[0])
 
 
-def first_keys(ways: Iterable[Any], request: HttpRequest) -> set[Any]:
-    """Return the primary keys of what *ways* find, up to a limit of each."""
+def first_keys(querysets: Iterable[Any], request: HttpRequest) -> set[Any]:
+    """Return the primary keys of the rows of *querysets*, up to a limit of each.
+
+    If there are more, ``search_note(request)`` says so.
+    """
     keys: set[Any] = set()
-    for rows in ways:
-        found = rows.order_by().values_list("pk", flat=True)[: MAX_FOUND + 1]
-        some = list(found)
-        if len(some) > MAX_FOUND:
-            say_more_were_found(request)
-        keys.update(some[:MAX_FOUND])
+    for rows in querysets:
+        found = list(rows.order_by().values_list("pk", flat=True)[: MAX_FOUND + 1])
+        if len(found) > MAX_FOUND:
+            setattr(request, _NOTE, True)
+        keys.update(found[:MAX_FOUND])
     return keys
 
 
-def say_more_were_found(request: HttpRequest) -> None:
-    """Let the page say that not all that was found is shown."""
-    request.__dict__[_NOTE] = _(
-        "More was found; these are some of it. Type more of what you look for."
-    )
-
-
 def search_note(request: HttpRequest) -> str:
-    """Return what the page has to say of what was found."""
-    note: str = request.__dict__.get(_NOTE, "")
-    return note
+    """Return the note below the search box: that the results are truncated, if so."""
+    if not hasattr(request, _NOTE):
+        return ""
+    return _("Not all results are shown. Make the search term longer to see others.")

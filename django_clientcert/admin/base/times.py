@@ -1,4 +1,4 @@
-"""When a certificate or mapping is valid, in words; and the filters for it."""
+"""Times and validity in words, and the filters by them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SOON = dt.timedelta(days=30)
 LONG_UNUSED = dt.timedelta(days=90)
 
-# What the filter by validity calls them; each holds those of the shorter ones
+# Choices of the filter by validity; each includes the shorter ones
 WITHIN = {
     "week": dt.timedelta(days=7),
     "soon": SOON,
@@ -35,18 +35,18 @@ WITHIN = {
 NO_END = dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.timezone.utc)
 
 
-# Unicode’s bidirectional algorithm keeps what is between these in its own order.
+# Unicode’s bidirectional algorithm leaves the text between these in its order.
 _LEFT_TO_RIGHT, _END = "\u2066", "\u2069"
 
 
 def moment(at: dt.datetime) -> str:
-    """Return *at* in UTC for a page; in one piece where it runs from right to left."""
+    """Return *at* in UTC; a right-to-left page keeps it in order."""
     text = show_moment(at)
     return f"{_LEFT_TO_RIGHT}{text}{_END}" if get_language_bidi() else text
 
 
 def on_day(at: dt.datetime, status: str) -> SafeString:
-    """Return the day of *at*, in one piece, and what is the matter then."""
+    """Return the day of *at*, which does not wrap, and the *status* of that day."""
     return format_html('<span class="nowrap">{}:</span> {}', show_day(at), status)
 
 
@@ -82,7 +82,7 @@ def _largest_unit(distance: dt.timedelta) -> tuple[int, str]:
 def validity_status(
     begin: dt.datetime | None, end: dt.datetime | None, now: dt.datetime
 ) -> str:
-    """Return in a few words whether *now* is between *begin* and *end*."""
+    """Return whether *now* is between *begin* and *end*, in a few words."""
     if end is not None and now > end:
         return gettext("expired")
     if begin is not None and now < begin:
@@ -97,9 +97,9 @@ def validity_status(
 def mapping_validity(
     mapping: CertificateMapping,
 ) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Return from when until when a mapping lets in the certificate it stores.
+    """Return from when until when a mapping accepts the certificate it stores.
 
-    What is not stored, cannot be read or is not limited is None.
+    A bound is None if it is unlimited, not stored or cannot be read.
     """
     begins, ends = [mapping.valid_from], [mapping.valid_until]
     certificate = mapping.client_certificate()
@@ -108,16 +108,15 @@ def mapping_validity(
             begins.append(certificate.not_before)
             ends.append(certificate.not_after)
         except CertificateParseError:
-            # The page of the mapping says so.
-            certificate = None
+            pass  # the page of the mapping says so
     return (
-        max((one for one in begins if one is not None), default=None),
-        min((one for one in ends if one is not None), default=None),
+        max(filter(None, begins), default=None),
+        min(filter(None, ends), default=None),
     )
 
 
 class ValidityFilter(admin.SimpleListFilter):
-    """Mappings by when they, or the certificates they store, expire."""
+    """Filters mappings by the expiry of the mapping or of its certificate."""
 
     title = _("validity")
     parameter_name = "validity"
@@ -136,7 +135,7 @@ class ValidityFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Return the mappings of the chosen validity."""
+        """Return the mappings with the chosen validity."""
         now = timezone.now()
         expired = Q(certificate_not_after__lt=now) | Q(valid_until__lt=now)
         unknown = Q(certificate_not_after=None, valid_until=None)
@@ -148,8 +147,8 @@ class ValidityFilter(admin.SimpleListFilter):
             if self.value() != "week":
                 ending = Q(certificate_not_after__lt=until) | Q(valid_until__lt=until)
                 return queryset.filter(ending).exclude(expired)
-            # So few that two ranges of an index find them sooner than a look at all;
-            # of more, SQLite would sort them all, and look up each.
+            # Few rows, which two index ranges find fastest. For a longer time, SQLite
+            # would sort all rows in the ranges and look up each.
             soon = (now, until)
             return queryset.filter(
                 Q(certificate_not_after__range=soon)
@@ -165,7 +164,7 @@ class ValidityFilter(admin.SimpleListFilter):
 
 
 class LastUsedFilter(admin.SimpleListFilter):
-    """Mappings by when they last let somebody in."""
+    """Filters mappings by when a request last used them."""
 
     title = _("last used")
     parameter_name = "used"
@@ -181,7 +180,7 @@ class LastUsedFilter(admin.SimpleListFilter):
         ]
 
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Return the mappings used when it was chosen."""
+        """Return the mappings last used in the chosen time."""
         limit = timezone.now() - LONG_UNUSED
         if self.value() == "recently":
             return queryset.filter(last_used_at__gte=limit)

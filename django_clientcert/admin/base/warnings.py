@@ -1,4 +1,4 @@
-"""What is said after saving: it was stored, and this is why it may not work."""
+"""Warnings shown after saving: why what was saved may not work as intended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from django_clientcert.x509.paths import PROFILES, check_usage, check_validity
 
 from .certificate_facts import show_fact, show_subject
 
-MAX_REMARKS = 20
+MAX_WARNINGS = 20
 
 
 def certificate_warnings(
@@ -30,46 +30,52 @@ def certificate_warnings(
     kind: IdentityKind,
     authority: CertificateAuthority | None,
 ) -> list[str]:
-    """Return why a certificate that was mapped may be refused, or be the wrong one."""
-    said: list[str] = []
+    """Return why a mapped certificate may be refused, or be the wrong one."""
+    messages: list[str] = []
     try:
         check_validity(certificate, timezone.now())
     except Refusal as refusal:
-        said.append(_on_validity(refusal, kind))
+        messages.append(_on_validity(refusal, kind))
     try:
         check_usage(certificate)
     except Refusal as refusal:
-        said.append(
-            _(
-                "The certificate is not meant for a TLS client (%(detail)s), so it "
-                "will be refused."
-            )
-            % {"detail": visible(refusal.detail)}
+        text = _(
+            "The certificate will be refused, because it is not meant for TLS clients "
+            "(%(detail)s)."
         )
+        messages.append(text % {"detail": visible(refusal.detail)})
     else:
         if certificate.is_ca:
-            said.append(_on_ca(certificate, kind))
+            messages.append(_on_ca(certificate, kind))
         elif authority is not None:
-            said += _on_path(certificate, authority)
-    return said
+            messages += _on_path(certificate, authority)
+    return messages
 
 
 def authority_warnings(authority: CertificateAuthority) -> list[str]:
-    """Return what the verifier cannot do with the certificates of an authority."""
-    said: list[str] = []
-    examined = examine(
+    """Return what may surprise about an authority: certificates, policy and rule."""
+    return [
+        *_on_certificates(authority),
+        *_on_policy(authority),
+        *_on_rule(authority),
+    ]
+
+
+def _on_certificates(authority: CertificateAuthority) -> list[str]:
+    """Return the problems that path validation has with the certificates."""
+    messages: list[str] = []
+    for result in examine(
         authority.certificates(),
         at=timezone.now(),
         profile=PROFILES[authority.profile],
-    )
-    for one in examined:
-        name = visible_once(str(one.certificate.subject), 100)
-        said += [f"{name}: {problem}" for problem in one.problems]
-    return said[:MAX_REMARKS]
+    ):
+        name = visible_once(str(result.certificate.subject), 100)
+        messages += [f"{name}: {problem}" for problem in result.problems]
+    return messages[:MAX_WARNINGS]
 
 
-def policy_warnings(authority: CertificateAuthority) -> list[str]:
-    """Return whom the policy on lists locks out, for want of one."""
+def _on_policy(authority: CertificateAuthority) -> list[str]:
+    """Return which CAs lack the CRL that the policy requires."""
     if authority.policy() is not RevocationPolicy.REQUIRED:
         return []
     missing = _without_current_crl(authority, timezone.now())
@@ -77,82 +83,79 @@ def policy_warnings(authority: CertificateAuthority) -> list[str]:
         return []
     return [
         _(
-            "Revocation lists are required, and no current one is loaded of "
-            "%(names)s: everybody whose path leads through it is refused. Import the "
-            "list, or choose another policy until you have it."
+            "CRLs are required, and no current one is loaded for %(names)s, so "
+            "everyone whose path leads through it is refused. Import the CRL, or "
+            "choose another policy until you have it."
         )
-        % {"names": "; ".join(visible_once(one, 100) for one in missing[:5])}
+        % {"names": "; ".join(visible_once(name, 100) for name in missing[:5])}
     ]
 
 
-def rule_warnings(authority: CertificateAuthority) -> list[str]:
+def _on_rule(authority: CertificateAuthority) -> list[str]:
     """Return what may surprise about the identity rule."""
     if not authority.rule_identity:
         return []
-    said = []
+    messages = []
     name = authority.user_field
     if not is_unique_user_field(name):
-        said.append(
-            _(
-                "The database does not see to it that the users’ “%(field)s” is "
-                "unique: where two users have the same, neither is let in; and whoever "
-                "may change their own becomes somebody else."
-            )
-            % {"field": visible(name, 50)}
+        text = _(
+            "The “%(field)s” field is not unique. Users who share a value are refused, "
+            "and a user who can edit their own value can impersonate someone else."
         )
+        messages.append(text % {"field": visible(name, 50)})
     if authority.rule_creates_users:
-        said.append(
+        messages.append(
             _(
-                "The rule creates users: everybody whom this CA gives a certificate "
-                "can come in from now on."
+                "The rule creates users, so from now on everyone to whom this CA "
+                "issues a certificate is authenticated."
             )
         )
     if authority.rule_allows_privileged:
-        said.append(
+        messages.append(
             _(
-                "The rule may log in staff and superusers: whoever runs this CA can "
-                "become any of them."
+                "The rule may log in staff and superusers, so the operators of this CA "
+                "can become any of them."
             )
         )
-    return said
+    return messages
 
 
 def _without_current_crl(
     authority: CertificateAuthority, now: dt.datetime
 ) -> list[str]:
-    """Return the names of the CAs for which no current complete list is loaded.
+    """Return the names of the CAs for which no current complete CRL is loaded.
 
     Raises:
         ClientCertError: the bundle cannot be read.
-        ValueError: what is known of the lists cannot.
+        ValueError: the derived state of the CRLs cannot be read.
     """
-    loaded = authority.state().lists.values()
     current = {
-        (one.issuer_name, one.issuer_key)
-        for one in loaded
-        if not one.is_delta and now <= one.expires()
+        (crl.issuer_name, crl.issuer_key)
+        for crl in authority.state().lists.values()
+        if not crl.is_delta and now <= crl.expires()
     }
     return [
-        show_fact(one, show_subject)
-        for one in authority.certificates()
-        if (name_key(one.subject_der), one.public_key_bytes) not in current
+        show_fact(certificate, show_subject)
+        for certificate in authority.certificates()
+        if (name_key(certificate.subject_der), certificate.public_key_bytes)
+        not in current
     ]
 
 
 def _on_validity(refusal: Refusal, kind: IdentityKind) -> str:
     if refusal.reason is Reason.NOT_YET_VALID:
         text = _(
-            "The certificate is not yet valid (%(detail)s); until then it is refused."
+            "The certificate is not yet valid (%(detail)s) and is refused until then."
         )
     elif refusal.reason is not Reason.EXPIRED:
         text = _("The certificate will be refused: %(detail)s.")
     elif kind is IdentityKind.FINGERPRINT:
         text = _(
-            "The certificate has expired (%(detail)s): this mapping lets nobody in."
+            "The certificate has expired (%(detail)s), so this mapping accepts nobody."
         )
     else:
         text = _(
-            "The certificate has expired (%(detail)s): only its renewal will be let in."
+            "The certificate has expired (%(detail)s), so only its renewal is accepted."
         )
     return text % {"detail": visible(refusal.detail)}
 
@@ -165,11 +168,11 @@ def _on_ca(certificate: ClientCertificate, kind: IdentityKind) -> str:
         )
     if is_self_signed(certificate):
         return _(
-            "The certificate is marked as a CA’s. That is fine for one that a client "
-            "has made for itself; do not map the root certificate of a CA."
+            "The certificate is marked as a CA’s. That is fine if a client created it "
+            "for itself, but do not map the root certificate of a CA."
         )
     return _(
-        "The certificate is marked as a CA’s: make sure that it is the client’s own, "
+        "The certificate is marked as a CA’s. Make sure that it is the client’s own, "
         "and not that of the CA that issued it."
     )
 
@@ -177,11 +180,11 @@ def _on_ca(certificate: ClientCertificate, kind: IdentityKind) -> str:
 def _on_path(
     certificate: ClientCertificate, authority: CertificateAuthority
 ) -> list[str]:
-    """Return why no path to *authority* validates, apart from today's date."""
+    """Return why no path to *authority* validates, disregarding today's date."""
     try:
         proxy_verifies = conf.CLIENTCERT_PROXY_VERIFIES
     except ImproperlyConfigured:
-        proxy_verifies = True  # `manage.py check` says what is wrong
+        proxy_verifies = True  # `manage.py check` reports it
     try:
         at = certificate.within_validity(timezone.now())
         validator = authority.validator()

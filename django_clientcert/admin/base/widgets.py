@@ -1,4 +1,4 @@
-"""Widgets that Django's own forms lack something of."""
+"""Widgets with what Django’s lack."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.contrib.admin.widgets import AdminSplitDateTime
 
 
 class LabelledSplitDateTime(AdminSplitDateTime):
-    """A date and a time, each with its name: Django 5.2 has it beside them only."""
+    """A date and a time input, each with an accessible name (Django 5.2 has none)."""
 
     def get_context(
         self, name: str, value: Any, attrs: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Return what the template shows, with a name for each of the two inputs."""
+        """Return the template’s context, with a label for each of the two inputs."""
         context = super().get_context(name, value, attrs)
         date, time = context["widget"]["subwidgets"]
         date["attrs"]["aria-label"] = context["date_label"]

@@ -1,4 +1,4 @@
-"""The form of a question: which certificate, and under which circumstances."""
+"""The form of the page that explains: a certificate and the circumstances."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ from django_clientcert.x509.certificates import ClientCertificate
 
 
 class Given(NamedTuple):
-    """The certificate that was given, and all that came with it."""
+    """The end-entity certificate that was given, and the whole chain."""
 
     certificate: ClientCertificate
-    everything: tuple[ClientCertificate, ...]
+    chain: tuple[ClientCertificate, ...]
 
 
 class ExplainForm(FormWithoutModel):
-    """A certificate, or what the proxy would send; host, verdict, peer and date.
+    """A certificate or header value, with host, verdict, peer and date.
 
-    *stored* is the certificate that is meant where none is given.
+    *stored* is the certificate to use if none is given.
 
     Raises:
-        ImproperlyConfigured: there is no proxy to speak of.
+        ImproperlyConfigured: the setting of the proxy is missing or invalid.
     """
 
     pasted = pasted_field()
     upload = upload_field()
     header = forms.CharField(
-        label=_("Or the value of the header"),
+        label=_("Or the header value"),
         required=False,
         strip=False,
         widget=forms.Textarea(attrs={**CODE, "rows": 4}),
         help_text=_(
-            "The whole value, as the proxy sends it. Then a request is judged, and "
-            "not only a certificate."
+            "The whole value, as the proxy sends it. A request is then explained, not "
+            "only a certificate."
         ),
     )
     host = forms.CharField(
@@ -68,7 +68,7 @@ class ExplainForm(FormWithoutModel):
         required=False,
         max_length=300,
         widget=forms.TextInput(attrs={**CODE, "class": "vTextField"}),
-        help_text=_("The host name that is asked for."),
+        help_text=_("The host name that the request is for."),
     )
     verdict = forms.ChoiceField(label=_("The proxy says"), required=False)
     peer = forms.CharField(
@@ -77,14 +77,14 @@ class ExplainForm(FormWithoutModel):
         max_length=100,
         widget=forms.TextInput(attrs={**CODE, "class": "vTextField"}),
         help_text=_(
-            "With a header: the address that sends the request. Empty: the first "
-            "trusted proxy."
+            "Only with a header: the address that the request comes from. Leave empty "
+            "for the first trusted proxy."
         ),
     )
     at = MomentField(
         label=_("Date"),
         required=False,
-        help_text=_("Judge as of this moment. Empty: now."),
+        help_text=_("When the request arrives. Leave empty for now."),
     )
 
     class Meta:
@@ -99,8 +99,8 @@ class ExplainForm(FormWithoutModel):
         self.proxy = conf.CLIENTCERT_PROXY
         verdict: Any = self.fields["verdict"]
         verdict.choices = [
-            ("", _("what is usual: success for a header, nothing for a certificate")),
-            *_verdicts(self.proxy),
+            ("", _("default (success for a header, none for a certificate)")),
+            *((name, label) for name, _word, label in _verdicts(self.proxy)),
         ]
 
     def clean_pasted(self) -> Given | None:
@@ -114,7 +114,7 @@ class ExplainForm(FormWithoutModel):
         return None if upload is None else _read(read_file(upload))
 
     def clean(self) -> dict[str, Any]:
-        """See that there is one thing to be explained."""
+        """Check that there is exactly one thing to explain."""
         cleaned = super().clean()
         if self.errors:
             return cleaned
@@ -126,33 +126,32 @@ class ExplainForm(FormWithoutModel):
             self._refuse("header", _("Give a certificate or a header, not both."))
         elif not (header or pasted or upload or self.stored is not None):
             self._refuse(
-                "pasted", _("Paste or upload a certificate, or the value of a header.")
+                "pasted", _("Paste or upload a certificate, or enter a header value.")
             )
         elif cleaned["peer"] and not header:
-            self._refuse(
-                "peer", _("This is about a request: give the value of a header.")
-            )
+            self._refuse("peer", _("This needs a request: enter a header value too."))
         return cleaned
 
     def answer(self) -> dict[str, Any]:
-        """Return what ``explaining.make_report()`` has; after ``is_valid()``."""
+        """Return the report of ``make_report()``; call ``is_valid()`` first."""
         cleaned = self.cleaned_data
         question = self._question()
         host, about_host = choose_host(cleaned["host"] or None)
-        said: tuple[Assumption, ...] = (*question.assumptions, *about_host)
+        assumptions: tuple[Assumption, ...] = (*question.assumptions, *about_host)
         at: dt.datetime = cleaned["at"] or timezone.now()
-        return question.answer(host=host, at=at, assumptions=[one.text for one in said])
+        texts = [assumption.text for assumption in assumptions]
+        return question.answer(host=host, at=at, assumptions=texts)
 
     def pem(self) -> str:
-        """Return the certificates that were given, to be asked about once more."""
+        """Return the certificates that were given, for the next question."""
         given = self.cleaned_data["pasted"] or self.cleaned_data["upload"]
-        return to_pem(given.everything) if given else ""
+        return to_pem(given.chain) if given else ""
 
     def _question(self) -> ExplainQuery:
         cleaned = self.cleaned_data
-        words = dict(_words(self.proxy))
+        words = {name: word for name, word, _label in _verdicts(self.proxy)}
         verdict = words.get(cleaned["verdict"])
-        # A browser ends what was pasted with a line of its own.
+        # A pasted value may end with a line break.
         header = cleaned["header"].strip("\r\n")
         if header.strip():
             return ask_about_header(
@@ -161,9 +160,9 @@ class ExplainForm(FormWithoutModel):
         given = cleaned["pasted"] or cleaned["upload"]
         if given:
             return ask_about_certificates(
-                given.everything, given.certificate, verdict=verdict
+                given.chain, given.certificate, verdict=verdict
             )
-        assert self.stored is not None  # noqa: S101 - clean() has seen to it
+        assert self.stored is not None  # noqa: S101 - checked by clean()
         return ask_about_certificates([self.stored], self.stored, verdict=verdict)
 
     def _refuse(self, name: str, text: Any) -> None:
@@ -174,34 +173,27 @@ def _read(data: bytes | str) -> Given:
     """Return the certificates in *data*.
 
     Raises:
-        ValidationError: with what is wrong, and where.
+        ValidationError: says what is wrong, and where.
     """
     return Given(read_end_entity(data), read_bundle(data))
 
 
 def _without_armour(text: str) -> bytes | str:
-    """Return the DER where *text* is its base64 and nothing else; or *text* itself."""
+    """Return the DER if *text* is nothing but its base64; else *text* itself."""
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         return text
 
 
-def _words(proxy: Proxy) -> list[tuple[str, str]]:
-    """Return by the names of the choices what the proxy would say."""
+def _verdicts(proxy: Proxy) -> list[tuple[str, str, Any]]:
+    """Return the choices, each a name, the proxy's word and a label."""
     if proxy.verdict is None:
         return []
-    failures = [(f"failure-{n}", word) for n, word in enumerate(proxy.failure)]
-    return [("success", proxy.success), *failures, ("nothing", "")]
-
-
-def _verdicts(proxy: Proxy) -> list[tuple[str, Any]]:
-    """Return the choices."""
-    texts = {"success": _("%(word)s: it is verified"), "nothing": _("nothing at all")}
-    return [
-        (
-            name,
-            texts.get(name, _("%(word)s it could not be verified")) % {"word": word},
-        )
-        for name, word in _words(proxy)
+    choices = [("success", proxy.success, _("%(word)s: it is verified"))]
+    choices += [
+        (f"failure-{number}", word, _("%(word)s it could not be verified"))
+        for number, word in enumerate(proxy.failure)
     ]
+    choices.append(("nothing", "", _("nothing at all")))
+    return [(name, word, label % {"word": word}) for name, word, label in choices]

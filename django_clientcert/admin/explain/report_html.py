@@ -1,9 +1,9 @@
-"""The answer to a question in words: as much of it as this person may see."""
+"""The report of a decision as HTML, as far as the user may view it."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from django_clientcert.admin.base.base_admin import admin_url
 from django_clientcert.admin.base.markup import join_lines, link, more_than
+from django_clientcert.admin.base.permissions import has_permission, may_see
 from django_clientcert.admin.base.times import moment
 from django_clientcert.evaluation import NOT_REACHED, PASSED, REFUSED
 from django_clientcert.explaining import NOT_LOOKED_AT, Report
@@ -23,7 +24,7 @@ from django_clientcert.models import CertificateMapping, Revocation
 
 MAX_LISTED = 20
 
-# Each with a sign, so that colour is not needed
+# Each with a sign, for users who cannot tell the colours apart
 OUTCOMES = {
     PASSED: ("✓", gettext_lazy("passed")),
     REFUSED: ("✗", gettext_lazy("refused")),
@@ -32,7 +33,7 @@ OUTCOMES = {
 }
 
 STEP_TITLES = {
-    "peer": gettext_lazy("Who sends it"),
+    "peer": gettext_lazy("Sender"),
     "transport": gettext_lazy("Over HTTPS"),
     "host": gettext_lazy("Host"),
     "secret": gettext_lazy("The proxy’s secret"),
@@ -53,54 +54,51 @@ STEP_TITLES = {
 }
 
 
-def in_words(model_admin: Any, request: HttpRequest, report: Report) -> dict[str, Any]:
-    """Return *report* for a template, with links to what may be seen."""
-    return _Words(model_admin, request, report).everything()
+def render_report(
+    model_admin: Any, request: HttpRequest, report: Report
+) -> dict[str, Any]:
+    """Return *report* for a template, with links to what the user may view."""
+    return _ReportPage(model_admin, request, report).context()
 
 
-class _Words:
-    """One answer, and the person who may see some of what it names."""
+class _ReportPage:
+    """A report, shown to a user who may view some of what it names."""
 
     def __init__(self, model_admin: Any, request: HttpRequest, report: Report) -> None:
         self.admin = model_admin
         self.request = request
         self.report = report
-        self.shown = self._find_shown()
+        self.visible_mappings = self._find_visible_mappings()
 
-    def everything(self) -> dict[str, Any]:
+    def context(self) -> dict[str, Any]:
         report = self.report
-        at = dt.datetime.fromisoformat(report["at"])
         return {
-            "accepted": report["accepted"],
+            **report,
             "sign": OUTCOMES[PASSED if report["accepted"] else REFUSED][0],
             "verdict": self._verdict(),
-            "reason": report["reason"],
-            "meaning": report["meaning"],
-            "remedy": report["remedy"],
-            "detail": report["detail"],
             "next_steps": list(self._next_steps()),
-            "at": moment(at),
-            "assumptions": report["assumptions"],
-            "steps": [self._step(one) for one in report["steps"]],
-            "identities": [self._identity(one) for one in report["identities"]],
-            "problems": report["problems"],
-            "certificate": self._certificate(at),
+            "at": _moment(report["at"]),
+            "steps": [_step(step) for step in report["steps"]],
+            "identities": [
+                self._identity(identity) for identity in report["identities"]
+            ],
+            "certificate": _certificate_rows(report["certificate"]),
         }
 
-    def _find_shown(self) -> dict[Any, CertificateMapping]:
-        """Return the mappings that this person may see, by their keys."""
-        named = [
-            one["id"]
+    def _find_visible_mappings(self) -> dict[Any, CertificateMapping]:
+        """Return the mappings that the user may view, by primary key."""
+        keys = [
+            mapping["id"]
             for identity in self.report["identities"]
-            for one in identity["mappings"] or ()
+            for mapping in identity["mappings"] or ()
         ]
-        named += self.report["successor_of"]
+        keys += self.report["successor_of"]
         if self.report["mapping"] is not None:
-            named.append(self.report["mapping"]["id"])
+            keys.append(self.report["mapping"]["id"])
         rows = self.admin.get_queryset(self.request).select_related("user")
         return {
             row.pk: row
-            for row in rows.filter(pk__in=named).defer("certificate", "note")
+            for row in rows.filter(pk__in=keys).defer("certificate", "note")
             if self.admin.has_view_permission(self.request, row)
         }
 
@@ -108,32 +106,29 @@ class _Words:
         report = self.report
         if not report["accepted"]:
             return _("It would be refused")
-        rule = report["rule"]
+        rule, user = report["rule"], report["user"]
         if rule is None:
-            text = _("It would be accepted as %(user)s, by mapping %(pk)s")
             pk = report["mapping"]["id"]
-            user = report["user"] if pk in self.shown else _("a user hidden from you")
+            if pk not in self.visible_mappings:
+                user = _("a user hidden from you")
+            text = _("It would be accepted as %(user)s, by mapping %(pk)s")
             return text % {"user": user, "pk": pk}
+        actor, users = self.request.user, get_user_model()
+        if not any(has_permission(actor, verb, users) for verb in ("view", "change")):
+            user = _("a user hidden from you")
         text = (
             _("It would be accepted as %(user)s, a new user, by the rule of %(name)s")
             if rule["creates_user"]
             else _("It would be accepted as %(user)s, by the rule of %(name)s")
         )
-        user = report["user"] if self._may_see_users() else _("a user hidden from you")
         return text % {"user": user, "name": rule["authority"]}
 
-    def _may_see_users(self) -> bool:
-        options = get_user_model()._meta
-        user: Any = self.request.user
-        names = (f"{options.app_label}.{verb}" for verb in ("view", "change"))
-        return any(user.has_perm(f"{name}_{options.model_name}") for name in names)
-
     def _next_steps(self) -> Iterator[SafeString]:
-        """Return links to what helps."""
+        """Yield sentences with links to what may help."""
         for pk in self.report["successor_of"][:MAX_LISTED]:
-            if pk in self.shown:
+            if pk in self.visible_mappings:
                 text = _("It is the successor of %(mapping)s: renew that one.")
-                yield self._sentence(text, "mapping", self._mapping(pk))
+                yield _sentence(text, "mapping", self._mapping_link(pk))
         certificate = self.report["certificate"]
         if (
             self.report["reason"] == "unmapped"
@@ -141,96 +136,84 @@ class _Words:
             and self.admin.has_add_permission(self.request)
         ):
             query = {"kind": "public_key", "value": certificate["public_key"]}
-            yield link(
-                f"{self.admin.page_url('add')}?{urlencode(query)}", _("Map its key.")
-            )
-        site, number = self.admin.admin_site, self.report["revocations"]
-        if (
-            number
-            and site.is_registered(Revocation)
-            and site.get_model_admin(Revocation).has_view_permission(self.request)
-        ):
-            for pk in number[:MAX_LISTED]:
+            url = f"{self.admin.page_url('add')}?{urlencode(query)}"
+            yield link(url, _("Map its key."))
+        site, revocations = self.admin.admin_site, self.report["revocations"]
+        if revocations and may_see(site, self.request, Revocation):
+            for pk in revocations[:MAX_LISTED]:
                 url = admin_url(site, Revocation, "change", pk)
                 text = _("Its public key or serial number is in %(revocation)s.")
                 label = _("revocation %(pk)s") % {"pk": pk}
-                yield self._sentence(text, "revocation", link(url, label))
-
-    def _sentence(self, text: str, name: str, link: SafeString) -> SafeString:
-        """Return *text*, translated and free of markup, with a link in it."""
-        before, _name, after = text.partition(f"%({name})s")
-        return format_html("{}{}{}", before, link, after)
-
-    def _step(self, step: Report) -> dict[str, Any]:
-        sign, outcome = OUTCOMES[step["outcome"]]
-        return {
-            "name": step["name"],
-            "title": STEP_TITLES[step["name"]],
-            "sign": sign,
-            "outcome": outcome,
-            "refused": step["outcome"] == REFUSED,
-            "reason": step["reason"],
-            "detail": step["detail"],
-        }
+                yield _sentence(text, "revocation", link(url, label))
 
     def _identity(self, identity: Report) -> dict[str, Any]:
         mappings = identity["mappings"]
         if mappings is None:
-            said = [_("the mappings cannot be read")]
+            lines = [_("the mappings cannot be read")]
         else:
-            said = [self._describe(one) for one in mappings[:MAX_LISTED]]
+            lines = [self._describe(mapping) for mapping in mappings[:MAX_LISTED]]
             if more := more_than(len(mappings), MAX_LISTED):
-                said.append(more)
+                lines.append(more)
         kinds = dict(CertificateMapping.MappingKind.choices)
         return {
             "kind": kinds[identity["kind"]],
             "value": identity["value"],
-            "mappings": join_lines(said or [_("no mapping")]),
+            "mappings": join_lines(lines or [_("no mapping")]),
         }
 
     def _describe(self, mapping: Report) -> str:
-        row = self.shown.get(mapping["id"])
+        row = self.visible_mappings.get(mapping["id"])
         if row is None:
             return _("a mapping hidden from you")
-        text = format_html(
-            "{}: {}, {}",
-            self._mapping(row.pk),
-            mapping["user"],
-            row.get_state_display(),
-        )
+        parts = [mapping["user"], row.get_state_display()]
         if mapping["authority"] is not None:
-            by = _("issued by %(authority)s") % {"authority": mapping["authority"]}
-            text = format_html("{}, {}", text, by)
+            text = _("issued by %(authority)s")
+            parts.append(text % {"authority": mapping["authority"]})
         if mapping["hosts"]:
-            hosts = _("for %(hosts)s") % {"hosts": ", ".join(mapping["hosts"])}
-            text = format_html("{}, {}", text, hosts)
-        return text
+            text = _("for %(hosts)s")
+            parts.append(text % {"hosts": ", ".join(mapping["hosts"])})
+        return format_html("{}: {}", self._mapping_link(row.pk), ", ".join(parts))
 
-    def _certificate(self, at: dt.datetime) -> Iterable[tuple[str, str]]:
-        """Return label and text of what the certificate says."""
-        certificate = self.report["certificate"]
-        if certificate is None:
-            return []
-        unreadable = _("cannot be read")
-        texts = {
-            name: unreadable if certificate[name] is None else certificate[name]
-            for name in ("subject", "issuer", "serial_number", "fingerprint")
-        }
-        dates = [
-            unreadable
-            if certificate[name] is None
-            else moment(dt.datetime.fromisoformat(certificate[name]))
-            for name in ("not_before", "not_after")
-        ]
-        return [
-            (_("subject"), texts["subject"] or _("empty")),
-            (_("issuer"), texts["issuer"] or _("empty")),
-            (_("serial number"), texts["serial_number"]),
-            (_("valid from"), dates[0]),
-            (_("valid until"), dates[1]),
-            (_("SHA-256 fingerprint"), texts["fingerprint"]),
-            *((_("problem"), one) for one in certificate["problems"]),
-        ]
-
-    def _mapping(self, pk: Any) -> SafeString:
+    def _mapping_link(self, pk: Any) -> SafeString:
         return link(self.admin.page_url("change", pk), _("mapping %(pk)s") % {"pk": pk})
+
+
+def _sentence(text: str, name: str, linked: SafeString) -> SafeString:
+    """Return *text*, which is translated and free of markup, with a link in it."""
+    before, _name, after = text.partition(f"%({name})s")
+    return format_html("{}{}{}", before, linked, after)
+
+
+def _step(step: Report) -> dict[str, Any]:
+    sign, outcome = OUTCOMES[step["outcome"]]
+    return {
+        **step,
+        "title": STEP_TITLES[step["name"]],
+        "sign": sign,
+        "outcome": outcome,
+        "refused": step["outcome"] == REFUSED,
+    }
+
+
+def _certificate_rows(certificate: Report | None) -> list[tuple[str, str]]:
+    """Return the contents of the certificate, each a label and a text."""
+    if certificate is None:
+        return []
+
+    def show(name: str, convert: Callable[[str], str] = str) -> str:
+        value = certificate[name]
+        return _("cannot be read") if value is None else convert(value)
+
+    return [
+        (_("subject"), show("subject") or _("empty")),
+        (_("issuer"), show("issuer") or _("empty")),
+        (_("serial number"), show("serial_number")),
+        (_("valid from"), show("not_before", _moment)),
+        (_("valid until"), show("not_after", _moment)),
+        (_("SHA-256 fingerprint"), show("fingerprint")),
+        *((_("problem"), problem) for problem in certificate["problems"]),
+    ]
+
+
+def _moment(iso: str) -> str:
+    return moment(dt.datetime.fromisoformat(iso))

@@ -13,28 +13,27 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.permissions import may_see
 from django_clientcert.admin.base.screens import screen, show_page
+from django_clientcert.explaining import Report
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.escaping import visible_once
 
 from .form import ExplainForm
-from .report_html import in_words
+from .report_html import render_report
 from .sources import Chosen, find_source
 
 
 @screen("view")
 def explain_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """Ask about a certificate, or show every step of the decision on it.
+    """Ask for a certificate, or show every step of the decision about it.
 
-    The query string may name a row (see ``sources``); what was pasted is posted.
-    Nothing is written.
+    The query string may name a row (see ``sources``). Nothing is written.
     """
     source = find_source(model_admin.admin_site, request)
     problem = _problem(request, source)
-    form = answer = None
+    form: ExplainForm | None = None
+    report: Report | None = None
     try:
         form, report = _ask(request, source)
-        if report is not None:
-            answer = in_words(model_admin, request, report)
     except ImproperlyConfigured as error:
         text = gettext("The settings cannot be used: %(why)s")
         problem = text % {"why": visible_once(str(error), 500)}
@@ -51,21 +50,21 @@ def explain_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         ],
         action_url=request.path + query,
         source=source,
-        answer=answer,
+        answer=report and render_report(model_admin, request, report),
         problem=problem,
         button=gettext("Explain"),
     )
 
 
 def may_explain(site: AdminSite, request: HttpRequest) -> bool:
-    """Tell whether there is the page, and this person may use it."""
+    """Return whether *site* has the page and the user may use it."""
     return may_see(site, request, CertificateMapping)
 
 
 def _ask(
     request: HttpRequest, source: Chosen | None
 ) -> tuple[ExplainForm, dict[str, Any] | None]:
-    """Return the form to show, and the answer if there was a question."""
+    """Return the form to show, and the report if there was a question."""
     stored = None if source is None else source.certificate
     if request.method == "POST":
         form = ExplainForm(stored, request.POST, request.FILES)
@@ -73,7 +72,7 @@ def _ask(
             return form, None
         report = form.answer()
         if "upload" in request.FILES:
-            # A browser does not send a file twice: the next question has its text.
+            # Browsers do not send a file twice, so the next question has its text.
             data = request.POST.copy()
             data["pasted"] = form.pem()
             form = ExplainForm(stored, data)
@@ -87,16 +86,16 @@ def _ask(
 
 
 def _problem(request: HttpRequest, source: Chosen | None) -> str:
-    """Return why the row in the address cannot be explained, if one is there."""
+    """Return why the row in the query string cannot be explained, if one is given."""
     if source is None:
         return (
-            gettext("There is no such certificate, or you may not see it.")
+            gettext("There is no such certificate, or you may not view it.")
             if request.GET
             else ""
         )
     if source.certificate is None:
         return gettext(
-            "No certificate is stored there, and none was seen. Paste one that it "
-            "should match."
+            "No certificate is stored there, and none was seen. Paste one that should "
+            "match it."
         )
     return ""

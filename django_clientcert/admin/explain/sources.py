@@ -1,4 +1,4 @@
-"""Rows whose certificate a page can be asked about, by a word in its address."""
+"""Rows whose certificate the page explains, named in its query string."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 
 
 class Source(NamedTuple):
-    """A table with certificates: how to get at one, and at the host it is used for."""
+    """A model with certificates: how to get a row’s certificate and host."""
 
     model: Any
     certificate: Callable[[Any], ClientCertificate | None]
@@ -27,7 +27,7 @@ class Source(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """A row that was chosen; ``certificate`` is None where it stores none."""
+    """A row that was chosen; ``certificate`` is None if it stores none."""
 
     query: dict[str, str]
     name: str
@@ -49,9 +49,9 @@ SOURCES: Mapping[str, Source] = {
 
 
 def find_source(site: AdminSite, request: HttpRequest) -> Chosen | None:
-    """Return the row that the address names, if this person may see it."""
-    for word, source in SOURCES.items():
-        key = request.GET.get(word, "")
+    """Return the row that the query string names, if the user may view it."""
+    for name, source in SOURCES.items():
+        key = request.GET.get(name, "")
         if not (
             key
             and site.is_registered(source.model)
@@ -62,7 +62,7 @@ def find_source(site: AdminSite, request: HttpRequest) -> Chosen | None:
         row = model_admin.get_object(request, key)
         if row is not None and model_admin.has_view_permission(request, row):
             return Chosen(
-                {word: str(row.pk)},
+                {name: str(row.pk)},
                 f"{model_admin.opts.verbose_name} {row.pk}: {row}",
                 source.certificate(row),
                 source.host(row),

@@ -1,4 +1,4 @@
-"""The forms of what is revoked: lists that CAs have signed, and revocations here."""
+"""The forms of CRLs and revocations."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from django_clientcert.admin.base.certificate_form import (
 )
 from django_clientcert.admin.base.entries import (
     MAX_BUNDLE_BYTES,
+    field_error,
     unusable,
 )
 from django_clientcert.admin.base.private_keys import (
@@ -41,16 +42,16 @@ from django_clientcert.x509.text import parse_serial
 
 
 class CRLForm(FormWithoutModel):
-    """A list to import: that is done when the form is checked, or refused there.
+    """A CRL to import, which validating the form does.
 
-    After ``is_valid()``, ``instance`` is the list that is now loaded, and
-    ``replaced`` says which ones it took the place of.
+    After ``is_valid()``, ``instance`` is the CRL that is now loaded, and ``replaced``
+    has the labels of those it replaces.
     """
 
     upload = forms.FileField(
-        label=_("List"),
+        label=_("CRL"),
         widget=forms.FileInput,
-        help_text=_("The file that the CA has signed (.crl): DER or PEM."),
+        help_text=_("The file signed by the CA (.crl), DER or PEM."),
     )
 
     class Meta:
@@ -62,7 +63,7 @@ class CRLForm(FormWithoutModel):
         self.replaced: tuple[str, ...] = ()
 
     def clean_upload(self) -> bytes:
-        """Return what was uploaded, if it may be looked at."""
+        """Return the contents of the file."""
         upload = self.cleaned_data["upload"]
         if upload.size is None or upload.size > MAX_CRL_BYTES:
             raise ValidationError(
@@ -76,31 +77,28 @@ class CRLForm(FormWithoutModel):
         return data
 
     def clean(self) -> dict[str, Any]:
-        """Import the list: all of it, or nothing and the reason is said."""
+        """Import the whole CRL, or report why not."""
         cleaned = super().clean()
-        if not self.errors:
-            authority: CertificateAuthority = cleaned["authority"]
-            upload: Any = self.files[self.add_prefix("upload")]
-            name = visible_once(str(upload.name), 200)
-            try:
-                imported = import_crl(authority, cleaned["upload"], source=name)
-                self.instance, self.replaced = imported.row, imported.replaced
-            except RevocationListError as error:
-                self.add_error("upload", unusable(error, code=error.code))
-            except ClientCertError as error:
-                self.add_error("authority", unusable(error, code="bundle"))
-            except CertificateAuthority.DoesNotExist:
-                self.add_error(
-                    "authority",
-                    ValidationError(
-                        _("This authority was deleted meanwhile."), code="deleted"
-                    ),
-                )
+        if self.errors:
+            return cleaned
+        authority: CertificateAuthority = cleaned["authority"]
+        upload: Any = self.files[self.add_prefix("upload")]
+        name = visible_once(str(upload.name), 200)
+        try:
+            imported = import_crl(authority, cleaned["upload"], source=name)
+            self.instance, self.replaced = imported.row, imported.replaced
+        except RevocationListError as error:
+            self.add_error("upload", unusable(error, code=error.code))
+        except ClientCertError as error:
+            self.add_error("authority", unusable(error, code="bundle"))
+        except CertificateAuthority.DoesNotExist:
+            text = _("This authority was deleted in the meantime.")
+            self.add_error("authority", ValidationError(text, code="deleted"))
         return cleaned
 
 
 class WhyForm(FormWithoutModel):
-    """Why something is going to be revoked, whatever it is."""
+    """Reason and note of a revocation to come."""
 
     class Meta:
         model = Revocation
@@ -111,7 +109,7 @@ class WhyForm(FormWithoutModel):
 
 
 class RevocationReasonForm(FormWithoutPrivateKeys):
-    """Why something was revoked: what may be changed later."""
+    """Reason and note of a revocation, which may be changed later."""
 
     class Meta:
         model = Revocation
@@ -120,13 +118,13 @@ class RevocationReasonForm(FormWithoutPrivateKeys):
 
 
 class RevocationForm(CertificateForm, FormWithoutModel):
-    """What to revoke: a certificate, a serial number, or all of a time.
+    """What to revoke: a certificate, a serial number, or a period.
 
-    ``refuse`` may be set to a function that returns why the person at the keyboard
-    may not revoke something, or None; ``by`` to that person; ``count`` to one that
-    returns how many mappings and certificates seen a time hits. It is revoked when
-    the form is checked, or the reason is said why not. After ``is_valid()``,
-    ``instance`` is the revocation.
+    Validating the form revokes it, so that the errors include why that is refused.
+    After ``is_valid()``, ``instance`` is the revocation. Set ``by`` to the user,
+    ``refuse`` to a function that returns why this user may not make a revocation, or
+    None, and ``count`` to one that returns how many mappings and seen certificates a
+    period affects.
     """
 
     refuse: Callable[[Revocation], ValidationError | None] | None = None
@@ -137,7 +135,7 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         label=_("Serial number"),
         required=False,
         widget=forms.TextInput(attrs={**CODE, "class": "vTextField"}),
-        help_text=_("In hex, with or without colons; the authority issued it."),
+        help_text=_("Hexadecimal, with or without colons. Choose the authority too."),
     )
     issuer = forms.CharField(
         label=_("Issuer"),
@@ -145,21 +143,23 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         max_length=1000,
         widget=forms.TextInput(attrs={**CODE, "class": "vTextField"}),
         help_text=_(
-            "The distinguished name of the CA; needed where the authority has several."
+            "The distinguished name of the CA. Required if the authority has several."
         ),
     )
     begin = MomentField(label=_("Issued from"), required=False)
     end = MomentField(
         label=_("until"),
         required=False,
-        help_text=_("Both included; by when the certificate begins to be valid."),
+        help_text=_("Inclusive. Compared with the certificate’s “not before” date."),
     )
     confirm = forms.BooleanField(
         label=_("Yes, revoke all of them"),
         required=False,
-        help_text=_("Asked for when you save: you are told first how many those are."),
+        help_text=_(
+            "Required to revoke a period. Save once to see how many there are."
+        ),
     )
-    # What was counted when the person at the keyboard was told
+    # The counts that were shown to the user
     counted = forms.CharField(required=False, widget=forms.HiddenInput)
 
     class Meta:
@@ -175,12 +175,13 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         number = parse_serial(text)
         if number is None:
             raise ValidationError(
-                _("Enter the serial number in hex, such as 1E:AD:85."), code="serial"
+                _("Enter the serial number in hexadecimal, such as 1E:AD:85."),
+                code="serial",
             )
         return number
 
     def clean(self) -> dict[str, Any]:
-        """Revoke the one thing that was given, or say what is wrong with it."""
+        """Revoke what was given, or report why not."""
         cleaned = super().clean()
         if self.errors:
             return cleaned
@@ -190,12 +191,12 @@ class RevocationForm(CertificateForm, FormWithoutModel):
                 revocation = self._revoke(cleaned)
                 why = None if self.refuse is None else self.refuse(revocation)
                 if why is not None:
-                    raise why  # and what was done is undone
+                    raise why  # which rolls back
                 if revocation.revoked_at < began:
                     raise ValidationError(
                         _(
-                            "This is revoked already, by revocation %(pk)s: change "
-                            "reason and note there."
+                            "Revocation %(pk)s revokes this already: change the reason "
+                            "and the note there."
                         ),
                         code="already_revoked",
                         params={"pk": revocation.pk},
@@ -206,10 +207,10 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         return cleaned
 
     def _revoke(self, cleaned: dict[str, Any]) -> Revocation:
-        """Revoke what the form says.
+        """Revoke what was given.
 
         Raises:
-            ValidationError: that is nothing, more than one thing, or not clear.
+            ValidationError: nothing or several things were given, or it is ambiguous.
         """
         certificate = self.given_certificate()
         authority: CertificateAuthority | None = cleaned["authority"]
@@ -219,8 +220,8 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         if sum(given) != 1:
             raise ValidationError(
                 _(
-                    "Say what to revoke: a certificate, a serial number or a time; one "
-                    "of them."
+                    "Choose what to revoke: either a certificate, a serial number or a "
+                    "period."
                 ),
                 code="one_thing",
             )
@@ -228,13 +229,10 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         if certificate is not None:
             return revoke_certificate(certificate, **why)
         if authority is None:
-            raise ValidationError(
-                {
-                    "authority": ValidationError(
-                        _("Choose the authority that issued it."),
-                        code="authority_required",
-                    )
-                }
+            raise field_error(
+                "authority",
+                _("Choose the authority that issued it."),
+                "authority_required",
             )
         if serial_number is not None:
             try:
@@ -249,16 +247,20 @@ class RevocationForm(CertificateForm, FormWithoutModel):
     def _check_period(
         self, authority: CertificateAuthority, cleaned: dict[str, Any]
     ) -> None:
-        """Return if the time makes sense and was confirmed, knowing what it hits.
+        """Raise unless the period is valid, and confirmed knowing what it affects.
 
         Raises:
-            ValidationError: with how many mappings and certificates that are.
+            ValidationError: a bound is missing or wrong, or it is not confirmed; says
+                how many mappings and seen certificates are affected.
         """
         begin, end = cleaned["begin"], cleaned["end"]
         missing = [name for name in ("begin", "end") if cleaned[name] is None]
         if missing:
             raise ValidationError(
-                {one: _("A time needs its beginning and its end.") for one in missing}
+                {
+                    name: _("A period needs its beginning and its end.")
+                    for name in missing
+                }
             )
         period = Revocation(authority=authority, issued_from=begin, issued_until=end)
         period.clean()
@@ -267,34 +269,24 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         counted = " ".join(map(str, parts))
         if cleaned["confirm"] and cleaned["counted"] == counted:
             return
-        # So that the page that comes back carries it
+        # The page that comes back sends it again.
         data: Any = self.data
         data[self.add_prefix("counted")] = counted
-        hit = [
-            ngettext("%(count)d mapping", "%(count)d mappings", mappings)
+        raise field_error(
+            "confirm",
+            _(
+                "This would revoke everything that “%(authority)s” issued in that "
+                "period: the certificates of %(mappings)s, %(seen)s, and all that were "
+                "never seen here. To do it, tick this and save again."
+            ),
+            "confirm",
+            authority=authority,
+            mappings=ngettext("%(count)d mapping", "%(count)d mappings", mappings)
             % {"count": mappings},
-            ngettext(
-                "%(count)d certificate seen lately",
-                "%(count)d certificates seen lately",
+            seen=ngettext(
+                "%(count)d recently seen certificate",
+                "%(count)d recently seen certificates",
                 seen,
             )
             % {"count": seen},
-        ]
-        raise ValidationError(
-            {
-                "confirm": ValidationError(
-                    _(
-                        "Everything that “%(authority)s” issued in that time would be "
-                        "revoked: the certificates of %(mappings)s and %(seen)s, and "
-                        "all that nobody here has seen. Tick this and save again to "
-                        "do it."
-                    ),
-                    code="confirm",
-                    params={
-                        "authority": authority,
-                        "mappings": hit[0],
-                        "seen": hit[1],
-                    },
-                )
-            }
         )

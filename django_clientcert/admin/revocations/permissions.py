@@ -1,11 +1,11 @@
-"""Whom a revocation locks out, and who may therefore make it or take it back."""
+"""Who may make or delete a revocation: that depends on the users it affects."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from django_clientcert.admin.base.permissions import (
     authorities_with,
@@ -28,14 +28,14 @@ from django_clientcert.x509.identities import IdentityKind, find_identities
 
 
 def may_revoke(actor: Any, revocation: Revocation) -> bool:
-    """Tell whether *actor* may lock out, and let in again, whom *revocation* hits.
+    """Return whether *actor* may make or delete *revocation*.
 
-    Those are the users whom *actor* could map a certificate to. Where nobody can
-    say whose certificates they are, the whole authority has to be in reach.
+    *actor* must be allowed to map certificates to every affected user. If it is unknown
+    whose certificates are affected, *actor* must be allowed to change the authority.
     """
     if getattr(actor, "is_superuser", False):
         return True
-    if not all(may_change_authority(actor, one) for one in _authorities(revocation)):
+    if not all(may_change_authority(actor, row) for row in _authorities(revocation)):
         return False
     return all(why_not_map(actor, user) is None for user in _users(revocation))
 
@@ -43,48 +43,47 @@ def may_revoke(actor: Any, revocation: Revocation) -> bool:
 def count_period(
     authority: CertificateAuthority, revocation: Revocation
 ) -> tuple[int, int]:
-    """Return how many mappings and certificates seen a time of *authority* hits.
+    """Return how many mappings and seen certificates a period of *authority* affects.
 
-    As far as their certificates are stored.
+    Mappings without a stored certificate are not counted.
     """
-    mappings = CertificateMapping.objects.exclude(certificate=None).only("certificate")
-    seen = SeenCertificate.objects.only("certificate")
-    return tuple(  # type: ignore[return-value]
-        sum(
-            _is_hit(
-                revocation, ClientCertificate(bytes(row.certificate or b"")), authority
-            )
-            for row in rows.iterator(chunk_size=500)
+
+    def count(rows: QuerySet[Any]) -> int:
+        certificates = rows.values_list("certificate", flat=True)
+        return sum(
+            _revokes(revocation, ClientCertificate(bytes(der)), authority)
+            for der in certificates.iterator(chunk_size=500)
         )
-        for rows in (mappings, seen)
-    )
+
+    mappings = CertificateMapping.objects.exclude(certificate=None)
+    return count(mappings), count(SeenCertificate.objects.all())
 
 
 def _authorities(revocation: Revocation) -> Iterator[CertificateAuthority]:
-    """Yield the authorities of which anybody may be locked out."""
+    """Yield the authorities of which any user may be affected."""
     authority = revocation.authority
     if revocation.certificate is None and authority is not None:
         yield authority
     elif _is_bare_key(revocation):
-        # Whoever issues certificates for it
+        # Any CA may have issued certificates for it.
         yield from CertificateAuthority.objects.filter(rule_allows_privileged=True)
     elif revocation.issuer_key is not None:
-        for one in authorities_with([revocation.issuer_key]):
-            if one.rule_allows_privileged:
-                yield one
+        for row in authorities_with([revocation.issuer_key]):
+            if row.rule_allows_privileged:
+                yield row
     named = Q(pk__in=[])
     if revocation.public_key is not None:
         named |= Q(public_key=revocation.public_key)
     if revocation.serial is not None:
         named |= Q(serial=revocation.serial)
     cas = AuthorityCertificate.objects.filter(named).select_related("authority")
-    yield from {one.authority_id: one.authority for one in cas}.values()
+    yield from {ca.authority_id: ca.authority for ca in cas}.values()
 
 
 def _users(revocation: Revocation) -> Iterator[Any]:
-    """Yield the users of the mappings and certificates seen that are hit.
+    """Yield the users of the affected mappings and seen certificates.
 
-    Where the database can tell, only those who are not everybody's to map.
+    If the database can select them, only users that not everyone may map.
     """
     mappings = CertificateMapping.objects.select_related("user", "authority")
     seen = SeenCertificate.objects.select_related("user", "authority")
@@ -94,52 +93,51 @@ def _users(revocation: Revocation) -> Iterator[Any]:
     certificate = revocation.client_certificate()
     keys = set()
     if certificate is not None:
-        keys = {one.key for one in find_identities(certificate).found}
+        keys = {identity.key for identity in find_identities(certificate).found}
     for mapping in mappings.iterator(chunk_size=500):
-        known = certificate_of(mapping)
-        if (
-            mapping.key in keys
-            or (
-                mapping.kind == IdentityKind.PUBLIC_KEY.value
-                and mapping.key == revocation.public_key
-            )
-            or (
-                _may_be_hit(revocation, mapping)
-                if known is None
-                else _is_hit(revocation, known, revocation.authority)
-            )
-        ):
+        if mapping.key in keys or _affects(revocation, mapping):
             yield mapping.user
     for row in seen.iterator(chunk_size=500):
-        if _is_hit(revocation, row.client_certificate(), revocation.authority):
+        if _revokes(revocation, row.client_certificate(), revocation.authority):
             yield row.user
 
 
 def _is_bare_key(revocation: Revocation) -> bool:
-    """Tell whether nothing but a public key is known of what is revoked."""
+    """Return whether only the public key of what is revoked is known."""
     return revocation.certificate is None and revocation.authority is None
 
 
-def _may_be_hit(revocation: Revocation, mapping: CertificateMapping) -> bool:
-    """Tell whether *mapping*, whose certificate nobody here has seen, may be hit.
+def _affects(revocation: Revocation, mapping: CertificateMapping) -> bool:
+    """Return whether *revocation* affects the certificate of *mapping*, or may."""
+    is_key = mapping.kind == IdentityKind.PUBLIC_KEY.value
+    if is_key and mapping.key == revocation.public_key:
+        return True
+    certificate = certificate_of(mapping)
+    if certificate is None:
+        return _may_affect(revocation, mapping)
+    return _revokes(revocation, certificate, revocation.authority)
 
-    What names an authority is that authority's to issue, and asked for with it.
+
+def _may_affect(revocation: Revocation, mapping: CertificateMapping) -> bool:
+    """Return whether *mapping*, whose certificate was never seen, may be affected.
+
+    A mapping with an authority is covered by the check of that authority.
     """
     if revocation.certificate is not None:
-        return False  # its names were compared
+        return False  # its identities were compared
     if _is_bare_key(revocation):
         return mapping.kind != IdentityKind.PUBLIC_KEY.value
     return mapping.authority is None
 
 
-def _is_hit(
+def _revokes(
     revocation: Revocation,
     certificate: ClientCertificate,
     authority: CertificateAuthority | None,
 ) -> bool:
-    """Tell whether *certificate* is one that *revocation* revokes.
+    """Return whether *revocation* revokes *certificate*.
 
-    *authority* is the one that issued it, if any did.
+    *authority* is the one that issued it, if any.
     """
     try:
         if revocation.public_key == certificate.public_key_bytes:
@@ -155,8 +153,8 @@ def _is_hit(
             return False
         issuers = authority.validator().issuers_of(certificate)
     except CertificateParseError:
-        return False  # it lets nobody in
+        return False  # it is never accepted
     except ClientCertError:
-        return True  # whose it is cannot be told: not less than it may be
+        return True  # owner unknown: assume the widest effect
     keys = {one.public_key_bytes for one in issuers}
     return bool(keys) if in_time else revocation.issuer_key in keys

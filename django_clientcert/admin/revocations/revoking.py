@@ -1,4 +1,4 @@
-"""The action that revokes certificates, and its page: what, why, and go."""
+"""The action that revokes certificates, and its page."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from django_clientcert.x509.escaping import visible
 from .forms import WhyForm
 from .permissions import may_revoke
 
-# At a time; each asks who issued it, and is a field of the form: of more than a
-# thousand, Django takes none (``DATA_UPLOAD_MAX_NUMBER_FIELDS``).
+# At a time. Each looks up its issuer, and each is a field of the form, of which Django
+# accepts a thousand (``DATA_UPLOAD_MAX_NUMBER_FIELDS``).
 MAX_REVOKED = 500
 
 Row = CertificateMapping | SeenCertificate
 
 
 class Target(NamedTuple):
-    """What is to be revoked for a row: a certificate or a key, or why nothing is."""
+    """What to revoke for a row: a certificate or a public key, or why nothing."""
 
     row: Any
     certificate: ClientCertificate | None = None
@@ -62,11 +62,11 @@ class Target(NamedTuple):
 
     @property
     def what(self) -> str:
-        """What will be revoked, or why nothing."""
+        """What will be revoked, or why nothing will."""
         if self.why_not:
             return gettext("cannot be revoked: %(why)s") % {"why": self.why_not}
         if self.certificate is None:
-            return gettext("its public key only: the certificate is not at hand")
+            return gettext("only its public key, because the certificate is not stored")
         certificate = self.certificate
         return format_html(
             "{}<br>{} {}",
@@ -170,13 +170,13 @@ def _revoke_all(
 
 
 NOT_IN_REACH = _(
-    "It would lock out users whose certificates you may not map: a superuser, other "
-    "members of the staff, or everybody of an authority."
+    "It would revoke certificates of users whom you may not map: a superuser, other "
+    "staff users, or every user of an authority."
 )
 
 
 def find_target(actor: Any, row: Row) -> Target:
-    """Return what *actor* would revoke for a mapping or a certificate seen."""
+    """Return what *actor* would revoke for a mapping or a seen certificate."""
     why = why_not_map(actor, row.user)
     if why is not None:
         return Target(row, why_not=why.messages[0])

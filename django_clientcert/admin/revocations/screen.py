@@ -1,4 +1,4 @@
-"""The screens of what is revoked here and now."""
+"""The screens of revocations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django_clientcert.admin.base.certificate_facts import (
     show_validity,
 )
 from django_clientcert.admin.base.certificate_page import certificate_field
-from django_clientcert.admin.base.markup import breakable_name, hex_pairs
+from django_clientcert.admin.base.markup import breakable_name, column, hex_pairs
 from django_clientcert.admin.base.times import moment
 from django_clientcert.models import Revocation
 from django_clientcert.x509.escaping import visible, visible_once
@@ -30,7 +30,7 @@ from .permissions import count_period, may_revoke
 from .revoking import NOT_IN_REACH
 
 _CERTIFICATE_FIELDS = (
-    # Not the names of fields of the form: those would be read-only there.
+    # Not named like form fields, which would become read-only on the add page.
     "certificate_subject",
     "certificate_issuer",
     "certificate_serial_number",
@@ -41,7 +41,7 @@ _CERTIFICATE_FIELDS = (
 
 @admin.register(Revocation)
 class RevocationAdmin(ClientCertModelAdmin):
-    """What an administrator has revoked."""
+    """The model admin of revocations."""
 
     form = RevocationForm
     list_display = ("what", "authority", "reason", "shown_by", "when")
@@ -66,7 +66,7 @@ class RevocationAdmin(ClientCertModelAdmin):
     def has_delete_permission(
         self, request: HttpRequest, obj: Revocation | None = None
     ) -> bool:
-        """Tell whether those whom it locks out may be let in again."""
+        """Return whether the user may delete *obj*, see ``may_revoke()``."""
         return super().has_delete_permission(request, obj) and (
             obj is None or may_revoke(request.user, obj)
         )
@@ -80,13 +80,13 @@ class RevocationAdmin(ClientCertModelAdmin):
         change: bool = False,
         **kwargs: Any,
     ) -> Any:
-        """Return the form to revoke, or that of the reason of what is revoked."""
+        """Return the form that revokes, or the one for the reason of a revocation."""
         if obj is not None:
             return super().get_form(
                 request, obj, change, **{"form": RevocationReasonForm, **kwargs}
             )
         form: Any = super().get_form(request, obj, change, **kwargs)
-        # A class of its own for each call: see modelform_factory.
+        # modelform_factory() returns a new class per call.
         form.refuse = staticmethod(partial(_why_not_revoke, request.user))
         form.count = staticmethod(count_period)
         form.by = request.user
@@ -103,18 +103,18 @@ class RevocationAdmin(ClientCertModelAdmin):
                     {
                         "fields": ("pasted", "upload"),
                         "description": _(
-                            "Say one of three things: the certificate; or its serial "
-                            "number; or a time. It is refused from the next request "
-                            "on, whatever mappings and rules say."
+                            "Choose what to revoke: a certificate, a serial number, or "
+                            "everything issued in a period. It is refused from the "
+                            "next request on, whatever mappings and rules say."
                         ),
                     },
                 ),
                 (
-                    _("Or what an authority issued"),
+                    _("Or a serial number"),
                     {"fields": ("authority", "serial_number", "issuer")},
                 ),
                 (
-                    _("Or everything that it issued in a time"),
+                    _("Or everything issued in a period"),
                     {
                         "fields": (("begin", "end"), "confirm", "counted"),
                         "description": _("Choose the authority above."),
@@ -140,56 +140,42 @@ class RevocationAdmin(ClientCertModelAdmin):
     def save_model(
         self, request: HttpRequest, obj: Revocation, form: Any, change: bool
     ) -> None:
-        """Save the reason; what is new was revoked by the form."""
+        """Save the reason; a new revocation was saved by the form."""
         if change:
             super().save_model(request, obj, form, change)
 
-    # --- the list
-
-    @admin.display(description=_("what"), ordering="description")
-    def what(self, obj: Revocation) -> str:
-        """Return what is revoked."""
-        return breakable_name(visible_once(obj.description, 200))
-
-    @admin.display(description=_("by"), ordering="revoked_by")
-    def shown_by(self, obj: Revocation) -> str:
-        """Return who revoked it."""
-        if obj.revoked_by is None:
-            return gettext("not recorded")
-        return visible(str(obj.revoked_by), 50)
-
-    @admin.display(description=_("when"), ordering="revoked_at")
-    def when(self, obj: Revocation) -> str:
-        """Return when it was revoked."""
-        return moment(obj.revoked_at)
-
-    # --- one revocation
-
-    @admin.display(description=_("authority"))
-    def shown_authority(self, obj: Revocation) -> str:
-        """Return the authority; no field to change it."""
-        return gettext("none") if obj.authority is None else str(obj.authority)
-
-    @admin.display(description=_("SHA-256 of the public key"))
-    def public_key_digest(self, obj: Revocation) -> str:
-        """Return the digest of the key that is revoked."""
-        return _pairs(obj.public_key)
-
-    @admin.display(description=_("SHA-256 of the issuer’s key"))
-    def issuer_key_digest(self, obj: Revocation) -> str:
-        """Return the digest of the issuer's key."""
-        return _pairs(obj.issuer_key)
-
-    @admin.display(description=_("serial number"))
-    def shown_serial(self, obj: Revocation) -> str:
-        """Return the serial number, as it is looked up."""
-        return _pairs(obj.serial)
+    what = column(
+        _("what"),
+        lambda row: breakable_name(visible_once(row.description, 200)),
+        ordering="description",
+    )
+    shown_by = column(
+        _("by"),
+        lambda row: (
+            gettext("not recorded")
+            if row.revoked_by is None
+            else visible(str(row.revoked_by), 50)
+        ),
+        ordering="revoked_by",
+    )
+    when = column(_("when"), lambda row: moment(row.revoked_at), ordering="revoked_at")
+    shown_authority = column(
+        _("authority"),
+        lambda row: gettext("none") if row.authority is None else str(row.authority),
+    )
+    public_key_digest = column(
+        _("SHA-256 of the public key"), lambda row: _pairs(row.public_key)
+    )
+    issuer_key_digest = column(
+        _("SHA-256 of the issuer’s key"), lambda row: _pairs(row.issuer_key)
+    )
+    shown_serial = column(_("serial number"), lambda row: _pairs(row.serial))
 
     @admin.display(description=_("issued"))
     def period(self, obj: Revocation) -> str:
-        """Return the time of which everything is revoked."""
-        ends = (obj.issued_from, obj.issued_until)
-        begin, end = ("—" if one is None else moment(one) for one in ends)
+        """Return the period in which everything issued is revoked."""
+        bounds = (obj.issued_from, obj.issued_until)
+        begin, end = ("—" if at is None else moment(at) for at in bounds)
         return gettext("%(begin)s to %(end)s") % {"begin": begin, "end": end}
 
     certificate_subject = certificate_field(_("subject"), show_subject)

@@ -41,7 +41,7 @@ def unescape(value: str) -> str:
     """
     if _NOT_ESCAPED.search(value):
         raise HeaderDecodeError(
-            "not URL-encoded; does the proxy send $ssl_client_escaped_cert?"
+            "not URL-encoded (with nginx, forward $ssl_client_escaped_cert)"
         )
     try:
         return unquote(value).decode("ascii")
