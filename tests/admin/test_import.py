@@ -426,7 +426,7 @@ def test_a_list_without_its_entries(
     shown = preview(as_root, upload("f.json", "".join(write_json(records))))
     assert "has 1 entries, but the file contains 0" in text_of(shown)
     assert shown.context["adminform"] is None
-    assert "0 are in the file" in text_of(store(as_root, shown, "valid"))
+    assert "the file contains 0" in text_of(store(as_root, shown, "valid"))
     assert not authority.revocation_lists.exists()
 
 

@@ -41,7 +41,6 @@ from django_clientcert.trust.expiry import (
 )
 from django_clientcert.trust.transfer.writing import guard
 
-# What a spreadsheet takes for a formula (OWASP, CSV injection)
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
 
 
