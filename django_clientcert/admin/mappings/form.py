@@ -145,12 +145,11 @@ class CertificateMappingForm(CertificateForm):
             given = self.given_certificate()
             field = "value"
             self.identity = self._find_identity(kind, given)
-            cleaned["value"] = (
-                self.instance.value if self.identity is None else self.identity.value
-            )
         except ValidationError as error:
             self.add_error(field, error)
             return cleaned
+        if self.identity is not None:
+            cleaned["value"] = self.identity.value
         touched = {"user", "kind", "value", "authority"} & set(self.changed_data)
         if self.certificate is not None and (given is not None or touched):
             self._check_other_users(self.certificate)
@@ -169,7 +168,9 @@ class CertificateMappingForm(CertificateForm):
     def _find_identity(
         self, kind: IdentityKind, given: ClientCertificate | None
     ) -> Identity | None:
-        """Return the new identity of the mapping, if any; sets ``certificate``.
+        """Return what identifies the certificate, or None if that does not change.
+
+        Sets ``certificate``.
 
         Raises:
             ValidationError: there is no value, or the certificate does not have it.
@@ -193,9 +194,9 @@ class CertificateMappingForm(CertificateForm):
                 code="required",
             )
         if is_kept:
-            offered = offered_identities(kind, self.certificate)
-            if stored in (identity.value for identity in offered):
-                return None
+            for identity in offered_identities(kind, self.certificate):
+                if identity.value == stored:
+                    return identity
         identity = find_identity(kind, self.certificate)
         if is_kept:
             self.notices.append(
@@ -238,7 +239,7 @@ class CertificateMappingForm(CertificateForm):
                 code="disagree",
                 params={"values": listed or _("nothing of this kind")},
             )
-        typed = parse_entry(kind, text, order)
+        identity = parse_entry(kind, text, order)
         self.certificate = None
         self.notices.append(
             gettext(
@@ -246,7 +247,7 @@ class CertificateMappingForm(CertificateForm):
                 "removed from the mapping."
             )
         )
-        return typed
+        return identity
 
     def _check_other_users(self, certificate: ClientCertificate) -> None:
         """Refuse a key that belongs to another user, and mention other mappings."""
