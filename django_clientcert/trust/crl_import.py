@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
 from django.utils import timezone
 
 from django_clientcert.models import (
@@ -18,7 +17,7 @@ from django_clientcert.models import (
     RevokedSerial,
     serial_key,
 )
-from django_clientcert.models.derived import lock_authority, rebuild_state
+from django_clientcert.models.derived import lock_authority, renew_revisions
 from django_clientcert.x509.crl import CRLInfo, Entry, read_crl
 from django_clientcert.x509.escaping import visible_once
 
@@ -68,15 +67,15 @@ def import_crl(
             data,
             authority.certificates(),
             at=now,
-            previous=[one.crl_info() for one in before],
+            previous=[crl.crl_info() for crl in before],
             signers=authority.validator(),
         )
-        replaced = [one for one in before if parsed.info.replaces(one.crl_info())]
+        replaced = [crl for crl in before if parsed.info.replaces(crl.crl_info())]
         # delete() would load a million rows if a project has a receiver for every
         # deletion.
         entries = RevokedSerial._base_manager.using(using)
         entries.filter(crl__in=replaced)._raw_delete(using)
-        rows.filter(pk__in=[one.pk for one in replaced]).delete()
+        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         row = RevocationList.of(
             authority,
             parsed.info,
@@ -85,9 +84,9 @@ def import_crl(
         )
         row.save(using=using)
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
-        # Only now is known which certificates of the bundle the CRL revokes.
-        rebuild_state(authority.pk, using)
-    labels = tuple(one.label() for one in replaced)
+        # Once more, because the entries are there only now.
+        renew_revisions([authority.pk], using)
+    labels = tuple(crl.label() for crl in replaced)
     return Imported(row, parsed.info, labels)
 
 
@@ -97,12 +96,9 @@ def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
     Raises:
         CertificateAuthority.DoesNotExist: it was deleted.
     """
-    # Changes nothing. SQLite has no row locks: a transaction that begins with a write
-    # waits for its turn, but one that writes later fails if another has written in
-    # the meantime.
-    CertificateAuthority._base_manager.using(using).filter(pk=authority.pk).update(
-        revocation_state=F("revocation_state")
-    )
+    # SQLite has no lock of a row. There, a transaction that begins with a write waits
+    # for its turn; one that writes only later fails if another has written meanwhile.
+    renew_revisions([authority.pk], using)
     locked = lock_authority(authority.pk, using)
     if locked is None:
         raise CertificateAuthority.DoesNotExist(f"{authority} was deleted.")
