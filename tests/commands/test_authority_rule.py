@@ -14,14 +14,14 @@ from django_clientcert.x509.crl import read_crl
 from tests.deciding import decide
 from tests.private_keys import TEXTS
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
 NOW = dt.datetime.now(dt.timezone.utc)
 
 
-def rule(*arguments: str, name: str = "Test CA") -> Outcome:
+def rule(*arguments: str, name: str = "Test CA") -> CommandResult:
     """Run ``clientcert authority rule``."""
     return clientcert("authority", "rule", name, *arguments)
 
@@ -113,7 +113,7 @@ def test_an_authority_of_that_name_has_to_be_there(authority: Any) -> None:
     assert "There are: Test CA." in outcome.error
 
 
-def settings(*arguments: str) -> Outcome:
+def settings(*arguments: str) -> CommandResult:
     """Run ``clientcert authority set``."""
     return clientcert("authority", "set", "Test CA", *arguments)
 

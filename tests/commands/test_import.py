@@ -27,7 +27,7 @@ from django_clientcert.trust.transfer.writing import JSON_HEAD
 from tests import crl_writer
 from tests.private_keys import TEXTS
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
@@ -40,14 +40,16 @@ def folder(tmp_path: Path) -> Path:
 
 def load(
     folder: Path, text: str | bytes, *options: str, name: str = "f.csv"
-) -> Outcome:
+) -> CommandResult:
     """Import *text* as a file."""
     file = folder / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return clientcert("import", str(file), *options)
 
 
-def load_json(folder: Path, *records: Any, options: tuple[str, ...] = ()) -> Outcome:
+def load_json(
+    folder: Path, *records: Any, options: tuple[str, ...] = ()
+) -> CommandResult:
     """Import *records* as a JSON file."""
     body = JSON_HEAD + ",".join(json.dumps(one) for one in records) + "]}"
     return load(folder, body, *options, name="f.json")
