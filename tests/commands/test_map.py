@@ -182,7 +182,7 @@ def test_mapping_of_another_user_is_refused(
     """A certificate of two users would be refused for both."""
     outcome = trust(file, user="bob")
     assert outcome.status == 1
-    assert f"already mapping {mapping.pk}, of another user" in outcome.error
+    assert f"Mapping {mapping.pk} already maps this to another user" in outcome.error
     assert CertificateMapping.objects.get() == mapping
 
 

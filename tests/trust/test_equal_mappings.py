@@ -127,5 +127,5 @@ def test_a_twin_of_the_same_user_comes_first(
     name.normalise()
     assert name.find_twin() is None
     name.authority = authority
-    with pytest.raises(ValidationError, match="of another user"):
+    with pytest.raises(ValidationError, match="to another user"):
         name.full_clean()
