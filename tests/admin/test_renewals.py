@@ -14,7 +14,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    RevocationList,
+)
 from django_clientcert.testing import SERVER_AUTH, IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
@@ -392,7 +396,12 @@ def test_certificate_that_cannot_be_told(
 ) -> None:
     """An authority that cannot be read does not cause an exception."""
     mapping = stored(alice, alice_cert)
-    CertificateAuthority.objects.update(revocation_state="junk")
+    RevocationList.objects.create(
+        authority=authority,
+        info="junk",
+        this_update=timezone.now(),
+        entry_count=0,
+    )
     assert as_root.get(page(f"{MAPPING}_changelist")).status_code == 200
     text = text_of(as_root.get(page(f"{MAPPING}_change", mapping.pk)))
     assert "The certificate is refused, as its status is unknown" in text
