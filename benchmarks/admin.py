@@ -1,14 +1,14 @@
-"""What the lists of the admin cost with many mappings: ratios to a thousand.
+"""Measure the lists of the admin with many mappings, relative to a thousand.
 
     python -m benchmarks.admin [--rows N ...] [--database NAME ...] [--rounds N]
                                [--only TEXT ...] [--keep FOLDER] [--json]
 
-For each database (SQLite, and PostgreSQL where it is installed) and each N (1,000,
-100,000 and 1,000,000) N mappings of N users are made, and a tenth as many rows of the
-other tables. Then each page is asked for in turn, from the smallest table to the
-largest, in one process, so that a machine that changes its speed changes all of them
-alike. Quoted is the median, and how many times that of the smallest table it is. What
-makes a page is measured with it: the session, the queries and the template.
+For each database (SQLite, and PostgreSQL if it is installed) and each N (1,000,
+100,000 and 1,000,000), create N mappings of N users, and a tenth as many rows of the
+other tables. Then request each page in turn, from the smallest table to the largest,
+in one process, so that changes in the speed of the machine affect all of them alike.
+The result is the median, and its ratio to that of the smallest table. It includes the
+session, the queries and the template.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ OTHERS = {
     "authorities": "/admin/django_clientcert/certificateauthority/",
 }
 CERTIFICATES = 64
-# The superuser who looks at the pages is the first.
+# The first user is the superuser who requests the pages.
 FIRST_USER = 2
 
 
 class Router:
-    """Sends every query to the database whose turn it is."""
+    """Sends every query to the database that is being measured."""
 
     current = "default"
 
     def db_for_read(self, model: Any, **hints: Any) -> str:
-        """Return the database whose turn it is."""
+        """Return the database that is being measured."""
         return Router.current
 
     db_for_write = db_for_read
 
     def allow_relation(self, first: Any, second: Any, **hints: Any) -> bool:
-        """Allow all: what belongs together is made together."""
+        """Allow all relations: related rows are in the same database."""
         return True
 
 
@@ -104,13 +104,13 @@ def configure(
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Tell whoever waits how far it is."""
+    """Print the progress to a terminal."""
     if end == "\n" or sys.stderr.isatty():
         print(text, end=end, file=sys.stderr, flush=True)
 
 
 def create(database: str, rows: int) -> None:
-    """Make the tables and *rows* mappings in a database, unless they are there."""
+    """Create the tables and *rows* mappings in a database, unless they exist."""
     from django.core.management import call_command
     from django.db import connections
 
@@ -132,7 +132,7 @@ def create(database: str, rows: int) -> None:
 
 
 def fill(rows: int) -> None:
-    """Make the rows: what a company might have, at random but always the same."""
+    """Create realistic rows, at random but always the same."""
     from django.contrib.auth import get_user_model
 
     from django_clientcert.models import CertificateAuthority, CertificateMapping
@@ -167,7 +167,7 @@ def fill(rows: int) -> None:
 
 
 def load(model: Any, rows: Iterable[dict[str, Any]]) -> None:
-    """Write *rows* into the table of *model* without making instances of it."""
+    """Write *rows* to the table of *model* without creating instances."""
     from django.db import connections, models
 
     connection = connections[Router.current]
@@ -210,7 +210,7 @@ def load(model: Any, rows: Iterable[dict[str, Any]]) -> None:
 
 @contextlib.contextmanager
 def transaction(connection: Any) -> Iterator[Any]:
-    """Hand out the driver's own cursor, and commit."""
+    """Provide the driver's own cursor, and commit."""
     from django.db.transaction import atomic
 
     with atomic(connection.alias):
@@ -245,7 +245,7 @@ def value_of(kind: str, number: int) -> str:
 def make_mappings(
     rows: int, issued: Sequence[tuple[bytes, Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield what ``save()`` would write of so many mappings."""
+    """Yield what ``save()`` would write for this number of mappings."""
     from django.utils import timezone
 
     from django_clientcert.x509.identities import IdentityKind, parse_identity
@@ -288,7 +288,7 @@ def make_mappings(
 
 
 def load_others(rows: int, issued: Sequence[tuple[bytes, Any]]) -> None:
-    """Write so many rows of each of the other tables."""
+    """Write this number of rows to each of the other tables."""
     from django.utils import timezone
 
     from django_clientcert.models import Revocation, SeenCertificate, UnknownCertificate
@@ -337,7 +337,7 @@ def load_others(rows: int, issued: Sequence[tuple[bytes, Any]]) -> None:
 
 
 def pages(rows: int) -> dict[str, str]:
-    """Return the addresses that are compared, by what they are."""
+    """Return the URLs that are compared, by a description."""
     from django_clientcert.models import CertificateMapping
 
     some = rows // 3
@@ -396,7 +396,7 @@ def pages(rows: int) -> dict[str, str]:
 def measure(
     names: Sequence[str], sizes: Sequence[int], rounds: int, only: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """Yield milliseconds of each page, by size, for a database after the other."""
+    """Yield milliseconds of each page by size, one database after the other."""
     from django.contrib.auth import get_user_model
     from django.test import Client
 
@@ -422,7 +422,7 @@ def measure(
                     elapsed = time.perf_counter() - start
                     if answer.status_code != 200:
                         raise SystemExit(f"{name}: {answer.status_code}")
-                    if number:  # the first one warms up
+                    if number:  # the first round is a warm-up
                         took[rows].append(elapsed * 1000)
             median = {rows: statistics.median(each) for rows, each in took.items()}
             yield {
@@ -436,17 +436,17 @@ def measure(
         say("\r" + " " * 50, end="\r")
 
 
-def show(found: Sequence[dict[str, Any]], sizes: Sequence[int]) -> None:
+def show(results: Sequence[dict[str, Any]], sizes: Sequence[int]) -> None:
     """Print a table for each database, as Markdown."""
-    for database in dict.fromkeys(one["database"] for one in found):
+    for database in dict.fromkeys(result["database"] for result in results):
         print(f"\n| {database} | ms at {sizes[0]:,} |", end="")
         print("".join(f" {rows:,} |" for rows in sizes[1:]))
         print("|---|" + "--:|" * len(sizes))
-        for one in found:
-            if one["database"] == database:
-                first = one["milliseconds"][sizes[0]]
-                ratios = "".join(f" {one['ratio'][rows]} |" for rows in sizes[1:])
-                print(f"| {one['page']} | {first} |{ratios}")
+        for result in results:
+            if result["database"] == database:
+                first = result["milliseconds"][sizes[0]]
+                ratios = "".join(f" {result['ratio'][rows]} |" for rows in sizes[1:])
+                print(f"| {result['page']} | {first} |{ratios}")
 
 
 def main() -> None:
@@ -458,11 +458,14 @@ def main() -> None:
         "--rows", type=int, nargs="+", default=[1_000, 100_000, 1_000_000]
     )
     parser.add_argument("--database", choices=DATABASES, nargs="+", default=DATABASES)
-    parser.add_argument("--rounds", type=int, default=7, help="of each page")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each page")
     parser.add_argument(
-        "--only", nargs="+", default=[""], help="pages with one of these in their name"
+        "--only",
+        nargs="+",
+        default=[""],
+        help="only pages with one of these in their name",
     )
-    parser.add_argument("--keep", type=Path, help="a folder to keep SQLite’s files in")
+    parser.add_argument("--keep", type=Path, help="the folder for SQLite’s files")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     sizes, names = sorted(set(options.rows)), list(options.database)
@@ -478,19 +481,19 @@ def main() -> None:
                 say(f"Without PostgreSQL: {error}")
                 names.remove("postgresql")
         if not names:
-            raise SystemExit("There is no database to measure.")
+            raise SystemExit("No database is available.")
         configure(sizes, folder, server, names)  # type: ignore[arg-type]
         for name in names:
             for rows in sizes:
                 create(name, rows)
-        found = list(measure(names, sizes, options.rounds, options.only))
+        results = list(measure(names, sizes, options.rounds, options.only))
         from django.db import connections
 
         connections.close_all()
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(results, indent=2))
     else:
-        show(found, sizes)
+        show(results, sizes)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""What export and import of many mappings cost: seconds, and the peak of memory.
+"""Measure the import and export of many mappings: seconds, and peak memory.
 
     python -m benchmarks.bulk [--rows N ...] [--json]
 
-For each N (1,000 and 100,000): a CSV file of N fingerprints of N users is imported
-into an empty database, exported as JSON, and compared with it, each in a process of
-its own, whose peak is quoted (``VmHWM``, Linux). A peak that hardly grows with N is
-what “streamed” means; ``diff`` keeps digests of each row, so its peak does grow.
+For each N (1,000 and 100,000), import a CSV file with fingerprints of N users into an
+empty database, export it as JSON, and compare the export with the database. Each step
+runs in a process of its own, whose peak is measured (``VmHWM``, Linux). “Streamed”
+means a peak that hardly grows with N; ``diff`` keeps a digest of each row, so its peak
+does grow.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ model.objects.bulk_create(
 
 
 def call(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
-    """Return what a command costs in a process of its own."""
+    """Return the time and memory of a command in a process of its own."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", _RUN, *arguments],
@@ -62,7 +63,7 @@ def call(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
 
 
 def measure(rows: int, folder: Path) -> dict[str, Any]:
-    """Return the figures for so many rows."""
+    """Return the figures for this number of rows."""
     settings = folder / "bulk_settings.py"
     settings.write_text(
         "from tests.settings import *\n"
@@ -97,16 +98,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000])
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    found = []
+    results = []
     for rows in options.rows:
         with tempfile.TemporaryDirectory() as folder:
-            found.append(measure(rows, Path(folder)))
+            results.append(measure(rows, Path(folder)))
     if options.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(results, indent=2))
         return
-    for one in found:
-        print(f"{one.pop('rows')} rows")
-        for name, figures in one.items():
+    for result in results:
+        print(f"{result.pop('rows')} rows")
+        for name, figures in result.items():
             print(
                 f"  {name:14} {figures['seconds']:7} s {figures['peak_megabytes']:7} MB"
             )

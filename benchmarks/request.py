@@ -1,11 +1,11 @@
-"""What an authenticated request costs beside Django's session: ratios.
+"""Measure an authenticated request, relative to Django's session.
 
     python -m benchmarks.request [--rounds N] [--mappings N] [--json]
 
-In one process, in turn, so that a machine that changes its speed changes all of
-them alike: (a) session authentication from the database, (b) a client certificate,
-as a pin and by subject with its path validated, (c) a view that asks nothing.
-Quoted is the median of the rounds; the cost of (c) is taken off before dividing.
+In turn and in one process, so that changes in the speed of the machine affect all of
+them alike: (a) session authentication from the database, (b) a client certificate, as
+a pin and by subject with its path validated, (c) a view that looks at nothing. The
+result is the median of the rounds; the cost of (c) is subtracted before dividing.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def build(mappings: int) -> dict[str, Callable[[], Any]]:
         environ = make.get(path, **meta).environ
 
         def run() -> None:
-            # A server hands over a new dict with new strings each time.
+            # A server passes a new dict with new strings each time.
             fresh = {
                 key: (value + " ")[:-1] if type(value) is str else value
                 for key, value in environ.items()

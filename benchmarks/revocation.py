@@ -1,13 +1,13 @@
-"""What it costs that a certificate may be revoked: ratios.
+"""Measure the cost of checking for revocation, relative to no CRL.
 
     python -m benchmarks.revocation [--entries N] [--rounds N] [--json]
 
-A list of N entries (a million) is made and imported, and a second one in its place.
-Then, in turn in one process:
-(a) the decision on a certificate without any list loaded, (b) the same with the
-list, whose N entries do not have it, (c) a decision on one that is listed, and
-beside them (d) ``get_revoked_certificate_by_serial_number()`` of cryptography on the
-same list, for a serial number that is not on it. Quoted is the median.
+Create and import a CRL of N entries (a million), and a second one that replaces it.
+Then measure, in turn and in one process: (a) the decision on a certificate without any
+CRL, (b) the same with the CRL, whose N entries do not include the certificate, (c) the
+decision on a revoked certificate, and for comparison (d)
+``get_revoked_certificate_by_serial_number()`` of cryptography on the same CRL, for a
+serial number that it does not contain. The result is the median.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from benchmarks.request import configure
 
 CALLS_PER_ROUND = 50
 
-# What runs in the process that imports; the last line is its peak in kB, as Linux
-# has it: the usual figure would also count the process that started this one.
+# The program of the importing process. Its last line is its peak memory in kB from
+# Linux, because the usual figure would include the parent process.
 _IMPORT = """
 import sys
 from pathlib import Path
@@ -45,7 +45,7 @@ print(status.partition("VmHWM:")[2].split()[0])
 
 
 def make_list(ca: Any, entries: int, listed: int, number: int) -> bytes:
-    """Return list *number* with *entries* random serial numbers and *listed*, DER."""
+    """Return CRL *number* with *entries* random serial numbers and *listed*, as DER."""
     from tests import crl_writer
     from tests.der_writer import integer, time, tlv
 
@@ -53,7 +53,7 @@ def make_list(ca: Any, entries: int, listed: int, number: int) -> bytes:
         time(crl_writer.DATE + dt.timedelta(seconds=number)) for number in range(50_000)
     ]
     reason = tlv(0x30, crl_writer.reason(4))
-    # As CAs number their certificates: in order they would be easier to index.
+    # Random, as CAs number their certificates: in order they would be easier to index.
     serials = random.Random(number)
     body = [
         tlv(
@@ -69,7 +69,7 @@ def make_list(ca: Any, entries: int, listed: int, number: int) -> bytes:
 
 
 def import_file(file: Path, data: bytes) -> dict[str, Any]:
-    """Import *data* as an administrator does, in a process whose memory is its own."""
+    """Import *data* as an administrator does, in a process of its own."""
     file.write_bytes(data)
     start = time.perf_counter()
     done = subprocess.run(

@@ -1,7 +1,7 @@
-"""A small project: as the README says, with logging off.
+"""A small project: the settings of the README, with logging off.
 
-On SQLite, or beside a server: ``python -m tests.with_database postgresql -- python -m
-benchmarks.revocation``.
+On SQLite, or with a database server:
+``python -m tests.with_database postgresql -- python -m benchmarks.revocation``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SECRET_KEY = "not a secret: benchmarks only"
 ALLOWED_HOSTS = ["testserver"]
 ROOT_URLCONF = "benchmarks.urls"
 USE_TZ = True
-# Connections stay open, as SPEED matters most where they do.
+# Persistent connections, as in projects for which speed matters.
 DATABASES = {"default": {**TESTED_DATABASES["default"], "CONN_MAX_AGE": None}}
 if os.environ.get("CLIENTCERT_TEST_DATABASE", "sqlite") == "sqlite":
     DATABASES["default"]["NAME"] = os.environ.get("BENCHMARK_DATABASE", ":memory:")
@@ -35,5 +35,5 @@ AUTHENTICATION_BACKENDS = [
 ]
 CLIENTCERT_PROXY = "ingress-nginx"
 CLIENTCERT_TRUSTED_PROXIES = ["127.0.0.1"]
-# Not True: a path is validated by the app, the dearer way
+# False, so that Django validates the path, which is the more expensive way.
 CLIENTCERT_PROXY_VERIFIES = False

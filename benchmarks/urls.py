@@ -1,4 +1,4 @@
-"""Views that ask for nothing, or for who is there."""
+"""One view that looks at nothing, and one that looks at the user."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def nothing(request: HttpRequest) -> HttpResponse:
 
 
 def who(request: HttpRequest) -> HttpResponse:
-    """Tell who is there."""
+    """Return the username."""
     return HttpResponse(request.user.get_username())
 
 

@@ -19,14 +19,14 @@ _START_TIMEOUT = 30.0
 
 
 class ApplicationError(Exception):
-    """gunicorn or the project behind it does not start; the message says why."""
+    """gunicorn or the project does not start; the message says why."""
 
 
 class Application:
     """gunicorn with the example project; a context manager.
 
-    *environment* is added to this process's own. What the application says goes to
-    the terminal, or to *log* where that is set.
+    *environment* is added to this process's own. The application's output goes to the
+    terminal, or to *log* if that is given.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path | None = None) -> None:
@@ -41,12 +41,12 @@ class Application:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start gunicorn and return when the project has answered a request.
+        """Start gunicorn and return when the project has responded to a request.
 
         Raises:
             ApplicationError: it did not.
         """
-        # gunicorn inherits the socket: nobody can take the port in between.
+        # gunicorn inherits the socket, so no other program can take the port.
         with listen(0) as listener:
             port = listener.getsockname()[1]
             self.address = f"127.0.0.1:{port}"
@@ -92,17 +92,17 @@ class Application:
                 stdout=None if self.log is None else output,
                 stderr=None if self.log is None else subprocess.STDOUT,
                 pass_fds=[descriptor],
-                # A Ctrl-C is the demonstration's: it stops its children in order.
+                # The demonstration handles Ctrl-C and stops its children in order.
                 start_new_session=True,
                 preexec_fn=die_with_parent(),
             )
 
     def _wait(self, process: subprocess.Popen[bytes], port: int) -> None:
-        """Return when the project has answered: the socket alone says nothing."""
+        """Return when the project has responded: an open socket proves nothing."""
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
             if process.poll() is not None:
-                raise ApplicationError(f"gunicorn ended at once{self._where()}")
+                raise ApplicationError(f"gunicorn exited immediately{self._where()}")
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
             try:
                 connection.request("GET", "/", headers={"Host": "localhost"})
@@ -110,14 +110,14 @@ class Application:
             except (OSError, http.client.HTTPException):
                 if time.monotonic() > deadline:
                     raise ApplicationError(
-                        f"The project does not answer{self._where()}"
+                        f"The project does not respond{self._where()}"
                     ) from None
                 time.sleep(0.05)
             else:
                 if status == 200:
                     return
                 raise ApplicationError(
-                    f"The project answers with status {status}{self._where()}"
+                    f"The project responds with status {status}{self._where()}"
                 )
             finally:
                 connection.close()

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Start the example project behind a real nginx: ``python3 example_project/demo.py``.
 
-Needs a Python (3.10 or newer) and a package index, nothing else. The first start
-makes a virtual environment, certificates and a database, all below ``.demo/``; the
-next one takes seconds. It prints requests to paste and the address of the admin,
-and Ctrl-C stops it. ``--check`` sends those requests itself and stops.
+Needs only Python (3.10 or newer) and a package index. The first start creates a
+virtual environment, certificates and a database, all below ``.demo/``; the next one
+takes seconds. The script prints requests to paste and the URL of the admin; Ctrl-C
+stops it. ``--check`` sends those requests itself and stops.
 """
 
-# The syntax is old on purpose: see bootstrap_environment.py.
+# Old syntax, intentionally: see bootstrap_environment.py.
 import argparse
 import os
 import sys
@@ -17,7 +17,7 @@ ROOT = os.path.dirname(HERE)
 FOLDER = ".demo"
 DEFAULT_PORT = 8443
 
-# The extra in setup.cfg with what each needs; only the chosen one is installed.
+# The extra in setup.cfg for each proxy; only the chosen one is installed.
 EXTRAS = {
     "ingress-nginx": "demo",
     "nginx": "demo",
@@ -32,40 +32,40 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description="A Django project with client certificates behind a real proxy; "
         "without --proxy, an nginx that forwards them as ingress-nginx does.",
-        epilog="Everything is kept in %s; delete it when you have seen enough."
+        epilog="Everything is stored in %s; delete it when you are done."
         % os.path.join(ROOT, FOLDER),
     )
     parser.add_argument(
         "--check",
         action="store_true",
         help="send the printed requests, show each status, and stop; the exit status "
-        "is 1 if one is not as expected",
+        "is 1 if a result is not as expected",
     )
     parser.add_argument(
         "--port",
         type=port_number,
         metavar="N",
-        help="the port for HTTPS (default: %d; with --check a free one); plain HTTP is "
-        "on the next" % DEFAULT_PORT,
+        help="the port for HTTPS (default: %d; with --check a free one); plain HTTP "
+        "uses the next one" % DEFAULT_PORT,
     )
     parser.add_argument(
         "--proxy",
         choices=sorted(EXTRAS),
         default="ingress-nginx",
-        help="what stands in front; all but ingress-nginx with their configuration "
-        "in example_project/proxies (default: %(default)s)",
+        help="the proxy; all except ingress-nginx use their configuration in "
+        "example_project/proxies (default: %(default)s)",
     )
     parser.add_argument(
         "--verify-client",
         choices=["on", "optional", "optional_no_ca"],
         default="optional",
         help="with --proxy ingress-nginx: what nginx does with client certificates, "
-        "in the words of the annotation auth-tls-verify-client (default: %(default)s)",
+        "as in the annotation auth-tls-verify-client (default: %(default)s)",
     )
     parser.add_argument(
         "--reset",
         action="store_true",
-        help="make certificates, passwords and the database anew",
+        help="create new certificates, passwords and a new database",
     )
     arguments = parser.parse_args()
     if arguments.proxy != "ingress-nginx" and arguments.verify_client != "optional":
@@ -76,7 +76,7 @@ def parse_arguments():
 
 
 def port_number(text):
-    """Return *text* as a port that has a next one; 0 stands for free ones."""
+    """Return *text* as a port that has a next one; 0 means any free ports."""
     number = int(text)
     if not 0 <= number <= 65534:
         raise ValueError(text)
@@ -88,14 +88,14 @@ def main():
     arguments = parse_arguments()
     if os.name == "nt":
         sys.exit("The demonstration needs Linux or macOS; on Windows use WSL.")
-    # There are private keys in it.
+    # The folder contains private keys.
     os.umask(0o077)
     folder = os.path.join(ROOT, FOLDER)
     if not os.path.isdir(folder):
         os.mkdir(folder)
     os.chmod(folder, 0o700)
 
-    # The two folders from which is imported, whatever the caller set
+    # Import from these two folders, whatever PYTHONPATH is
     sys.path[:0] = [ROOT, HERE]
     import bootstrap_environment
 
@@ -114,5 +114,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        # While the environment is made; later demonstration.py has its own way.
+        # While the environment is created; demonstration.py handles it later.
         sys.exit("\nStopped.")

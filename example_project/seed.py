@@ -1,4 +1,4 @@
-"""The database of the demonstration: users, an authority and who is who."""
+"""The database of the demonstration: users, an authority and mappings."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ AUTHORITY = "Example CA"
 
 
 def prepare_database(pki_folder: Path, admin_password: str) -> None:
-    """Migrate the database; fill it if nobody is in it yet.
+    """Migrate the database; fill it if it has no users yet.
 
-    What a visitor changed in the admin stays as it is.
+    Changes that a visitor made in the admin are kept.
     """
     call_command("migrate", verbosity=0, interactive=False)
     if not get_user_model().objects.exists():
@@ -38,8 +38,8 @@ def _fill(pki_folder: Path, admin_password: str) -> None:
     users.create_superuser(ADMIN, "admin@example.com", admin_password)
     service = users.create_user(SERVICE_USER)
     leaver = users.create_user(LEAVER_USER)
-    # Her certificate opens the admin, for certificates only. She may not change
-    # users, so she cannot make herself one who may.
+    # Her certificate gives access to the admin, for certificates only. She may not
+    # change users, so she cannot extend her own permissions.
     person = users.create_user(PERSON_USER, pki.PERSON_EMAIL, is_staff=True)
     person.user_permissions.set(
         Permission.objects.filter(
@@ -51,14 +51,14 @@ def _fill(pki_folder: Path, admin_password: str) -> None:
     authority = CertificateAuthority(
         name=AUTHORITY,
         bundle=(pki_folder / f"{pki.CA}.crt").read_text(encoding="ascii"),
-        note="Made by the demonstration.",
+        note="Created by the demonstration.",
     )
     authority.full_clean()
     authority.save()
     for user, kind, value, issuer in (
-        # A pin: this certificate and no other, whoever issued it.
+        # A pin: only this certificate, whoever issued it.
         (service, "fingerprint", _fingerprint(pki_folder, pki.SERVICE), None),
-        # A name: every certificate with it that the authority issues.
+        # A name: every certificate with this name that the authority issues.
         (person, "san_email", pki.PERSON_EMAIL, authority),
         (leaver, "fingerprint", _fingerprint(pki_folder, pki.LEAVER), None),
     ):

@@ -1,7 +1,7 @@
-"""The requests that the demonstration prints, and what must come of each.
+"""The requests that the demonstration prints, and the expected results.
 
-Each is data: rendered as a line for a shell, and sent by ``demo.py --check``,
-either with that very line or, where there is no curl, by Python.
+Each is data: it is printed as a shell command, and sent by ``demo.py --check``, with
+the same command or, if curl is not installed, with Python.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _TIMEOUT = 20
 
 @dataclass(frozen=True)
 class Request:
-    """One request, and the answer to expect; status 0 is a handshake that ends.
+    """One request and the expected response; status 0 means a failed handshake.
 
     *identity* names the certificate that the client presents, and *headers* a file
-    with header lines it sends besides. *user* is who the answer must speak of;
-    *says* is a text that must be in it.
+    with additional header lines. *user* is the user whom the response must name;
+    *says* is a text that it must contain.
     """
 
     title: str
@@ -44,7 +44,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; *failure* instead, where nothing did."""
+    """The response, or *failure* if there was none."""
 
     status: int = 0
     body: str = ""
@@ -53,7 +53,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the requests go, and where the certificates lie."""
+    """Where the requests are sent, and where the certificates are stored."""
 
     url: str
     plain_url: str
@@ -61,10 +61,10 @@ class Place:
 
 
 def list_requests(verify_client: str) -> Iterator[Request]:
-    """Yield the requests, with what nginx and Django say in this mode.
+    """Yield the requests, with the responses of nginx and Django in this mode.
 
-    Under ``on`` nobody comes without a certificate; under ``optional`` Django gets
-    requests without one, and under ``optional_no_ca`` also those whose CA nginx
+    Under ``on`` nginx refuses requests without a certificate; under ``optional`` it
+    forwards them to Django, and under ``optional_no_ca`` also certificates whose CA it
     does not know.
     """
     on = verify_client == "on"
@@ -74,28 +74,28 @@ def list_requests(verify_client: str) -> Iterator[Request]:
     says_unverified = "The SSL certificate error"
 
     yield Request(
-        "A service, known by the fingerprint of its certificate",
+        "A service, mapped by the fingerprint of its certificate",
         "/whoami/",
         200,
         identity=pki.SERVICE,
         user=seed.SERVICE_USER,
     )
     yield Request(
-        "A person, known by the e-mail address that the CA put in",
+        "A person, mapped by the e-mail address in the certificate",
         "/ledger/",
         200,
         identity=pki.PERSON,
         user=seed.PERSON_USER,
     )
     yield Request(
-        "Somebody who will leave; until the mapping goes, all is well",
+        "An employee who will leave; accepted until the mapping is removed",
         "/ledger/",
         200,
         identity=pki.LEAVER,
         user=seed.LEAVER_USER,
     )
     yield Request(
-        "The same for an asynchronous view",
+        "The service again, with an asynchronous view",
         "/ledger/async/",
         200,
         identity=pki.SERVICE,
@@ -105,7 +105,7 @@ def list_requests(verify_client: str) -> Iterator[Request]:
         yield Request("The public page, without a certificate", "/", 200)
     yield Request("No certificate", "/ledger/", without, says=says_without)
     yield Request(
-        "A good certificate of the CA that nobody has mapped",
+        "A good certificate of the CA that is not mapped",
         "/ledger/",
         403,
         identity=pki.STRANGER,
@@ -120,7 +120,7 @@ def list_requests(verify_client: str) -> Iterator[Request]:
     )
     if verify_client == "optional_no_ca":
         yield Request(
-            "The person's name from another CA: nginx lets it through, Django not",
+            "The person's name from another CA: nginx forwards it, Django refuses it",
             "/ledger/",
             403,
             identity=pki.IMPOSTOR,
@@ -135,7 +135,7 @@ def list_requests(verify_client: str) -> Iterator[Request]:
             says=says_unverified,
         )
     yield Request(
-        "The service's headers, written by a client without a certificate",
+        "The service's headers, sent by a client without a certificate",
         "/ledger/",
         without,
         headers=pki.STOLEN_HEADERS,
@@ -166,8 +166,8 @@ def list_requests(verify_client: str) -> Iterator[Request]:
     )
 
 
-# What a client sees of a handshake that the proxy has ended: its alert, or only that
-# the connection is gone.
+# How a client sees a handshake that the proxy has aborted: as a TLS alert, or only as a
+# closed connection.
 _ENDED = (
     "alert",
     "reset",
@@ -182,8 +182,8 @@ _ENDED = (
 def list_requests_for(proxy: str) -> Iterator[Request]:
     """Yield the same for another proxy, which asks for a certificate.
 
-    nginx answers those that do not verify; the others end the handshake, and what
-    curl prints for the status then is 000.
+    nginx sends a response to certificates that do not verify; the others abort the
+    handshake, for which curl prints the status 000.
     """
     is_nginx = proxy == "nginx"
     for request in list_requests("optional"):
@@ -191,11 +191,11 @@ def list_requests_for(proxy: str) -> Iterator[Request]:
             request = replace(request, headers=f"{proxy}-{request.headers}")
         if request.identity in (pki.EXPIRED, pki.IMPOSTOR) and not is_nginx:
             title = request.title.replace(
-                "nginx refuses it", f"{proxy} ends the handshake"
+                "nginx refuses it", f"{proxy} aborts the handshake"
             )
             request = replace(request, title=title, status=0, says="")
         elif request.plain:
-            title = f"{request.title}: sent to HTTPS"
+            title = f"{request.title}: redirected to HTTPS"
             request = replace(request, title=title, status=301, says="")
         elif proxy == "envoy" and request.headers == f"envoy-{pki.MISSPELT_HEADERS}":
             title = f"{request.title}: envoy refuses it"
@@ -236,7 +236,7 @@ def send(request: Request, place: Place) -> Answer:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Answer(failure=f"no answer within {_TIMEOUT} seconds")
+        return Answer(failure=f"no response within {_TIMEOUT} seconds")
     if result.returncode:
         return Answer(failure=result.stderr.decode("utf-8", "replace").strip())
     body, _, status = result.stdout.decode("utf-8", "replace").strip().rpartition("\n")
@@ -244,7 +244,7 @@ def send(request: Request, place: Place) -> Answer:
 
 
 def send_with_python(request: Request, place: Place) -> Answer:
-    """Send *request* without any program but this one."""
+    """Send *request* without curl."""
     address = urlsplit(_address(request, place))
     connection: http.client.HTTPConnection
     if request.plain:
@@ -273,20 +273,20 @@ def send_with_python(request: Request, place: Place) -> Answer:
         connection.close()
 
 
-def find_surprise(request: Request, answer: Answer) -> str:
-    """Return what is not as expected about *answer*, or an empty string."""
+def find_difference(request: Request, answer: Answer) -> str:
+    """Return how *answer* differs from what is expected, or an empty string."""
     if request.status == 0:
         if any(word in answer.failure.lower() for word in _ENDED):
             return ""
-        return answer.failure or f"status {answer.status}, not the handshake's end"
+        return answer.failure or f"status {answer.status} instead of a failed handshake"
     if answer.failure:
         return answer.failure
     if answer.status != request.status:
-        return f"status {answer.status}, not {request.status}"
+        return f"status {answer.status} instead of {request.status}"
     if request.user is not None and _user_in(answer.body) != request.user:
-        return f"{_user_in(answer.body)!r}, not {request.user!r}"
+        return f"user {_user_in(answer.body)!r} instead of {request.user!r}"
     if request.says not in answer.body:
-        return f"the answer does not say {request.says!r}"
+        return f"the response does not contain {request.says!r}"
     return ""
 
 

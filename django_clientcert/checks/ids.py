@@ -21,7 +21,6 @@ IDS = {
     "crl_stale": "clientcert.W022",
     "crl_expiring": "clientcert.W023",
     "mapping_unreachable": "clientcert.W024",
-    "revocation_state": "clientcert.E013",
     "rule_unusable": "clientcert.E014",
     "rule_field_not_unique": "clientcert.W025",
     "rule_allows_privileged": "clientcert.W026",

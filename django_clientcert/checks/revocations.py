@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.core.checks import Error, Warning
+from django.core.checks import Warning
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, name_key
-from django_clientcert.models.derived import derive_state
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.text import some_of
 
@@ -74,24 +73,3 @@ def _cas_without_crl(
         ]
     except ClientCertError:
         return []  # reported by check_authorities_are_usable()
-
-
-@check_of_database
-def check_revocations_are_in_force(alias: str) -> Messages:
-    """Does each authority's stored state match its CRLs and revocations?"""
-    wrong = []
-    for authority in CertificateAuthority.objects.using(alias):
-        try:
-            matches = authority.state() == derive_state(authority)
-        except ValueError:
-            matches = False
-        if not matches:
-            wrong.append(label(authority))
-    if wrong:
-        yield Error(
-            "Authorities whose stored state does not match their revocations, in the "
-            f"database “{alias}”: {some_of(wrong)}. Their tables were changed without "
-            "using the models.",
-            hint="Save each of these authorities once, in the admin.",
-            id=IDS["revocation_state"],
-        )

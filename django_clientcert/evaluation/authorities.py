@@ -1,4 +1,4 @@
-"""The path to an authority, and what its lists and revocations say of it."""
+"""The path to an authority, and whether anything on it is revoked."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ logger = logging.getLogger("django_clientcert.evaluation")
 
 def find_path(
     authority: CertificateAuthority,
+    result: LookupResult,
     certificate: ClientCertificate,
     intermediates: Sequence[ClientCertificate],
     at: dt.datetime,
@@ -45,14 +46,15 @@ def find_path(
 ) -> Path:
     """Return the path from *certificate* to *authority*.
 
-    By the authority's own certificates if they suffice. Otherwise by those that were
-    sent *intermediates* it too, and then the whole path is validated here.
+    The authority's own certificates are used if they suffice. Otherwise the
+    *intermediates* that the client sent are used too, and the whole path is validated
+    here.
 
     Raises:
         Refusal: there is none (``untrusted_issuer``), it breaks a rule, or the
             authority cannot be used.
     """
-    validator = get_validator(authority)
+    validator = _get_validator(authority, result)
     find = validator.find_issuer if proxy_verified else validator.validate
     try:
         try:
@@ -67,20 +69,22 @@ def find_path(
         ) from refusal
 
 
-def get_validator(authority: CertificateAuthority) -> PathValidator:
+def _get_validator(
+    authority: CertificateAuthority, result: LookupResult
+) -> PathValidator:
     """Return the validator of *authority*.
 
     Raises:
         Refusal: its certificates cannot be used.
     """
     try:
-        return authority.validator()
-    except (BundleError, CertificateParseError) as error:
+        return result.state_of(authority).validator
+    except (BundleError, CertificateParseError, ValueError) as error:
         raise unavailable(authority, error) from error
 
 
 def unavailable(authority: CertificateAuthority, error: object) -> Refusal:
-    """Return the refusal for what an authority holds and cannot be used; logs it."""
+    """Log that *authority* cannot be used, and return the refusal."""
     logger.error("the authority %s cannot be used: %s", authority.pk, error)
     return Refusal(
         Reason.TRUST_UNAVAILABLE,
@@ -88,11 +92,11 @@ def unavailable(authority: CertificateAuthority, error: object) -> Refusal:
     )
 
 
-def _state(
-    authority: CertificateAuthority,
+def _get_policy(
+    authority: CertificateAuthority, result: LookupResult
 ) -> tuple[RevocationPolicy, AuthorityState]:
     try:
-        return authority.policy(), authority.state()
+        return authority.policy(), result.state_of(authority)
     except ValueError as error:
         raise unavailable(authority, error) from error
 
@@ -103,75 +107,77 @@ def check_revoked(
     at: dt.datetime,
     intermediates: Sequence[ClientCertificate] = (),
 ) -> str:
-    """Return if neither an administrator nor its issuer has revoked *certificate*.
+    """Raise if an administrator or its issuer has revoked *certificate*.
 
-    Whatever it may be mapped by: a revocation beats every permission, a pin without
-    an authority too. Only what revokes counts here, see ``check_crls()``.
+    However it is mapped: a revocation beats every mapping, also a pin without an
+    authority. A CRL that is missing or stale does not matter here, see
+    ``check_crls()``.
 
     Raises:
-        Refusal: it is revoked, or that cannot be told.
+        Refusal: it is revoked, or that cannot be determined.
     """
     _check_key(certificate, result)
     for authority in result.authorities:
-        policy, state = _state(authority)
-        hits = _hits([certificate], state, result)
+        policy, state = _get_policy(authority, result)
+        hits = _find_hits([certificate], state, result)
         if not (
             result.revocations
             or (hits and policy is not RevocationPolicy.OFF)
-            or any(one.covers(certificate.not_before) for one in state.periods)
+            or any(period.covers(certificate.not_before) for period in state.periods)
         ):
             continue
-        # Rarely: somebody's certificate of that serial number, or of that time
-        for issuer in get_validator(authority).issuers_of(certificate, intermediates):
-            _check_own(certificate, issuer, result, state)
+        # Rare: some certificate with this serial number or from this period
+        validator = _get_validator(authority, result)
+        for issuer in validator.issuers_of(certificate, intermediates):
+            _check_serial_and_periods(certificate, issuer, result, state)
             if policy is not RevocationPolicy.OFF:
-                _check_listed(certificate, issuer, state, hits, at)
-    return "no revocation names it"
+                _check_entries(certificate, issuer, state, hits, at)
+    return "not revoked"
 
 
 def _check_key(certificate: ClientCertificate, result: LookupResult) -> None:
-    """Refuse what is revoked here by its public key."""
+    """Refuse a certificate whose public key is revoked here."""
     for hit in result.revocations:
         if hit.public_key == certificate.public_key_bytes:
             raise Refusal(
-                Reason.REVOKED, f"revocation {hit.number} is of its public key"
+                Reason.REVOKED, f"revocation {hit.number} revokes its public key"
             )
 
 
-def _check_own(
+def _check_serial_and_periods(
     certificate: ClientCertificate,
     issuer: ClientCertificate,
     result: LookupResult,
     state: AuthorityState,
 ) -> None:
-    """Refuse what is revoked here by its serial number, or by when it was issued."""
+    """Refuse a certificate that is revoked here by serial number or date of issue."""
     serial = serial_key(certificate.serial_number)
     for hit in result.revocations:
         if hit.serial == serial and hit.issuer_key == issuer.public_key_bytes:
             raise Refusal(
-                Reason.REVOKED, f"revocation {hit.number} is of its serial number"
+                Reason.REVOKED, f"revocation {hit.number} revokes its serial number"
             )
     for period in state.periods:
         if period.covers(certificate.not_before):
             raise Refusal(
                 Reason.REVOKED,
-                f"revocation {period.number} is of all that was issued from "
+                f"revocation {period.number} revokes everything issued from "
                 f"{period.begin:%Y-%m-%d} to {period.end:%Y-%m-%d}",
             )
 
 
-def _check_listed(
+def _check_entries(
     certificate: ClientCertificate,
     issuer: ClientCertificate,
     state: AuthorityState,
     hits: Hits,
     at: dt.datetime,
 ) -> None:
-    """Refuse what a list of the issuer lists, stale or not."""
-    lists = list(state.lists.values())
-    # Whoever signed a list that was imported may revoke; clearing is another matter.
-    keys = {one.issuer_key: False for one in lists if not one.own_key_only}
-    known = status(certificate, issuer, lists, hits, at=at, other_keys=keys)
+    """Refuse a certificate that any CRL of its issuer revokes, even a stale one."""
+    crls = list(state.crls.values())
+    # Every key that signed an imported CRL may revoke; clearing is another matter.
+    keys = {crl.issuer_key: False for crl in crls if not crl.own_key_only}
+    known = status(certificate, issuer, crls, hits, at=at, other_keys=keys)
     if known.outcome is Outcome.REVOKED:
         raise Refusal(Reason.REVOKED, known.detail)
 
@@ -179,64 +185,64 @@ def _check_listed(
 def check_crls(
     path: Path, authority: CertificateAuthority, result: LookupResult, at: dt.datetime
 ) -> str:
-    """Return if *authority*, as its policy demands, lets all of *path* pass.
+    """Raise unless the CRLs of *authority* clear *path*, as its policy demands.
 
     Raises:
-        Refusal: a certificate of the path is revoked, or that cannot be told and
-            the policy requires it.
+        Refusal: a certificate of the path is revoked, or that cannot be determined
+            and the policy requires it.
     """
-    policy, state = _state(authority)
-    validator = get_validator(authority)
-    for one in path.certificates:
-        number = state.revoked.get(one.fingerprint)
+    policy, state = _get_policy(authority, result)
+    validator = _get_validator(authority, result)
+    for certificate in path.certificates:
+        number = state.revoked.get(certificate.fingerprint)
         if number is not None:
             raise Refusal(
-                Reason.REVOKED,
-                f"revocation {number} is of a CA that the path leads through",
+                Reason.REVOKED, f"revocation {number} revokes a CA on the path"
             )
-    # What is in the bundle was looked at when it came there, or the revocation did.
+    # The certificates of the bundle were compared when the state was read.
     sent = [
-        (one, issuer)
-        for one, issuer in pairwise(path.certificates)
-        if one is path.certificates[0] or one not in validator
+        (certificate, issuer)
+        for certificate, issuer in pairwise(path.certificates)
+        if certificate is path.certificates[0] or certificate not in validator
     ]
-    for one, issuer in sent:
-        _check_key(one, result)
-        _check_own(one, issuer, result, state)
+    for certificate, issuer in sent:
+        _check_key(certificate, result)
+        _check_serial_and_periods(certificate, issuer, result, state)
     if policy is RevocationPolicy.OFF:
-        return f"{authority}: lists are not looked at"
-    if policy is RevocationPolicy.IF_LOADED and not state.lists:
-        return f"{authority}: no list is loaded"
+        return f"{authority}: CRLs are not checked"
+    if policy is RevocationPolicy.IF_LOADED and not state.crls:
+        return f"{authority}: no CRL is loaded"
+    hits = _find_hits([certificate for certificate, _ in sent], state, result)
     statuses = check_path(
         path,
-        list(state.lists.values()),
-        {**state.hits, **_hits([one for one, _ in sent], state, result)},
+        list(state.crls.values()),
+        {**state.hits, **hits},
         at=at,
         policy=policy,
         signers=validator,
     )
-    known = sum(one.outcome is Outcome.GOOD for one in statuses)
-    return f"{authority}: lists clear {known} of {len(statuses)} certificates"
+    good = sum(status.outcome is Outcome.GOOD for status in statuses)
+    return f"{authority}: CRLs clear {good} of {len(statuses)} certificates"
 
 
-def _hits(
+def _find_hits(
     certificates: Sequence[ClientCertificate],
     state: AuthorityState,
     result: LookupResult,
 ) -> dict[tuple[str, int], Entry]:
-    """Return what the authority's lists say of the serial numbers."""
+    """Return the entries of the authority's CRLs with one of the serial numbers."""
     if not result.entries:
         return {}
     numbers: dict[bytes, set[int]] = {}
-    for one in certificates:
-        number = one.serial_number
+    for certificate in certificates:
+        number = certificate.serial_number
         numbers.setdefault(serial_key(number), set()).add(number)
     return collect_hits(
         (
-            state.lists[entry.crl_number].fingerprint,
+            state.crls[entry.crl_number].fingerprint,
             Entry(number, read_reason(entry.reason), entry.revoked_at),
         )
         for entry in result.entries
-        if entry.crl_number in state.lists
+        if entry.crl_number in state.crls
         for number in numbers.get(entry.serial, ())
     )

@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any, NamedTuple
 
-from django.db import connections, models
+from django.db import DatabaseError, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Model, QuerySet, Value
 from django.db.models.functions import Cast
@@ -39,6 +40,11 @@ from django_clientcert.models import (
     RevokedSerial,
     SeenCertificate,
 )
+from django_clientcert.models.authority_state import (
+    ATTEMPTS,
+    AuthorityState,
+    get_state,
+)
 
 # Columns that no decision needs; loaded on access
 _DEFERRED = {
@@ -51,7 +57,7 @@ _DEFERRED = {
             "note",
         }
     ),
-    "authority": frozenset({"note", "crl_urls"}),
+    "authority": frozenset({"bundle", "note", "crl_urls"}),
     "user": frozenset(),
 }
 
@@ -123,6 +129,37 @@ class LookupResult:
     revocations: list[RevocationHit] = field(default_factory=list)
     entries: list[EntryHit] = field(default_factory=list)
     last_seen_at: dt.datetime | None = None
+    # Of the authorities, by primary key
+    _states: dict[Any, AuthorityState] = field(default_factory=dict)
+
+    def state_of(self, authority: CertificateAuthority) -> AuthorityState:
+        """Return the state of an authority.
+
+        Raises:
+            ValueError: one of its CRLs cannot be read.
+        """
+        state = self._states.get(authority.pk)
+        if state is None:
+            state = self._states[authority.pk] = get_state(authority)
+        return state
+
+    def is_consistent(self) -> bool:
+        """Return whether the states of all authorities are of the same moment.
+
+        Reads those that this process does not know. Entries of a CRL and the CRL
+        itself must not be of two moments, or the entries would belong to none.
+        """
+        authorities = [
+            *self.authorities,
+            *(mapping.authority for mapping in self.mappings),
+        ]
+        for authority in authorities:
+            if authority is None:
+                continue
+            with suppress(ValueError):  # raised again when the state is needed
+                if self.state_of(authority).revision != authority.revision:
+                    return False
+        return True
 
     def leave_out(self, authorities: Collection[Any]) -> None:
         """Remove the authorities with these primary keys, and their mappings."""
@@ -178,7 +215,23 @@ _CONVERTERS = "_clientcert_converters"
 
 
 def look_up(keys: LookupKeys) -> LookupResult:
-    """Return everything that the database holds on a certificate: one query."""
+    """Return everything that the database holds on a certificate.
+
+    One query, and a few more for each authority that has changed since this process
+    read it.
+
+    Raises:
+        DatabaseError: nothing can be read, or an authority changes all the time.
+    """
+    for _ in range(ATTEMPTS):
+        result = _execute(keys)
+        if result.is_consistent():
+            return result
+    raise DatabaseError("the authorities change while they are read")
+
+
+def _execute(keys: LookupKeys) -> LookupResult:
+    """Make the one query."""
     connection = connections[CertificateMapping.objects.all().db]
     size = _Size(_round_up(max(4, len(keys.identities))), _round_up(len(keys.serials)))
     plan_key = connection.alias, type(connection), size

@@ -279,7 +279,7 @@ class Evaluation:
         rows = self._matching(result.mappings)
         if rows:
             self._pass("match", _list(rows))
-            verified = self._verify(rows, untrusted)
+            verified = self._verify(rows, result, untrusted)
             if verified:
                 self._decide_by_mapping(verified, result)
                 return
@@ -293,9 +293,10 @@ class Evaluation:
             key=lambda row: (row.specificity, row.pk),
         )
 
-    def _path_to(self, authority: CertificateAuthority) -> Path:
+    def _path_to(self, authority: CertificateAuthority, result: LookupResult) -> Path:
         return find_path(
             authority,
+            result,
             self.peer_certificate,
             self.peer.intermediates,
             self.at,
@@ -318,7 +319,10 @@ class Evaluation:
     # --- mappings
 
     def _verify(
-        self, rows: Sequence[CertificateMapping], untrusted: list[Refusal]
+        self,
+        rows: Sequence[CertificateMapping],
+        result: LookupResult,
+        untrusted: list[Refusal],
     ) -> list[tuple[CertificateMapping, Path | None]]:
         """Return the rows of the best kind whose authority issued the certificate.
 
@@ -336,7 +340,7 @@ class Evaluation:
                 if row.specificity != specificity:
                     continue
                 try:
-                    verified.append((row, self._path_of(row)))
+                    verified.append((row, self._path_of(row, result)))
                 except Refusal as refusal:
                     located = Refusal(
                         refusal.reason, f"mapping {row.pk}: {refusal.detail}"
@@ -356,10 +360,10 @@ class Evaluation:
                 raise self._refuse("verify", blocking[0])
         return []
 
-    def _path_of(self, row: CertificateMapping) -> Path | None:
+    def _path_of(self, row: CertificateMapping, result: LookupResult) -> Path | None:
         """Return the path to the authority of *row*; None for a pin without one."""
         if row.authority is not None:
-            return self._path_to(row.authority)
+            return self._path_to(row.authority, result)
         if row.is_pin:
             return None
         raise Refusal(
@@ -437,7 +441,7 @@ class Evaluation:
         for authority in result.authorities:
             if authority.rule_identity:
                 try:
-                    paths.append((authority, self._path_to(authority)))
+                    paths.append((authority, self._path_to(authority, result)))
                 except Refusal as refusal:
                     untrusted.append(refusal)
         if not paths and not untrusted:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from functools import lru_cache
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -16,11 +18,18 @@ from django_clientcert.x509.crl import RevocationPolicy
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES, PathValidator
 
-from .authority_state import AuthorityState, read_state
 from .bases import SavedInTransaction
 from .fields import KeyField, name_key, serial_key
 from .rules import IdentityRuleFields
 from .validators import normalise_urls, validate_no_private_key
+
+
+class CertificateAuthorityQuerySet(models.QuerySet["CertificateAuthority"]):
+    """Queries on authorities."""
+
+    def update(self, **kwargs: Any) -> int:
+        """Update, with a new revision: the bundle may be among the fields."""
+        return super().update(**{"revision": uuid.uuid4(), **kwargs})
 
 
 class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
@@ -77,11 +86,13 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         ),
         validators=[validate_no_private_key],
     )
-    # Derived from the lists, the revocations and the bundle (``derived``), so
-    # that the one query of a request brings it along.
-    revocation_state = models.TextField(editable=False, blank=True, default="")
+    # Replaced by each change of the bundle, the CRLs and the revocations
+    # (``authority_state``), so that a process may keep what it has read of them.
+    revision = models.UUIDField(default=uuid.uuid4, editable=False)
     note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = CertificateAuthorityQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("certificate authority")
@@ -90,6 +101,13 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
 
     def __str__(self) -> str:
         return visible(self.name)
+
+    def save(self, **kwargs: Any) -> None:
+        """Save, with a new revision and what is derived from the bundle."""
+        self.revision = uuid.uuid4()
+        if kwargs.get("update_fields") is not None:
+            kwargs["update_fields"] = {*kwargs["update_fields"], "revision"}
+        super().save(**kwargs)
 
     def clean(self) -> None:
         """Refuse a bundle that cannot be read or holds what is no CA's certificate."""
@@ -136,7 +154,7 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
             BundleError: the bundle cannot be read or has no anchor.
             CertificateParseError: one of its certificates cannot be used.
         """
-        return _validator(self.bundle, self.profile)
+        return build_validator(self.bundle, self.profile)
 
     def policy(self) -> RevocationPolicy:
         """Return what is asked of revocation lists.
@@ -145,14 +163,6 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
             ValueError: the column holds something else.
         """
         return RevocationPolicy(self.revocation_policy)
-
-    def state(self) -> AuthorityState:
-        """Return what is known of revocations. No query.
-
-        Raises:
-            ValueError: the column cannot be read.
-        """
-        return read_state(self.revocation_state)
 
 
 class AuthorityCertificate(models.Model):
@@ -200,7 +210,13 @@ class AuthorityCertificate(models.Model):
 
 
 @lru_cache(maxsize=256)
-def _validator(bundle: str, profile: str) -> PathValidator:
+def build_validator(bundle: str, profile: str) -> PathValidator:
+    """Return the path validator of a bundle with a profile.
+
+    Raises:
+        BundleError: the bundle cannot be read or has no anchor.
+        CertificateParseError: one of its certificates cannot be used.
+    """
     trust = sort_bundle(read_certificates(bundle))
     try:
         return PathValidator(trust.anchors, trust.intermediates, PROFILES[profile])

@@ -1,22 +1,41 @@
-"""What is remembered of an authority's revocations beside the entries themselves.
+"""Everything a decision needs of an authority besides its row, and when it changed.
 
-It stands in one column of the authority, so that the query of a request brings it
-along: the lists that are loaded, what they say of the certificates in the bundle,
-which of those are revoked here, and the periods whose certificates are.
+The query of a request brings an authority's ``revision``, a random value that every
+change of its bundle, CRLs or revocations replaces in the same transaction. For each
+revision, a process reads the state once: the certificates, the CRLs that are loaded,
+what they say of the certificates in the bundle, which of those are revoked here, and
+the periods whose certificates are.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
+import uuid
+from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property
+from threading import Lock
+from typing import Any
 
+from django.db import DatabaseError, connections, models
+
+from django_clientcert.exceptions import CertificateParseError, ClientCertError
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.crl import collect_hits
 from django_clientcert.x509.crl.reading import CRLInfo
-from django_clientcert.x509.crl.reasons import read_reason
 from django_clientcert.x509.crl.status import Hits
-from django_clientcert.x509.crl.structure import Entry
+from django_clientcert.x509.paths import PathValidator
+
+from .authorities import CertificateAuthority, build_validator
+from .fields import serial_key
+from .revocations import Revocation, RevocationList, RevokedSerial
+
+# How many states a process keeps
+MAX_KEPT = 512
+# How often a state is read again because it changed meanwhile
+ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -31,82 +50,198 @@ class Period:
     end: dt.datetime
 
     def covers(self, not_before: dt.datetime) -> bool:
-        """Tell whether a certificate valid from *not_before* was issued in it."""
+        """Return whether a certificate valid from *not_before* was issued in it."""
         return self.begin <= not_before <= self.end
 
 
 @dataclass(frozen=True)
 class AuthorityState:
-    """The revocations of one authority.
+    """What one revision of an authority holds.
 
-    ``lists`` are by their primary key, as text. ``hits`` are what they say of the
+    ``crls`` are by their primary key, as text. ``hits`` are what they say of the
     certificates in the bundle. ``revoked`` are those of the bundle's certificates
     that are revoked here: SHA-256 of the DER, hex, and the revocation's key.
     """
 
-    lists: Mapping[str, CRLInfo] = field(default_factory=dict)
+    revision: uuid.UUID | None = field(default=None, compare=False)
+    bundle: str = field(default="", compare=False, repr=False)
+    profile: str = field(default="", compare=False)
+    crls: Mapping[str, CRLInfo] = field(default_factory=dict)
     hits: Hits = field(default_factory=dict)
     revoked: Mapping[str, str] = field(default_factory=dict)
     periods: tuple[Period, ...] = ()
 
-    def to_text(self) -> str:
-        """Return it as JSON; empty where there is nothing to remember."""
-        if not (self.lists or self.revoked or self.periods):
-            return ""
-        return json.dumps(
-            {
-                "lists": {key: one.to_json() for key, one in self.lists.items()},
-                "hits": [
-                    [
-                        fingerprint,
-                        str(entry.serial),
-                        entry.reason,
-                        entry.revoked_at and entry.revoked_at.isoformat(),
-                    ]
-                    for (fingerprint, _), entry in self.hits.items()
-                ],
-                "revoked": dict(self.revoked),
-                "periods": [
-                    [one.number, one.begin.isoformat(), one.end.isoformat()]
-                    for one in self.periods
-                ],
-            }
-        )
+    @cached_property
+    def validator(self) -> PathValidator:
+        """The path validator, built once.
+
+        Raises:
+            BundleError: the bundle cannot be read or has no anchor.
+            CertificateParseError: one of its certificates cannot be used.
+        """
+        return build_validator(self.bundle, self.profile)
 
 
-EMPTY = AuthorityState()
+_states: OrderedDict[tuple[str, Any, uuid.UUID], AuthorityState] = OrderedDict()
+_lock = Lock()
 
 
-@lru_cache(maxsize=512)
-def read_state(text: str) -> AuthorityState:
-    """Return what ``AuthorityState.to_text()`` wrote.
+def get_state(authority: CertificateAuthority) -> AuthorityState:
+    """Return the state of *authority*, which may be of a later revision than it.
+
+    Without a query if this process knows the revision.
 
     Raises:
-        ValueError: it is something else; never taken for "nothing is revoked".
+        ValueError: one of its CRLs cannot be read; never taken for "no CRL".
+        DatabaseError: nothing can be read, or it changes all the time.
     """
-    if not text:
-        return EMPTY
-    try:
-        data = json.loads(text)
-        return AuthorityState(
-            lists={key: CRLInfo.from_json(one) for key, one in data["lists"].items()},
-            hits={
-                (fingerprint, int(serial)): Entry(
-                    int(serial),
-                    read_reason(reason),
-                    revoked_at and dt.datetime.fromisoformat(revoked_at),
-                )
-                for fingerprint, serial, reason, revoked_at in data["hits"]
-            },
-            revoked=data["revoked"],
-            periods=tuple(
-                Period(
-                    number,
-                    dt.datetime.fromisoformat(begin),
-                    dt.datetime.fromisoformat(end),
-                )
-                for number, begin, end in data["periods"]
-            ),
+    using = authority._state.db
+    if using is None:
+        return AuthorityState()  # not saved yet
+    if not _is_consistent(using):
+        return load_state(authority.pk, using)
+    key = using, authority.pk, authority.revision
+    with _lock:
+        state = _states.get(key)
+        if state is not None:
+            _states.move_to_end(key)
+            return state
+    state = load_state(authority.pk, using)
+    if state.revision is not None:
+        with _lock:
+            _states[using, authority.pk, state.revision] = state
+            while len(_states) > MAX_KEPT:
+                _states.popitem(last=False)
+    return state
+
+
+def _is_consistent(using: str) -> bool:
+    """Return whether a revision that is read now says what all the tables hold.
+
+    In a REPEATABLE READ transaction of MySQL or MariaDB it does not: once the
+    transaction has written to the authority's row, it sees the newest revision of
+    that row beside an older snapshot of the other tables.
+    """
+    connection: Any = connections[using]
+    return bool(
+        connection.vendor != "mysql"
+        or connection.get_autocommit()
+        or connection.isolation_level == "read committed"
+    )
+
+
+def load_state(authority_id: Any, using: str) -> AuthorityState:
+    """Return the state of an authority as it is now; it has no revision if deleted.
+
+    The revision is read before and after everything else: a change between the two
+    would have replaced it, and everything is read again.
+
+    Raises:
+        ValueError: one of its CRLs cannot be read.
+        DatabaseError: nothing can be read, or it changes all the time.
+    """
+    rows = CertificateAuthority._base_manager.using(using).filter(pk=authority_id)
+    for _ in range(ATTEMPTS):
+        authority = rows.first()
+        if authority is None:
+            return AuthorityState()
+        state = _read_state(authority, using)
+        if rows.filter(revision=authority.revision).exists():
+            return state
+    raise DatabaseError(f"authority {authority_id} changes while it is read")
+
+
+def _read_state(authority: CertificateAuthority, using: str) -> AuthorityState:
+    certificates = readable_certificates(authority)
+    by_serial: dict[bytes, set[int]] = {}
+    for certificate in certificates:
+        number = certificate.serial_number
+        by_serial.setdefault(serial_key(number), set()).add(number)
+    crls = {
+        row.pk: _read_info(row)
+        for row in RevocationList._base_manager.using(using)
+        .filter(authority=authority)
+        .order_by("pk")
+    }
+    entries = RevokedSerial._base_manager.using(using).filter(
+        crl__in=list(crls), serial__in=list(by_serial)
+    )
+    revocations = (
+        Revocation._base_manager.using(using)
+        .filter(
+            models.Q(public_key__in=[each.public_key_bytes for each in certificates])
+            | models.Q(serial__in=list(by_serial))
+            | models.Q(authority=authority, issued_from__isnull=False)
         )
+        .order_by("pk")
+    )
+    return AuthorityState(
+        revision=authority.revision,
+        bundle=authority.bundle,
+        profile=authority.profile,
+        crls={str(key): info for key, info in crls.items()},
+        hits=collect_hits(
+            (crls[entry.crl_id].fingerprint, entry.entry(number))
+            for entry in entries
+            for number in by_serial[entry.serial]
+        ),
+        revoked=_find_revoked(authority, certificates, list(revocations)),
+        periods=tuple(
+            Period(str(row.pk), row.issued_from, row.issued_until)
+            for row in revocations
+            if row.authority_id == authority.pk
+            and row.issued_from is not None
+            and row.issued_until is not None
+        ),
+    )
+
+
+def _read_info(row: RevocationList) -> CRLInfo:
+    try:
+        return row.crl_info()
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"the revocations cannot be read: {error!r}") from error
+        raise ValueError(f"CRL {row.pk} cannot be read: {error!r}") from error
+
+
+def readable_certificates(authority: CertificateAuthority) -> list[ClientCertificate]:
+    """Return the certificates of the bundle that can be looked up."""
+    readable = []
+    with suppress(ClientCertError):  # a check reports what is wrong with the bundle
+        for certificate in dict.fromkeys(authority.certificates()):
+            with suppress(CertificateParseError):
+                certificate.serial_number  # noqa: B018
+                certificate.subject_der  # noqa: B018
+                certificate.public_key_der  # noqa: B018
+                readable.append(certificate)
+    return readable
+
+
+def _find_revoked(
+    authority: CertificateAuthority,
+    certificates: list[ClientCertificate],
+    revocations: list[Revocation],
+) -> dict[str, str]:
+    """Return the certificates of the bundle that are revoked here, and by what."""
+    revoked: dict[str, str] = {}
+    for row in revocations:
+        for certificate in certificates:
+            same_serial = (
+                row.serial is not None
+                and serial_key(certificate.serial_number) == row.serial
+                and row.issuer_key in _issuer_keys(authority, certificate)
+            )
+            if same_serial or certificate.public_key_bytes == row.public_key:
+                revoked.setdefault(certificate.fingerprint, str(row.pk))
+    return revoked
+
+
+def _issuer_keys(
+    authority: CertificateAuthority, certificate: ClientCertificate
+) -> set[bytes]:
+    try:
+        return {
+            issuer.public_key_bytes
+            for issuer in authority.validator().issuers_of(certificate)
+        }
+    except ClientCertError:
+        return set()

@@ -1,48 +1,43 @@
-"""What is written down twice, so that a request needs one query.
+"""What a change of the tables takes along: revisions, and the index of the bundles.
 
-An authority remembers what its lists and the revocations say (``revocation_state``),
-and what its certificates can be found by (``AuthorityCertificate``). Both are made
-anew in the transaction of whatever changes: signals call, whoever saves or deletes.
-``QuerySet.update()`` sends none.
+Each authority has a ``revision`` (``authority_state``) and rows that its certificates
+are found by (``AuthorityCertificate``). Both are renewed in the transaction of the
+change, by signals: so every save and every delete renews them.
+``QuerySet.update()`` and ``bulk_create()`` send no signals.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import uuid
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.db import connections, models, transaction
-from django.db.models.signals import post_delete, post_save
+from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
-from django_clientcert.exceptions import CertificateParseError, ClientCertError
-from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import collect_hits
-
 from .authorities import AuthorityCertificate, CertificateAuthority
-from .authority_state import AuthorityState, Period
-from .fields import serial_key
-from .revocations import Revocation, RevocationList, RevokedSerial
+from .authority_state import readable_certificates
+from .revocations import Revocation, RevocationList
 
 
-def rebuild_state(authority_id: Any, using: str | None) -> None:
-    """Write down anew what an authority knows of revocations.
+def renew_revisions(authority_ids: Iterable[Any], using: str | None) -> None:
+    """Give each of these authorities a new revision; in the change's transaction.
 
-    The row is locked: of two changes at a time, the second sees the first.
+    The value is random. A counter would return to a value that another process knows
+    with other content, after a transaction was rolled back.
     """
-    authorities = CertificateAuthority._base_manager.using(using)
-    with transaction.atomic(using=using):
-        authority = lock_authority(authority_id, using)
-        if authority is not None:  # else it is just being deleted
-            text = derive_state(authority).to_text()
-            authorities.filter(pk=authority_id).update(revocation_state=text)
+    rows = CertificateAuthority._base_manager.using(using)
+    for authority_id in sorted(authority_ids):  # always in one order: no deadlock
+        rows.filter(pk=authority_id).update(revision=uuid.uuid4())
 
 
 def lock_authority(authority_id: Any, using: str | None) -> CertificateAuthority | None:
     """Return the authority as it is now, or None; in a transaction, until its end.
 
-    Nobody else changes it meanwhile. Where the database has a lock that lets others
-    refer to it all the same, that one is taken: a list of a million entries must not
+    Nobody else changes it meanwhile. If the database has a lock that still lets
+    others refer to the row, that one is taken: a CRL of a million entries must not
     hold up those who log in with a new certificate.
     """
     authorities = CertificateAuthority._base_manager.using(using)
@@ -54,110 +49,36 @@ def lock_authority(authority_id: Any, using: str | None) -> CertificateAuthority
     )
 
 
-def derive_state(authority: CertificateAuthority) -> AuthorityState:
-    """Return what ``authority.state()`` should be, out of the other tables.
-
-    In a transaction that has locked the authority.
-    """
-    using = authority._state.db
-    certificates = _readable_certificates(authority)
-    by_serial: dict[bytes, set[int]] = {}
-    for one in certificates:
-        number = one.serial_number
-        by_serial.setdefault(serial_key(number), set()).add(number)
-    # Locked too: in MariaDB, a plain read may see what was there before the lock.
-    lists = {
-        one.pk: one.crl_info()
-        for one in RevocationList._base_manager.using(using)
-        .select_for_update()
-        .filter(authority=authority)
-        .order_by("pk")
-    }
-    entries = RevokedSerial._base_manager.using(using).filter(
-        crl__in=list(lists), serial__in=list(by_serial)
-    )
-    hits = collect_hits(
-        (lists[each.crl_id].fingerprint, each.entry(number))
-        for each in entries
-        for number in by_serial[each.serial]
-    )
-    revocations = list(
-        Revocation._base_manager.using(using)
-        .select_for_update()
-        .filter(
-            models.Q(public_key__in=[one.public_key_bytes for one in certificates])
-            | models.Q(serial__in=list(by_serial))
-            | models.Q(authority=authority, issued_from__isnull=False)
-        )
-        .order_by("pk")
-    )
-    return AuthorityState(
-        lists={str(key): info for key, info in lists.items()},
-        hits=hits,
-        revoked=_revoked(authority, certificates, revocations),
-        periods=tuple(
-            Period(str(each.pk), each.issued_from, each.issued_until)
-            for each in revocations
-            if each.authority_id == authority.pk
-            and each.issued_from is not None
-            and each.issued_until is not None
-        ),
-    )
-
-
-def _readable_certificates(
-    authority: CertificateAuthority,
-) -> list[ClientCertificate]:
-    """Return the certificates of the bundle that can be looked up."""
-    readable = []
-    with suppress(ClientCertError):  # check says what is wrong with the bundle
-        for one in dict.fromkeys(authority.certificates()):
-            with suppress(CertificateParseError):
-                one.serial_number, one.subject_der, one.public_key_der  # noqa: B018
-                readable.append(one)
-    return readable
-
-
-def _revoked(
-    authority: CertificateAuthority,
-    certificates: list[ClientCertificate],
-    revocations: list[Revocation],
-) -> dict[str, str]:
-    """Return which certificates of the bundle are revoked here, and by what."""
-    found: dict[str, str] = {}
-    for each in revocations:
-        for one in certificates:
-            same_serial = (
-                each.serial is not None
-                and serial_key(one.serial_number) == each.serial
-                and each.issuer_key in _issuer_keys(authority, one)
-            )
-            if same_serial or one.public_key_bytes == each.public_key:
-                found.setdefault(one.fingerprint, str(each.pk))
-    return found
-
-
-def _issuer_keys(
-    authority: CertificateAuthority, certificate: ClientCertificate
-) -> set[bytes]:
-    try:
-        return {
-            one.public_key_bytes
-            for one in authority.validator().issuers_of(certificate)
-        }
-    except ClientCertError:
-        return set()
-
-
 def index_certificates(authority: CertificateAuthority) -> None:
-    """Write down what the certificates of the bundle can be found by."""
-    using = authority._state.db
-    rows = AuthorityCertificate._base_manager.using(using)
+    """Store what the certificates of the bundle can be found by."""
+    rows = AuthorityCertificate._base_manager.using(authority._state.db)
     rows.filter(authority=authority).delete()
     rows.bulk_create(
-        AuthorityCertificate.of(authority, one)
-        for one in _readable_certificates(authority)
+        AuthorityCertificate.of(authority, certificate)
+        for certificate in readable_certificates(authority)
     )
+
+
+def _find_concerned(revocation: Revocation, using: str) -> set[Any]:
+    """Return the primary keys of the authorities whose state *revocation* is part of.
+
+    A revocation of a client's certificate is part of none: each request looks for it.
+    """
+    concerned = set(
+        AuthorityCertificate._base_manager.using(using)
+        .filter(
+            models.Q(public_key=revocation.public_key)
+            | models.Q(serial=revocation.serial)
+        )
+        .values_list("authority_id", flat=True)
+    )
+    if revocation.is_period and revocation.authority_id is not None:
+        concerned.add(revocation.authority_id)
+    return concerned
+
+
+def _renew_concerned(revocation: Revocation, using: str) -> None:
+    renew_revisions(_find_concerned(revocation, using), using)
 
 
 @receiver(post_save, sender=CertificateAuthority)
@@ -168,37 +89,31 @@ def _authority_saved(
     update_fields: frozenset[str] | None,
     **kwargs: Any,
 ) -> None:
-    # A fixture brings its own copy of what is derived.
-    if not raw and (update_fields is None or "bundle" in update_fields):
+    if raw:
+        # A fixture brings its own index, and a revision that may be known here with
+        # other content.
+        renew_revisions([instance.pk], using)
+    elif update_fields is None or "bundle" in update_fields:
         index_certificates(instance)
-        rebuild_state(instance.pk, using)
-        instance.refresh_from_db(using=using, fields=["revocation_state"])
 
 
 @receiver(post_save, sender=RevocationList)
 @receiver(post_delete, sender=RevocationList)
-def _list_changed(
-    instance: RevocationList, using: str, raw: bool = False, **kwargs: Any
-) -> None:
-    if not raw:
-        rebuild_state(instance.authority_id, using)
+def _crl_changed(instance: RevocationList, using: str, **kwargs: Any) -> None:
+    renew_revisions([instance.authority_id], using)
+
+
+@receiver(pre_save, sender=Revocation)
+def _revocation_changes(instance: Revocation, using: str, **kwargs: Any) -> None:
+    """Renew the authorities that the revocation is about until now."""
+    for stored in Revocation._base_manager.using(using).filter(pk=instance.pk):
+        _renew_concerned(stored, using)
 
 
 @receiver(post_save, sender=Revocation)
 @receiver(post_delete, sender=Revocation)
-def _revocation_changed(
-    instance: Revocation, using: str, raw: bool = False, **kwargs: Any
-) -> None:
-    if raw:
-        return
-    concerned = set(
-        AuthorityCertificate._base_manager.using(using)
-        .filter(
-            models.Q(public_key=instance.public_key) | models.Q(serial=instance.serial)
-        )
-        .values_list("authority_id", flat=True)
-    )
-    if instance.is_period and instance.authority_id is not None:
-        concerned.add(instance.authority_id)
-    for authority_id in sorted(concerned):
-        rebuild_state(authority_id, using)
+def _revocation_changed(instance: Revocation, using: str, **kwargs: Any) -> None:
+    _renew_concerned(instance, using)
+    # Once more, for a bundle with that CA that was saved at the same time: neither
+    # transaction sees what the other one has written.
+    transaction.on_commit(partial(_renew_concerned, instance, using), using=using)

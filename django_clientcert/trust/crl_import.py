@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import F
 from django.utils import timezone
 
 from django_clientcert.models import (
@@ -18,7 +17,7 @@ from django_clientcert.models import (
     RevokedSerial,
     serial_key,
 )
-from django_clientcert.models.derived import lock_authority, rebuild_state
+from django_clientcert.models.derived import lock_authority, renew_revisions
 from django_clientcert.x509.crl import CRLInfo, Entry, read_crl
 from django_clientcert.x509.escaping import visible_once
 
@@ -85,8 +84,8 @@ def import_crl(
         )
         row.save(using=using)
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
-        # What the list says of the bundle's own certificates is known only now.
-        rebuild_state(authority.pk, using)
+        # Once more, because the entries are there only now.
+        renew_revisions([authority.pk], using)
     labels = tuple(one.label() for one in replaced)
     return Imported(row, parsed.info, labels)
 
@@ -97,12 +96,9 @@ def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
     Raises:
         CertificateAuthority.DoesNotExist: it was deleted.
     """
-    # Changes nothing. SQLite has no lock of a row: there, a transaction that begins
-    # with a write waits for its turn, and one that comes to it later fails where
-    # somebody else has written in between.
-    CertificateAuthority._base_manager.using(using).filter(pk=authority.pk).update(
-        revocation_state=F("revocation_state")
-    )
+    # SQLite has no lock of a row. There, a transaction that begins with a write waits
+    # for its turn; one that writes only later fails if another has written meanwhile.
+    renew_revisions([authority.pk], using)
     locked = lock_authority(authority.pk, using)
     if locked is None:
         raise CertificateAuthority.DoesNotExist(f"{authority} was deleted.")

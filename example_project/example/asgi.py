@@ -1,7 +1,7 @@
 """The application for an ASGI server.
 
-With uvicorn, always ``--no-proxy-headers``: otherwise it puts an address from the
-header ``X-Forwarded-For`` where Django looks for the proxy's.
+Always run uvicorn with ``--no-proxy-headers``: otherwise it replaces the proxy's
+address with one from the header ``X-Forwarded-For``.
 """
 
 from __future__ import annotations

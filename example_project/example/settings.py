@@ -1,8 +1,8 @@
-"""Settings of the example project: what the README says, and what any site needs.
+"""Settings of the example project: those of the README, and what any site needs.
 
-What differs from one place to another comes from the environment; the table in
-``docs/howto/kubernetes.md`` names every variable. Without any, this is the
-demonstration that ``demo.py`` has prepared in the folder ``.demo``.
+Deployment settings come from environment variables; the table in
+``docs/howto/kubernetes.md`` lists all of them. Without any, these are the settings of
+the demonstration that ``demo.py`` has prepared in the folder ``.demo``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from django.core.exceptions import ImproperlyConfigured
 PROJECT = Path(__file__).resolve().parent.parent
 
 
-def read_crl(name: str, default: str) -> list[str]:
-    """Return the environment variable *name*, a list with commas between."""
+def read_list(name: str, default: str) -> list[str]:
+    """Return the environment variable *name*, a list separated by commas."""
     value = os.environ.get(name, default)
     return [part.strip() for part in value.split(",") if part.strip()]
 
@@ -25,11 +25,11 @@ def read_boolean(name: str, *, default: bool) -> bool:
     """Return the environment variable *name*, ``true`` or ``false``.
 
     Raises:
-        ImproperlyConfigured: it is neither; a switch is not thrown by a typing error.
+        ImproperlyConfigured: it is neither, so a typing error never changes a setting.
     """
     value = os.environ.get(name, str(default)).lower()
     if value not in ("true", "false"):
-        raise ImproperlyConfigured(f"{name} is true or false, not {value!r}.")
+        raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}.")
     return value == "true"
 
 
@@ -52,7 +52,7 @@ def read_secret_key() -> str:
 DATA_FOLDER = Path(os.environ.get("EXAMPLE_DATA_FOLDER", PROJECT.parent / ".demo"))
 SECRET_KEY = read_secret_key()
 DEBUG = read_boolean("DJANGO_DEBUG", default=False)
-ALLOWED_HOSTS = read_crl("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1")
+ALLOWED_HOSTS = read_list("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -80,19 +80,19 @@ AUTHENTICATION_BACKENDS = [
 
 # --- client certificates -------------------------------------------------------------
 
-# Another one with demo.py --proxy
+# demo.py --proxy chooses another one.
 CLIENTCERT_PROXY = os.environ.get("CLIENTCERT_PROXY", "ingress-nginx")
-# Whose socket may speak for a client: nginx on this machine, or the network of the
-# pods in which the ingress controller runs.
-CLIENTCERT_TRUSTED_PROXIES = read_crl("CLIENTCERT_TRUSTED_PROXIES", "127.0.0.1")
+# The trusted peers: nginx on this machine, or the network of the pods in which the
+# ingress controller runs.
+CLIENTCERT_TRUSTED_PROXIES = read_list("CLIENTCERT_TRUSTED_PROXIES", "127.0.0.1")
 if "CLIENTCERT_HOSTS" in os.environ:
-    CLIENTCERT_HOSTS = read_crl("CLIENTCERT_HOSTS", "")
-# False with "optional_no_ca", where nginx forwards certificates that it could not
-# verify; this side then does all of it. Unset, it is as the proxy's preset says.
+    CLIENTCERT_HOSTS = read_list("CLIENTCERT_HOSTS", "")
+# False with "optional_no_ca", with which nginx forwards certificates that it could not
+# verify, so that Django verifies them. Unset, it depends on the proxy's preset.
 if "CLIENTCERT_PROXY_VERIFIES" in os.environ:
     CLIENTCERT_PROXY_VERIFIES = read_boolean("CLIENTCERT_PROXY_VERIFIES", default=True)
 
-# nginx sets this header on every request, so no client can.
+# nginx sets this header on every request, so no client can forge it.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- everything else -----------------------------------------------------------------
@@ -150,6 +150,6 @@ LOGGING = {
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    # Every 403 and 404; the reason is in the package's own line.
+    # Not a line for every 403 and 404: the package logs the reason of refusals.
     "loggers": {"django.request": {"level": "ERROR"}},
 }

@@ -1,4 +1,4 @@
-"""The addresses of the example project."""
+"""The URLs of the example project."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ urlpatterns = [
     path("ledger/", views.ledger, name="ledger"),
     path("ledger/async/", views.async_ledger, name="async-ledger"),
     path("admin/", admin.site.urls),
-    # Under DEBUG only; otherwise collectstatic and a server for the files
+    # With DEBUG only; otherwise run collectstatic and serve the files
     *staticfiles_urlpatterns(),
 ]

@@ -1,4 +1,4 @@
-"""One view of each sort: for everybody, for whoever it is, and for certificates."""
+"""One view of each sort: public, with an optional and with a required certificate."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django_clientcert.requests import ClientCertRequest
 
 
 def home(request: ClientCertRequest) -> HttpResponse:
-    """Greet everybody; look at nobody's certificate."""
+    """Show a public page; do not look at the certificate."""
     return HttpResponse(
         "<!doctype html><html lang=en><title>Example</title>"
-        "<h1>Everybody may read this</h1>"
+        "<h1>Everyone may read this</h1>"
         "<ul><li><a href=whoami/>Who am I?</a>"
         "<li><a href=ledger/>The ledger, for client certificates only</a>"
         "<li><a href=admin/>The admin</a></ul>"
@@ -20,7 +20,7 @@ def home(request: ClientCertRequest) -> HttpResponse:
 
 
 def whoami(request: ClientCertRequest) -> JsonResponse:
-    """Say who is there; nobody is turned away."""
+    """Return the user and the certificate, if any; refuse no request."""
     certificate = request.client_cert
     return JsonResponse(
         {
@@ -34,7 +34,7 @@ def whoami(request: ClientCertRequest) -> JsonResponse:
 
 @client_cert_required
 def ledger(request: ClientCertRequest) -> JsonResponse:
-    """Answer a mapped certificate; all others get 403."""
+    """Return the ledger for a mapped certificate; everyone else gets a 403."""
     return JsonResponse({"user": request.user.get_username(), "balance": 1234})
 
 

@@ -1,11 +1,11 @@
-# gunicorn that ends TLS itself: CLIENTCERT_PROXY = "gunicorn"
-# Nothing is read from a header. Workers for ASGI hand over no certificate.
+# gunicorn that terminates TLS: CLIENTCERT_PROXY = "gunicorn"
+# Nothing is read from a header. ASGI workers do not provide a certificate.
 import ssl
 
 bind = ":443"
 certfile = "/etc/gunicorn/server.pem"
 keyfile = "/etc/gunicorn/server.key"
 
-# Ask for a certificate, and end the handshake of one that does not verify
+# Ask for a certificate, and abort the handshake if it does not verify
 ca_certs = "/etc/gunicorn/clients-ca.pem"
 cert_reqs = ssl.CERT_OPTIONAL

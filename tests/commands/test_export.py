@@ -246,7 +246,7 @@ OWN_COLUMNS = {
         *("id", "key", "created_at", "last_used_at", "certificate_subject"),
         *("certificate_not_after", "certificate_subject_key"),
     },
-    CertificateAuthority: {"id", "created_at", "revocation_state"},
+    CertificateAuthority: {"id", "created_at", "revision"},
     Revocation: {"id"},
 }
 

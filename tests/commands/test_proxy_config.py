@@ -1,4 +1,4 @@
-"""``clientcert proxy-config``: what it prints, and that it is what the proxies run."""
+"""``clientcert proxy-config``: its output, which is what the proxies were run with."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lines_of(text: str) -> list[str]:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_has_lines(name: str, settings: Any) -> None:
-    """With each name that is read, and the setting that goes with it."""
+    """With each name that is read, and the matching setting."""
     settings.CLIENTCERT_PROXY = name
     settings.CLIENTCERT_PROXY_SECRET = ("X-Proxy-Secret", "s")
     outcome = clientcert("proxy-config", name)
@@ -60,7 +60,7 @@ SAME = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_it_is_what_the_tested_configurations_say(name: str, settings: Any) -> None:
-    """Line by line: what was tested with the real program is what is printed."""
+    """Line by line, the output equals what was tested with the real program."""
     settings.CLIENTCERT_PROXY = name
     text = "\n".join((CONFIGURATIONS / file).read_text() for file in SAME[name])
     there = lines_of(text)
@@ -68,8 +68,8 @@ def test_it_is_what_the_tested_configurations_say(name: str, settings: Any) -> N
     assert [line for line in printed if line not in there] == []
 
 
-def test_headers_of_one_s_own(settings: Any) -> None:
-    """A description that differs from the preset is what is printed."""
+def test_custom_headers(settings: Any) -> None:
+    """The output follows a description that differs from the preset."""
     settings.CLIENTCERT_PROXY = {
         "preset": "haproxy",
         "certificate": "x-peer-cert",
@@ -110,12 +110,12 @@ def test_names_without_an_x_in_apache(settings: Any) -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_n05_patterns_are_of_every_spelling(name: str) -> None:
     """N05: hyphens and underscores, in any mixture, and no other header."""
-    names = [one for one in PRESETS[name].names if PRESETS[name].is_header]
+    names = [header for header in PRESETS[name].names if PRESETS[name].is_header]
     patterns = spelling_patterns(names)
     for header in names:
         for spelling in (header, header.replace("-", "_"), header.replace("-", "_", 1)):
-            assert any(re.search(one, spelling) for one in patterns)
-    assert not any(re.search(one, "x-request-id") for one in patterns)
+            assert any(re.search(pattern, spelling) for pattern in patterns)
+    assert not any(re.search(pattern, "x-request-id") for pattern in patterns)
 
 
 def test_a_setting_that_is_another_preset(settings: Any) -> None:
@@ -143,7 +143,7 @@ def test_the_scheme_s_header_is_the_project_s(settings: Any) -> None:
 
 
 def test_hosts_and_gateway_identity_are_the_project_s(settings: Any) -> None:
-    """Where a snippet names one."""
+    """In the snippets that name one."""
     settings.CLIENTCERT_HOSTS = ["*", ".partners.example"]
     settings.CLIENTCERT_PROXY = {
         "preset": "istio-sidecar",
@@ -191,7 +191,7 @@ def test_a_secret_that_could_mean_something_is_refused(
 
 
 def test_paths_and_addresses() -> None:
-    """Where the CA is, and where Django listens."""
+    """The path of the CA, and the address of Django."""
     out = clientcert(
         *("proxy-config", "traefik", "--ca", "/srv/ca.pem"),
         *("--upstream", "app.example:9000"),
@@ -229,7 +229,7 @@ def test_what_is_yaml_can_be_read(name: str, secret: Any, settings: Any) -> None
     settings.CLIENTCERT_PROXY = name
     settings.CLIENTCERT_PROXY_SECRET = secret
     documents = list(yaml.safe_load_all(clientcert("proxy-config", name).out))
-    assert all(isinstance(one, dict) for one in documents)
+    assert all(isinstance(document, dict) for document in documents)
 
 
 def test_names_as_people_write_them() -> None:

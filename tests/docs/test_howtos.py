@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -172,7 +175,7 @@ def test_the_commands_of_revoke_work_in_their_order(
     stolen = (desk / "stolen.pem").name
     refused = clientcert("explain", stolen)
     assert "revoked: revocation" in refused.out
-    assert any("good until" in outcome.out for outcome in outcomes.values())
+    assert "valid until" in outcomes["crl list"].out
 
 
 @pytest.mark.django_db
@@ -306,3 +309,31 @@ def test_the_tests_of_the_how_to_pass_in_the_project_of_the_readme(
     output = run("python3 manage.py test", folder, environment)
     assert f"Ran {block.count('def test_')} tests" in output
     assert "OK" in output
+
+
+def test_the_examples_without_django_run_without_it(
+    ca: ThrowawayCA, tmp_path: Path
+) -> None:
+    """One prints the path and the identities, the other reads what Caddy sends."""
+    validate, decode = find_blocks(read_howto("without-django"), "python")
+    issued = ca.issue_ca("Issuing").issue("alice", emails=["alice@example.org"])
+    (tmp_path / "ca.crt").write_text(ca.pem)
+    (tmp_path / "alice.pem").write_text(issued.chain_pem)
+    value = base64.b64encode(issued.der).decode()
+    script = "import sys; sys.modules['django'] = None\n"
+    script += f"{validate}\n{decode}\n"
+    script += f"print(read({{proxy.certificate: {value!r}}}).subject)\n"
+    script += "read({proxy.certificate: 'x'})"
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *identities, subject, error = ended.stdout.splitlines()
+    assert first == "CN=alice < CN=Issuing < CN=Test Root CA"
+    assert "san_email alice@example.org" in identities
+    assert subject == "CN=alice"
+    assert "base64" in error

@@ -10,12 +10,13 @@ import argparse
 import ast
 import re
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 from django.core.management import load_command_class
 
-from django_clientcert import models, signals
+from django_clientcert import models, signals, wire, x509
 from django_clientcert.checks import IDS
 from django_clientcert.conf import NAMES, conf
 from django_clientcert.evaluation import STEPS
@@ -23,7 +24,14 @@ from django_clientcert.exceptions import Reason
 from django_clientcert.testing import IssuedCertificate
 from django_clientcert.x509.identities import IdentityKind
 
-from .pages import ROOT, find_sections, find_table, find_terms, read_reference
+from .pages import (
+    ROOT,
+    find_sections,
+    find_table,
+    find_terms,
+    first_column,
+    read_reference,
+)
 
 
 def test_every_setting_is_in_the_reference_and_no_other() -> None:
@@ -116,6 +124,16 @@ def test_the_kinds_are_in_the_reference_most_specific_first() -> None:
     assert [(row[0].strip("`"), row[2] == "not needed") for row in rows] == [
         (kind.value, kind.is_pin) for kind in IdentityKind
     ]
+
+
+@pytest.mark.parametrize("package", [x509, wire], ids=lambda package: package.__name__)
+def test_the_public_names_of_packages_without_django_are_documented(
+    package: ModuleType,
+) -> None:
+    """The table of the package lists them, and no other."""
+    section = find_sections(read_reference("certificates"))[package.__name__]
+    names = first_column(section, "Name")
+    assert sorted(names) == sorted(package.__all__)
 
 
 def list_fields(model: str) -> list[str]:

@@ -763,22 +763,6 @@ def test_n52_w023_a_list_that_will_be_stale_soon(
     assert "CRL number 1" in message.msg
 
 
-@pytest.mark.parametrize("state", ["", "{"])
-def test_e013_a_state_that_is_not_what_the_tables_say(
-    authority: CertificateAuthority, ca: ThrowawayCA, state: str
-) -> None:
-    """Somebody went past the models; to save it mends it."""
-    load_list(authority, ca, age=1, left=99)
-    assert check_ids(databases=["default"]) == []
-    CertificateAuthority.objects.update(revocation_state=state)
-    message = only(databases=["default"])
-    assert message.id == "clientcert.E013"
-    assert "“Test CA”" in message.msg
-    authority.refresh_from_db()
-    authority.save()
-    assert check_ids(databases=["default"]) == []
-
-
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -1,4 +1,4 @@
-"""What an authority remembers is what the other tables say, however they change."""
+"""The state of an authority is what the tables say, however they change."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ from django_clientcert.models import (
     name_key,
     serial_key,
 )
-from django_clientcert.models.authority_state import AuthorityState, Period, read_state
-from django_clientcert.models.derived import derive_state, rebuild_state
+from django_clientcert.models.authority_state import (
+    AuthorityState,
+    Period,
+    get_state,
+    load_state,
+)
+from django_clientcert.models.derived import renew_revisions
 from django_clientcert.testing import ThrowawayCA
 from django_clientcert.trust.revoke import revoke_certificate, revoke_period
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import Entry, RevocationReason, read_crl
+from django_clientcert.x509.crl import read_crl
 from tests import der_writer as w
 from tests.deciding import decide, map_to
 
@@ -84,18 +89,18 @@ def load(authority: CertificateAuthority, der: bytes) -> RevocationList:
 
 
 def stored(authority: CertificateAuthority) -> AuthorityState:
-    """Return what is written down, which has to be what is true."""
+    """Return what this process knows of the authority, which has to be the truth."""
     authority.refresh_from_db()
-    state = authority.state()
-    with transaction.atomic():
-        assert state == derive_state(authority)
+    state = get_state(authority)
+    assert state == load_state(authority.pk, "default")
+    assert state.revision == authority.revision
     return state
 
 
-def test_nothing_is_remembered_where_nothing_is_revoked(company: Any) -> None:
-    """The column is empty then, and costs a request nothing."""
+def test_nothing_is_known_if_nothing_is_revoked(company: Any) -> None:
+    """Nor is anything of an authority that is not stored."""
     assert stored(company) == AuthorityState()
-    assert company.revocation_state == ""
+    assert get_state(CertificateAuthority(name="New")) == AuthorityState()
 
 
 def test_a_list_is_remembered_until_it_is_deleted(
@@ -105,7 +110,7 @@ def test_a_list_is_remembered_until_it_is_deleted(
     certificate = ca_certificate(issuing)
     row = load(company, root.crl([certificate.serial_number, 7]))
     state = stored(company)
-    assert list(state.lists) == [str(row.pk)]
+    assert list(state.crls) == [str(row.pk)]
     ((fingerprint, serial),) = state.hits
     assert (fingerprint, serial) == (row.fingerprint, certificate.serial_number)
     row.delete()
@@ -203,7 +208,8 @@ def test_an_authority_that_cannot_verify_remembers_what_it_can(
 
 def test_an_authority_that_is_gone_needs_nothing(company: Any) -> None:
     """As where it is being deleted."""
-    rebuild_state(company.pk + 1, "default")
+    renew_revisions([company.pk + 1], "default")
+    assert load_state(company.pk + 1, "default").revision is None
     assert stored(company) == AuthorityState()
 
 
@@ -256,24 +262,13 @@ def test_a_fixture_brings_its_own_copy(
     assert stored(company) == before
 
 
-def test_a_state_can_be_read_back() -> None:
-    """All of it, to the letter; nothing at all is an empty text."""
+def test_a_period_includes_both_ends() -> None:
+    """To the second, as certificates have it."""
     moment = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.timezone.utc)
-    state = AuthorityState(
-        lists={},
-        hits={
-            ("ab", -7): Entry(-7, RevocationReason.CERTIFICATE_HOLD, moment),
-            ("cd", 2**159): Entry(2**159),
-        },
-        revoked={"ef": "1"},
-        periods=(Period("2", moment, moment),),
-    )
-    assert read_state(state.to_text()) == state
-    assert AuthorityState().to_text() == ""
-    assert read_state("") == AuthorityState()
-    assert state.periods[0].covers(moment)
-    assert not state.periods[0].covers(moment - dt.timedelta(seconds=1))
-    assert not state.periods[0].covers(moment + dt.timedelta(seconds=1))
+    period = Period("2", moment, moment)
+    assert period.covers(moment)
+    assert not period.covers(moment - dt.timedelta(seconds=1))
+    assert not period.covers(moment + dt.timedelta(seconds=1))
 
 
 def test_rows_say_what_they_are(company: Any, root: ThrowawayCA) -> None:

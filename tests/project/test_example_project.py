@@ -161,10 +161,10 @@ def test_python_sees_a_handshake_end_too(
 
 
 def as_expected(result: subprocess.CompletedProcess[str]) -> None:
-    """Check that all requests were sent and none surprised."""
+    """Check that all requests were sent, with the expected results."""
     assert result.returncode == 0, result.stdout
     assert result.stdout.count("as expected") >= 12
-    assert "SURPRISE" not in result.stdout
+    assert "UNEXPECTED" not in result.stdout
 
 
 @pytest.mark.needs_program("nginx")
@@ -177,8 +177,10 @@ def test_python_asks_where_there_is_no_curl(
 
 
 @pytest.mark.needs_program("nginx")
-def test_a_surprise_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
-    """A mapping that somebody disabled shows up in the exit status; a reset helps."""
+def test_an_unexpected_result_is_reported_and_counts(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A mapping that somebody disabled changes the exit status; a reset restores it."""
     changed = tmp_path / "changed"
     shutil.copytree(folder, changed)
     with closing(sqlite3.connect(changed / "db.sqlite3")) as database, database:
@@ -188,8 +190,8 @@ def test_a_surprise_is_told_and_counts(folder: Path, tmp_path: Path) -> None:
         )
     result = demonstrate(changed)
     assert result.returncode == 1
-    assert "status 403, not 200" in result.stdout
-    assert result.stdout.count("SURPRISE") == 1
+    assert "status 403 instead of 200" in result.stdout
+    assert result.stdout.count("UNEXPECTED") == 1
 
     password = (changed / "admin-password.txt").read_text()
     as_expected(demonstrate(changed, reset="reset"))
@@ -244,7 +246,7 @@ def test_two_at_a_time_are_refused(folder: Path) -> None:
     with started(folder) as (process, _):
         result = demonstrate(folder, reset="reset")
         assert result.returncode == 1
-        assert f"running already (process {process.pid})" in result.stdout
+        assert f"already running (process {process.pid})" in result.stdout
         assert (folder / "pki").exists()
 
 

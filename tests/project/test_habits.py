@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import runtests
+from tests.plugins.slow import SLOW
 
 from .wings import ROOT
 
@@ -50,6 +51,14 @@ def test_the_hooks_have_the_versions_of_tox() -> None:
 def test_arguments_of_runtests(given: list[str], expected: list[str]) -> None:
     """All cores by default, one process for a debugger, and --quick selects."""
     assert runtests.pytest_arguments(given) == expected
+
+
+@pytest.mark.parametrize("start", SLOW)
+def test_what_is_slow_is_there(start: str) -> None:
+    """A name in the list that names nothing would leave nothing out."""
+    path, _, function = start.partition("::")
+    assert (ROOT / path).exists()
+    assert not function or f"def {function}(" in (ROOT / path).read_text("utf-8")
 
 
 def test_runtests_explains_itself() -> None:

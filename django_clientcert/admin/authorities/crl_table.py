@@ -22,7 +22,7 @@ from django_clientcert.admin.base.markup import (
 from django_clientcert.admin.base.times import moment, relative
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority
-from django_clientcert.models.authority_state import AuthorityState
+from django_clientcert.models.authority_state import AuthorityState, get_state
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo, Outcome, RevocationPolicy, status
 from django_clientcert.x509.escaping import visible, visible_once
@@ -57,20 +57,20 @@ def crl_state(info: CRLInfo, now: dt.datetime) -> str:
 @_or_unreadable
 def summarize_revocation(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return the policy, and the state of the CRLs, in a few words."""
-    policy, state = authority.policy(), authority.state()
+    policy, state = authority.policy(), get_state(authority)
     if policy is RevocationPolicy.OFF:
         words = [_("off")]
     elif policy is RevocationPolicy.REQUIRED:
         words = [_("required")]
     else:
         words = [_("if loaded")]
-    count = len(state.lists)
+    count = len(state.crls)
     words.append(
         ngettext("%(count)d CRL", "%(count)d CRLs", count) % {"count": count}
         if count
         else _("no CRL")
     )
-    stale = sum(now > crl.expires() for crl in state.lists.values())
+    stale = sum(now > crl.expires() for crl in state.crls.values())
     if stale:
         words.append(ngettext("%(n)d stale", "%(n)d stale", stale) % {"n": stale})
     if state.revoked or _cas_revoked_by_crl(authority, state, now):
@@ -83,7 +83,7 @@ def summarize_revocation(authority: CertificateAuthority, now: dt.datetime) -> s
 @_or_unreadable
 def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return the loaded CRLs as a table."""
-    loaded = list(authority.state().lists.values())
+    loaded = list(get_state(authority).crls.values())
     if not loaded:
         return _("No CRL is loaded.")
     table = format_html(
@@ -113,7 +113,7 @@ def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
 @_or_unreadable
 def show_revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
     """Return the revoked CAs, and the periods in which everything is revoked."""
-    state = authority.state()
+    state = get_state(authority)
     revoked = [
         *_cas_revoked_here(authority, state),
         *_cas_revoked_by_crl(authority, state, now),
@@ -180,7 +180,7 @@ def _cas_revoked_by_crl(
     if not state.hits:
         return []
     revoked = []
-    loaded = list(state.lists.values())
+    loaded = list(state.crls.values())
     try:
         validator = authority.validator()
         for certificate in _readable(authority):

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import ClientCertError, Reason, Refusal
 from django_clientcert.models import CertificateAuthority, name_key
+from django_clientcert.models.authority_state import get_state
 from django_clientcert.models.rules import is_unique_user_field
 from django_clientcert.x509.bundles import is_self_signed
 from django_clientcert.x509.ca_problems import examine
@@ -127,11 +128,11 @@ def _without_current_crl(
 
     Raises:
         ClientCertError: the bundle cannot be read.
-        ValueError: the derived state of the CRLs cannot be read.
+        ValueError: one of the CRLs cannot be read.
     """
     current = {
         (crl.issuer_name, crl.issuer_key)
-        for crl in authority.state().lists.values()
+        for crl in get_state(authority).crls.values()
         if not crl.is_delta and now <= crl.expires()
     }
     return [

@@ -25,7 +25,7 @@ from django_clientcert.models import (
     RevokedSerial,
     UnknownCertificate,
 )
-from django_clientcert.models.derived import rebuild_state
+from django_clientcert.models.derived import renew_revisions
 from django_clientcert.models.users import find_by_name
 from django_clientcert.trust.issuers import find_authority
 from django_clientcert.x509.certificates import ClientCertificate
@@ -151,7 +151,7 @@ class Loader:
                         "found": count,
                     }
                 )
-            rebuild_state(row.authority_id, self._using)
+            renew_revisions([row.authority_id], self._using)
 
     def _load_batch(self, rows: list[Row]) -> Iterator[Outcome]:
         # By number: nothing keeps a place from being there twice.
@@ -218,7 +218,7 @@ class Loader:
         if missing := sorted(set(names) - {one.name for one in groups}):
             text = _("There is no group “%(name)s”")
             raise Refused(text % {"name": visible(missing[0], 80)})
-        authority.full_clean(exclude=["revocation_state"])
+        authority.full_clean(exclude=["revision"])
         authority.save()
         authority.rule_groups.set(groups)
         self._stored([authority])
