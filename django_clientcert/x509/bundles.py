@@ -60,10 +60,10 @@ _BASE64_SEQUENCE = re.compile(rb"(?<![A-Za-z0-9+/_-])M[A-P]")
 _MAX_BASE64_RUNS = 10_000
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/_-].*", re.DOTALL)
 
-_PRIVATE_KEY_MESSAGE = (
-    "This holds a private key. A private key never leaves its owner: nothing was "
-    "stored. Upload only the certificate, and consider the key compromised if it "
-    "was sent over an untrusted connection."
+PRIVATE_KEY_MESSAGE = (
+    "This holds a private key. A private key never leaves its owner, so nothing was "
+    "stored. Provide only the certificate, and consider the key compromised if it was "
+    "sent over an untrusted connection."
 )
 
 
@@ -106,7 +106,7 @@ def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
             f"The file is larger than {MAX_BUNDLE_BYTES // 1024 // 1024} MiB."
         )
     if holds_private_key(octets):
-        raise PrivateKeyFoundError(_PRIVATE_KEY_MESSAGE)
+        raise PrivateKeyFoundError(PRIVATE_KEY_MESSAGE)
     if not octets.strip():
         raise BundleError("The file is empty.")
     encodings = _from_pem(octets) if b"-----BEGIN " in octets else _from_der(octets)

@@ -280,12 +280,12 @@ def test_what_is_mapped_leaves_the_inbox(
     [
         ([], "This field is required."),
         ([upload("f.csv", "")], "The submitted file is empty."),
-        ([upload("f.csv", "hello")], "Line 1 has to name the columns"),
-        ([upload("f.json", "{}")], "not what “clientcert export” writes"),
+        ([upload("f.csv", "hello")], "Line 1 must name the columns"),
+        ([upload("f.json", "{}")], "not written by “clientcert export”"),
         ([upload("f.zip", b"PK\x03\x04 x")], "The archive cannot be read"),
         (
             [upload("f.csv", "user,value\n"), upload("a.pem", "-----BEGIN CERT")],
-            "one file with rows, or one archive, or several certificates",
+            "one file with rows, one archive, or several certificates",
         ),
         (
             [upload("f.csv", b"\xff\xfeu\x00s\x00e\x00r\x00,\x00x\x00")],
@@ -324,7 +324,7 @@ def test_an_archive_that_unpacks_to_too_much(as_adder: Client) -> None:
             archive.writestr(f"{number}.pem", bytes(1024 * 1024))
     file = upload("a.zip", buffer.getvalue())
     (error,) = errors_on(choose(as_adder, file))["uploads"]
-    assert error == "There are more than 8 MiB in the archive."
+    assert error == "The archive contains more than 8 MiB."
     damaged = buffer.getvalue().replace(b"PK\x01\x02", b"PK\x09\x09")
     (error,) = errors_on(choose(as_adder, upload("a.zip", damaged)))["uploads"]
     assert "The archive cannot be read" in error
@@ -392,7 +392,7 @@ def test_n65_other_records_are_a_superusers(
     Revocation.objects.all().delete()
     shown = preview(as_adder, upload("f.json", written))
     assert [result for _, result in results(shown)] == ["refused", "refused"]
-    assert "Only a superuser may import what is no mapping" in text_of(shown)
+    assert "Only a superuser may import records other than mappings" in text_of(shown)
     assert shown.context["adminform"] is None
     store(as_adder, shown, "valid")
     assert not CertificateAuthority.objects.exists()
@@ -424,9 +424,9 @@ def test_a_list_without_its_entries(
     *records, _serials = export_records()
     authority.revocation_lists.all().delete()
     shown = preview(as_root, upload("f.json", "".join(write_json(records))))
-    assert "has 1 entries, and 0 are in the file" in text_of(shown)
+    assert "has 1 entries, but the file contains 0" in text_of(shown)
     assert shown.context["adminform"] is None
-    assert "0 are in the file" in text_of(store(as_root, shown, "valid"))
+    assert "the file contains 0" in text_of(store(as_root, shown, "valid"))
     assert not authority.revocation_lists.exists()
 
 

@@ -784,12 +784,12 @@ def test_what_cannot_be_saved_is_not(
     monkeypatch.setattr(candidates, "_find_mappings", lambda _certificates: {})
     response = confirm(as_root, shown, which)
     if which == "all":
-        assert "This is already mapping" in errors_on(response)["which"][0]
+        assert "already maps this to" in errors_on(response)["which"][0]
         assert CertificateMapping.objects.count() == 1
         assert UnknownCertificate.objects.count() == 2
     else:
         messages = messages_after(response)
-        assert "This is already mapping" in messages[1][1]
+        assert "already maps this to" in messages[1][1]
         assert CertificateMapping.objects.count() == 2
         assert UnknownCertificate.objects.count() == 1
 

@@ -190,7 +190,7 @@ def test_renewal_of_a_mapping_that_begins_later(
     """Errors of the model are shown, even of fields that are not in the form."""
     CertificateMapping.objects.update(valid_from=NOW + 30 * DAY)
     errors = errors_of(renew(as_root, old, pasted=ca.issue("alice").pem))
-    assert errors == {"__all__": ["This is before “valid from”."]}
+    assert errors == {"__all__": ["This must be later than “valid from”."]}
     assert CertificateMapping.objects.count() == 1
 
 

@@ -27,7 +27,7 @@ from django_clientcert.models import (
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
 from django_clientcert.x509.rules import PRESETS as RULE_PRESETS
 from django_clientcert.x509.rules import RuleIdentity
-from tests.commands.running import Outcome, clientcert
+from tests.commands.running import CommandResult, clientcert
 
 from .pages import (
     DOCS,
@@ -118,7 +118,7 @@ class Reader:
         self.text = re.sub(r"(?<!\d)2027(?!\d)", str(year), read_howto(page))
         self.year = year
 
-    def type_all(self) -> list[tuple[str, Outcome]]:
+    def type_all(self) -> list[tuple[str, CommandResult]]:
         """Run everything; return each subcommand with its outcome."""
         outcomes = []
         for words in list_commands(self.text):

@@ -17,6 +17,7 @@ from django_clientcert.exceptions import (
     PrivateKeyFoundError,
     Refusal,
 )
+from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.x509.bundles import choose_end_entity, read_certificates
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
@@ -29,8 +30,6 @@ from django_clientcert.x509.identities import (
     san_identities,
 )
 from django_clientcert.x509.names import DistinguishedName, Order, parse_name
-
-from .private_keys import PRIVATE_KEY_MESSAGE
 
 if TYPE_CHECKING:
     AnyUpload = Any  # UploadedFile is generic in some versions of the stubs only

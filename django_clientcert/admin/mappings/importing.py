@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.admin.base.permissions import why_not_map
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.which_form import Which, WhichForm
-from django_clientcert.models import CertificateMapping, PendingImport
+from django_clientcert.models import CertificateMapping, MappingLock, PendingImport
 from django_clientcert.trust.transfer import Loader, Outcome, Row, Status, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.identities import IdentityKind
@@ -111,6 +111,7 @@ def store(request: HttpRequest, pending: PendingImport, which: Which) -> str:
     using = router.db_for_write(CertificateMapping)
     try:
         with transaction.atomic(using=using):
+            MappingLock.acquire(using)
             # A second request waits here, and then finds that the rows are stored.
             locked = PendingImport.objects.using(using).select_for_update()
             current = locked.filter(pk=pending.pk).first()
