@@ -106,6 +106,18 @@ def test_the_messages_that_a_table_quotes_are_real(page: str, corner: str) -> No
             assert part in messages, text
 
 
+def test_the_output_of_probe_is_real() -> None:
+    """The outcomes, the attempts, the findings and what to change are in the code."""
+    messages = "\n".join(list_messages())
+    (block,) = find_blocks(read_howto("probe"), "text")
+    lines = [line for line in block.splitlines() if line and not line.endswith(":")]
+    assert len(lines) > 3
+    for line in lines:
+        for part in re.split(r" {2,}|: |^- ", line):
+            name = re.sub(r"^https?$|^https?, host .*|^any$|^HTTP \d+$", "", part)
+            assert name in messages, line
+
+
 class Reader:
     """Types the commands of a how-to, in their order."""
 
