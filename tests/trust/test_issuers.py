@@ -206,13 +206,13 @@ def test_a_thousand_authorities_cost_as_much_as_one(
         for other in model.objects.exclude(pk=authority.pk)
     )
     built: list[str] = []
-    build = authorities_module._validator
+    build = authorities_module.build_validator
 
     def count(bundle: str, profile: str) -> Any:
         built.append(bundle)
         return build(bundle, profile)
 
-    monkeypatch.setattr(authorities_module, "_validator", count)
+    monkeypatch.setattr(authorities_module, "build_validator", count)
     with captured() as queries:
         assert find_authority(parsed(ca.issue("alice"))) == authority
     assert len(queries) == 1
