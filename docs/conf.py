@@ -1,7 +1,7 @@
-"""Sphinx's configuration: MyST and furo, and no warning goes unseen.
+"""Sphinx's configuration: MyST and furo; every warning is an error.
 
-Nothing is fetched while building: references to Python, Django and cryptography
-stay plain text, so the result is the same with and without a network.
+Nothing is downloaded during the build: references to Python, Django and cryptography
+are plain text, so the result is the same with and without a network.
 """
 
 from __future__ import annotations
@@ -56,15 +56,16 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "django-clientcert"
 html_static_path = ["_static"]
+html_css_files = ["wrap.css"]
 html_show_sphinx = False
-# "$ " belongs to the prompt; what follows it is copied.
+# "$ " is the prompt; only the text after it is copied.
 copybutton_prompt_text = "$ "
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 
 nitpicky = True
-# Not built here: the standard library's, Django's and cryptography's pages.
+# The standard library, Django and cryptography are not part of this documentation.
 nitpick_ignore_regex = [
     (r"py:.*", r"(django|cryptography|enum|datetime)\..*"),
     (r"py:(exc|class)", r"(Exception|ValueError|AttributeError)"),
@@ -81,15 +82,15 @@ def convert_sections(
 ) -> None:
     """Turn ``Raises:`` and ``Returns:`` into the fields that Sphinx knows.
 
-    The extension napoleon would do that too, and takes the first line of a
-    property, "SHA-256 of the DER: 64 digits", for a type with a description.
+    The extension napoleon would do that too, but reads the first line of a property,
+    "SHA-256 of the DER: 64 digits", as a type with a description.
     """
     converted: list[str] = []
     section = ""
     for line in lines:
-        found = _SECTION.match(line)
-        if found:
-            section = found[1]
+        heading = _SECTION.match(line)
+        if heading:
+            section = heading[1]
             converted.append("")
         elif section and line and not line.startswith(" "):
             section = ""
@@ -99,7 +100,7 @@ def convert_sections(
             section = "rest"
         elif section == "Raises" and (raised := _RAISED.match(line)):
             converted += [
-                f":raises {one}: {raised[2]}" for one in raised[1].split(", ")
+                f":raises {name}: {raised[2]}" for name in raised[1].split(", ")
             ]
         else:
             converted.append(line)
@@ -109,7 +110,7 @@ def convert_sections(
 def resolve_short_name(
     app: Sphinx, env: Any, node: Any, contnode: nodes.Node
 ) -> nodes.Node | None:
-    """Return the link for a ``Raises:`` entry, which names a class without module."""
+    """Return the link for a ``Raises:`` entry, whose class has no module name."""
     if node.get("refdomain") != "py" or "." in node.get("reftarget", "."):
         return None
     domain = env.get_domain("py")
@@ -125,6 +126,6 @@ def resolve_short_name(
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the above."""
+    """Connect the functions above."""
     app.connect("autodoc-process-docstring", convert_sections)
     app.connect("missing-reference", resolve_short_name)

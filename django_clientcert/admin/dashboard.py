@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 
 from django_clientcert.models import CertificateMapping, UnknownCertificate
 from django_clientcert.trust.expiry import Interval, enabled_mappings
@@ -28,6 +28,20 @@ from .mappings.timeline import (
     find_others,
     intervals_of_periods,
 )
+
+_OTHER_LABELS = {
+    (AUTHORITIES, "expired"): ngettext_lazy(
+        "authority’s certificate expired", "authorities’ certificates expired"
+    ),
+    (AUTHORITIES, "quarter"): ngettext_lazy(
+        "authority’s certificate expires within 90 days",
+        "authorities’ certificates expire within 90 days",
+    ),
+    (CRLS, "expired"): ngettext_lazy("CRL is out of date", "CRLs are out of date"),
+    (CRLS, "quarter"): ngettext_lazy(
+        "CRL expires within 90 days", "CRLs expire within 90 days"
+    ),
+}
 
 
 def find_site(request: HttpRequest) -> AdminSite | None:
@@ -102,28 +116,10 @@ def _other_entries(
             ("quarter", len(expiries) - expired),
         ):
             if number:
-                label = _other_label(series, period, number)
+                label = _OTHER_LABELS[series, period] % number
                 url = f"{timeline}?show={period}"
                 entries.append(_entry(label, Count(number), url))
     return entries
-
-
-def _other_label(series: str, period: str, n: int) -> str:
-    """Return the label of *n* authorities’ certificates or CRLs."""
-    return {
-        (AUTHORITIES, "expired"): ngettext(
-            "authority’s certificate expired", "authorities’ certificates expired", n
-        ),
-        (AUTHORITIES, "quarter"): ngettext(
-            "authority’s certificate expires within 90 days",
-            "authorities’ certificates expire within 90 days",
-            n,
-        ),
-        (CRLS, "expired"): ngettext("CRL is out of date", "CRLs are out of date", n),
-        (CRLS, "quarter"): ngettext(
-            "CRL expires within 90 days", "CRLs expire within 90 days", n
-        ),
-    }[series, period]
 
 
 def _group(title: Any, entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -21,6 +21,9 @@ from .explain.screen import may_explain
 from .mappings.related import RelatedRows, RelatedRowsAdmin, related_field
 from .revocations.revoking import revoke, revoke_view
 
+_USE = ("shown_user", "through", "shown_host", "first_seen", "last_seen")
+_RELATED = ("other_mappings", "others_of_user")
+
 
 @admin.register(SeenCertificate)
 class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
@@ -33,7 +36,6 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
         "list_seen",
         "valid_until",
     )
-    list_display_links = ("shown_subject",)
     actions = (revoke,)
     screens = (
         *ReadOnlyCertificateAdmin.screens,
@@ -42,17 +44,7 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     list_select_related = ("user", "mapping", "authority")
     list_filter = ("authority",)
     search_fields = ("subject", "host")
-    readonly_fields = (
-        "shown_user",
-        "through",
-        "shown_host",
-        "first_seen",
-        "last_seen",
-        "revoked",
-        "explained",
-        "other_mappings",
-        "others_of_user",
-    )
+    readonly_fields = (*_USE, "explained", "revoked", *_RELATED)
 
     def get_fieldsets(
         self, request: HttpRequest, obj: SeenCertificate | None = None
@@ -60,19 +52,12 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
         """Return the fieldsets, with the facts about the certificate."""
         if obj is None:
             return []  # nobody may add one
-        used = ["shown_user", "through", "shown_host", "first_seen", "last_seen"]
-        if may_explain(self.admin_site, request):
-            used.append("explained")
+        explained = ("explained",) if may_explain(self.admin_site, request) else ()
+        facts = self.certificate_fields(obj)
         return [
-            (None, {"fields": used}),
-            (
-                _("Certificate"),
-                {"fields": (*self.certificate_fields(obj), "revoked")},
-            ),
-            (
-                _("Other certificates"),
-                {"fields": ("other_mappings", "others_of_user")},
-            ),
+            (None, {"fields": (*_USE, *explained)}),
+            (_("Certificate"), {"fields": (*facts, "revoked")}),
+            (_("Other certificates"), {"fields": _RELATED}),
         ]
 
     # --- permissions
@@ -101,10 +86,7 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     ) -> HttpResponse:
         """Show a certificate, without a button that deletes it."""
         context["show_delete"] = False
-        response: HttpResponse = super().render_change_form(
-            request, context, *args, **kwargs
-        )
-        return response
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # --- columns and fields
 

@@ -46,8 +46,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "notice of expiry",
-                "verbose_name_plural": "notices of expiry",
+                "verbose_name": "expiry notice",
+                "verbose_name_plural": "expiry notices",
             },
         ),
         migrations.CreateModel(
@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                             ("subject_serial_number", "serialNumber (subject)"),
                             ("edipi", "EDIPI, the number of a CAC"),
                         ],
-                        help_text="Leave empty for no rule. A certificate must have exactly one value of it; of several, none is believed.",
+                        help_text="Leave empty for no rule. Certificates with more than one such value are refused.",
                         max_length=32,
                         verbose_name="the certificate’s",
                     ),
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                     "rule_user_field",
                     models.CharField(
                         blank=True,
-                        help_text="A field of the user that is unique, such as “username” or “email”. Empty: the one that users log in with. Compared to the letter.",
+                        help_text="A unique field of the user, such as “username” or “email”. Leave empty for the field that users log in with. Values must be exactly equal.",
                         max_length=100,
                         verbose_name="is the user’s",
                     ),
@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
                     "rule_pattern",
                     models.CharField(
                         blank=True,
-                        help_text="One “*” where the user’s name stands, and literal text around it: “*@example.com”. Empty: the whole value.",
+                        help_text="One “*” in place of the user’s name, with literal text around it, such as “*@example.com”. Leave empty to use the whole value.",
                         max_length=255,
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
@@ -105,18 +105,18 @@ class Migration(migrations.Migration):
                     "rule_hosts",
                     models.TextField(
                         blank=True,
-                        help_text="Host names the rule is good for, one a line; “.example.com” covers every host below. Empty: all.",
+                        help_text="Host names that the rule applies to, one per line; “.example.com” covers all subdomains. Leave empty for all hosts.",
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
                         ],
-                        verbose_name="for the hosts",
+                        verbose_name="hosts",
                     ),
                 ),
                 (
                     "rule_policies",
                     models.TextField(
                         blank=True,
-                        help_text="Dotted numbers, one a line; the certificate must have one of them. Empty: not looked at.",
+                        help_text="Object identifiers, one per line; the certificate must have at least one of them. Leave empty to accept any.",
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
                         ],
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                     "rule_extended_key_usages",
                     models.TextField(
                         blank=True,
-                        help_text="Dotted numbers, one a line; the certificate must have all of them. Empty: not looked at.",
+                        help_text="Object identifiers, one per line; the certificate must have all of them. Leave empty to accept any.",
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
                         ],
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                     "rule_creates_users",
                     models.BooleanField(
                         default=False,
-                        help_text="They get no password, and are never staff or superusers. Everybody whom the CA gives a certificate can come in then.",
+                        help_text="They get no password and are never staff or superusers. Everyone with a certificate from the CA can then log in.",
                         verbose_name="create missing users",
                     ),
                 ),
@@ -146,7 +146,7 @@ class Migration(migrations.Migration):
                     "rule_allows_privileged",
                     models.BooleanField(
                         default=False,
-                        help_text="Whoever runs the CA can then make a certificate for every administrator. Otherwise those need a mapping of their own.",
+                        help_text="The operator of the CA can then issue a certificate for any administrator. Otherwise, staff and superusers need a mapping of their own.",
                         verbose_name="the rule may log in staff and superusers",
                     ),
                 ),
@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
                 (
                     "bundle",
                     models.TextField(
-                        help_text="One or more certificates, PEM, one behind the other: the ca.crt of the proxy. Self-signed ones are the trust anchors, the others may stand between them and a client.",
+                        help_text="One or more PEM certificates, one after the other: the contents of the proxy’s ca.crt. Self-signed certificates are trust anchors; the others are intermediates.",
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
                         ],
@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
                             ("strict", "strict (as for public web servers)"),
                         ],
                         default="private",
-                        help_text="Private: what company CAs issue. Strict: certificates must state their key usage, extended key usage and a subject alternative name.",
+                        help_text="Private: for certificates of a company CA. Strict: certificates must have key usage, extended key usage and a subject alternative name.",
                         max_length=16,
                         verbose_name="profile",
                     ),
@@ -181,28 +181,28 @@ class Migration(migrations.Migration):
                     "revocation_policy",
                     models.CharField(
                         choices=[
-                            ("off", "off: lists are not looked at"),
-                            ("if_loaded", "what the loaded lists list"),
+                            ("off", "off: ignore CRLs"),
+                            ("if_loaded", "use the CRLs that are loaded"),
                             (
                                 "required",
-                                "required: refuse unless a current list clears the certificate",
+                                "required: refuse unless a current CRL clears the certificate",
                             ),
                         ],
                         default="if_loaded",
-                        help_text="“Required” refuses everybody where a list is missing or stale; what a stale list lists stays revoked in any case.",
+                        help_text="“Required” refuses everyone while a CRL is missing or out of date. Entries of an out-of-date CRL stay revoked either way.",
                         max_length=16,
-                        verbose_name="revocation lists",
+                        verbose_name="CRLs",
                     ),
                 ),
                 (
                     "crl_urls",
                     models.TextField(
                         blank=True,
-                        help_text="Where the CA publishes its revocation lists, http or https, one a line. Fetched by “manage.py clientcert crl fetch”, never during a request.",
+                        help_text="Where the CA publishes its CRLs: http or https URLs, one per line. “manage.py clientcert crl fetch” downloads them; requests never do.",
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
                         ],
-                        verbose_name="addresses of the lists",
+                        verbose_name="CRL URLs",
                     ),
                 ),
                 ("revision", models.UUIDField(default=uuid.uuid4, editable=False)),
@@ -269,7 +269,7 @@ class Migration(migrations.Migration):
                 (
                     "value",
                     models.TextField(
-                        help_text="What the certificate must have, in canonical spelling.",
+                        help_text="The value that the certificate must contain, in canonical form.",
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
                         ],
@@ -307,7 +307,7 @@ class Migration(migrations.Migration):
                     "hosts",
                     models.TextField(
                         blank=True,
-                        help_text="Host names this mapping is good for, one a line; “.example.com” covers every host below. Empty: all.",
+                        help_text="Host names that this mapping applies to, one per line; “.example.com” covers all subdomains. Leave empty for all hosts.",
                         validators=[
                             django_clientcert.models.validators.validate_no_private_key
                         ],
@@ -533,7 +533,7 @@ class Migration(migrations.Migration):
                 (
                     "is_delta",
                     models.BooleanField(
-                        default=False, editable=False, verbose_name="delta list"
+                        default=False, editable=False, verbose_name="delta CRL"
                     ),
                 ),
                 (
@@ -546,7 +546,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         editable=False,
                         null=True,
-                        verbose_name="next one due",
+                        verbose_name="next update",
                     ),
                 ),
                 (
@@ -577,8 +577,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "revocation list",
-                "verbose_name_plural": "revocation lists",
+                "verbose_name": "CRL",
+                "verbose_name_plural": "CRLs",
                 "ordering": ("-imported_at", "-pk"),
             },
         ),
@@ -694,8 +694,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "certificate seen",
-                "verbose_name_plural": "certificates seen",
+                "verbose_name": "accepted certificate",
+                "verbose_name_plural": "accepted certificates",
                 "ordering": ("-last_seen_at", "-pk"),
             },
         ),
@@ -796,8 +796,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "certificate of an authority",
-                "verbose_name_plural": "certificates of authorities",
+                "verbose_name": "authority certificate",
+                "verbose_name_plural": "authority certificates",
                 "indexes": [
                     models.Index(fields=["subject_key"], name="clientcert_ca_subject"),
                     models.Index(fields=["public_key"], name="clientcert_ca_key"),
@@ -891,8 +891,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "lock on mappings",
-                "verbose_name_plural": "locks on mappings",
                 "default_permissions": (),
             },
         ),

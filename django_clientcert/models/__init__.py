@@ -1,4 +1,4 @@
-"""The tables: who a certificate is, which CAs answer for names, what is revoked."""
+"""The tables: mappings, authorities, revocations, and what was observed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The authorities: which CAs answer for names, and what each of them asks."""
+"""The certificate authorities, and how strictly each of them is applied."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         STRICT = "strict", _("strict (as for public web servers)")
 
     class Policy(models.TextChoices):
-        OFF = RevocationPolicy.OFF.value, _("off: lists are not looked at")
-        IF_LOADED = RevocationPolicy.IF_LOADED.value, _("what the loaded lists list")
+        OFF = RevocationPolicy.OFF.value, _("off: ignore CRLs")
+        IF_LOADED = RevocationPolicy.IF_LOADED.value, _("use the CRLs that are loaded")
         REQUIRED = (
             RevocationPolicy.REQUIRED.value,
-            _("required: refuse unless a current list clears the certificate"),
+            _("required: refuse unless a current CRL clears the certificate"),
         )
 
     name = models.CharField(_("name"), max_length=100, unique=True)
     bundle = models.TextField(
         _("certificates"),
         help_text=_(
-            "One or more certificates, PEM, one behind the other: the ca.crt of the "
-            "proxy. Self-signed ones are the trust anchors, the others may stand "
-            "between them and a client."
+            "One or more PEM certificates, one after the other: the contents of the "
+            "proxy’s ca.crt. Self-signed certificates are trust anchors; the others "
+            "are intermediates."
         ),
         validators=[validate_no_private_key],
     )
@@ -63,26 +63,26 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         choices=Profile.choices,
         default=Profile.PRIVATE,
         help_text=_(
-            "Private: what company CAs issue. Strict: certificates must state their "
-            "key usage, extended key usage and a subject alternative name."
+            "Private: for certificates of a company CA. Strict: certificates must "
+            "have key usage, extended key usage and a subject alternative name."
         ),
     )
     revocation_policy = models.CharField(
-        _("revocation lists"),
+        _("CRLs"),
         max_length=16,
         choices=Policy.choices,
         default=Policy.IF_LOADED,
         help_text=_(
-            "“Required” refuses everybody where a list is missing or stale; what a "
-            "stale list lists stays revoked in any case."
+            "“Required” refuses everyone while a CRL is missing or out of date. "
+            "Entries of an out-of-date CRL stay revoked either way."
         ),
     )
     crl_urls = models.TextField(
-        _("addresses of the lists"),
+        _("CRL URLs"),
         blank=True,
         help_text=_(
-            "Where the CA publishes its revocation lists, http or https, one a line. "
-            "Fetched by “manage.py clientcert crl fetch”, never during a request."
+            "Where the CA publishes its CRLs: http or https URLs, one per line. "
+            "“manage.py clientcert crl fetch” downloads them; requests never do."
         ),
         validators=[validate_no_private_key],
     )
@@ -110,7 +110,7 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         super().save(**kwargs)
 
     def clean(self) -> None:
-        """Refuse a bundle that cannot be read or holds what is no CA's certificate."""
+        """Refuse a bundle that cannot be read, or that holds a non-CA certificate."""
         super().clean()
         try:
             check_bundle(self.certificates())
@@ -128,10 +128,10 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         self.clean_crl_urls()
 
     def clean_crl_urls(self) -> None:
-        """Refuse what is no web address.
+        """Refuse anything but web addresses.
 
         Raises:
-            ValidationError: says which one.
+            ValidationError: names the invalid one.
         """
         self.crl_urls = normalise_urls(self.crl_urls, "crl_urls")
 
@@ -157,18 +157,18 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         return build_validator(self.bundle, self.profile)
 
     def policy(self) -> RevocationPolicy:
-        """Return what is asked of revocation lists.
+        """Return how strictly CRLs are applied.
 
         Raises:
-            ValueError: the column holds something else.
+            ValueError: the column holds an unknown value.
         """
         return RevocationPolicy(self.revocation_policy)
 
 
 class AuthorityCertificate(models.Model):
-    """A certificate of an authority's bundle, by what a request looks it up with.
+    """A certificate of an authority's bundle, with the keys it is looked up by.
 
-    Derived from the bundle whenever that is saved.
+    Derived from the bundle each time that is saved.
     """
 
     authority = models.ForeignKey(
@@ -181,8 +181,8 @@ class AuthorityCertificate(models.Model):
     serial = KeyField()
 
     class Meta:
-        verbose_name = _("certificate of an authority")
-        verbose_name_plural = _("certificates of authorities")
+        verbose_name = _("authority certificate")
+        verbose_name_plural = _("authority certificates")
         indexes = (
             models.Index(fields=["subject_key"], name="clientcert_ca_subject"),
             models.Index(fields=["public_key"], name="clientcert_ca_key"),

@@ -1,4 +1,4 @@
-"""What several tables have in common; abstract, so without tables of their own."""
+"""Abstract models that several tables share."""
 
 from __future__ import annotations
 

@@ -23,13 +23,13 @@ class KeyField(models.BinaryField):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
 
     def deconstruct(self) -> Any:
-        """Leave out the length, which is not a choice."""
+        """Leave out the length, which is fixed."""
         name, path, args, kwargs = super().deconstruct()
         del kwargs["max_length"]
         return name, path, args, kwargs
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
-        """Return a binary type of that length where there is one."""
+        """Return a binary type of that length, if the database has one."""
         if connection.vendor == "mysql":
             return f"varbinary({KEY_BYTES})"
         if connection.vendor == "oracle":
@@ -47,15 +47,15 @@ class KeyField(models.BinaryField):  # type: ignore[type-arg]
     def from_db_value(
         self, value: Any, expression: object, connection: BaseDatabaseWrapper
     ) -> bytes | None:
-        """Return bytes, whatever the driver hands out."""
+        """Return bytes, whatever type the driver returns."""
         return None if value is None else bytes(value)
 
 
 def serial_key(serial_number: int) -> bytes:
-    """Return what a serial number is looked up with: at most 32 bytes.
+    """Return the lookup key of a serial number, at most 32 bytes.
 
-    The content of the INTEGER (RFC 5280 allows 20 octets); of one that is longer
-    than any CA may issue, its SHA-256.
+    The content of the INTEGER, or its SHA-256 if that is longer than the 20 octets
+    that RFC 5280 (4.1.2.2) allows would ever be.
     """
     size = (serial_number + (serial_number < 0)).bit_length() // 8 + 1
     octets = serial_number.to_bytes(size, "big", signed=True)
@@ -63,8 +63,8 @@ def serial_key(serial_number: int) -> bytes:
 
 
 def name_key(name: bytes) -> bytes:
-    """Return what a CA's Name (DER) is looked up with: its SHA-256.
+    """Return the lookup key of a CA's Name (DER), its SHA-256.
 
-    As it stands: path validation compares the names of CAs to the letter too.
+    Of the encoded bytes, because path validation compares those as well.
     """
     return hashlib.sha256(name).digest()

@@ -1,4 +1,4 @@
-"""An upload that was read, while somebody looks at what would become of it."""
+"""An upload, kept while its owner looks at the preview of the import."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _KEPT = dt.timedelta(days=1)
 
 
 class PendingImport(models.Model):
-    """The rows of an upload; once they are stored, what became of each.
+    """The rows of an upload or, once they are stored, the result of each.
 
-    Nobody but its owner sees it. No decision rests on it.
+    Only its owner sees it. No decision depends on it.
     """
 
     owner = models.ForeignKey(
@@ -40,14 +40,14 @@ class PendingImport(models.Model):
         return self.created_at.isoformat()
 
     def pack(self, content: Any) -> None:
-        """Set ``content`` to a value that JSON has."""
+        """Set ``content`` to a value that can be written as JSON."""
         self.content = zlib.compress(json.dumps(content).encode(), 1)
 
     def unpack(self) -> Any:
-        """Return what was packed."""
+        """Return the value that was packed."""
         return json.loads(zlib.decompress(bytes(self.content)))
 
     @classmethod
     def forget_old(cls, at: dt.datetime) -> None:
-        """Delete what nobody looks at any more."""
+        """Delete uploads that are older than a day."""
         cls._base_manager.filter(created_at__lt=at - _KEPT).delete()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.db import connections, models
-from django.utils.translation import gettext_lazy as _
 
 
 class MappingLock(models.Model):
@@ -14,8 +13,6 @@ class MappingLock(models.Model):
     """
 
     class Meta:
-        verbose_name = _("lock on mappings")
-        verbose_name_plural = _("locks on mappings")
         default_permissions = ()
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The mappings: whose a certificate is."""
+"""The mappings of certificates to users."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
         )
 
     def fingerprint_prefix(self, digits: str) -> CertificateMappingQuerySet:
-        """Return the pins whose hex value begins with *digits*, by index range."""
+        """Return the pins whose hex value begins with *digits* (an index range)."""
         digits = digits.lower()
         low = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "0"))
         high = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "f"))
@@ -69,16 +69,16 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
         return rows.of_kinds(*PINS)
 
     def of_kinds(self, *kinds: str) -> CertificateMappingQuerySet:
-        """Return those of *kinds*, but not by the index of the kind.
+        """Return the mappings of *kinds*, without using the index on the kind.
 
-        SQLite would think that it finds few rows with it, and read half of them all.
+        SQLite expects that index to find few rows, and would read half of the table.
         """
         return self.exclude(
             kind__in=[each.value for each in IdentityKind if each.value not in kinds]
         )
 
     def record_use(self, mapping: CertificateMapping) -> int:
-        """Set ``last_used_at`` of *mapping*, unless another process just did."""
+        """Set ``last_used_at`` of *mapping*, unless another process just has."""
         rows = self.filter(pk=mapping.pk, last_used_at=mapping.last_used_at)
         return rows.update(last_used_at=timezone.now())
 
@@ -86,8 +86,8 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
 def _read_value(kind: IdentityKind, value: str) -> Identity:
     """Return the identity of a stored or typed value.
 
-    What is stored is RFC 4514, the most specific part first, even where its parts
-    look as if they ran the other way.
+    A stored name is RFC 4514, most specific part first, even if its parts look as if
+    they were in the opposite order.
     """
     try:
         identity = parse_identity(kind, value, order=Order.MOST_SPECIFIC_FIRST)
@@ -129,7 +129,7 @@ class CertificateMapping(OptionalCertificate):
     )
     value = models.TextField(
         _("value"),
-        help_text=_("What the certificate must have, in canonical spelling."),
+        help_text=_("The value that the certificate must contain, in canonical form."),
         validators=[validate_no_private_key],
     )
     key = KeyField(_("key"), editable=False)
@@ -154,20 +154,20 @@ class CertificateMapping(OptionalCertificate):
         _("hosts"),
         blank=True,
         help_text=_(
-            "Host names this mapping is good for, one a line; “.example.com” covers "
-            "every host below. Empty: all."
+            "Host names that this mapping applies to, one per line; “.example.com” "
+            "covers all subdomains. Leave empty for all hosts."
         ),
         validators=[validate_no_private_key],
     )
-    # Read out of the certificate when it is saved: for lists, searches and filters,
-    # never to decide on a request.
+    # Read from the certificate when it is saved, for lists, searches and filters; no
+    # decision depends on it.
     certificate_subject = models.TextField(
         _("certificate’s subject"), blank=True, editable=False
     )
     certificate_not_after = models.DateTimeField(
         _("certificate valid until"), null=True, blank=True, editable=False
     )
-    # To find whose renewal an unmapped certificate is
+    # To find the mapping that an unmapped certificate renews
     certificate_subject_key = KeyField(null=True, editable=False)
     note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
@@ -189,8 +189,8 @@ class CertificateMapping(OptionalCertificate):
             models.Index(
                 fields=["certificate_subject_key"], name="clientcert_mapping_subject"
             ),
-            # For what expires: lists, filters and notices. With the primary key, a
-            # list can be read along the index: many rows have no date.
+            # For expiry lists, filters and notices. With the primary key, a list can be
+            # read along the index, although many rows have no date.
             models.Index(
                 fields=["certificate_not_after", "id"],
                 name="clientcert_mapping_cert_end",
@@ -274,14 +274,14 @@ class CertificateMapping(OptionalCertificate):
         """Bring the value into canonical form and refuse what could never work.
 
         Raises:
-            ValidationError: with what to type instead.
+            ValidationError: says what to enter instead.
         """
         super().clean()
         self.clean_alone()
         self._refuse_duplicate()
 
     def clean_alone(self) -> None:
-        """See clean(); without a query, so without a look at other mappings."""
+        """See clean(); needs no query, because it ignores other mappings."""
         self.normalise()
         if self.authority_id is None and not self.is_pin:
             raise ValidationError(
@@ -289,8 +289,8 @@ class CertificateMapping(OptionalCertificate):
                     "authority": ValidationError(
                         _(
                             "Choose the authority that must have issued the "
-                            "certificate: anybody else’s CA can put the same name into "
-                            "one."
+                            "certificate, because any other CA could issue one with "
+                            "the same name."
                         ),
                         code="authority_required",
                     )
@@ -302,16 +302,17 @@ class CertificateMapping(OptionalCertificate):
             and self.valid_from >= self.valid_until
         ):
             raise ValidationError(
-                {"valid_until": _("This is before “valid from”.")}, code="dates"
+                {"valid_until": _("This must be later than “valid from”.")},
+                code="dates",
             )
         if self.state == self.State.RETIRING and self.valid_until is None:
             raise ValidationError(
-                {"valid_until": _("A retiring mapping needs a date to retire on.")},
+                {"valid_until": _("Enter the date on which the mapping retires.")},
                 code="retiring",
             )
         if self.state == self.State.SCHEDULED and self.valid_from is None:
             raise ValidationError(
-                {"valid_from": _("A scheduled mapping needs a date to begin on.")},
+                {"valid_from": _("Enter the date from which the mapping is valid.")},
                 code="scheduled",
             )
 
@@ -383,11 +384,12 @@ class CertificateMapping(OptionalCertificate):
         if twin is None:
             return
         message = (
-            _("This is already mapping %(pk)s, of the same user (%(state)s).")
+            _("Mapping %(pk)s already maps this to the same user (%(state)s).")
             if twin.user_id == self.user_id
             else _(
-                "This is already mapping %(pk)s, of another user (%(state)s). A "
-                "certificate of two users is refused; delete that mapping first."
+                "Mapping %(pk)s already maps this to another user (%(state)s). A "
+                "certificate that is mapped to two users is refused, so delete that "
+                "mapping first."
             )
         )
         raise ValidationError(
@@ -412,20 +414,20 @@ class CertificateMapping(OptionalCertificate):
 
     @property
     def is_pin(self) -> bool:
-        """Whether possession of the key is the whole proof."""
+        """Whether possession of the key is the only proof needed."""
         return self.kind in PINS
 
     @property
     def is_exact(self) -> bool:
-        """Whether the certificate is named beyond doubt: a pin, or its serial number.
+        """Whether it matches one certificate or key exactly: a pin or a serial number.
 
-        Every other kind is a name, as good as the authority that answers for it.
+        Every other kind is a name, as trustworthy as the authority that vouches for it.
         """
         return self.is_pin or self.kind == IdentityKind.ISSUER_SERIAL.value
 
     @property
     def specificity(self) -> int:
-        """The rank of the kind, the best first."""
+        """The rank of the kind, the most specific first."""
         return IdentityKind(self.kind).specificity
 
     def covers_host(self, host: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is revoked: by the lists of CAs, and by an administrator here and now."""
+"""What is revoked, by the CRLs of CAs and by administrators."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .validators import validate_no_private_key
 
 
 class RevocationList(SavedInTransaction):
-    """A list that a CA has signed (CRL, RFC 5280, 5), as it was imported.
+    """A CRL (RFC 5280, 5), as it was imported.
 
-    Made by ``list_import.import_crl()``, which has checked it; never edited.
+    Created by ``crl_import.import_crl()``, which verifies it, and never edited.
     """
 
     authority = models.ForeignKey(
@@ -34,25 +34,25 @@ class RevocationList(SavedInTransaction):
         related_name="revocation_lists",
         verbose_name=_("authority"),
     )
-    # CRLInfo as JSON: what decisions rest on. The columns below show parts of it.
+    # CRLInfo as JSON, which decisions depend on. The columns below show parts of it.
     info = models.TextField(editable=False)
     fingerprint = models.CharField(
         _("SHA-256 fingerprint"), max_length=64, editable=False
     )
     issuer = models.TextField(_("issuer"), editable=False)
     number = models.CharField(_("number"), max_length=50, blank=True, editable=False)
-    is_delta = models.BooleanField(_("delta list"), default=False, editable=False)
+    is_delta = models.BooleanField(_("delta CRL"), default=False, editable=False)
     this_update = models.DateTimeField(_("issued"), editable=False)
     next_update = models.DateTimeField(
-        _("next one due"), null=True, blank=True, editable=False
+        _("next update"), null=True, blank=True, editable=False
     )
     entry_count = models.PositiveIntegerField(_("entries"), editable=False)
     source = models.CharField(_("source"), max_length=500, blank=True, editable=False)
     imported_at = models.DateTimeField(_("imported"), auto_now_add=True)
 
     class Meta:
-        verbose_name = _("revocation list")
-        verbose_name_plural = _("revocation lists")
+        verbose_name = _("CRL")
+        verbose_name_plural = _("CRLs")
         ordering = ("-imported_at", "-pk")
         constraints = (
             models.UniqueConstraint(
@@ -72,7 +72,7 @@ class RevocationList(SavedInTransaction):
         issuer: str,
         source: str = "",
     ) -> RevocationList:
-        """Return the row for a list, not saved."""
+        """Return the row for a CRL, not saved."""
         return cls(
             authority=authority,
             info=json.dumps(info.to_json()),
@@ -87,10 +87,10 @@ class RevocationList(SavedInTransaction):
         )
 
     def label(self) -> str:
-        """Return how to call the list in a sentence; see ``CRLInfo.label()``."""
+        """Return the name of the CRL in a sentence; see ``CRLInfo.label()``."""
         info = self.crl_info()
         if info.number is None:
-            # A delta list without a number is not imported.
+            # A delta CRL without a number is not imported.
             date = show_minute(info.this_update)
             return gettext("CRL of %(date)s") % {"date": date}
         text = (
@@ -101,12 +101,12 @@ class RevocationList(SavedInTransaction):
         return text % {"number": info.number}
 
     def crl_info(self) -> CRLInfo:
-        """Return what has to be known of the list besides its entries."""
+        """Return everything about the CRL except its entries."""
         return CRLInfo.from_json(json.loads(self.info))
 
 
 class RevokedSerial(models.Model):
-    """One entry of a list: a serial number that its CA has revoked."""
+    """One entry of a CRL: a serial number that its CA has revoked."""
 
     crl = models.ForeignKey(
         RevocationList, on_delete=models.CASCADE, related_name="entries"
@@ -124,7 +124,7 @@ class RevokedSerial(models.Model):
         return f"{self.serial.hex()} ({self.crl_id})"
 
     def entry(self, serial_number: int) -> Entry:
-        """Return what the list says of *serial_number*, which this row is about."""
+        """Return the entry for *serial_number*, which this row is the key of."""
         return Entry(
             serial_number,
             read_reason(self.reason),
@@ -140,9 +140,9 @@ class RevocationQuerySet(models.QuerySet["Revocation"]):
         public_keys: Iterable[bytes | KeyPlaceholder],
         serials: Iterable[bytes | KeyPlaceholder],
     ) -> RevocationQuerySet:
-        """Return those of one of the keys or serial numbers, by index.
+        """Return those of any of the keys or serial numbers (indexed).
 
-        A serial number is one issuer's: see ``Revocation.is_of()``.
+        A serial number belongs to one issuer, so compare ``issuer_key`` as well.
         """
         return self.filter(
             models.Q(public_key__in=list(public_keys))
@@ -151,12 +151,12 @@ class RevocationQuerySet(models.QuerySet["Revocation"]):
 
 
 class Revocation(OptionalCertificate, SavedInTransaction):
-    """A certificate, or all that an authority issued in a time, revoked here and now.
+    """A revocation of a certificate, or of all that an authority issued in a period.
 
-    It beats every mapping and rule. A certificate is named by its public key and by
-    the issuer's key with the serial number, whichever are known, never by its
-    fingerprint: an ECDSA signature can be written in two ways, so the same
-    certificate has several of those.
+    It overrides every mapping and rule. A certificate is identified by its public key
+    and by the issuer's key with the serial number, as far as they are known, but never
+    by its fingerprint, because an ECDSA signature can be written in two ways, which
+    gives the same certificate several fingerprints.
     """
 
     class RevocationReasonChoice(models.IntegerChoices):
@@ -222,38 +222,36 @@ class Revocation(OptionalCertificate, SavedInTransaction):
         """Refuse a revocation that could not revoke anything.
 
         Raises:
-            ValidationError: nothing is named, or half of it.
+            ValidationError: what to revoke is missing or incomplete.
         """
         super().clean()
         period = (self.issued_from, self.issued_until)
         if self.public_key is None and self.serial is None and None in period:
             raise ValidationError(
-                _("Say what to revoke: a certificate, a serial number or a time."),
+                _("Choose what to revoke: a certificate, a serial number or a period."),
                 code="nothing",
             )
         if self.serial is not None and self.issuer_key is None:
             raise ValidationError(
-                _("A serial number is one issuer’s: say whose."), code="issuer"
+                _("A serial number needs the CA that issued it."), code="issuer"
             )
         if self.issued_from is not None and self.authority_id is None:
             raise ValidationError(
-                {"authority": _("Choose the authority that issued them.")},
+                {"authority": _("Choose the authority that issued the certificates.")},
                 code="authority_required",
             )
         if None not in period and self.issued_from > self.issued_until:  # type: ignore[operator]
-            raise ValidationError(
-                _("The end of the time is before its beginning."), code="dates"
-            )
+            raise ValidationError(_("The period ends before it begins."), code="dates")
 
     @property
     def is_period(self) -> bool:
-        """Whether it is about all that was issued in a time."""
+        """Whether it covers everything that was issued in a period."""
         return self.issued_from is not None
 
     def name_certificate(
         self, certificate: ClientCertificate, issuer: ClientCertificate | None
     ) -> None:
-        """Set what names *certificate*: its key and, if *issuer* is known, its serial.
+        """Set the key of *certificate* and, if *issuer* is known, its serial number.
 
         Raises:
             CertificateParseError: neither can be read.

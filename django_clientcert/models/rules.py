@@ -1,4 +1,4 @@
-"""The columns of an authority's identity rule, and what may stand in them."""
+"""The columns of an authority's identity rule, and their validation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,31}\Z")
 
 
 class IdentityRuleFields(models.Model):
-    """ "Every certificate of this CA is the user whose name stands in it." """
+    """A rule: every certificate of this CA belongs to the user whom it names."""
 
     class IdentityChoice(models.TextChoices):
         COMMON_NAME = RuleIdentity.COMMON_NAME.value, _("common name (subject)")
@@ -47,8 +47,8 @@ class IdentityRuleFields(models.Model):
         choices=IdentityChoice.choices,
         blank=True,
         help_text=_(
-            "Leave empty for no rule. A certificate must have exactly one value of "
-            "it; of several, none is believed."
+            "Leave empty for no rule. Certificates with more than one such value are "
+            "refused."
         ),
     )
     rule_user_field = models.CharField(
@@ -56,8 +56,8 @@ class IdentityRuleFields(models.Model):
         max_length=100,
         blank=True,
         help_text=_(
-            "A field of the user that is unique, such as “username” or “email”. "
-            "Empty: the one that users log in with. Compared to the letter."
+            "A unique field of the user, such as “username” or “email”. Leave empty "
+            "for the field that users log in with. Values must be exactly equal."
         ),
     )
     rule_pattern = models.CharField(
@@ -65,17 +65,17 @@ class IdentityRuleFields(models.Model):
         max_length=255,
         blank=True,
         help_text=_(
-            "One “*” where the user’s name stands, and literal text around it: "
-            "“*@example.com”. Empty: the whole value."
+            "One “*” in place of the user’s name, with literal text around it, such "
+            "as “*@example.com”. Leave empty to use the whole value."
         ),
         validators=[validate_no_private_key],
     )
     rule_hosts = models.TextField(
-        _("for the hosts"),
+        _("hosts"),
         blank=True,
         help_text=_(
-            "Host names the rule is good for, one a line; “.example.com” covers every "
-            "host below. Empty: all."
+            "Host names that the rule applies to, one per line; “.example.com” covers "
+            "all subdomains. Leave empty for all hosts."
         ),
         validators=[validate_no_private_key],
     )
@@ -83,8 +83,8 @@ class IdentityRuleFields(models.Model):
         _("certificate policies"),
         blank=True,
         help_text=_(
-            "Dotted numbers, one a line; the certificate must have one of them. "
-            "Empty: not looked at."
+            "Object identifiers, one per line; the certificate must have at least one "
+            "of them. Leave empty to accept any."
         ),
         validators=[validate_no_private_key],
     )
@@ -92,8 +92,8 @@ class IdentityRuleFields(models.Model):
         _("extended key usages"),
         blank=True,
         help_text=_(
-            "Dotted numbers, one a line; the certificate must have all of them. "
-            "Empty: not looked at."
+            "Object identifiers, one per line; the certificate must have all of them. "
+            "Leave empty to accept any."
         ),
         validators=[validate_no_private_key],
     )
@@ -101,8 +101,8 @@ class IdentityRuleFields(models.Model):
         _("create missing users"),
         default=False,
         help_text=_(
-            "They get no password, and are never staff or superusers. Everybody whom "
-            "the CA gives a certificate can come in then."
+            "They get no password and are never staff or superusers. Everyone with a "
+            "certificate from the CA can then log in."
         ),
     )
     rule_groups = models.ManyToManyField(
@@ -115,8 +115,9 @@ class IdentityRuleFields(models.Model):
         _("the rule may log in staff and superusers"),
         default=False,
         help_text=_(
-            "Whoever runs the CA can then make a certificate for every "
-            "administrator. Otherwise those need a mapping of their own."
+            "The operator of the CA can then issue a certificate for any "
+            "administrator. Otherwise, staff and superusers need a mapping of their "
+            "own."
         ),
     )
 
@@ -124,10 +125,10 @@ class IdentityRuleFields(models.Model):
         abstract = True
 
     def clean(self) -> None:
-        """Refuse a rule that could match more than it says, or nobody.
+        """Refuse a rule that could match more than intended, or nothing.
 
         Raises:
-            ValidationError: with the field and what to write instead.
+            ValidationError: names the field and what to enter instead.
         """
         super().clean()
         self.clean_rule()
@@ -142,7 +143,7 @@ class IdentityRuleFields(models.Model):
         try:
             RuleIdentity(self.rule_identity)
         except ValueError:
-            return  # the field's own validation names the choices
+            return  # field validation reports the valid choices
         _check_pattern(self.rule_pattern)
         check_user_field(self.user_field)
 
@@ -152,10 +153,10 @@ class IdentityRuleFields(models.Model):
         return self.rule_user_field or get_user_model().USERNAME_FIELD
 
     def rule(self) -> Rule | None:
-        """Return the rule, or None where there is none.
+        """Return the rule, or None if there is none.
 
         Raises:
-            ValueError: the columns hold what is no rule; nobody may be let in by it.
+            ValueError: the columns do not hold a rule; it must accept nobody.
         """
         if not self.rule_identity:
             return None
@@ -183,8 +184,8 @@ def describe_rule(authority: IdentityRuleFields) -> str:
         }
     ]
     for text, value in (
-        (gettext("where it fits “%(value)s”"), pattern),
-        (gettext("for %(value)s"), authority.rule_hosts),
+        (gettext("if it matches “%(value)s”"), pattern),
+        (gettext("on %(value)s"), authority.rule_hosts),
         (gettext("with one of the policies %(value)s"), authority.rule_policies),
         (
             gettext("with the extended key usages %(value)s"),
@@ -201,10 +202,10 @@ def describe_rule(authority: IdentityRuleFields) -> str:
 
 
 def check_user_field(name: str) -> None:
-    """Return if users can be found by the field *name*: a text, no password.
+    """Raise unless users can be found by the field *name*: text, and not the password.
 
     Raises:
-        ValidationError: with the fields that there are.
+        ValidationError: lists the fields that there are.
     """
     possible = user_fields()
     if name in possible:
@@ -234,7 +235,7 @@ def user_fields() -> list[str]:
 
 
 def is_unique_user_field(name: str) -> bool:
-    """Tell whether the database holds at most one user for each value of a field."""
+    """Return whether the database stores at most one user per value of a field."""
     try:
         field: Any = get_user_model()._meta.get_field(name)
     except FieldDoesNotExist:
@@ -259,14 +260,14 @@ def _check_pattern(pattern: str) -> None:
     """Refuse a pattern that cannot be used, and the domain of the SPIFFE preset.
 
     Raises:
-        ValidationError: with what to write instead.
+        ValidationError: says what to enter instead.
     """
     try:
         check_pattern(pattern)
     except PatternError as error:
         message, params = _PATTERN_ERRORS[error.code], error.params
     else:
-        # RFC 2606: example.org is nobody's
+        # example.org is reserved (RFC 2606)
         if pattern != PRESETS["spiffe"]["rule_pattern"]:
             return
         message, params = (
@@ -282,14 +283,17 @@ def _check_pattern(pattern: str) -> None:
 
 
 def _normalise_oids(text: str, field: str) -> str:
-    """Return dotted object identifiers, one a line."""
+    """Return dotted object identifiers, one per line."""
     found = re.split(r"[\s,;]+", text.strip()) if text.strip() else []
     for one in found:
         if not _OID.match(one):
             raise ValidationError(
                 {
                     field: ValidationError(
-                        _("“%(oid)s” is no dotted number, such as 1.3.6.1.5.5.7.3.2."),
+                        _(
+                            "“%(oid)s” is not an object identifier such as "
+                            "1.3.6.1.5.5.7.3.2."
+                        ),
                         code="oid",
                         params={"oid": one[:80]},
                     )

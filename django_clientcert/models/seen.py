@@ -51,8 +51,8 @@ class SeenCertificate(ObservedCertificate):
     objects = SeenCertificateQuerySet.as_manager()
 
     class Meta(ObservedCertificate.Meta):
-        verbose_name = _("certificate seen")
-        verbose_name_plural = _("certificates seen")
+        verbose_name = _("accepted certificate")
+        verbose_name_plural = _("accepted certificates")
         indexes = (models.Index(fields=["last_seen_at"], name="clientcert_seen_at"),)
 
     @staticmethod

@@ -126,4 +126,4 @@ def _issuer_of(certificate: ClientCertificate) -> str:
     try:
         return visible_once(certificate.issuer.rfc4514(), MAX_SUBJECT)
     except CertificateParseError:
-        return ""  # the page of the certificate says so
+        return ""  # the certificate’s page shows the problem

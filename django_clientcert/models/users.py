@@ -6,11 +6,16 @@ MariaDB and MySQL find “alice” for “álice”. A certificate could name ei
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db.models import BinaryField, Case, F, Func, Q, Value, When
+from django.core.exceptions import (
+    FieldDoesNotExist,
+    ObjectDoesNotExist,
+    ValidationError,
+)
+from django.db.models import BinaryField, Case, F, Field, Func, Q, Value, When
 from django.db.models.functions import Lower
 from django.db.models.lookups import Exact
 
@@ -32,6 +37,21 @@ class _Octets(Func):
         """See as_sql()."""
         template = "convert_to(%(expressions)s::text, 'UTF8')"
         return self.as_sql(compiler, connection, template=template, **context)
+
+
+def name_fields() -> dict[str, Field[Any, Any]]:
+    """Return the columns of “username” and “email”, by these names, if they exist."""
+    model: Any = get_user_model()
+    names = {"username": model.USERNAME_FIELD}
+    if hasattr(model, "get_email_field_name"):
+        names["email"] = model.get_email_field_name()
+    fields = {}
+    for role, name in names.items():
+        with suppress(FieldDoesNotExist):
+            field = model._meta.get_field(name)
+            if isinstance(field, Field) and not field.is_relation:
+                fields[role] = field
+    return fields
 
 
 def find_by_fields(wanted: Collection[tuple[str, str]], limit: int) -> list[Any]:

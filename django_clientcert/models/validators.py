@@ -1,4 +1,4 @@
-"""Validators of what an administrator types."""
+"""Validators of the administrator’s input."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ from django_clientcert.x509.bundles import holds_private_key
 _HOST = re.compile(r"\.?[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\Z|\[[0-9a-f:.]+\]\Z")
 
 
+# The text of ``PrivateKeyFoundError``, translated
+PRIVATE_KEY_MESSAGE = _(
+    "This holds a private key. A private key never leaves its owner, so nothing was "
+    "stored. Provide only the certificate, and consider the key compromised if it was "
+    "sent over an untrusted connection."
+)
+
+
 def validate_no_private_key(value: str) -> None:
-    """Refuse a text with a private key in it; the message does not repeat it.
+    """Refuse a text that holds a private key; the message does not repeat it.
 
     Raises:
         ValidationError: code ``private_key``.
     """
     if holds_private_key(value):
-        raise ValidationError(
-            _(
-                "This holds a private key. A private key never leaves its owner: it "
-                "was not stored. Paste only the certificate."
-            ),
-            code="private_key",
-        )
+        raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key")
 
 
 def normalise_hosts(text: str, field: str = "hosts") -> str:
-    """Return host names, one a line, lower case; *field* is where errors belong.
+    """Return host names in lower case, one per line; errors are reported for *field*.
 
     Raises:
         ValidationError: something that is not a host name.
@@ -41,7 +43,7 @@ def normalise_hosts(text: str, field: str = "hosts") -> str:
             raise ValidationError(
                 {
                     field: ValidationError(
-                        _("“%(host)s” is not a host name: leave out port and scheme."),
+                        _("“%(host)s” is not a host name. Leave out scheme and port."),
                         code="host",
                         params={"host": host},
                     )
@@ -51,11 +53,10 @@ def normalise_hosts(text: str, field: str = "hosts") -> str:
 
 
 def normalise_urls(text: str, field: str) -> str:
-    """Return web addresses, one a line; *field* is where errors belong.
+    """Return web addresses, one per line; errors are reported for *field*.
 
     Raises:
-        ValidationError: something that is no http or https address, or that holds
-            a password.
+        ValidationError: one is not an http or https URL, or contains a password.
     """
     urls = text.split()
     for url in urls:
@@ -70,8 +71,8 @@ def normalise_urls(text: str, field: str) -> str:
                 {
                     field: ValidationError(
                         _(
-                            "“%(url)s” is no web address: write http:// or https://, "
-                            "one address a line, without a user name in it."
+                            "“%(url)s” is not a valid URL. Enter http:// or https:// "
+                            "URLs, one per line, without a user name."
                         ),
                         code="url",
                         params={"url": url[:200]},

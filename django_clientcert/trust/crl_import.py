@@ -1,4 +1,4 @@
-"""A revocation list on its way into the tables: checked first, then all or nothing."""
+"""The import of a CRL: verified first, then stored completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from django_clientcert.models.derived import lock_authority, renew_revisions
 from django_clientcert.x509.crl import CRLInfo, Entry, read_crl
 from django_clientcert.x509.escaping import visible_once
 
-# Called with how many entries are stored, and how many there are
+# Called with the number of entries stored so far, and their total
 Progress = Callable[[int, int], None]
 
 _BATCH = 1000
-# Dates are alike in many entries; those of a million may all differ.
+# Many entries share a date, but those of a million may all differ.
 _REMEMBERED = 4096
 _COLUMNS = ("crl", "serial", "reason", "revoked_at")
 
 
 class Imported(NamedTuple):
-    """What an import has done: the new row, and what it took the place of."""
+    """The result of an import: the new row, and the labels of the CRLs it replaced."""
 
     row: RevocationList
     info: CRLInfo
@@ -46,14 +46,14 @@ def import_crl(
     at: dt.datetime | None = None,
     progress: Progress | None = None,
 ) -> Imported:
-    """Store the list in *data* (DER or PEM) for *authority*, and put it in force.
+    """Store the CRL in *data* (DER or PEM) for *authority*, and apply it.
 
-    In one transaction: whatever fails, the lists that were in force stay so. Of two
-    imports at a time, the second waits and sees what the first has stored. *source*
-    is where it came from, for people.
+    In one transaction: if anything fails, the CRLs in force stay in force. Of two
+    concurrent imports, the second waits, and sees what the first has stored. *source*
+    says where the CRL came from, for display.
 
     Raises:
-        RevocationListError: the list is refused, see ``revocation.read_crl()``.
+        RevocationListError: the CRL is refused, see ``x509.crl.read_crl()``.
         BundleError, CertificateParseError: the authority cannot be used.
         CertificateAuthority.DoesNotExist: it was deleted.
     """
@@ -67,15 +67,15 @@ def import_crl(
             data,
             authority.certificates(),
             at=now,
-            previous=[one.crl_info() for one in before],
+            previous=[crl.crl_info() for crl in before],
             signers=authority.validator(),
         )
-        replaced = [one for one in before if parsed.info.replaces(one.crl_info())]
-        # Not delete(): where somebody listens to the deletions of all models, that
-        # would load a million rows to tell of each.
+        replaced = [crl for crl in before if parsed.info.replaces(crl.crl_info())]
+        # delete() would load a million rows if a project has a receiver for every
+        # deletion.
         entries = RevokedSerial._base_manager.using(using)
         entries.filter(crl__in=replaced)._raw_delete(using)
-        rows.filter(pk__in=[one.pk for one in replaced]).delete()
+        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         row = RevocationList.of(
             authority,
             parsed.info,
@@ -86,12 +86,12 @@ def import_crl(
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
         # Once more, because the entries are there only now.
         renew_revisions([authority.pk], using)
-    labels = tuple(one.label() for one in replaced)
+    labels = tuple(crl.label() for crl in replaced)
     return Imported(row, parsed.info, labels)
 
 
 def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
-    """Return the authority as it is now; until the end, this import is the only one.
+    """Return the authority, reloaded and locked until the transaction ends.
 
     Raises:
         CertificateAuthority.DoesNotExist: it was deleted.
@@ -112,7 +112,7 @@ def _insert(
     total: int,
     progress: Progress | None,
 ) -> None:
-    """Store *entries*, many at a time: instances of a model would take minutes."""
+    """Store *entries* in batches, without model instances, which would take minutes."""
     connection = connections[using]
     prepared = _prepare(row, entries, connection)
     quote = connection.ops.quote_name
@@ -137,7 +137,7 @@ def _insert(
 def _prepare(
     row: RevocationList, entries: Iterator[Entry], connection: BaseDatabaseWrapper
 ) -> Iterator[tuple[Any, Any, int | None, Any]]:
-    """Yield the values of each entry as the database takes them."""
+    """Yield the values of each entry as the database driver expects them."""
     serial = RevokedSerial._meta.get_field("serial")
     revoked_at = RevokedSerial._meta.get_field("revoked_at")
     moments: dict[dt.datetime | None, Any] = {None: None}

@@ -1,6 +1,6 @@
-"""What ends, and when: mappings, certificates, authorities and revocation lists.
+"""What expires, and when: mappings, certificates, authorities and CRLs.
 
-The commands ``expiring`` and ``notify`` and the admin’s timeline look here.
+Used by the commands ``expiring`` and ``notify`` and the admin’s timeline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django_clientcert.models import (
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 
-# As long as what is shown in a line
+# Fits into one line of output
 _MAX_NAME = 200
 
 Rows = QuerySet[CertificateMapping]
@@ -30,7 +30,7 @@ Rows = QuerySet[CertificateMapping]
 
 @dataclass(frozen=True)
 class Expiry:
-    """One thing that ends.
+    """One thing that expires.
 
     ``what`` is ``certificate`` (one that a mapping stores), ``mapping`` (its own
     date), ``seen_certificate``, ``authority`` (a certificate of its bundle) or
@@ -45,23 +45,23 @@ class Expiry:
 
     @property
     def user(self) -> Any:
-        """Whose it is; None for an authority and a list."""
+        """The user concerned; None for an authority or a CRL."""
         return getattr(self.instance, "user", None)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """The moments later than ``after`` (where that is None: all) up to ``until``."""
+    """The moments after ``after`` (None: unbounded) up to ``until``, inclusive."""
 
     after: dt.datetime | None
     until: dt.datetime
 
     def has(self, at: dt.datetime) -> bool:
-        """Tell whether *at* is one of them."""
+        """Return whether *at* is in the interval."""
         return (self.after is None or self.after < at) and at <= self.until
 
     def of(self, field: str) -> Q:
-        """Return the condition that a column holds one of them."""
+        """Return the condition that a column is in the interval."""
         condition = Q(**{f"{field}__lte": self.until})
         if self.after is not None:
             condition &= Q(**{f"{field}__gt": self.after})
@@ -69,28 +69,25 @@ class Interval:
 
 
 def enabled_mappings(mappings: Rows | None = None) -> Rows:
-    """Return the mappings that let somebody in, or will: all but the disabled.
-
-    Of *mappings*; without them, of all there are.
-    """
+    """Return the mappings that are not disabled, of *mappings* or of all."""
     rows = CertificateMapping.objects.all() if mappings is None else mappings
     return rows.exclude(state=CertificateMapping.State.DISABLED)
 
 
 def expiring_with_certificate(span: Interval) -> Rows:
-    """Return the mappings whose certificate ends in *span*, by the index of that."""
+    """Return the mappings whose certificate expires in *span* (indexed)."""
     return enabled_mappings().filter(span.of("certificate_not_after"))
 
 
 def expiring_by_date(span: Interval) -> Rows:
-    """Return the mappings whose own date is in *span*, by the index of that."""
+    """Return the mappings whose own date is in *span* (indexed)."""
     return enabled_mappings().filter(span.of("valid_until"))
 
 
 def expiring_first(mappings: Rows, span: Interval) -> tuple[Rows, Rows]:
-    """Return those that end in *span*: with their certificate, or before it.
+    """Return the mappings that end in *span*: with their certificate, or before it.
 
-    No mapping is in both, and each is found by one index.
+    No mapping is in both querysets, and each queryset uses one index.
     """
     date, end = F("valid_until"), F("certificate_not_after")
     return (
@@ -106,7 +103,7 @@ def expiring_first(mappings: Rows, span: Interval) -> tuple[Rows, Rows]:
 
 
 def without_successor(mappings: Rows) -> Rows:
-    """Return those for whose certificate the same user has no later one."""
+    """Return the mappings whose user has no later certificate with the same subject."""
     later = enabled_mappings().filter(
         user=OuterRef("user"),
         certificate_subject_key=OuterRef("certificate_subject_key"),
@@ -116,7 +113,7 @@ def without_successor(mappings: Rows) -> Rows:
 
 
 def certificate_expiries(mappings: Rows) -> Iterator[Expiry]:
-    """Yield the ends of the certificates of *mappings*."""
+    """Yield the expiry of the certificate of each of *mappings*."""
     for mapping in mappings.select_related("user").iterator():
         assert mapping.certificate_not_after is not None  # noqa: S101 - selected by it
         deferred = "certificate" in mapping.get_deferred_fields()
@@ -130,14 +127,14 @@ def certificate_expiries(mappings: Rows) -> Iterator[Expiry]:
 
 
 def date_expiries(mappings: Rows) -> Iterator[Expiry]:
-    """Yield the ends that *mappings* were given."""
+    """Yield the end date of each of *mappings*."""
     for mapping in mappings.select_related("user").iterator():
         assert mapping.valid_until is not None  # noqa: S101 - selected by it
         yield Expiry("mapping", mapping, str(mapping), mapping.valid_until)
 
 
 def seen_expiries(span: Interval) -> Iterator[Expiry]:
-    """Yield the ends of certificates that were let in lately."""
+    """Yield the expiry of certificates that were accepted recently."""
     rows = SeenCertificate.objects.filter(span.of("not_after"))
     for one in rows.select_related("user").defer("certificate").iterator():
         assert one.not_after is not None  # noqa: S101 - selected by it
@@ -147,7 +144,7 @@ def seen_expiries(span: Interval) -> Iterator[Expiry]:
 def authority_expiries(
     span: Interval, authorities: QuerySet[CertificateAuthority] | None = None
 ) -> Iterator[Expiry]:
-    """Yield the ends of the certificates of the bundles: of all, or of these."""
+    """Yield the expiry of the certificates in all bundles, or in *authorities*."""
     rows = CertificateAuthority.objects.all() if authorities is None else authorities
     for authority in rows.order_by("pk").iterator():
         for certificate, end in _ends_of(authority):
@@ -159,7 +156,7 @@ def authority_expiries(
 def crl_expiries(
     span: Interval, lists: QuerySet[RevocationList] | None = None
 ) -> Iterator[Expiry]:
-    """Yield until when revocation lists count: all, or these."""
+    """Yield the expiry of CRLs, of all or of *lists*."""
     rows = RevocationList.objects.all() if lists is None else lists
     for row in rows.select_related("authority").order_by("pk").iterator():
         end = row.crl_info().expires()
@@ -174,10 +171,10 @@ def _ends_of(
     try:
         certificates = list(authority.certificates())
     except ClientCertError:
-        return  # check --database says so
+        return  # reported by check --database
     for certificate in certificates:
         try:
-            certificate.subject  # noqa: B018 - it is told by its subject
+            certificate.subject  # noqa: B018 - raises if it cannot be read
             yield certificate, certificate.not_after
         except CertificateParseError:
-            continue  # authority list says what is wrong with it
+            continue  # reported by “authority list”

@@ -1,4 +1,4 @@
-"""A certificate that takes the place of a mapped one, and how to let it."""
+"""Renewed certificates: finding the mapping that one continues, and renewing it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from django_clientcert.x509.identities import (
 
 from .issuers import find_issuers, signers_in
 
-# Of more mappings with the same subject, no one is the predecessor
+# More mappings with the same subject are not considered
 MAX_CANDIDATES = 50
 
 
 def find_predecessors(certificate: ClientCertificate) -> list[CertificateMapping]:
     """Return the mappings whose certificate *certificate* seems to renew.
 
-    The same stored authority, by its signature, issued both for the same subject.
-    Newest first; none where it is a certificate of its own, or cannot be read.
+    The same stored authority signed both, for the same subject. Newest first; none if
+    the certificate is self-signed or cannot be read.
     """
     try:
         if not certificate.subject:
@@ -66,25 +66,23 @@ def renew(
 ) -> CertificateMapping:
     """Map *certificate* to the user of *mapping*, which retires on *retire_on*.
 
-    The new mapping is of the same kind, authority and hosts; scheduled where
-    *valid_from* is given. The old one never gets more time than it had. Both or none
-    are saved.
+    The new mapping has the same kind, authority and hosts, and is scheduled if
+    *valid_from* is given. The old one is never extended. Both are saved, or neither.
 
     Returns:
         The new mapping.
 
     Raises:
         ValidationError: the certificate does not renew that of the mapping, the
-            mapping is disabled, or it would go on matching, so that there is nothing
-            to do.
+            mapping is disabled, or it matches the new certificate already.
     """
     kind = IdentityKind(mapping.kind)
     if mapping.state == CertificateMapping.State.DISABLED:
-        # To retire, it would have to let its certificate in again.
+        # Retiring it would accept its certificate again.
         raise ValidationError(
             _(
-                "Mapping %(pk)s is disabled: nobody is let in by it. Map the "
-                "certificate by itself, or enable the mapping first."
+                "Mapping %(pk)s is disabled. Enable it first, or map the certificate "
+                "without renewing it."
             )
             % {"pk": mapping.pk},
             code="disabled",
@@ -92,8 +90,8 @@ def renew(
     if mapping not in find_predecessors(certificate):
         raise ValidationError(
             _(
-                "This certificate does not renew that of mapping %(pk)s: the same "
-                "authority has to issue both for the same subject."
+                "This certificate does not renew that of mapping %(pk)s, because the "
+                "same authority must have issued both for the same subject."
             )
             % {"pk": mapping.pk},
             code="no_successor",
@@ -105,7 +103,7 @@ def renew(
     if identity.value == mapping.value:
         raise ValidationError(
             _(
-                "Mapping %(pk)s is for this certificate too: it has the same "
+                "Mapping %(pk)s already covers this certificate, which has the same "
                 "%(kind)s. There is nothing to do."
             )
             % {"pk": mapping.pk, "kind": mapping.get_kind_display()},

@@ -1,7 +1,7 @@
-"""To revoke here and now: a certificate, a serial number, or all of a time.
+"""Immediate revocation of a certificate, a serial number, or a whole period.
 
-Each function makes the ``Revocation`` and saves it; from then on it beats every
-mapping and rule. To take it back, delete the row.
+Each function saves a ``Revocation``, which overrides every mapping and rule from then
+on. To lift it, delete the row.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def revoke_certificate(
 ) -> Revocation:
     """Revoke *certificate* by its public key, and by issuer’s key and serial number.
 
-    The latter where a stored authority issued it. *reason* is CRLReason's number,
-    *by* the user at the keyboard.
+    The latter if a stored authority signed it. *reason* is the number of a CRLReason,
+    and *by* is the user who revokes.
 
     Returns:
-        The revocation; the one that there was, if it is revoked already.
+        The revocation, or the existing one if it is revoked already.
 
     Raises:
-        ValidationError: the certificate cannot be read, or the note not be stored.
+        ValidationError: the certificate cannot be read, or the note cannot be stored.
     """
     try:
         signers = find_signers(certificate)
@@ -73,7 +73,7 @@ def revoke_public_key(
 ) -> Revocation:
     """Revoke a public key (SHA-256 of the SubjectPublicKeyInfo, 32 bytes).
 
-    For a certificate that is not at hand; returns and raises as
+    For a certificate that is not available. Returns and raises as
     ``revoke_certificate()``.
     """
     return _save(
@@ -98,7 +98,7 @@ def revoke_serial(
 ) -> Revocation:
     """Revoke the certificate with *serial_number* that a CA of *authority* issued.
 
-    *issuer* is the CA's distinguished name, needed where the authority has several.
+    *issuer* is the CA's distinguished name, required if the authority has several CAs.
     Returns and raises as ``revoke_certificate()``.
     """
     ca = _find_ca(authority, issuer)
@@ -125,17 +125,19 @@ def revoke_period(
     note: str = "",
     by: Any = None,
 ) -> Revocation:
-    """Revoke all that *authority* issued from *begin* to *end*, both included.
+    """Revoke all that *authority* issued from *begin* to *end* (inclusive).
 
-    By the beginning of a certificate's validity, which the CA writes. Returns and
-    raises as ``revoke_certificate()``.
+    Compares the notBefore date, which the CA sets. Returns and raises as
+    ``revoke_certificate()``.
     """
     return _save(
         Revocation(
             authority=authority,
             issued_from=begin,
             issued_until=end,
-            description=_("all that %(authority)s issued from %(begin)s to %(end)s")
+            description=_(
+                "every certificate that %(authority)s issued from %(begin)s to %(end)s"
+            )
             % {
                 "authority": authority,
                 "begin": f"{begin:%Y-%m-%d %H:%M}",
@@ -149,7 +151,7 @@ def revoke_period(
 
 
 def certificate_of(mapping: CertificateMapping) -> ClientCertificate | None:
-    """Return the certificate to revoke for *mapping*: its own, or the one last seen."""
+    """Return the certificate to revoke for *mapping*: its own, or the last one seen."""
     certificate = mapping.client_certificate()
     if certificate is not None:
         return certificate
@@ -158,7 +160,7 @@ def certificate_of(mapping: CertificateMapping) -> ClientCertificate | None:
 
 
 def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
-    """Return the one CA of *authority* that is called *issuer*.
+    """Return the one CA of *authority* with the name *issuer*.
 
     Raises:
         ValidationError: there is none, or more than one.
@@ -172,7 +174,7 @@ def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
         if len(named) == 1:
             return named[0]
         raise ValidationError(
-            _("Say which CA of “%(authority)s” issued it: %(names)s."),
+            _("Enter which CA of “%(authority)s” issued it: %(names)s."),
             code="issuer",
             params={"authority": authority, "names": _list_names(list(cas.values()))},
         )
@@ -187,10 +189,10 @@ def _list_names(certificates: Sequence[ClientCertificate]) -> str:
 
 
 def _save(revocation: Revocation) -> Revocation:
-    """Save, unless the very same is revoked already; return what counts.
+    """Save *revocation* unless an equal one exists; return the one in force.
 
     Raises:
-        ValidationError: it could not revoke anything, or the note not be stored.
+        ValidationError: it could not revoke anything, or the note cannot be stored.
     """
     revocation.description = str(revocation.description)
     revocation.full_clean()

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
@@ -24,7 +23,7 @@ from django_clientcert.exceptions import (
 )
 
 from . import der
-from .certificates import ClientCertificate
+from .certificates import UNREADABLE, ClientCertificate
 from .escaping import visible
 
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
@@ -37,7 +36,7 @@ _CERTIFICATE_LABELS = frozenset(
 
 # A length in DER; 80 is BER's "until further notice", which PKCS#12 files have.
 _LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)"
-# How a private key begins. The beginning is enough: half a key is no less secret.
+# How a private key begins. The beginning is enough: half a key is just as secret.
 _DER_PRIVATE_KEY = re.compile(
     rb"\x30"
     + _LENGTH
@@ -61,18 +60,18 @@ _BASE64_SEQUENCE = re.compile(rb"(?<![A-Za-z0-9+/_-])M[A-P]")
 _MAX_BASE64_RUNS = 10_000
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/_-].*", re.DOTALL)
 
-_PRIVATE_KEY_MESSAGE = (
-    "This holds a private key. A private key never leaves its owner: nothing was "
-    "stored. Upload only the certificate, and consider the key compromised if it "
-    "was sent over an untrusted connection."
+PRIVATE_KEY_MESSAGE = (
+    "This holds a private key. A private key never leaves its owner, so nothing was "
+    "stored. Provide only the certificate, and consider the key compromised if it was "
+    "sent over an untrusted connection."
 )
 
 
 def holds_private_key(data: bytes | str) -> bool:
-    """Tell whether *data* is, or has in it, a private key in any usual form.
+    """Return whether *data* is or contains a private key in any usual form.
 
     PEM, OpenSSH and PuTTY by their labels, DER and PKCS#12 by how they begin, and
-    the base64 of these two wherever it stands in a text.
+    the base64 of these two anywhere in a text.
     """
     octets = data.encode("utf-8", "replace") if isinstance(data, str) else data
     if _PRIVATE_KEY_TEXT.search(octets) or _DER_PRIVATE_KEY.match(octets.lstrip()):
@@ -97,9 +96,9 @@ def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
     PEM (one or many, text around them ignored), DER, or PKCS#7 in either form.
 
     Raises:
-        PrivateKeyFoundError: there is a private key in it.
-        BundleError: too big, empty, or a certificate that cannot be read, by its
-            number.
+        PrivateKeyFoundError: it contains a private key.
+        BundleError: too large, empty, or with an unreadable certificate, whose
+            number it gives.
     """
     octets = data.encode("utf-8", "replace") if isinstance(data, str) else data
     if len(octets) > MAX_BUNDLE_BYTES:
@@ -107,24 +106,24 @@ def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
             f"The file is larger than {MAX_BUNDLE_BYTES // 1024 // 1024} MiB."
         )
     if holds_private_key(octets):
-        raise PrivateKeyFoundError(_PRIVATE_KEY_MESSAGE)
+        raise PrivateKeyFoundError(PRIVATE_KEY_MESSAGE)
     if not octets.strip():
         raise BundleError("The file is empty.")
-    found = _from_pem(octets) if b"-----BEGIN " in octets else _from_der(octets)
-    if not found:
-        raise BundleError("There is no certificate in it.")
-    if len(found) > MAX_CERTIFICATES:
-        raise BundleError(f"There are more than {MAX_CERTIFICATES} certificates in it.")
+    encodings = _from_pem(octets) if b"-----BEGIN " in octets else _from_der(octets)
+    if not encodings:
+        raise BundleError("The file contains no certificate.")
+    if len(encodings) > MAX_CERTIFICATES:
+        raise BundleError(
+            f"The file contains more than {MAX_CERTIFICATES} certificates."
+        )
     certificates = []
-    for number, encoded in enumerate(found, 1):
+    for number, encoded in enumerate(encodings, 1):
         certificate = ClientCertificate(encoded)
         try:
-            certificate.x509  # noqa: B018 - loads it, or says what is wrong
-            certificate.subject  # noqa: B018
-            certificate.extensions  # noqa: B018
+            certificate.check_readable()
         except CertificateParseError as error:
             raise BundleError(
-                f"Certificate {number} of {len(found)} cannot be read: "
+                f"Certificate {number} of {len(encodings)} cannot be read: "
                 f"{visible(error.detail)}"
             ) from error
         certificates.append(certificate)
@@ -134,32 +133,33 @@ def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
 def choose_end_entity(
     certificates: Sequence[ClientCertificate],
 ) -> ClientCertificate:
-    """Return the one certificate of an uploaded chain that no other was issued by.
+    """Return the certificate of an uploaded chain that issued none of the others.
 
     Raises:
         BundleError: there are several.
     """
     unique = list(dict.fromkeys(certificates))
     leaves = [
-        one
-        for one in unique
+        leaf
+        for leaf in unique
         if not any(
-            other.issuer_der == one.subject_der for other in unique if other != one
+            other.issuer_der == leaf.subject_der for other in unique if other != leaf
         )
     ]
     if len(leaves) == 1:
         return leaves[0]
-    listed = "; ".join(visible(str(one.subject), 80) for one in (leaves or unique)[:5])
+    subjects = [str(certificate.subject) for certificate in leaves or unique]
+    listed = "; ".join(visible(subject, 80) for subject in subjects[:5])
     raise BundleError(
-        f"There are several certificates in it ({listed}). Upload one at a time."
+        f"The file contains several certificates ({listed}). Upload one at a time."
     )
 
 
 def to_pem(certificates: Sequence[ClientCertificate]) -> str:
-    """Return *certificates* as concatenated PEM, as the ingress' ``ca.crt`` is."""
+    """Return *certificates* as concatenated PEM, as in the ingress' ``ca.crt``."""
     blocks = []
-    for one in certificates:
-        text = base64.b64encode(one.der).decode("ascii")
+    for certificate in certificates:
+        text = base64.b64encode(certificate.der).decode("ascii")
         lines = [text[start : start + 64] for start in range(0, len(text), 64)]
         blocks.append("-----BEGIN CERTIFICATE-----")
         blocks += lines
@@ -168,7 +168,7 @@ def to_pem(certificates: Sequence[ClientCertificate]) -> str:
 
 
 def _from_pem(octets: bytes) -> list[bytes]:
-    found: list[bytes] = []
+    encodings: list[bytes] = []
     others = []
     for number, (label, body) in enumerate(_split_pem(octets), 1):
         try:
@@ -177,18 +177,18 @@ def _from_pem(octets: bytes) -> list[bytes]:
             raise BundleError(f"PEM block {number} is not base64: {error}.") from error
         if label in _CERTIFICATE_LABELS:
             # OpenSSL appends trust settings to a TRUSTED CERTIFICATE
-            found.append(
+            encodings.append(
                 _first_element(decoded) if label.startswith(b"TRUSTED") else decoded
             )
         elif label == b"PKCS7":
-            found += _from_pkcs7(decoded)
+            encodings += _from_pkcs7(decoded)
         else:
             others.append(label.decode("ascii"))
-    if not found and others:
+    if not encodings and others:
         raise BundleError(
-            f"There is no certificate in it, only: {', '.join(sorted(set(others)))}."
+            f"The file contains no certificate, only: {', '.join(sorted(set(others)))}."
         )
-    return found
+    return encodings
 
 
 def _split_pem(octets: bytes) -> list[tuple[bytes, bytes]]:
@@ -235,16 +235,16 @@ def _from_pkcs7(octets: bytes) -> list[bytes]:
     except (
         ValueError,
         UnsupportedAlgorithm,
-        # BER, where warnings are errors
+        # BER, if warnings are errors
         Warning,
     ) as error:
         raise BundleError(f"The PKCS#7 file cannot be read: {error}.") from error
-    return [one.public_bytes(Encoding.DER) for one in loaded]
+    return [certificate.public_bytes(Encoding.DER) for certificate in loaded]
 
 
 @dataclass(frozen=True)
 class TrustStore:
-    """A bundle, sorted: what is trusted, and what may stand in between."""
+    """A bundle, sorted: the trust anchors, and the intermediates below them."""
 
     anchors: tuple[ClientCertificate, ...]
     intermediates: tuple[ClientCertificate, ...]
@@ -253,20 +253,21 @@ class TrustStore:
 def sort_bundle(certificates: Sequence[ClientCertificate]) -> TrustStore:
     """Return the anchors and intermediates of a bundle.
 
-    Anchors are the self-signed certificates, or all of them where there is none.
+    Anchors are the self-signed certificates, or all of them if none is.
     """
     unique = list(dict.fromkeys(certificates))
-    anchors = tuple(one for one in unique if is_self_signed(one))
+    anchors = tuple(filter(is_self_signed, unique))
     if not anchors:
         return TrustStore(tuple(unique), ())
-    return TrustStore(anchors, tuple(one for one in unique if one not in anchors))
+    others = tuple(certificate for certificate in unique if certificate not in anchors)
+    return TrustStore(anchors, others)
 
 
 def is_self_signed(certificate: ClientCertificate) -> bool:
-    """Tell whether a certificate is signed with its own key.
+    """Return whether a certificate is signed with its own key.
 
-    Where the signature algorithm is one that cannot be checked (SHA-1, say), equal
-    names decide: a self-signature proves nothing anyway.
+    If the signature algorithm cannot be checked (SHA-1, say), equal names decide,
+    as a self-signature proves nothing anyway.
     """
     if not certificate.is_self_issued:
         return False
@@ -274,6 +275,6 @@ def is_self_signed(certificate: ClientCertificate) -> bool:
         certificate.x509.verify_directly_issued_by(certificate.x509)
     except InvalidSignature:
         return False
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
+    except UNREADABLE:
         return True
     return True

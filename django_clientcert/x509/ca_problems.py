@@ -1,9 +1,8 @@
-"""What is said about a CA's certificate when it is uploaded, not at 3 a.m.
+"""Why path validation cannot use a CA's certificate, reported on upload.
 
-The lists of algorithms and the rules for extensions in
-``cryptography.x509.verification`` cannot be changed from Python, so a CA can be
-genuine and yet useless to the verifier. A test holds every sentence here against
-the verifier itself.
+The algorithms and the rules for extensions in ``cryptography.x509.verification``
+cannot be changed from Python, so a CA may be genuine and yet useless to the
+verifier. A test compares every sentence here with the verifier itself.
 """
 
 from __future__ import annotations
@@ -27,25 +26,26 @@ from . import der
 from .bundles import is_self_signed, sort_bundle
 from .certificates import (
     ANY_EXTENDED_KEY_USAGE,
+    AUTHORITY_KEY_IDENTIFIER,
     BASIC_CONSTRAINTS,
     CLIENT_AUTH,
     EXTENDED_KEY_USAGE,
     KEY_USAGE,
     NAME_CONSTRAINTS,
     SUBJECT_ALTERNATIVE_NAME,
+    SUBJECT_KEY_IDENTIFIER,
+    UNREADABLE,
     ClientCertificate,
 )
 from .escaping import visible
 from .paths import Profile
 from .text import show_day
 
-_AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
-_SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 _AUTHORITY_INFORMATION_ACCESS = "1.3.6.1.5.5.7.1.1"
 
 _NEVER_CRITICAL = {
-    _AUTHORITY_KEY_IDENTIFIER: "authorityKeyIdentifier",
-    _SUBJECT_KEY_IDENTIFIER: "subjectKeyIdentifier",
+    AUTHORITY_KEY_IDENTIFIER: "authorityKeyIdentifier",
+    SUBJECT_KEY_IDENTIFIER: "subjectKeyIdentifier",
     _AUTHORITY_INFORMATION_ACCESS: "authorityInfoAccess",
 }
 _UNDERSTOOD = frozenset(
@@ -81,8 +81,8 @@ _SIGNATURES = frozenset(
         *(_ML_DSA_SIGNATURES if _VERIFIES_ML_DSA else ()),
     }
 )
-# What the verifier refuses, while the signature itself can be checked; SHA-1 and
-# older are not among them.
+# The verifier refuses these, but the signature itself can be checked; SHA-1 and
+# older are excluded.
 _CHECKABLE = (
     _SIGNATURES
     | _ML_DSA_SIGNATURES
@@ -107,7 +107,7 @@ _CHECKABLE = (
     }
 )
 # RSASSA-PSS with SHA-256, -384 or -512, the same hash in MGF1, and a salt as long
-# as the hash (RFC 4055, 3.1): the AlgorithmIdentifier as it stands in the DER.
+# as the hash (RFC 4055, 3.1): the AlgorithmIdentifier in DER.
 _PSS_SIGNATURES = frozenset(
     bytes.fromhex(
         "304106092a864886f70d01010a3034"
@@ -118,39 +118,40 @@ _PSS_SIGNATURES = frozenset(
     for hash_, salt in (("01", "20"), ("02", "30"), ("03", "40"))
 )
 
-_BY_PROXY = "paths through it work only where the proxy verifies them"
+_BY_PROXY = "paths through it work only if the proxy verifies them"
 _NOT_AT_ALL = "no path can pass through it"
 
 
 def check_bundle(certificates: Sequence[ClientCertificate]) -> None:
-    """Return if *certificates* are those of CAs, usable here or not.
+    """Raise unless all *certificates* are those of CAs, usable here or not.
 
     Raises:
         BundleError: there is none, or one is an end-entity certificate.
     """
     if not certificates:
-        raise BundleError("There is no CA certificate in it.")
-    strangers = [
+        raise BundleError("The file contains no CA certificate.")
+    end_entities = [
         f"certificate {number} of {len(certificates)} "
-        f"({visible(str(one.subject), 80) or 'without a subject'})"
-        for number, one in enumerate(certificates, 1)
-        if not _claims_to_be_ca(one)
+        f"({visible(str(certificate.subject), 80) or 'without a subject'})"
+        for number, certificate in enumerate(certificates, 1)
+        if not _claims_to_be_ca(certificate)
     ]
-    if not strangers:
+    if not end_entities:
         return
-    listed = "; ".join(strangers[:5]) + ("; …" if len(strangers) > 5 else "")
-    if len(strangers) == len(certificates):
+    listed = "; ".join(end_entities[:5]) + ("; …" if len(end_entities) > 5 else "")
+    if len(end_entities) == len(certificates):
         raise BundleError(
-            f"There is no CA certificate in it, only end-entity certificates: {listed}."
+            "The file contains no CA certificate, only end-entity certificates: "
+            f"{listed}."
         )
     raise BundleError(
-        f"Only CA certificates belong here; take out the end-entity ones: {listed}."
+        f"Only CA certificates belong here; remove the end-entity ones: {listed}."
     )
 
 
 @dataclass(frozen=True)
 class Admission:
-    """One certificate of a bundle: its role, and why it may be of no use."""
+    """One certificate of a bundle: its role, and what makes it unusable."""
 
     certificate: ClientCertificate
     is_anchor: bool
@@ -160,21 +161,20 @@ class Admission:
 def examine(
     certificates: Sequence[ClientCertificate], *, at: dt.datetime, profile: Profile
 ) -> tuple[Admission, ...]:
-    """Return what is to be said of each certificate of a bundle, in order."""
+    """Return the role and the problems of each certificate of a bundle, in order."""
     anchors = frozenset(sort_bundle(certificates).anchors)
     examined = []
-    for one in certificates:
-        is_anchor = one in anchors
-        found = problems(one, is_anchor=is_anchor, at=at, profile=profile)
-        lost = None if is_anchor else issuer_problem(one, certificates)
-        examined.append(
-            Admission(one, is_anchor, found if lost is None else (*found, lost))
-        )
+    for certificate in certificates:
+        is_anchor = certificate in anchors
+        texts = problems(certificate, is_anchor=is_anchor, at=at, profile=profile)
+        if not is_anchor and (lost := issuer_problem(certificate, certificates)):
+            texts = (*texts, lost)
+        examined.append(Admission(certificate, is_anchor, texts))
     return tuple(examined)
 
 
 def _claims_to_be_ca(certificate: ClientCertificate) -> bool:
-    """Tell whether a certificate is meant to be a CA's; version 1 cannot say so."""
+    """Return whether a certificate is meant to be a CA's; version 1 cannot say so."""
     try:
         if certificate.is_ca or "keyCertSign" in (certificate.key_usage or ()):
             return True
@@ -196,7 +196,7 @@ def problems(
     """Return why no path through a CA's certificate can be verified; empty if one can.
 
     Each is one English sentence for an administrator. Some say that a path still
-    works where the proxy verifies it (see ``PathValidator.find_issuer``).
+    works if the proxy verifies it (see ``PathValidator.find_issuer``).
     """
     try:
         return (
@@ -216,14 +216,14 @@ def issuer_problem(
 ) -> str | None:
     """Return why no path leads from an intermediate to an anchor of its *bundle*.
 
-    None where another certificate of *bundle* signed it, or where the signature
-    cannot be checked at all (then ``problems()`` says so).
+    None if another certificate of *bundle* signed it, or if the signature
+    cannot be checked at all (which ``problems()`` reports).
     """
     if certificate.x509.signature_algorithm_oid not in _CHECKABLE:
         return None
-    others = [one for one in bundle if one != certificate]
-    named = [one for one in others if one.subject_der == certificate.issuer_der]
-    if any(certificate.is_signed_by(one) for one in named):
+    others = [other for other in bundle if other != certificate]
+    named = [other for other in others if other.subject_der == certificate.issuer_der]
+    if any(map(certificate.is_signed_by, named)):
         return None
     issuer = visible(str(certificate.issuer), 80)
     if named:
@@ -231,7 +231,7 @@ def issuer_problem(
             f"Its issuer, {issuer}, is in the bundle under that name, but with "
             f"another key: {_NOT_AT_ALL}."
         )
-    if any(_same_name(one, certificate) for one in others):
+    if any(_same_name(other, certificate) for other in others):
         return (
             f"Its issuer’s name, {issuer}, is spelt differently in the issuer’s own "
             f"certificate (case, spaces or string type): {_NOT_AT_ALL}."
@@ -255,17 +255,17 @@ def _authority_problems(
         yield f"It is not marked as a CA’s (basicConstraints): {_NOT_AT_ALL}."
     usage = certificate.key_usage
     if usage is not None and "keyCertSign" not in usage:
-        yield f"Its keyUsage does not allow to sign certificates: {_NOT_AT_ALL}."
+        yield f"Its keyUsage does not allow signing certificates: {_NOT_AT_ALL}."
     usages = certificate.extended_key_usage
     if usages is not None and not {CLIENT_AUTH, ANY_EXTENDED_KEY_USAGE} & set(usages):
         yield f"Its extendedKeyUsage leaves out clientAuth: {_NOT_AT_ALL}."
     if profile.requires_ca_key_usage:
         if usage is None:
-            yield f"The strict profile wants a keyUsage, which it lacks; {_BY_PROXY}."
+            yield f"It lacks a keyUsage, as the strict profile requires; {_BY_PROXY}."
         constraints = certificate.extensions.get(BASIC_CONSTRAINTS)
         if constraints is not None and not constraints.critical:
             yield (
-                "The strict profile wants critical basicConstraints, and its are not; "
+                "The strict profile requires basicConstraints to be critical; "
                 f"{_BY_PROXY}."
             )
 
@@ -296,7 +296,7 @@ def _key_problems(certificate: ClientCertificate) -> Iterator[str]:
     try:
         key = certificate.public_key
     except CertificateParseError:
-        yield f"Its public key is of a kind that is not known here: {_NOT_AT_ALL}."
+        yield f"Its public key is of an unsupported kind: {_NOT_AT_ALL}."
         return
     what = _unusable_key(certificate, key)
     if what is not None:
@@ -304,7 +304,7 @@ def _key_problems(certificate: ClientCertificate) -> Iterator[str]:
 
 
 def _unusable_key(certificate: ClientCertificate, key: object) -> str | None:
-    """Return what kind of key the verifier does not know; None if it does."""
+    """Return the kind of a key that the verifier does not support, or None."""
     if isinstance(key, rsa.RSAPublicKey):
         if certificate.x509.public_key_algorithm_oid.dotted_string == _RSA_PSS_KEY:
             return "RSA-PSS"
@@ -315,18 +315,18 @@ def _unusable_key(certificate: ClientCertificate, key: object) -> str | None:
         return "Ed25519"
     if isinstance(key, ed448.Ed448PublicKey):
         return "Ed448"
-    # certificates.SIGNING_KEYS has nothing else.
+    # certificates.SIGNING_KEYS contains no other kind.
     return None if _VERIFIES_ML_DSA else "ML-DSA"
 
 
 def _signature_problems(certificate: ClientCertificate) -> Iterator[str]:
-    """Say what is wrong with the signature; an anchor's own is never looked at."""
+    """Yield the problem with the signature; that of an anchor is never checked."""
     algorithm = certificate.x509.signature_algorithm_oid
     if algorithm in _SIGNATURES:
         return
     if der.children(certificate.der)[1].encoded in _PSS_SIGNATURES:
         return
-    # The name is the library's only source of one.
+    # The library has no public name of an algorithm.
     name = getattr(algorithm, "_name", "")
     shown = name if name and name != "Unknown OID" else algorithm.dotted_string
     if algorithm in _CHECKABLE:
@@ -338,12 +338,7 @@ def _signature_problems(certificate: ClientCertificate) -> Iterator[str]:
 def _extension_problems(certificate: ClientCertificate) -> Iterator[str]:
     try:
         extensions = certificate.x509.extensions
-    except (
-        ValueError,
-        TypeError,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except UNREADABLE as error:
         yield f"An extension cannot be read ({visible(str(error))}); {_BY_PROXY}."
         return
     for oid, extension in certificate.extensions.items():
@@ -355,7 +350,7 @@ def _extension_problems(certificate: ClientCertificate) -> Iterator[str]:
             yield (f"Its critical extension {oid} is not understood here; {_BY_PROXY}.")
     if _has_critical_directory_constraint(certificate, extensions):
         yield (
-            "Its critical name constraints speak of directory names, which cannot be "
+            "Its critical name constraints limit directory names, which cannot be "
             f"verified here; {_BY_PROXY}."
         )
 
@@ -365,13 +360,13 @@ def _has_critical_directory_constraint(
 ) -> bool:
     if NAME_CONSTRAINTS not in certificate.extensions:
         return False
-    found = extensions.get_extension_for_class(x509.NameConstraints)
+    constraints = extensions.get_extension_for_class(x509.NameConstraints)
     subtrees = (
-        *(found.value.permitted_subtrees or ()),
-        *(found.value.excluded_subtrees or ()),
+        *(constraints.value.permitted_subtrees or ()),
+        *(constraints.value.excluded_subtrees or ()),
     )
-    return found.critical and any(
-        isinstance(one, x509.DirectoryName) for one in subtrees
+    return constraints.critical and any(
+        isinstance(base, x509.DirectoryName) for base in subtrees
     )
 
 

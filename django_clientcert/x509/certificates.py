@@ -1,7 +1,7 @@
-"""DER to ``ClientCertificate``: frozen, lazy, and never surprised.
+"""``ClientCertificate``: a certificate in DER, immutable and read lazily.
 
-The fingerprint costs one hash and no parsing. Everything else is read when it is
-asked for, each part on its own, so that a broken extension hides nothing else.
+The fingerprint costs one hash and no parsing. Everything else is read on first
+access, each part separately, so that a broken extension hides nothing else.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ T = TypeVar("T")
 
 KEY_USAGE = "2.5.29.15"
 SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
+SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 BASIC_CONSTRAINTS = "2.5.29.19"
+AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 NAME_CONSTRAINTS = "2.5.29.30"
 CERTIFICATE_POLICIES = "2.5.29.32"
 EXTENDED_KEY_USAGE = "2.5.29.37"
@@ -45,11 +47,21 @@ UPN = "1.3.6.1.4.1.311.20.2.3"
 _OTHER_NAME = 0xA0
 _RFC822_NAME = 0x81
 _DNS_NAME = 0x82
-_DIRECTORY_NAME = 0xA4
+DIRECTORY_NAME = 0xA4
 _URI = 0x86
 _IP_ADDRESS = 0x87
 # The value of an otherName is in [0] EXPLICIT
 _EXPLICIT = 0xA0
+
+# What cryptography raises if a part of a certificate cannot be read
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 # Algorithms of the keys that TLS 1.2 and 1.3 clients sign with
 SIGNING_KEYS = frozenset(
@@ -108,9 +120,9 @@ class SubjectAlternativeNames:
 class ClientCertificate:
     """An end-entity certificate that a TLS client presented.
 
-    Equal when the DER is equal. Every property below ``fingerprint`` may raise
-    ``CertificateParseError`` and nothing else; what it found is kept. Immutable,
-    so one object may serve many threads.
+    Equal if the DER is equal. Every property other than the fingerprints may raise
+    ``CertificateParseError`` and nothing else; values are cached. Immutable,
+    so threads may share one object.
     """
 
     der: bytes
@@ -153,14 +165,14 @@ class ClientCertificate:
 
     @cached_property
     def sha1_fingerprint(self) -> str:
-        """SHA-1 of the DER, 40 hex digits: to compare by eye, never to match."""
+        """SHA-1 of the DER, 40 hex digits: for people to compare, never to match."""
         return hashlib.sha1(self.der, usedforsecurity=False).hexdigest()
 
     @cached_property
     def x509(self) -> x509.Certificate:
-        """The certificate as ``cryptography`` has it.
+        """The certificate as an object of ``cryptography``.
 
-        Its own attributes may raise ``ValueError`` and more; prefer those here.
+        Its attributes may raise ``ValueError`` and more; prefer the ones here.
 
         Raises:
             CertificateParseError: not a certificate (RFC 5280, 4.1).
@@ -168,6 +180,15 @@ class ClientCertificate:
         return _guarded(
             lambda: x509.load_der_x509_certificate(self.der), "not a certificate"
         )
+
+    def check_readable(self) -> None:
+        """Raise unless the certificate, its subject and its extensions are readable.
+
+        Raises:
+            CertificateParseError: the first part that is not.
+        """
+        for _part in (self.x509, self.subject, self.extensions):
+            pass
 
     @cached_property
     def _fields(self) -> tuple[asn1.Element, ...]:
@@ -186,7 +207,7 @@ class ClientCertificate:
 
     @cached_property
     def serial_number(self) -> int:
-        """The serial number. RFC 5280 wants it positive; it may be anything."""
+        """The serial number. RFC 5280 requires a positive one; any may occur."""
         return _guarded(lambda: asn1.integer(self._fields[0].content), "serial number")
 
     @property
@@ -196,12 +217,12 @@ class ClientCertificate:
 
     @cached_property
     def issuer_der(self) -> bytes:
-        """The issuer's Name as it stands in the certificate, DER."""
+        """The issuer's Name as encoded in the certificate, DER."""
         return self._fields[2].encoded
 
     @cached_property
     def subject_der(self) -> bytes:
-        """The subject's Name as it stands in the certificate, DER."""
+        """The subject's Name as encoded in the certificate, DER."""
         return self._fields[4].encoded
 
     @cached_property
@@ -216,9 +237,9 @@ class ClientCertificate:
 
     @cached_property
     def public_key_der(self) -> bytes:
-        """The SubjectPublicKeyInfo as it stands in the certificate, DER.
+        """The SubjectPublicKeyInfo as encoded in the certificate, DER.
 
-        ``public_key().public_bytes()`` of cryptography encodes it anew, which
+        ``public_key().public_bytes()`` of cryptography encodes it again, which
         differs for RSA-PSS keys and others.
         """
         return self._fields[5].encoded
@@ -235,9 +256,9 @@ class ClientCertificate:
 
     @cached_property
     def public_key(self) -> CertificatePublicKeyTypes:
-        """The public key as ``cryptography`` has it.
+        """The public key as an object of ``cryptography``.
 
-        Only of algorithms that a TLS client signs with: to load another may cost
+        Only keys that a TLS client can sign with are loaded: another may cost
         seconds (the parameters of Diffie-Hellman are tested for primality).
         """
 
@@ -245,7 +266,7 @@ class ClientCertificate:
             algorithm = asn1.children(self.public_key_der)[0]
             oid = asn1.object_identifier(asn1.children(algorithm.encoded)[0].content)
             if oid not in SIGNING_KEYS:
-                raise asn1.DerError(f"no key to sign with in TLS ({oid})")
+                raise asn1.DerError(f"not a key that TLS clients sign with ({oid})")
             return self.x509.public_key()
 
         return _guarded(load, "public key")
@@ -263,18 +284,18 @@ class ClientCertificate:
     def within_validity(self, at: dt.datetime) -> dt.datetime:
         """Return *at*, or the moment nearest to it at which the certificate is valid.
 
-        To ask what else is wrong with a certificate than its dates.
+        For a certificate that may be checked apart from its dates.
         """
         return min(max(at, self.not_before), self.not_after)
 
     def is_signed_by(self, issuer: ClientCertificate) -> bool:
         """Return whether *issuer* has the issuer's name and made the signature.
 
-        Whether it may sign certificates is another question.
+        Whether it may sign certificates is not checked.
         """
         try:
             self.x509.verify_directly_issued_by(issuer.x509)
-        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        except (InvalidSignature, *UNREADABLE):
             return False
         return True
 
@@ -283,7 +304,7 @@ class ClientCertificate:
         """The extensions by their dotted type.
 
         Raises:
-            CertificateParseError: not readable, or one type twice (RFC 5280, 4.2).
+            CertificateParseError: unreadable, or a type occurs twice (RFC 5280, 4.2).
         """
         return _guarded(self._read_extensions, "extensions")
 
@@ -293,7 +314,7 @@ class ClientCertificate:
 
     @cached_property
     def is_ca(self) -> bool:
-        """Whether basicConstraints says that this is a CA's certificate."""
+        """Whether basicConstraints marks this as a CA's certificate."""
 
         def read(value: bytes) -> bool:
             parts = asn1.children(value)
@@ -307,7 +328,7 @@ class ClientCertificate:
 
     @cached_property
     def path_length(self) -> int | None:
-        """How many CAs may stand below this one; None where nothing is said."""
+        """How many CAs may follow below this one; None if it is not limited."""
 
         def read(value: bytes) -> int | None:
             parts = asn1.children(value)
@@ -338,9 +359,9 @@ class ClientCertificate:
         def read(value: bytes) -> tuple[str, ...]:
             return tuple(
                 asn1.object_identifier(
-                    asn1.only(one.encoded, asn1.OBJECT_IDENTIFIER).content
+                    asn1.only(usage.encoded, asn1.OBJECT_IDENTIFIER).content
                 )
-                for one in asn1.children(value)
+                for usage in asn1.children(value)
             )
 
         return self._extension(EXTENDED_KEY_USAGE, read)
@@ -351,8 +372,8 @@ class ClientCertificate:
 
         def read(value: bytes) -> tuple[str, ...]:
             return tuple(
-                asn1.object_identifier(asn1.children(one.encoded)[0].content)
-                for one in asn1.children(value)
+                asn1.object_identifier(asn1.children(policy.encoded)[0].content)
+                for policy in asn1.children(value)
             )
 
         return self._extension(CERTIFICATE_POLICIES, read) or ()
@@ -362,7 +383,7 @@ class ClientCertificate:
         """The subject alternative names by kind; empty without the extension.
 
         Raises:
-            CertificateParseError: one of them is not what its kind demands.
+            CertificateParseError: a name is not valid for its kind.
         """
         names = self._extension(SUBJECT_ALTERNATIVE_NAME, _read_general_names)
         return names or SubjectAlternativeNames()
@@ -378,7 +399,7 @@ class ClientCertificate:
         return self.subject_der == self.issuer_der
 
     def _extension(self, oid: str, read: Callable[[bytes], T]) -> T | None:
-        """Return what *read* makes of one extension; None where it is absent."""
+        """Return what *read* makes of one extension; None if it is absent."""
         extension = self.extensions.get(oid)
         if extension is None:
             return None
@@ -390,19 +411,19 @@ def read_extensions(encoded: bytes) -> dict[str, Extension]:
     """Return the extensions of a SEQUENCE OF Extension (DER) by their dotted type.
 
     Raises:
-        DerError: not that, or one type twice (RFC 5280, 4.2).
+        DerError: malformed, or a type occurs twice (RFC 5280, 4.2).
     """
     extensions: dict[str, Extension] = {}
     for item in asn1.children(encoded):
         parts = asn1.children(item.encoded)
         if not 2 <= len(parts) <= 3 or parts[0].tag != asn1.OBJECT_IDENTIFIER:
-            raise asn1.DerError("an extension of another shape")
+            raise asn1.DerError("a malformed extension")
         oid = asn1.object_identifier(parts[0].content)
         critical = len(parts) == 3 and asn1.boolean(
             asn1.only(parts[1].encoded, asn1.BOOLEAN).content
         )
         if oid in extensions:
-            raise asn1.DerError(f"the extension {oid} twice")
+            raise asn1.DerError(f"extension {oid} occurs twice")
         value = asn1.only(parts[-1].encoded, asn1.OCTET_STRING).content
         extensions[oid] = Extension(oid, critical, value)
     return extensions
@@ -436,7 +457,7 @@ def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
                 kinds["upns"].append(asn1.text(text))
             else:
                 kinds["others"].append(f"otherName {oid}=#{value.hex()}")
-        elif name.tag == _DIRECTORY_NAME:
+        elif name.tag == DIRECTORY_NAME:
             kinds["others"].append(
                 f"directoryName {DistinguishedName.from_der(name.content)}"
             )
@@ -446,21 +467,16 @@ def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
 
 
 def _guarded(read: Callable[[], T], what: str) -> T:
-    """Return what *read* returns; every way a certificate can break is one error."""
+    """Return what *read* returns; whatever it raises is a CertificateParseError."""
     try:
         return read()
     except CertificateParseError:
         raise
     except (
-        ValueError,
+        *UNREADABLE,
         IndexError,
         OverflowError,
-        TypeError,
-        UnsupportedAlgorithm,
-        x509.InvalidVersion,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        # where warnings are errors, a certificate that earns one is refused
+        # If warnings are errors, a certificate that causes one is refused.
         Warning,
     ) as error:
         raise CertificateParseError(f"{what}: {error}") from error

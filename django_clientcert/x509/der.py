@@ -1,8 +1,8 @@
-"""A reader of DER (X.690): just what certificates need, and strict.
+"""A strict reader of DER (X.690), as far as certificates need it.
 
 ``cryptography`` reads a certificate's names and extensions all or nothing, so
-one bad string hides the rest; and it re-encodes a public key. This reader hands
-out the bytes as they stand.
+one bad string hides the rest; and it re-encodes a public key. This reader returns
+the bytes as encoded.
 """
 
 from __future__ import annotations
@@ -29,46 +29,54 @@ SET = 0x31
 
 
 class DerError(ValueError):
-    """The bytes are not the DER that was asked for."""
+    """The bytes are not the expected DER."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """One tag, length, value; ``encoded`` is all three as they stand."""
+    """One tag, length and value; ``encoded`` is all three together."""
 
     tag: int
     content: bytes
     encoded: bytes
 
 
-def read(data: bytes, offset: int = 0) -> tuple[Element, int]:
-    """Return the element at *offset* and the offset behind it.
+def span(data: bytes, offset: int, end: int) -> tuple[int, int, int]:
+    """Return tag, start and stop of the content of the element at *offset*.
+
+    Without a copy of the content.
 
     Raises:
-        DerError: truncated, a tag above 30, an indefinite or a not minimal
-            length (X.690, 10.1).
+        DerError: truncated at *end*, or an indefinite or non-minimal length
+            (X.690, 10.1).
     """
-    try:
-        tag, length = data[offset], data[offset + 1]
-    except IndexError:
-        raise DerError("truncated") from None
+    if offset + 2 > end:
+        raise DerError("truncated")
+    tag, size = data[offset], data[offset + 1]
     start = offset + 2
-    if tag & 0x1F == 0x1F:
-        raise DerError("a tag number above 30")
-    if length >= 0x80:
-        count = length & 0x7F
-        if not 1 <= count <= 4:
+    if size >= 0x80:
+        count = size & 0x7F
+        if not 1 <= count <= 4 or start + count > end:
             raise DerError("an indefinite or oversized length")
-        if start + count > len(data):
-            raise DerError("truncated")
-        length = int.from_bytes(data[start : start + count], "big")
-        if length < 0x80 or length >> (8 * (count - 1)) == 0:
+        size = int.from_bytes(data[start : start + count], "big")
+        if size < 0x80 or size >> (8 * (count - 1)) == 0:
             raise DerError("a length that is not minimal")
         start += count
-    end = start + length
-    if end > len(data):
+    if start + size > end:
         raise DerError("truncated")
-    return Element(tag, data[start:end], data[offset:end]), end
+    return tag, start, start + size
+
+
+def read(data: bytes, offset: int = 0) -> tuple[Element, int]:
+    """Return the element at *offset* and the offset after it.
+
+    Raises:
+        DerError: as ``span()``, or a tag above 30.
+    """
+    tag, start, stop = span(data, offset, len(data))
+    if tag & 0x1F == 0x1F:
+        raise DerError("a tag number above 30")
+    return Element(tag, data[start:stop], data[offset:stop]), stop
 
 
 def read_all(data: bytes) -> list[Element]:
@@ -86,12 +94,12 @@ def only(data: bytes, tag: int) -> Element:
     if end != len(data):
         raise DerError("bytes after the element")
     if element.tag != tag:
-        raise DerError(f"tag {element.tag:#04x} where {tag:#04x} belongs")
+        raise DerError(f"tag {element.tag:#04x} instead of {tag:#04x}")
     return element
 
 
 def children(data: bytes, tag: int = SEQUENCE) -> list[Element]:
-    """Return what is inside the one element of *tag* that fills *data*."""
+    """Return the elements inside the one element of *tag* that fills *data*."""
     return read_all(only(data, tag).content)
 
 
@@ -149,7 +157,7 @@ def integer(content: bytes) -> int:
 
 
 def boolean(content: bytes) -> bool:
-    """Return the value of a BOOLEAN's *content*: DER knows 00 and FF only."""
+    """Return the value of a BOOLEAN's *content*: DER allows only 00 and FF."""
     if content not in (b"\x00", b"\xff"):
         raise DerError("a boolean that is neither 00 nor FF")
     return content == b"\xff"
@@ -163,8 +171,8 @@ def set_bits(content: bytes) -> frozenset[int]:
     return frozenset(number for number, bit in enumerate(bits) if bit == "1")
 
 
-# tag -> codec of the text inside; T61String is left out on purpose: producers put
-# Latin-1, T.61 and anything else into it, so its text cannot be known.
+# tag -> codec of the text inside; T61String is deliberately missing: producers put
+# Latin-1, T.61 and anything else into it, so its text is ambiguous.
 TEXT_CODECS = {
     UTF8_STRING: "utf-8",
     NUMERIC_STRING: "ascii",
@@ -180,12 +188,12 @@ def text(element: Element) -> str:
     """Return the text of a string element.
 
     Raises:
-        DerError: not a string type whose text is known, or bytes that are not
+        DerError: not a string type of known encoding, or bytes that are not
             valid in it.
     """
     codec = TEXT_CODECS.get(element.tag)
     if codec is None:
-        raise DerError(f"tag {element.tag:#04x} is not a string whose text is known")
+        raise DerError(f"tag {element.tag:#04x} is not a string of known encoding")
     try:
         return element.content.decode(codec)
     except UnicodeDecodeError as error:

@@ -1,6 +1,6 @@
-"""What a certificate can be recognised by, and the 32 bytes it is looked up with.
+"""What a certificate can be recognised by, and the 32 bytes that look it up.
 
-A mapping and a certificate meet when both lead to the same kind and key. Pins use
+A mapping matches a certificate if both have the same kind and key. Pins use
 the SHA-256 itself, so that the first digits of a fingerprint are a range of the
 index; names use the SHA-256 of the kind and the canonical value.
 """
@@ -30,7 +30,7 @@ MAX_NAMES_PER_KIND = 256
 
 
 class IdentityKind(Word):
-    """The kinds of identity, the best first."""
+    """The kinds of identity, the most specific first."""
 
     FINGERPRINT = "fingerprint"
     PUBLIC_KEY = "public_key"
@@ -43,17 +43,17 @@ class IdentityKind(Word):
 
     @property
     def is_pin(self) -> bool:
-        """Whether it is bound to a key: possession is the proof, no CA is needed."""
+        """Whether it is bound to a key, so that possession proves it without a CA."""
         return self in PINS
 
     @property
     def specificity(self) -> int:
-        """The rank among kinds, the best first; the SAN kinds share one."""
-        return _LEVELS[self]
+        """The rank among kinds, 0 is the most specific; the SAN kinds share one."""
+        return _RANKS[self]
 
 
 PINS = (IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY)
-# Kinds of subject alternative name, and where a certificate has them
+# Kinds of subject alternative name, and their fields in a certificate
 _SAN_FIELDS = {
     IdentityKind.SAN_EMAIL: "emails",
     IdentityKind.SAN_DNS: "dns",
@@ -61,7 +61,7 @@ _SAN_FIELDS = {
     IdentityKind.SAN_UPN: "upns",
 }
 SAN_KINDS = tuple(_SAN_FIELDS)
-_LEVELS = {
+_RANKS = {
     IdentityKind.FINGERPRINT: 0,
     IdentityKind.PUBLIC_KEY: 1,
     IdentityKind.ISSUER_SERIAL: 2,
@@ -83,10 +83,10 @@ class Identity:
 
 
 def show_value(kind: IdentityKind, value: str, limit: int = 256) -> str:
-    """Return the *value* of an identity of *kind* safe to show, in one line.
+    """Return the *value* of an identity of *kind*, escaped for display, in one line.
 
-    Distinguished names are escaped already, in a way that can be typed back;
-    alternative names are as they came.
+    Distinguished names are already escaped, in a form that can be typed back;
+    alternative names are unchanged.
     """
     if kind in (IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL):
         return visible_once(value, limit)
@@ -95,7 +95,7 @@ def show_value(kind: IdentityKind, value: str, limit: int = 256) -> str:
 
 @dataclass(frozen=True)
 class Identities:
-    """All identities of a certificate, and why some could not be had."""
+    """All identities of a certificate, and why some are missing."""
 
     found: tuple[Identity, ...]
     problems: tuple[str, ...]
@@ -103,10 +103,10 @@ class Identities:
 
 @lru_cache(maxsize=1024)
 def find_identities(certificate: ClientCertificate) -> Identities:
-    """Return every identity of *certificate*, the best first. Never raises.
+    """Return every identity of *certificate*, the most specific first. Never raises.
 
-    What cannot be read, or must not match (a NUL in a name, more than 256 names
-    of a kind), is left out and listed in ``problems``.
+    Identities that cannot be read or must not match (a NUL in a name, more than 256
+    names of a kind) are left out and reported in ``problems``.
     """
     found = [
         Identity(
@@ -132,7 +132,7 @@ def find_identities(certificate: ClientCertificate) -> Identities:
 
 
 def public_key_identity(certificate: ClientCertificate) -> Identity:
-    """Return the public key's identity: SHA-256 of the SPKI as it stands."""
+    """Return the public key's identity: SHA-256 of the SPKI as encoded."""
     return Identity(
         IdentityKind.PUBLIC_KEY,
         certificate.public_key_bytes,
@@ -159,8 +159,8 @@ def san_identities(certificate: ClientCertificate) -> list[Identity]:
 
     Raises:
         CertificateParseError: they cannot be read.
-        NameNotMatchableError: one holds a control character, or there are more
-            than 256 of a kind; then none may be believed.
+        NameNotMatchableError: one contains a control character, or there are more
+            than 256 of a kind; then none may be trusted.
     """
     names = certificate.subject_alternative_names
     identities = []
@@ -169,15 +169,15 @@ def san_identities(certificate: ClientCertificate) -> list[Identity]:
         if len(values) > MAX_NAMES_PER_KIND:
             raise NameNotMatchableError(f"more than {MAX_NAMES_PER_KIND} {kind} names")
         identities += [san_identity(kind, value) for value in values]
-    # A name given twice is still one name.
+    # A repeated name is still one name.
     return list(dict.fromkeys(identities))
 
 
 def san_identity(kind: IdentityKind, value: str) -> Identity:
     """Return the identity of one alternative name.
 
-    E-mail: the host is folded, the local part is not (RFC 5280, 7.5); a UPN is
-    treated alike. DNS: ASCII case is folded (7.2). A URI is compared as it is.
+    E-mail: the case of the host is folded, that of the local part is not (RFC 5280,
+    7.5); the same holds for a UPN. DNS: ASCII case is folded (7.2). URI: unchanged.
 
     Raises:
         NameNotMatchableError: empty, or with spaces or control characters.
@@ -210,11 +210,13 @@ def identity_of_kind(kind: IdentityKind, certificate: ClientCertificate) -> Iden
         return issuer_serial_identity(certificate)
     if kind is IdentityKind.SUBJECT:
         return subject_identity(certificate.subject)
-    matching = [one for one in san_identities(certificate) if one.kind is kind]
+    matching = [
+        identity for identity in san_identities(certificate) if identity.kind is kind
+    ]
     if not matching:
         raise NameSyntaxError(f"The certificate has no {kind}.")
     if len(matching) > 1:
-        values = ", ".join(visible(one.value, 80) for one in matching[:10])
+        values = ", ".join(visible(identity.value, 80) for identity in matching[:10])
         raise NameSyntaxError(f"The certificate has several: {values}. Type one.")
     return matching[0]
 
@@ -222,10 +224,10 @@ def identity_of_kind(kind: IdentityKind, certificate: ClientCertificate) -> Iden
 def parse_identity(
     kind: IdentityKind, text: str, *, order: Order | None = None
 ) -> Identity:
-    """Return the identity of *kind* that *text*, typed by a person, spells.
+    """Return the identity of *kind* that a person typed as *text*.
 
     Raises:
-        NameSyntaxError: the text is not that, with what to type instead.
+        NameSyntaxError: it is not one, with what to type instead.
         NameNotMatchableError: a name that must never match.
     """
     if kind.is_pin:
@@ -268,7 +270,7 @@ def parse_sha256(text: str, kind: IdentityKind = IdentityKind.FINGERPRINT) -> by
     line, base64 or base64url (``x5t#S256``, RFC 8705; ``pin-sha256``, RFC 7469).
 
     Raises:
-        NameSyntaxError: a SHA-1 or MD5, or nothing of the kind.
+        NameSyntaxError: a SHA-1 or MD5, or not a fingerprint at all.
     """
     text = text.strip()
     command = _SHA256_COMMANDS[kind]
@@ -305,7 +307,7 @@ def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
 
 
 def _has_subject(certificate: ClientCertificate) -> bool:
-    """Tell whether there is a subject to read; an unreadable one counts."""
+    """Return whether there is a subject; an unreadable one counts."""
     try:
         return bool(certificate.subject)
     except CertificateParseError:
@@ -313,5 +315,5 @@ def _has_subject(certificate: ClientCertificate) -> bool:
 
 
 def _key(kind: IdentityKind, canonical: bytes) -> bytes:
-    """Return the lookup key; the kind in front keeps the kinds apart."""
+    """Return the lookup key; its prefix keeps the kinds apart."""
     return hashlib.sha256(kind.value.encode() + b"\x00" + canonical).digest()

@@ -2,7 +2,7 @@
 
 A name is read from DER, or from what an administrator pastes; two names are
 compared by their canonical form. The rules are stricter than RFC 5280, 7.1,
-wherever folding could merge two people into one: no Unicode folding, no
+if folding could merge two people into one: no Unicode folding, no
 normalisation, no deleted characters.
 """
 
@@ -33,7 +33,7 @@ _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
 class Order(Enum):
-    """In which direction a text lists the parts of a name."""
+    """In which direction a text writes the parts of a name."""
 
     MOST_SPECIFIC_FIRST = "most_specific_first"
     MOST_GENERAL_FIRST = "most_general_first"
@@ -49,7 +49,7 @@ class Attribute:
 
     @cached_property
     def text(self) -> str | None:
-        """The value as text; None where its text cannot be known."""
+        """The value as text; None if the text cannot be determined."""
         try:
             return der.text(der.Element(self.tag, self.content, b""))
         except der.DerError:
@@ -61,10 +61,10 @@ class Attribute:
         return der.encode(self.tag, self.content)
 
     def comparable(self, *, fold: bool) -> bytes:
-        """Return bytes that are equal for equal values and for no others.
+        """Return bytes that are equal for equal values only.
 
-        With *fold* the value is folded as the canonical form wants it: spaces
-        (RFC 5280, 7.1), ASCII case, and in an e-mail address only the host's.
+        With *fold* the value is folded as the canonical form requires: spaces
+        (RFC 5280, 7.1), ASCII case, and in an e-mail address only that of the host.
 
         Raises:
             NameNotMatchableError: a value that must never match anything.
@@ -77,7 +77,7 @@ class Attribute:
         if not fold:
             return b"\x01" + value.encode()
         if FORBIDDEN.search(value):
-            raise NameNotMatchableError("a value holds a control character")
+            raise NameNotMatchableError("a value contains a control character")
         value = _SPACES.sub(" ", value).strip(" ")
         if not value:
             raise NameNotMatchableError("a value is empty")
@@ -134,12 +134,12 @@ class DistinguishedName:
     def values(self, oid: str) -> list[str | None]:
         """Return the values of every attribute of type *oid*, in DER order.
 
-        A value whose text cannot be known is None.
+        A value whose text cannot be determined is None.
         """
-        return [one.text for rdn in self.rdns for one in rdn if one.oid == oid]
+        return [item.text for rdn in self.rdns for item in rdn if item.oid == oid]
 
     def canonical(self) -> bytes:
-        """Return the canonical encoding: equal for names that match, only then.
+        """Return the canonical encoding: equal for names that match, not for others.
 
         Raises:
             NameNotMatchableError: the name must never match (empty, oversized,
@@ -154,7 +154,7 @@ class DistinguishedName:
         return hashlib.sha256(self.canonical()).digest()
 
     def same_values(self, other: DistinguishedName) -> bool:
-        """Tell whether both have the same values, whatever their string types."""
+        """Return whether both have the same values, in any string types."""
         try:
             return self._encode(fold=False) == other._encode(fold=False)
         except NameNotMatchableError:
@@ -168,11 +168,11 @@ class DistinguishedName:
             if len(rdn) > MAX_ATTRIBUTES_PER_RDN:
                 raise NameNotMatchableError("a part has too many attributes")
             parts = {
-                _prefixed(one.oid.encode()) + _prefixed(one.comparable(fold=fold))
-                for one in rdn
+                _prefixed(item.oid.encode()) + _prefixed(item.comparable(fold=fold))
+                for item in rdn
             }
             if len(parts) != len(rdn):
-                raise NameNotMatchableError("a part holds an attribute twice")
+                raise NameNotMatchableError("a part contains an attribute twice")
             encoded.append(_prefixed(b"".join(sorted(parts))))
         return b"".join(encoded)
 
@@ -180,10 +180,10 @@ class DistinguishedName:
         r"""Return the name for people: RFC 4514, the most specific part first.
 
         Text stays readable; controls, bidirectional and invisible characters are
-        shown as ``\HH``, so one line stays one line. ``parse_name`` reads it back.
+        shown as ``\HH``, so that one line stays one line. ``parse_name`` reads it back.
         """
         return ",".join(
-            "+".join(_rfc4514_attribute(one) for one in rdn)
+            "+".join(_rfc4514_attribute(item) for item in rdn)
             for rdn in reversed(self.rdns)
         )
 
@@ -202,7 +202,7 @@ class DistinguishedName:
     @cached_property
     def _openssl_rfc2253(self) -> str:
         return ",".join(
-            "+".join(_openssl_attribute(one) for one in reversed(rdn))
+            "+".join(_openssl_attribute(item) for item in reversed(rdn))
             for rdn in reversed(self.rdns)
         )
 
@@ -210,7 +210,7 @@ class DistinguishedName:
 def fold_email(address: str) -> str:
     """Return *address* with its host in lower case (ASCII; RFC 5280, 7.5).
 
-    The part before the last ``@`` belongs to the mail host and is kept.
+    The part before the last ``@`` is for the mail host to interpret, and is kept.
     """
     local, at, host = address.rpartition("@")
     return local + at + fold_ascii(host) if at else address
@@ -244,9 +244,9 @@ def _rfc4514_attribute(attribute: Attribute) -> str:
 
 
 def _is_hidden(character: str, *, at_end: bool) -> bool:
-    """Tell whether a character cannot be seen, or would be lost in a form field.
+    """Return whether a character is invisible, or would be lost in a form field.
 
-    Whoever strips a text strips the spaces at its ends, Unicode's among them.
+    str.strip() removes spaces at both ends, including those of Unicode.
     """
     if character == " ":
         return at_end
@@ -307,10 +307,14 @@ _BLANKS = " \t\r\n"
 _PREFIX = re.compile(r"\A(?:subject|issuer)\s*[=:]\s*", re.IGNORECASE)
 _SPACED_EQUALS = re.compile(r"\A[A-Za-z0-9.]+ = ")
 _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
+_UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
+_ONELINE_ESCAPE = re.compile(
+    rb"\\(?:x([01][0-9A-Fa-f]|7[Ff]|[89A-Fa-f][0-9A-Fa-f])|([/+]))"
+)
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _ATTRIBUTE_INSIDE = re.compile(r"(?:\A|[^A-Za-z0-9.])([A-Za-z][A-Za-z0-9]*|[0-9.]+) ?=")
 
-# How general a part is; used only to see which way a text runs.
+# How general a part is; used only to find the direction of a text.
 _RANK = {
     attribute_types.COUNTRY: 0,
     attribute_types.DOMAIN_COMPONENT: 0,
@@ -327,12 +331,12 @@ _RANK = {
 
 
 def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
-    """Return the name that *text* spells.
+    """Return the name that a person typed as *text*.
 
-    Read are RFC 4514 and 2253 (nginx, Envoy, Go, LDAP), what ``openssl x509
+    Reads RFC 4514 and 2253 (nginx, Envoy, Go, LDAP), what ``openssl x509
     -subject`` prints (``C = FR, O = ACME`` and ``C=FR, O=ACME``), the old one-line
-    form (``/C=FR/O=ACME``) and Java's ``toString``. *order* settles a text that
-    could run either way.
+    form (``/C=FR/O=ACME``) and Java's ``toString``. *order* decides if a text
+    could be in either direction.
 
     Raises:
         NameSyntaxError: not a name, an attribute type that is unknown or means
@@ -340,7 +344,7 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
     """
     text = _strip(text)
     if FORBIDDEN.search(text):
-        raise NameSyntaxError("The name holds a line break or control character.")
+        raise NameSyntaxError("The name contains a line break or control character.")
     openssl, text = _strip_prefix(text)
     if not text:
         raise NameSyntaxError("The name is empty.")
@@ -357,9 +361,9 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
 
 
 def _strip(text: str) -> str:
-    """Return *text* without what surrounds it; an escaped space is part of it.
+    """Return *text* without surrounding blanks; an escaped space is part of it.
 
-    So is every other space of Unicode: it belongs to a value.
+    So is every other space of Unicode, which belongs to a value.
     """
     start = text.lstrip(_BLANKS)
     stripped = start.rstrip(_BLANKS)
@@ -369,7 +373,7 @@ def _strip(text: str) -> str:
 
 
 def _strip_prefix(text: str) -> tuple[bool, str]:
-    """Return whether openssl's ``subject=`` stands in front, and the rest."""
+    """Return whether *text* begins with openssl's ``subject=``, and the rest."""
     match = _PREFIX.match(text)
     return (True, text[match.end() :]) if match else (False, text)
 
@@ -379,7 +383,7 @@ def _find_order(rdns: list[Rdn], *, spaced: bool, openssl: bool) -> Order:
 
     A comma without a space is RFC 4514: the most specific part comes first. With
     a space it may be Java (the same) or OpenSSL (the reverse); then the parts
-    themselves have to tell.
+    themselves decide.
     """
     if len(rdns) == 1:
         return Order.MOST_SPECIFIC_FIRST
@@ -430,13 +434,13 @@ def _text_attribute(oid: str, octets: bytes) -> Attribute:
 
 
 def _parse_oneline(text: str) -> list[Rdn]:
-    """Parse ``/C=FR/O=ACME``: DER order, escaped by newer OpenSSL only.
+    """Parse ``/C=FR/O=ACME``: DER order, escaped only by newer OpenSSL.
 
     An older OpenSSL wrote a slash inside a value as it is, so a value that could
     hide another attribute has two readings and is refused.
     """
     rdns: list[Rdn] = []
-    for segment in _split_oneline(text[1:]):
+    for segment in _UNESCAPED_SLASH.split(text[1:]):
         name, equals, raw = segment.partition("=")
         if not equals:
             raise NameSyntaxError(
@@ -459,55 +463,26 @@ def _parse_oneline(text: str) -> list[Rdn]:
     return rdns
 
 
-def _split_oneline(text: str) -> list[str]:
-    segments, current, index = [], "", 0
-    while index < len(text):
-        if text[index] == "\\":
-            current += text[index : index + 2]
-            index += 2
-            continue
-        if text[index] == "/":
-            segments.append(current)
-            current = ""
-        else:
-            current += text[index]
-        index += 1
-    return [*segments, current]
-
-
 def _unescape_oneline(raw: str) -> bytes:
-    """Return the octets of a value; OpenSSL leaves a backslash in it as it is.
+    """Return the octets of a value; OpenSSL does not escape a backslash in it.
 
-    So only what it does write is read: ``\\xHH`` for an octet that is not printable
-    ASCII, and the slash and the plus sign that newer ones escape.
+    So only its own escapes are read: ``\\xHH`` for an octet that is not printable
+    ASCII, and the slash and the plus sign that newer versions escape.
     """
-    octets, index = b"", 0
-    while index < len(raw):
-        escaped = raw[index + 1 : index + 2]
-        pair = raw[index + 2 : index + 4]
-        if raw[index] != "\\":
-            octets += raw[index].encode("utf-8", "surrogatepass")
-            index += 1
-        elif (
-            escaped == "x"
-            and _HEX_PAIR.fullmatch(pair)
-            and not 0x20 <= int(pair, 16) <= 0x7E
-        ):
-            octets += bytes.fromhex(pair)
-            index += 4
-        elif escaped in ("/", "+"):
-            octets += escaped.encode()
-            index += 2
-        else:
-            raise NameSyntaxError(
-                "A backslash makes this form ambiguous: use RFC 4514 or upload the "
-                "certificate."
-            )
+    octets = _ONELINE_ESCAPE.sub(
+        lambda match: match[2] or bytes.fromhex(match[1].decode()),
+        raw.encode("utf-8", "surrogatepass"),
+    )
+    if b"\\" in octets:
+        raise NameSyntaxError(
+            "A backslash makes this form ambiguous: use RFC 4514 or upload the "
+            "certificate."
+        )
     return octets
 
 
 class _Parser:
-    """RFC 4514, with what RFC 2253, RFC 1779 and OpenSSL add to it."""
+    """RFC 4514, with the additions of RFC 2253, RFC 1779 and OpenSSL."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -593,7 +568,7 @@ class _Parser:
         return octets
 
     def octets(self, stop: Callable[[str], bool], *, trim: bool = False) -> bytes:
-        """Return the octets of a value; with *trim* without unescaped spaces behind."""
+        """Return the octets of a value; *trim* removes unescaped trailing spaces."""
         octets = bytearray()
         keep = 0
         while not self.at_end() and not stop(self.peek()):

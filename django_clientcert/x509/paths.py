@@ -1,6 +1,6 @@
 """Path validation and purpose (RFC 5280, 6): pure, time is an argument.
 
-``PathValidator`` stands on ``cryptography.x509.verification`` and adds what a
+``PathValidator`` uses ``cryptography.x509.verification`` and adds what a
 private PKI needs: certificates without a subject alternative name, a look at the
 leaf's own key, and name constraints that also hold for the subject. Whatever it
 cannot establish it refuses with a reason.
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from threading import Lock
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -41,18 +40,18 @@ from . import attribute_types, der
 from .certificates import (
     ANY_EXTENDED_KEY_USAGE,
     CLIENT_AUTH,
+    DIRECTORY_NAME,
     NAME_CONSTRAINTS,
+    UNREADABLE,
     ClientCertificate,
 )
 from .names import DistinguishedName
+from .text import show_minute
 
 MAX_INTERMEDIATES = 4
 MAX_PRESENTED = 8
 MAX_CANDIDATES = 64
 MAX_REMEMBERED_PATHS = 4096
-
-# The choice of a GeneralName (RFC 5280, 4.2.1.6)
-_DIRECTORY_NAME = 0xA4
 
 _ANY = Criticality.AGNOSTIC
 _NOT_CRITICAL = Criticality.NON_CRITICAL
@@ -80,7 +79,7 @@ PROFILES = {profile.name: profile for profile in (PRIVATE, STRICT)}
 
 
 def check_validity(certificate: ClientCertificate, at: dt.datetime) -> None:
-    """Return if *certificate* is valid at *at*; both ends count (RFC 5280, 4.1.2.5).
+    """Raise unless *certificate* is valid at *at* (RFC 5280, 4.1.2.5: inclusive).
 
     Raises:
         Refusal: not yet valid, or expired.
@@ -88,16 +87,16 @@ def check_validity(certificate: ClientCertificate, at: dt.datetime) -> None:
     """
     if at < certificate.not_before:
         raise Refusal(
-            Reason.NOT_YET_VALID, f"valid from {certificate.not_before:%Y-%m-%d %H:%M}"
+            Reason.NOT_YET_VALID, f"valid from {show_minute(certificate.not_before)}"
         )
     if at > certificate.not_after:
         raise Refusal(
-            Reason.EXPIRED, f"valid until {certificate.not_after:%Y-%m-%d %H:%M}"
+            Reason.EXPIRED, f"valid until {show_minute(certificate.not_after)}"
         )
 
 
 def check_usage(certificate: ClientCertificate, purpose: str = CLIENT_AUTH) -> None:
-    """Return if the usages of *certificate*, where it states any, allow *purpose*.
+    """Raise unless the usages of *certificate*, if it states any, allow *purpose*.
 
     That holds for pinned certificates too: extendedKeyUsage limits what the key may
     be used for (RFC 5280, 4.2.1.12), and a TLS client signs (4.2.1.3).
@@ -117,7 +116,7 @@ def check_usage(certificate: ClientCertificate, purpose: str = CLIENT_AUTH) -> N
 def check_end_entity(
     certificate: ClientCertificate, profile: Profile, purpose: str = CLIENT_AUTH
 ) -> None:
-    """Return if *certificate* may stand at the end of a path under *profile*.
+    """Raise unless *certificate* may be the end of a path under *profile*.
 
     Raises:
         Refusal: a CA's certificate, a usage that is missing or too narrow.
@@ -131,9 +130,9 @@ def check_end_entity(
             Reason.WRONG_PURPOSE, "extendedKeyUsage says “any” instead of clientAuth"
         )
     if certificate.is_ca:
-        raise Refusal(Reason.WRONG_PURPOSE, "a CA’s certificate is no client’s")
+        raise Refusal(Reason.WRONG_PURPOSE, "a CA’s certificate is not a client’s")
     if "keyCertSign" in (certificate.key_usage or ()):
-        raise Refusal(Reason.WRONG_PURPOSE, "keyUsage allows to sign certificates")
+        raise Refusal(Reason.WRONG_PURPOSE, "keyUsage allows signing certificates")
     if profile.requires_extended_key_usage and usages is None:
         raise Refusal(Reason.WRONG_PURPOSE, "extendedKeyUsage is missing")
     if profile.requires_key_usage and certificate.key_usage is None:
@@ -148,8 +147,8 @@ def check_end_entity(
         raise PathError(Reason.INVALID_PATH, f"a key on the curve {key.curve.name}")
 
 
-def may_sign_lists(certificate: ClientCertificate) -> bool:
-    """Tell whether keyUsage lets *certificate* sign revocation lists (4.2.1.3).
+def may_sign_crls(certificate: ClientCertificate) -> bool:
+    """Return whether keyUsage lets *certificate* sign CRLs (RFC 5280, 4.2.1.3).
 
     Raises:
         CertificateParseError: the extensions cannot be read.
@@ -168,24 +167,24 @@ class Path:
 
     @classmethod
     def of(cls, certificates: Sequence[ClientCertificate]) -> Path:
-        """Return the path with the time in which every part of it is valid."""
+        """Return the path with the period in which every certificate is valid."""
         return cls(
             tuple(certificates),
-            max(one.not_before for one in certificates),
-            min(one.not_after for one in certificates),
+            max(certificate.not_before for certificate in certificates),
+            min(certificate.not_after for certificate in certificates),
         )
 
     def covers(self, at: dt.datetime) -> bool:
-        """Tell whether every certificate of the path is valid at *at*."""
+        """Return whether every certificate of the path is valid at *at*."""
         return self.not_before <= at <= self.not_after
 
 
 class PathValidator:
-    """Paths to one set of anchors. Immutable after it is built; thread-safe.
+    """Validates paths to one set of anchors. Immutable once built; thread-safe.
 
-    Validating is a pure function of the certificate and the time, so a path that
-    was found is remembered and, inside the validity of all its parts, not
-    computed again. A refusal is never remembered.
+    Validation is a pure function of the certificate and the time, so a valid path
+    is remembered, and not computed again while all its certificates are valid. A
+    refusal is never remembered.
     """
 
     def __init__(
@@ -200,7 +199,7 @@ class PathValidator:
         """Build the stores.
 
         Raises:
-            BundleError: there is no anchor: "none" is never "any".
+            BundleError: there is no anchor ("none" never means "any").
             CertificateParseError: a certificate cannot be read.
         """
         if not anchors:
@@ -212,7 +211,7 @@ class PathValidator:
         self._cas_by_subject = _index((*anchors, *intermediates))
         builder = (
             PolicyBuilder()
-            .store(Store([one.x509 for one in anchors]))
+            .store(Store([anchor.x509 for anchor in anchors]))
             .max_chain_depth(max_intermediates)
         )
         ca_policy = _ca_policy(profile, purpose)
@@ -239,13 +238,13 @@ class PathValidator:
         chooses those, and many CAs of one name and key would cost seconds.
 
         Raises:
-            PathError: ``untrusted_issuer`` where no path leads to an anchor,
-                ``invalid_path`` where one does and breaks a rule.
+            PathError: ``untrusted_issuer`` if no path leads to an anchor,
+                ``invalid_path`` if one does and breaks a rule.
             Refusal: dates, purpose.
             CertificateParseError: it cannot be read.
         """
-        # With other certificates it is another question.
-        prefix = b"".join(one.fingerprint_bytes for one in presented)
+        # Other presented certificates may lead to another path.
+        prefix = b"".join(intermediate.fingerprint_bytes for intermediate in presented)
         remembered = self._remembered.get(prefix + certificate.fingerprint_bytes)
         if remembered is not None and remembered.covers(at):
             return remembered
@@ -262,8 +261,8 @@ class PathValidator:
         presented: Sequence[ClientCertificate],
     ) -> Path:
         if certificate in self._anchors:
-            # The verifier would take it without its issuer; a CA's rule is for
-            # what the CA issued.
+            # The verifier would accept it without its issuer; a CA's rule is for
+            # the certificates that the CA issued.
             raise PathError(
                 Reason.UNTRUSTED_ISSUER, "the certificate is itself an anchor"
             )
@@ -278,11 +277,11 @@ class PathValidator:
         at: dt.datetime,
         presented: Sequence[ClientCertificate] = (),
     ) -> Path:
-        # The verifier's time is frozen when it is built: one for each call.
+        # A verifier's time is fixed when it is built, so each call builds one.
         verifier = builder.time(at).build_client_verifier()
         candidates = [
-            one.x509
-            for one in (
+            candidate.x509
+            for candidate in (
                 *presented,
                 *_reachable([certificate, *presented], self._by_subject),
             )
@@ -291,19 +290,13 @@ class PathValidator:
             verified = verifier.verify(certificate.x509, candidates).chain
         except VerificationError as error:
             raise PathError(_reason_for(str(error)), str(error)) from error
-        except (
-            ValueError,
-            TypeError,
-            UnsupportedAlgorithm,
-            x509.UnsupportedGeneralNameType,
-            x509.DuplicateExtension,
-        ) as error:
+        except UNREADABLE as error:
             raise CertificateParseError(str(error)) from error
         chain = [
             certificate,
             *(
-                ClientCertificate(one.public_bytes(Encoding.DER))
-                for one in verified[1:]
+                ClientCertificate(issuer.public_bytes(Encoding.DER))
+                for issuer in verified[1:]
             ),
         ]
         _check_subject_constraints(chain)
@@ -312,9 +305,9 @@ class PathValidator:
     def find_issuer(self, certificate: ClientCertificate, at: dt.datetime) -> Path:
         """Return the signatures from *certificate* up to an anchor.
 
-        For a certificate whose path the proxy has already validated: it proves
+        For a certificate whose path the proxy has already validated: this proves
         which authority issued it, with dates, purpose and path lengths, and leaves
-        algorithms and policies to the proxy. Where a CA of the path limits
+        algorithms and policies to the proxy. If a CA of the path limits
         alternative names, it is validated in full. Intermediates come from the bundle.
 
         Raises:
@@ -331,12 +324,11 @@ class PathValidator:
             raise PathError(
                 Reason.UNTRUSTED_ISSUER,
                 "no certificate of the authority signed it; is an intermediate "
-                "missing in the bundle?",
+                "missing from the bundle?",
             )
         _check_subject_constraints(chain)
-        if any(_limits_alternative_names(one) for one in chain[1:]):
-            # The proxy's path may have been one without these limits: the whole
-            # validation, then.
+        if any(map(_limits_alternative_names, chain[1:])):
+            # The proxy may have found another path without these limits.
             path = self._validate(certificate, at, ())
         else:
             path = Path.of(chain)
@@ -348,7 +340,7 @@ class PathValidator:
         return path
 
     def __contains__(self, certificate: object) -> bool:
-        """Tell whether *certificate* is one of the bundle's."""
+        """Return whether *certificate* is in the bundle."""
         return isinstance(certificate, ClientCertificate) and certificate in (
             self._cas_by_subject.get(certificate.subject_der, ())
         )
@@ -360,19 +352,19 @@ class PathValidator:
     ) -> tuple[ClientCertificate, ...]:
         """Return the CA certificates whose key signed *certificate*.
 
-        Of the bundle's, and of what was *presented* with it and leads to them.
+        They are the bundle's, or were *presented* and lead to the bundle.
 
-        Whether they may, and when they are valid, is another question: this is to
-        find out whose serial number it is.
+        Whether they may sign, and when they are valid, is not checked: this finds
+        out which CA the serial number belongs to.
 
         Raises:
             CertificateParseError: it cannot be read.
         """
         candidates = self._cas_by_subject.get(certificate.issuer_der, ())
         return tuple(
-            one
-            for one in (*self._below_bundle(presented), *candidates[:MAX_CANDIDATES])
-            if certificate.is_signed_by(one)
+            issuer
+            for issuer in (*self._below_bundle(presented), *candidates[:MAX_CANDIDATES])
+            if certificate.is_signed_by(issuer)
         )
 
     def _below_bundle(
@@ -380,33 +372,32 @@ class PathValidator:
     ) -> list[ClientCertificate]:
         """Return those of *presented* whose signatures lead to the bundle.
 
-        From the bundle downwards, so that each pair is looked at once.
+        From the bundle downwards, so that each pair is checked once, and only with
+        keys that the bundle's have signed.
         """
-        found: list[ClientCertificate] = []
-        todo = list(presented[:MAX_PRESENTED])
-        level = [one for one in todo if self.issuers_of(one)]
+        below: list[ClientCertificate] = []
+        rest = list(presented[:MAX_PRESENTED])
+        level = [lower for lower in rest if self.issuers_of(lower)]
         while level:
-            found += level
-            todo = [one for one in todo if one not in level]
-            level = [
-                one for one in todo if any(one.is_signed_by(upper) for upper in level)
-            ]
-        return found
+            below += level
+            rest = [lower for lower in rest if lower not in level]
+            level = [lower for lower in rest if any(map(lower.is_signed_by, level))]
+        return below
 
     def signer_paths(
         self, subject: bytes, public_key: bytes, at: dt.datetime
     ) -> tuple[Path, ...]:
-        """Return the paths of whoever may sign revocation lists with a key.
+        """Return the paths of the certificates that may sign CRLs with a key.
 
-        Of the bundle's certificates of *subject* (a Name, DER) and *public_key*
-        (SHA-256), one for each that may sign lists and leads to an anchor: a CA
-        may sign them with another key than its certificates (RFC 5280, 6.3.3 (f)).
+        One for each certificate of the bundle with *subject* (a Name, DER) and
+        *public_key* (SHA-256) that may sign CRLs and leads to an anchor: a CA may
+        sign them with another key than its certificates (RFC 5280, 6.3.3 (f)).
         """
         paths = []
-        for one in self._cas_by_subject.get(subject, ()):
+        for signer in self._cas_by_subject.get(subject, ()):
             with suppress(Refusal):
-                if one.public_key_bytes == public_key and may_sign_lists(one):
-                    paths.append(self._signer_path(one, at))
+                if signer.public_key_bytes == public_key and may_sign_crls(signer):
+                    paths.append(self._signer_path(signer, at))
         return tuple(paths)
 
     def _signer_path(self, certificate: ClientCertificate, at: dt.datetime) -> Path:
@@ -432,34 +423,33 @@ class PathValidator:
         for issuer in self._cas_by_subject.get(lower.issuer_der, ()):
             if next(budget, None) is None:
                 break
-            is_anchor = issuer in self._anchors
-            if issuer in chain or not self._may_issue(issuer, chain):
+            if (
+                issuer in chain
+                or not self._may_issue(issuer, chain)
+                or not lower.is_signed_by(issuer)
+            ):
                 continue
-            if not lower.is_signed_by(issuer):
-                continue
-            found = (
-                [*chain, issuer]
-                if is_anchor
-                else self._climb([*chain, issuer], at, budget)
-            )
-            if found is not None:
-                if Path.of(found).covers(at):
-                    return found
-                fallback = fallback or found
+            longer: list[ClientCertificate] | None = [*chain, issuer]
+            if issuer not in self._anchors:
+                longer = self._climb([*chain, issuer], at, budget)
+            if longer is not None:
+                if Path.of(longer).covers(at):
+                    return longer
+                fallback = fallback or longer
         return fallback
 
     def _may_issue(
         self, issuer: ClientCertificate, chain: Sequence[ClientCertificate]
     ) -> bool:
-        """Tell whether *issuer* is a CA that may stand above *chain*.
+        """Return whether *issuer* is a CA that may issue the last of *chain*.
 
         The proxy may have validated another path, through another CA with the
-        same name and key. So what limits this CA holds here too; an anchor of
-        version 1 says nothing.
+        same name and key, so this CA's own limits apply here too. An anchor of
+        version 1 states none.
         """
         if issuer.x509.version is x509.Version.v1:
             return issuer in self._anchors
-        below = sum(not one.is_self_issued for one in chain[1:])
+        below = sum(not ca.is_self_issued for ca in chain[1:])
         try:
             bits = issuer.key_usage
             usages = issuer.extended_key_usage
@@ -486,7 +476,7 @@ class PathValidator:
 
 
 def _end_entity_policy(profile: Profile) -> ExtensionPolicy:
-    """Return the rules for the leaf; ``check_end_entity`` has the usages already."""
+    """Return the rules for the leaf; ``check_end_entity`` checks its usages."""
     policy = ExtensionPolicy.webpki_defaults_ee()
     if not profile.requires_subject_alternative_name:
         policy = policy.may_be_present(x509.SubjectAlternativeName, _ANY, None)
@@ -532,11 +522,11 @@ def _ca_policy(profile: Profile, purpose: str) -> ExtensionPolicy:
 def _index(
     certificates: Iterable[ClientCertificate],
 ) -> dict[bytes, list[ClientCertificate]]:
-    """Return certificates by the DER of their subject, each known to be readable."""
+    """Return certificates by the DER of their subject; each is parsed once."""
     index: dict[bytes, list[ClientCertificate]] = {}
-    for one in certificates:
-        one.x509  # noqa: B018 - loads it, or says what is wrong
-        index.setdefault(one.subject_der, []).append(one)
+    for certificate in certificates:
+        certificate.x509  # noqa: B018 - raises if it cannot be read
+        index.setdefault(certificate.subject_der, []).append(certificate)
     return index
 
 
@@ -546,24 +536,23 @@ def _reachable(
 ) -> list[ClientCertificate]:
     """Return the intermediates that the issuers' names lead to, at most 64.
 
-    The verifier scans what it is given once for each level, so a bundle of
-    thousands is narrowed by name first.
+    The verifier scans its candidates once per level, so a bundle of
+    thousands is narrowed down by name first.
     """
-    found: list[ClientCertificate] = []
-    todo, seen = [one.issuer_der for one in reversed(certificates)], set()
-    while todo and len(found) < MAX_CANDIDATES:
-        name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        for one in by_subject.get(name, ()):
-            found.append(one)
-            todo.append(one.issuer_der)
-    return found[:MAX_CANDIDATES]
+    reached: list[ClientCertificate] = []
+    names = [certificate.issuer_der for certificate in reversed(certificates)]
+    seen = set()
+    while names and len(reached) < MAX_CANDIDATES:
+        name = names.pop()
+        if name not in seen:
+            seen.add(name)
+            reached += by_subject.get(name, ())
+            names += [ca.issuer_der for ca in by_subject.get(name, ())]
+    return reached[:MAX_CANDIDATES]
 
 
 def _limits_alternative_names(certificate: ClientCertificate) -> bool:
-    """Tell whether a CA's name constraints are about more than the subject."""
+    """Return whether a CA's name constraints limit more than the subject."""
     extension = certificate.extensions.get(NAME_CONSTRAINTS)
     if extension is None:
         return False
@@ -575,15 +564,15 @@ def _limits_alternative_names(certificate: ClientCertificate) -> bool:
         ]
     except der.DerError:
         return True
-    return any(base.tag != _DIRECTORY_NAME for base in bases)
+    return any(base.tag != DIRECTORY_NAME for base in bases)
 
 
 def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:
-    """Apply name constraints to subjects, as RFC 5280 (4.2.1.10) asks.
+    """Apply name constraints to subjects, as RFC 5280 (4.2.1.10) requires.
 
-    The verifier looks at alternative names only and passes over a directoryName
-    constraint that is not critical, so a CA held to one organisation could name
-    anybody in the subject.
+    The verifier checks alternative names only and ignores a directoryName
+    constraint that is not critical, so a CA limited to one organisation could name
+    anyone in the subject.
 
     Raises:
         PathError: a name outside the constraints, or constraints that cannot be
@@ -603,17 +592,12 @@ def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:
 
 
 def _name_constraints(ca: ClientCertificate) -> x509.NameConstraints | None:
-    """Return the name constraints of a CA; what else it holds may be broken."""
+    """Return the name constraints of a CA; its other extensions may be broken."""
     if NAME_CONSTRAINTS not in ca.extensions:
         return None
     try:
         return ca.x509.extensions.get_extension_for_class(x509.NameConstraints).value
-    except (
-        ValueError,
-        TypeError,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except UNREADABLE as error:
         raise PathError(
             Reason.INVALID_PATH, f"the name constraints of a CA: {error}"
         ) from error
@@ -624,8 +608,8 @@ def _check_directory_names(
     permitted: Iterable[x509.GeneralName],
     excluded: Iterable[x509.GeneralName],
 ) -> None:
-    allowed = [one.value for one in permitted if isinstance(one, x509.DirectoryName)]
-    refused = [one.value for one in excluded if isinstance(one, x509.DirectoryName)]
+    allowed = [name.value for name in permitted if isinstance(name, x509.DirectoryName)]
+    refused = [name.value for name in excluded if isinstance(name, x509.DirectoryName)]
     if not subject or not (allowed or refused):
         return
     try:
@@ -642,13 +626,13 @@ def _check_directory_names(
 
 
 def _is_within(name: DistinguishedName, base: x509.Name) -> bool:
-    """Tell whether *name* begins with *base*, compared in canonical form."""
+    """Return whether *name* begins with *base*, compared in canonical form."""
     parts, start = (
         [
-            frozenset((one.oid, one.comparable(fold=True)) for one in rdn)
-            for rdn in each.rdns
+            frozenset((value.oid, value.comparable(fold=True)) for value in rdn)
+            for rdn in whole.rdns
         ]
-        for each in (name, DistinguishedName.from_der(base.public_bytes()))
+        for whole in (name, DistinguishedName.from_der(base.public_bytes()))
     )
     return parts[: len(start)] == start
 
@@ -656,10 +640,10 @@ def _is_within(name: DistinguishedName, base: x509.Name) -> bool:
 def _check_subject_text(
     certificate: ClientCertificate, subtrees: Sequence[x509.GeneralName]
 ) -> None:
-    """Refuse an e-mail address or host name that hides in the subject."""
+    """Refuse an e-mail address or host name in the subject only."""
     names = certificate.subject_alternative_names
     if (
-        any(isinstance(one, x509.RFC822Name) for one in subtrees)
+        any(isinstance(base, x509.RFC822Name) for base in subtrees)
         and not names.emails
         and certificate.subject.values(attribute_types.EMAIL_ADDRESS)
     ):
@@ -668,7 +652,7 @@ def _check_subject_text(
             "an e-mail address in the subject, under an e-mail name constraint",
         )
     if (
-        any(isinstance(one, x509.DNSName) for one in subtrees)
+        any(isinstance(base, x509.DNSName) for base in subtrees)
         and not names.dns
         and any("." in (value or ".") for value in certificate.common_names)
     ):
@@ -678,8 +662,8 @@ def _check_subject_text(
         )
 
 
-# What the verifier says when no certificate of the store signed this one. The text
-# is not an interface, so a test holds it against the installed version.
+# The verifier's message if no certificate of the store signed this one. The text
+# is not an interface, so a test compares it with the installed version.
 _NO_ISSUER = (
     "all candidates exhausted with no interior errors",
     "signature does not match",

@@ -1,7 +1,7 @@
-"""Identity rules: every certificate of a CA is the user its one identity names.
+"""Identity rules: every certificate of a CA is the user that its identity names.
 
-A rule reads exactly one value out of a certificate, takes a part of it if a pattern
-says so, and leaves the rest to the table of users. Pure: no query here.
+A rule reads exactly one value from a certificate, or the part of it that a pattern
+selects; which user has that value is for the caller to find. Pure: no query here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .certificates import ClientCertificate
 from .escaping import FORBIDDEN, visible
 from .names import fold_ascii, fold_email
 
-# The part of a pattern that stands for the user
+# The part of a pattern that matches the user's name
 GROUP = "*"
 
 # DoD ID number: at the end of the common name, or in the UPN, 10 digits, or 16 with
@@ -58,15 +58,15 @@ class Rule:
     identity: RuleIdentity
     user_field: str
     pattern: str = ""
-    # What the certificate must have besides; empty asks for nothing.
+    # What else the certificate must have; empty requires nothing.
     policies: tuple[str, ...] = ()
     extended_key_usages: tuple[str, ...] = ()
 
 
-# Stands where only the administrator knows what to write
+# To be replaced by the administrator
 PLACEHOLDER_DOMAIN = "example.org"
 
-# Rules that many need, as the fields of an authority
+# Common rules, as the fields of an authority
 PRESETS: Mapping[str, Mapping[str, str]] = {
     # The DoD ID number is in the UPN of newer cards and in every common name.
     "cac": {"rule_identity": "edipi"},
@@ -89,10 +89,10 @@ def read_identity(rule: Rule, certificate: ClientCertificate) -> str:
     _check_constraints(rule, certificate)
     values = list(dict.fromkeys(_values(rule.identity, certificate)))
     if len(values) > 1:
-        listed = ", ".join(visible(one, 40) for one in values[:5])
+        listed = ", ".join(visible(value, 40) for value in values[:5])
         raise Refusal(
             Reason.AMBIGUOUS_MAPPING,
-            f"the rule wants one {rule.identity}, the certificate has {listed}",
+            f"the rule requires one {rule.identity}, the certificate has {listed}",
         )
     if not values:
         raise Refusal(Reason.UNMAPPED, f"the certificate has no {rule.identity}")
@@ -100,7 +100,7 @@ def read_identity(rule: Rule, certificate: ClientCertificate) -> str:
     if not value or FORBIDDEN.search(value):
         raise Refusal(
             Reason.MALFORMED_CERTIFICATE,
-            f"the {rule.identity} is empty or holds a control character",
+            f"the {rule.identity} is empty or contains a control character",
         )
     taken = apply_pattern(rule.pattern, value, rule.identity)
     if taken is None:
@@ -131,33 +131,34 @@ def check_pattern(pattern: str) -> None:
 
 
 def apply_pattern(pattern: str, value: str, identity: RuleIdentity) -> str | None:
-    """Return what the group of *pattern* holds in *value*, or None.
+    """Return the part of *value* that the group of *pattern* matches, or None.
 
     Anchored at both ends. The group is one part of a name: no slash, no at sign, no
     space, and in a DNS name no dot. Linear time: no regular expression is built.
     """
     if not pattern:
         return value
-    before, _group, behind = pattern.partition(GROUP)
+    before, _group, after = pattern.partition(GROUP)
     if identity is RuleIdentity.SAN_DNS:
-        before, behind = fold_ascii(before), fold_ascii(behind)
+        before, after = fold_ascii(before), fold_ascii(after)
     elif identity in (RuleIdentity.SAN_EMAIL, RuleIdentity.SAN_UPN):
-        behind = fold_email(behind)
+        after = fold_email(after)
     if (
-        len(value) <= len(before) + len(behind)
+        len(value) <= len(before) + len(after)
         or not value.startswith(before)
-        or not value.endswith(behind)
+        or not value.endswith(after)
     ):
         return None
-    taken = value[len(before) : len(value) - len(behind)]
+    taken = value[len(before) : len(value) - len(after)]
     separators = "/@ \\" + ("." if identity is RuleIdentity.SAN_DNS else "")
-    return None if any(one in separators for one in taken) else taken
+    return None if set(taken) & set(separators) else taken
 
 
 def _check_constraints(rule: Rule, certificate: ClientCertificate) -> None:
     if rule.policies and not set(rule.policies) & set(certificate.policies):
         raise Refusal(
-            Reason.UNMAPPED, "the certificate has none of the policies the rule wants"
+            Reason.UNMAPPED,
+            "the certificate has none of the required policies",
         )
     missing = set(rule.extended_key_usages) - set(certificate.extended_key_usage or ())
     if missing:
@@ -175,31 +176,31 @@ def _values(identity: RuleIdentity, certificate: ClientCertificate) -> Sequence[
         return _known(certificate.subject.values(attribute_types.SERIAL_NUMBER))
     names = certificate.subject_alternative_names
     if identity is RuleIdentity.SAN_EMAIL:
-        return [fold_email(one) for one in names.emails]
+        return [fold_email(email) for email in names.emails]
     if identity is RuleIdentity.SAN_UPN:
-        return [fold_email(one) for one in names.upns]
+        return [fold_email(upn) for upn in names.upns]
     if identity is RuleIdentity.SAN_URI:
         return names.uris
     if identity is RuleIdentity.SAN_DNS:
-        return [fold_ascii(one) for one in names.dns]
+        return [fold_ascii(host) for host in names.dns]
     return _edipis(certificate)
 
 
 def _edipis(certificate: ClientCertificate) -> list[str]:
-    """Return the DoD ID numbers in UPN and common name; they should be one."""
-    found = [
+    """Return the DoD ID numbers in UPN and common name; they should be the same."""
+    numbers = [
         match[1]
         for upn in certificate.subject_alternative_names.upns
         if (match := _EDIPI_UPN.match(upn))
     ]
-    found += [
+    numbers += [
         match[1]
         for name in _known(certificate.subject.values(attribute_types.COMMON_NAME))
         if (match := _EDIPI_COMMON_NAME.match(name))
     ]
-    return found
+    return numbers
 
 
 def _known(values: Sequence[str | None]) -> list[str]:
-    """Return *values*; one whose text cannot be known counts as an empty one."""
-    return ["" if one is None else one for one in values]
+    """Return *values*; a value whose text cannot be determined counts as empty."""
+    return [value or "" for value in values]

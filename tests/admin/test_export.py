@@ -1,4 +1,4 @@
-"""The admin's exports: selected mappings, all of them, or everything."""
+"""The admin's exports: selected mappings, all mappings, or the full configuration."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ EVERYTHING = [
 
 
 def text_in(response: Any) -> str:
-    """Return what a download holds."""
+    """Return the text of a download."""
     assert response.status_code == 200
     assert response.streaming
     return b"".join(response).decode()
@@ -55,7 +55,7 @@ def users_in(text: str) -> list[str]:
 
 @pytest.fixture
 def mappings(alice: Any, bob: Any, alice_cert: IssuedCertificate) -> list[Any]:
-    """One mapping of each."""
+    """One mapping each of Alice and Bob."""
     return [
         CertificateMapping.objects.create(
             user=alice,
@@ -71,7 +71,7 @@ def mappings(alice: Any, bob: Any, alice_cert: IssuedCertificate) -> list[Any]:
 
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_selected(as_viewer: Client, mappings: list[Any], format: str) -> None:
-    """As a file to be saved, with just those."""
+    """The file contains the selected mappings only."""
     response = run_action(as_viewer, f"export_{format}", mappings[1:])
     assert users_in(text_in(response)) == ["bob"]
     name = response["Content-Disposition"]
@@ -83,7 +83,7 @@ def test_selected(as_viewer: Client, mappings: list[Any], format: str) -> None:
 
 
 def test_all_that_a_filter_leaves(as_viewer: Client, mappings: list[Any]) -> None:
-    """Select all across pages is what the list is filtered by."""
+    """All mappings that the filters of the changelist leave."""
     address = page(f"{MAPPING}_changelist") + "?q=alice"
     data = {
         "action": "export_csv",
@@ -96,7 +96,7 @@ def test_all_that_a_filter_leaves(as_viewer: Client, mappings: list[Any]) -> Non
 def test_any_number_of_rows(
     as_viewer: Client, mappings: list[Any], monkeypatch: Any
 ) -> None:
-    """They are not held in the memory, as those of other actions are."""
+    """Exports have no limit, unlike the other actions, because they are streamed."""
     monkeypatch.setattr(guarded, "MAX_COUNTED", 1)
     address = page(f"{MAPPING}_changelist")
     data = {
@@ -114,7 +114,7 @@ def test_any_number_of_rows(
 
 @pytest.mark.parametrize("what", ["csv", "json"])
 def test_all(as_viewer: Client, mappings: list[Any], what: str) -> None:
-    """The page; formulas are no formulas in it."""
+    """All mappings; formulas are escaped in CSV."""
     form = as_viewer.get(page(EXPORT)).content.decode()
     assert f'value="{what}"' in form
     assert 'value="everything"' not in form
@@ -127,7 +127,7 @@ def test_all(as_viewer: Client, mappings: list[Any], what: str) -> None:
 def test_a05_only_the_mappings_that_the_changelist_shows(
     as_viewer: Client, mappings: list[Any], monkeypatch: Any, what: str
 ) -> None:
-    """A05: a project's own admin may show each user only some of the mappings."""
+    """A project's own admin may show each user only some of the mappings."""
     model_admin = admin.site.get_model_admin(CertificateMapping)
     rows = CertificateMapping.objects.filter(user__username="bob")
     monkeypatch.setattr(model_admin, "get_queryset", lambda request: rows)
@@ -136,7 +136,7 @@ def test_a05_only_the_mappings_that_the_changelist_shows(
 
 
 def test_everything(mappings: list[Any], authority: CertificateAuthority) -> None:
-    """For those who may see all of it."""
+    """The full configuration, for users who may view all of it."""
     who = log_in(make_staff("most", "view_certificatemapping", *EVERYTHING[1:]))
     refused = who.post(page(EXPORT), {"what": "everything"})
     assert "what" in refused.context["errors"]
@@ -146,7 +146,7 @@ def test_everything(mappings: list[Any], authority: CertificateAuthority) -> Non
 
 
 def test_there_and_back(mappings: list[Any], alice_cert: IssuedCertificate) -> None:
-    """What was exported can be imported, and is the same."""
+    """An exported file can be imported, with the same result."""
     client = log_in(get_user_model().objects.create_superuser("root"))
     before = list(CertificateMapping.objects.order_by("user").values("key", "note"))
     text = text_in(client.post(page(EXPORT), {"what": "csv"}))
@@ -166,7 +166,7 @@ def test_there_and_back(mappings: list[Any], alice_cert: IssuedCertificate) -> N
 
 
 def test_who_may_export(client: Client, mappings: list[Any]) -> None:
-    """To see mappings is what it takes."""
+    """Exporting needs the permission to view mappings."""
     assert client.get(page(EXPORT)).status_code == 302
     for names, status in (
         (["add_certificatemapping"], 403),
@@ -181,7 +181,7 @@ def test_who_may_export(client: Client, mappings: list[Any]) -> None:
 
 
 def test_it_is_streamed(as_viewer: Client, alice: Any) -> None:
-    """In pieces of some size, and with no query for each row."""
+    """The file is sent in large pieces, without a query per row."""
     CertificateMapping.objects.bulk_create(
         CertificateMapping(
             user=alice,
@@ -202,7 +202,7 @@ def test_it_is_streamed(as_viewer: Client, alice: Any) -> None:
 
 
 def test_it_is_streamed_under_asgi_too(mappings: list[Any]) -> None:
-    """See test_it_is_streamed; the pieces come from a thread, and not all at once."""
+    """See test_it_is_streamed(); each piece is written in a thread, on demand."""
     user = make_staff("viewer", "view_certificatemapping")
 
     async def ask() -> tuple[Any, bytes]:
@@ -219,7 +219,7 @@ def test_it_is_streamed_under_asgi_too(mappings: list[Any]) -> None:
 
 
 def test_the_day_in_the_name(as_viewer: Client, settings: Any) -> None:
-    """Where the project has no time zones, too."""
+    """The name has the local day, also without time zone support."""
     settings.USE_TZ = False
     response = as_viewer.post(page(EXPORT), {"what": "csv"})
     assert 'filename="certificate-mappings-2' in response["Content-Disposition"]

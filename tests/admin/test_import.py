@@ -1,4 +1,4 @@
-"""The admin's pages that import: each row is shown before anything is stored."""
+"""The import screens: each row is previewed before anything is stored."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Choose = Callable[..., Any]
 
 @pytest.fixture
 def as_adder(db: None) -> Client:
-    """Somebody who may add mappings."""
+    """A user who may add mappings."""
     return log_in(make_staff("adder", "add_certificatemapping"))
 
 
@@ -61,7 +61,7 @@ def upload(name: str, content: str | bytes) -> SimpleUploadedFile:
 
 
 def choose(client: Client, *files: SimpleUploadedFile, **data: Any) -> Any:
-    """Send the first page; nothing is stored by it."""
+    """Submit the import form, which stores nothing."""
     before = CertificateMapping.objects.count()
     response = client.post(
         page(IMPORT),
@@ -72,7 +72,7 @@ def choose(client: Client, *files: SimpleUploadedFile, **data: Any) -> Any:
 
 
 def preview(client: Client, *files: SimpleUploadedFile, **data: Any) -> Any:
-    """Send the first page, and return what the next one shows."""
+    """Submit the import form, and return the preview."""
     response = choose(client, *files, **data)
     assert response.status_code == 302, text_of(response)
     before = CertificateMapping.objects.count()
@@ -84,12 +84,12 @@ def preview(client: Client, *files: SimpleUploadedFile, **data: Any) -> Any:
 
 
 def results(response: Any) -> list[tuple[str, str]]:
-    """Return what the page says of each row."""
+    """Return the place and result of each row on the page."""
     return [(row["place"], str(row["result"])) for row in response.context["rows"]]
 
 
 def store(client: Client, response: Any, which: str = "all") -> Any:
-    """Send the second page, and return what it leads to."""
+    """Submit the preview, and return the result."""
     address = response.context["action_url"]
     sent = client.post(address, {"which": which, "post": "yes"})
     return client.get(sent["Location"]) if sent.status_code == 302 else sent
@@ -102,7 +102,7 @@ def csv_of(*rows: tuple[str, str]) -> SimpleUploadedFile:
 
 
 def test_the_way(as_adder: Client, alice: Any) -> None:
-    """Choose, look, store, and see what went in; sent twice, it goes in once."""
+    """Choose, preview, store and view the result; a second submit stores nothing."""
     form = as_adder.get(page(IMPORT))
     assert 'type="file" name="uploads"' in form.content.decode()
     assert "multiple" in form.content.decode()
@@ -132,7 +132,7 @@ def test_the_way(as_adder: Client, alice: Any) -> None:
 
 @pytest.mark.parametrize("may_view", [True, False])
 def test_the_way_back(db: None, may_view: bool) -> None:
-    """The breadcrumbs lead to the list, if this person may see it."""
+    """The breadcrumbs link to the changelist if the user may view it."""
     permissions = ["add_certificatemapping"]
     if may_view:
         permissions.append("view_certificatemapping")
@@ -147,7 +147,7 @@ def test_the_way_back(db: None, may_view: bool) -> None:
 def test_the_same_at_the_same_moment(
     as_adder: Client, alice: Any, rf: RequestFactory
 ) -> None:
-    """Of two that were sent together, the second finds that it is done."""
+    """Of two simultaneous submits, the second finds that the rows are stored."""
     shown = preview(as_adder, csv_of(("alice", PINS[0])))
     seen_before = PendingImport.objects.get()
     assert str(seen_before) == seen_before.created_at.isoformat()
@@ -162,7 +162,7 @@ def test_the_same_at_the_same_moment(
 
 
 def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:
-    """With a row that is refused, the valid ones can go in; each is told apart."""
+    """If a row is refused, the valid ones can be stored."""
     CertificateMapping.objects.create(user=alice, kind="fingerprint", value=PINS[0])
     file = csv_of(("alice", PINS[0]), ("nobody", PINS[1]), ("alice", PINS[2]))
     shown = preview(as_adder, file)
@@ -171,7 +171,7 @@ def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:
         "refused",
         "will be created",
     ]
-    assert "whose username is “nobody”" in text_of(shown)
+    assert "has the username “nobody”" in text_of(shown)
     assert shown.context["adminform"].form.initial == {"which": "valid"}
     refused = store(as_adder, shown, "all")
     assert errors_on(refused) == {
@@ -189,7 +189,7 @@ def test_all_or_the_valid_ones(as_adder: Client, alice: Any) -> None:
 
 
 def test_rows_of_one_result(as_adder: Client, alice: Any) -> None:
-    """To find the bad ones among many."""
+    """The rows can be filtered by their result."""
     shown = preview(as_adder, csv_of(("alice", PINS[0]), ("nobody", PINS[1])))
     address = shown.context["action_url"]
     for status, places in (
@@ -207,7 +207,7 @@ def test_rows_of_one_result(as_adder: Client, alice: Any) -> None:
 
 
 def test_what_changed_since(as_adder: Client, alice: Any) -> None:
-    """What is stored is judged anew; what was shown may not be so any more."""
+    """The rows are checked again when they are stored."""
     shown = preview(as_adder, csv_of(("alice", PINS[0])))
     get_user_model().objects.filter(pk=alice.pk).update(username="alicia")
     response = store(as_adder, shown)
@@ -220,7 +220,7 @@ def test_what_changed_since(as_adder: Client, alice: Any) -> None:
 def test_a_user_who_is_gone_meanwhile(
     as_adder: Client, alice: Any, monkeypatch: Any
 ) -> None:
-    """Between the look and the end: nothing is stored, and no error page."""
+    """If a user is deleted at the same time, nothing is stored."""
     shown = preview(as_adder, csv_of(("alice", PINS[0])))
 
     def fail(*arguments: Any, **options: Any) -> None:
@@ -237,7 +237,7 @@ def test_a_user_who_is_gone_meanwhile(
 def test_certificates_by_their_names(
     as_adder: Client, ca: ThrowawayCA, alice: Any, bob: Any
 ) -> None:
-    """Several files, or a zip; the user is in the name or in the certificate."""
+    """Several files or a zip; the file name or the certificate names the user."""
     one, two = ca.issue("x", emails=["bob"]), ca.issue("alice")
     shown = preview(as_adder, upload("alice.pem", one.pem), upload("bob.der", two.der))
     assert results(shown) == [
@@ -260,7 +260,7 @@ def test_certificates_by_their_names(
 def test_what_is_mapped_leaves_the_inbox(
     as_adder: Client, alice: Any, alice_cert: IssuedCertificate, mallory_cert: Any
 ) -> None:
-    """Only that."""
+    """Imported certificates are removed from the inbox, and no others."""
     for one in (alice_cert, mallory_cert):
         certificate = ClientCertificate(one.der)
         UnknownCertificate.objects.create(
@@ -280,12 +280,12 @@ def test_what_is_mapped_leaves_the_inbox(
     [
         ([], "This field is required."),
         ([upload("f.csv", "")], "The submitted file is empty."),
-        ([upload("f.csv", "hello")], "Line 1 has to name the columns"),
-        ([upload("f.json", "{}")], "not what “clientcert export” writes"),
+        ([upload("f.csv", "hello")], "Line 1 must name the columns"),
+        ([upload("f.json", "{}")], "not written by “clientcert export”"),
         ([upload("f.zip", b"PK\x03\x04 x")], "The archive cannot be read"),
         (
             [upload("f.csv", "user,value\n"), upload("a.pem", "-----BEGIN CERT")],
-            "one file with rows, or one archive, or several certificates",
+            "one file with rows, one archive, or several certificates",
         ),
         (
             [upload("f.csv", b"\xff\xfeu\x00s\x00e\x00r\x00,\x00x\x00")],
@@ -294,7 +294,7 @@ def test_what_is_mapped_leaves_the_inbox(
     ],
 )
 def test_files_that_cannot_be_read(as_adder: Client, files: Any, words: str) -> None:
-    """Said with the field; nothing is kept."""
+    """The error is shown at the field, and nothing is kept."""
     for one in files:
         one.seek(0)
     (error,) = errors_on(choose(as_adder, *files))["uploads"]
@@ -305,7 +305,7 @@ def test_files_that_cannot_be_read(as_adder: Client, files: Any, words: str) -> 
 def test_more_than_a_page_can_show(
     as_adder: Client, alice: Any, monkeypatch: Any
 ) -> None:
-    """Rows or size: that is for the command, and it is named."""
+    """Too many rows or bytes are refused, and the message names the command."""
     monkeypatch.setattr(transfer_forms, "MAX_ROWS", 2)
     rows = [("alice", pin) for pin in PINS]
     (error,) = errors_on(choose(as_adder, csv_of(*rows)))["uploads"]
@@ -317,21 +317,21 @@ def test_more_than_a_page_can_show(
 
 
 def test_an_archive_that_unpacks_to_too_much(as_adder: Client) -> None:
-    """Said before it is unpacked."""
+    """A large archive is refused before it is unpacked."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(9):
             archive.writestr(f"{number}.pem", bytes(1024 * 1024))
     file = upload("a.zip", buffer.getvalue())
     (error,) = errors_on(choose(as_adder, file))["uploads"]
-    assert error == "There are more than 8 MiB in the archive."
+    assert error == "The archive contains more than 8 MiB."
     damaged = buffer.getvalue().replace(b"PK\x01\x02", b"PK\x09\x09")
     (error,) = errors_on(choose(as_adder, upload("a.zip", damaged)))["uploads"]
     assert "The archive cannot be read" in error
 
 
 def test_a_bad_certificate_is_named(as_adder: Client, alice: Any) -> None:
-    """With its file; the others can go in."""
+    """The error names the file, and the other files can be imported."""
     ca = ThrowawayCA.create()
     shown = preview(
         as_adder,
@@ -349,7 +349,7 @@ def test_a_bad_certificate_is_named(as_adder: Client, alice: Any) -> None:
 def test_n65_only_those_that_may_be_mapped(
     as_adder: Client, as_root: Client, alice: Any
 ) -> None:
-    """N65: a mapping is a way to log in as the user, however it gets in."""
+    """N65: imports need the same permissions as the form."""
     get_user_model().objects.create_user("clerk", is_staff=True)
     file = csv_of(("root", PINS[0]), ("clerk", PINS[1]), ("alice", PINS[2]))
     shown = preview(as_adder, file)
@@ -371,7 +371,7 @@ def test_n65_only_those_that_may_be_mapped(
 def test_n65_rights_that_are_gone_before_it_is_stored(
     as_adder: Client, alice: Any
 ) -> None:
-    """N65: what counts is who one is when it is stored."""
+    """N65: permissions are checked again when the rows are stored."""
     shown = preview(as_adder, csv_of(("alice", PINS[0])))
     get_user_model().objects.filter(pk=alice.pk).update(is_superuser=True)
     assert "Only a superuser" in text_of(store(as_adder, shown))
@@ -384,7 +384,7 @@ def test_n65_rights_that_are_gone_before_it_is_stored(
 def test_n65_other_records_are_a_superusers(
     as_adder: Client, as_root: Client, ca: ThrowawayCA, alice: Any
 ) -> None:
-    """N65: an authority is a way to make certificates for its users."""
+    """N65: only superusers may import other records than mappings."""
     CertificateAuthority.objects.create(name="Test CA", bundle=ca.pem)
     Revocation.objects.create(public_key=b"x" * 32, description="x", reason=0)
     written = "".join(write_json(export_records()))
@@ -392,7 +392,7 @@ def test_n65_other_records_are_a_superusers(
     Revocation.objects.all().delete()
     shown = preview(as_adder, upload("f.json", written))
     assert [result for _, result in results(shown)] == ["refused", "refused"]
-    assert "Only a superuser may import what is no mapping" in text_of(shown)
+    assert "Only a superuser may import records other than mappings" in text_of(shown)
     assert shown.context["adminform"] is None
     store(as_adder, shown, "valid")
     assert not CertificateAuthority.objects.exists()
@@ -403,7 +403,7 @@ def test_n65_other_records_are_a_superusers(
 
 
 def test_nothing_but_mappings_is_left_out(as_root: Client, alice: Any) -> None:
-    """Without a revocation, somebody would be let in."""
+    """Without a revocation, its certificate would be accepted."""
     records = [
         {"type": "mapping", "user": "alice", "value": PINS[0]},
         revocation(public_key="zz"),
@@ -419,19 +419,19 @@ def test_nothing_but_mappings_is_left_out(as_root: Client, alice: Any) -> None:
 def test_a_list_without_its_entries(
     as_root: Client, ca: ThrowawayCA, authority: CertificateAuthority
 ) -> None:
-    """Said; and what was read before it is shown."""
+    """The error is shown, with the rows before it."""
     import_crl(authority, crl_writer.crl(ca, entries=[crl_writer.entry(1)]))
     *records, _serials = export_records()
     authority.revocation_lists.all().delete()
     shown = preview(as_root, upload("f.json", "".join(write_json(records))))
-    assert "has 1 entries, and 0 are in the file" in text_of(shown)
+    assert "has 1 entries, but the file contains 0" in text_of(shown)
     assert shown.context["adminform"] is None
-    assert "0 are in the file" in text_of(store(as_root, shown, "valid"))
+    assert "the file contains 0" in text_of(store(as_root, shown, "valid"))
     assert not authority.revocation_lists.exists()
 
 
 def test_only_its_owner_sees_it(as_adder: Client, as_root: Client, alice: Any) -> None:
-    """Others are told that there is none; so is its owner, a day later."""
+    """Other users cannot see it; nor can its owner, one day later."""
     shown = preview(as_adder, csv_of(("alice", PINS[0])))
     address = shown.context["action_url"]
     for response in (as_root.get(address), as_root.post(address, {"which": "all"})):
@@ -448,7 +448,7 @@ def test_only_its_owner_sees_it(as_adder: Client, as_root: Client, alice: Any) -
 
 
 def test_who_may_import(client: Client, alice: Any) -> None:
-    """To add mappings is what it takes."""
+    """Importing needs the permission to add mappings."""
     assert client.get(page(IMPORT)).status_code == 302
     for name, status in (
         ("view_certificatemapping", 403),
@@ -469,7 +469,7 @@ def test_who_may_import(client: Client, alice: Any) -> None:
 def test_n66_uploaded_private_key(
     as_adder: Client, alice: Any, kind: str, caplog: Any
 ) -> None:
-    """N66: refused, not shown, not logged, and not kept for the next page."""
+    """N66: a key is refused, and neither shown, logged nor kept."""
     response = choose(as_adder, upload("alice.pem", UPLOADS[kind]))
     shown = response.content.decode()
     if response.status_code == 302:
@@ -489,7 +489,7 @@ def test_n66_uploaded_private_key(
 def test_n66_private_key_in_a_cell(
     as_adder: Client, alice: Any, kind: str, caplog: Any
 ) -> None:
-    """N66: the same, of a row and of its note."""
+    """N66: the same in a row and in its note."""
     text = TEXTS[kind]
     body = f'user,value,note\nalice,{PINS[0]},"{text}"\nalice,{PINS[1]},x\n'
     response = choose(as_adder, upload("f.csv", body))
@@ -503,7 +503,7 @@ def test_n66_private_key_in_a_cell(
 
 
 def test_markup(as_adder: Client, alice: Any) -> None:
-    """Nothing inline; a table says what its cells are about."""
+    """There are no inline styles or scripts, and table headers have a scope."""
     for response in (
         as_adder.get(page(IMPORT)),
         preview(as_adder, csv_of(("alice", PINS[0]), ("nobody", PINS[1]))),

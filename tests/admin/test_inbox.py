@@ -1,4 +1,4 @@
-"""The screens of the inbox: who was refused, and how to let them in."""
+"""The inbox: certificates that were refused, and how to map them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from django_clientcert.admin.base.certificate_page import (
 )
 from django_clientcert.admin.inbox import candidates
 from django_clientcert.admin.inbox import screen as inbox
-from django_clientcert.admin.inbox.candidates import user_field
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     UnknownCertificate,
+    users,
 )
 from django_clientcert.recording.refusals import RECORDED
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signed
@@ -63,7 +63,7 @@ DAY = dt.timedelta(days=1)
 
 @pytest.fixture
 def helper(db: None) -> Any:
-    """A member of the staff who maps what is in the inbox."""
+    """A staff user who may map the certificates of the inbox."""
     return make_staff(
         "helper",
         "view_unknowncertificate",
@@ -73,7 +73,7 @@ def helper(db: None) -> Any:
 
 
 def refuse(certificate: IssuedCertificate | bytes, **values: Any) -> UnknownCertificate:
-    """Return the row of a certificate that was refused."""
+    """Return the row of a refused certificate."""
     der = certificate if isinstance(certificate, bytes) else certificate.der
     UnknownCertificate.record(
         ClientCertificate(der),
@@ -94,7 +94,7 @@ def refuse(certificate: IssuedCertificate | bytes, **values: Any) -> UnknownCert
 
 
 def found(client: Client, **query: str) -> set[Any]:
-    """Return the keys of the rows that the list shows."""
+    """Return the primary keys of the rows on the changelist."""
     response = client.get(page(LIST), query)
     assert response.status_code == 200
     return {row.pk for row in response.context["cl"].result_list}
@@ -111,7 +111,7 @@ def test_from_the_refusal_to_the_user(
     mallory_cert: IssuedCertificate,
     open_inbox: Clock,
 ) -> None:
-    """It calls, is mapped as the page offers it, and is let in with the next call."""
+    """A refused certificate is mapped as suggested, and accepted from then on."""
     assert ask("/ledger/", mallory_cert.der).status_code == 403
     text = text_of(as_root.get(page(LIST)))
     assert re.search("CN=mallory [^ ]+ [^ ]+ not mapped 1 time", text)
@@ -133,8 +133,8 @@ def test_from_the_refusal_to_the_user(
         "pasted": form["pasted"].value(),
     }
     assert sent["kind"] == "public_key"
-    said = messages_after(as_root.post(link, sent))
-    assert any("removed from the inbox" in text for _level, text in said)
+    messages = messages_after(as_root.post(link, sent))
+    assert any("removed from the inbox" in text for _level, text in messages)
     assert not UnknownCertificate.objects.exists()
     assert ask("/ledger/", mallory_cert.der).json()["user"] == "alice"
 
@@ -143,7 +143,7 @@ def test_from_the_refusal_to_the_user(
 
 
 def test_the_list(as_root: Client, ca: ThrowawayCA) -> None:
-    """What it says of each."""
+    """The columns of the changelist."""
     refuse(ca.issue("alice"))
     refuse(
         ca.issue("old", not_before=NOW - 9 * DAY, not_after=NOW - DAY),
@@ -162,12 +162,12 @@ def test_the_list(as_root: Client, ca: ThrowawayCA) -> None:
 
 
 def test_every_reason_has_words() -> None:
-    """Those that are recorded, and no other."""
+    """Every recorded reason has a label, and no other."""
     assert set(inbox._REASONS) == RECORDED
 
 
 def test_search_and_filter(as_root: Client, ca: ThrowawayCA) -> None:
-    """By subject and host; by fingerprint or that of the key, or their beginning."""
+    """Search by subject, host, or the beginning of a fingerprint; filter by reason."""
     one, other = ca.issue("alice"), ca.issue("deadbeef00")
     row, second = refuse(one), refuse(other, reason=Reason.EXPIRED, host="x.example")
     assert found(as_root, q="alice") == {row.pk}
@@ -182,7 +182,7 @@ def test_search_and_filter(as_root: Client, ca: ThrowawayCA) -> None:
 
 
 def test_the_list_costs_the_same_however_long(as_root: Client, ca: ThrowawayCA) -> None:
-    """No query for each row."""
+    """The number of queries does not depend on the number of rows."""
     counts = []
     for number in range(6):
         refuse(ca.issue(f"c{number}"))
@@ -199,7 +199,7 @@ def test_the_list_costs_the_same_however_long(as_root: Client, ca: ThrowawayCA) 
 def test_the_page_says_what_it_is_and_what_to_do(
     as_root: Client, alice: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """Why it was refused, who could answer for it, and all that is in it."""
+    """The page shows the refusal, the issuing authority and the certificate."""
     row = refuse(alice_cert)
     response = as_root.get(page(CHANGE, row.pk))
     text = text_of(response)
@@ -228,15 +228,15 @@ def test_the_page_says_what_it_is_and_what_to_do(
 
 
 def test_the_public_key_is_described(as_root: Client, ca: ThrowawayCA) -> None:
-    """Its algorithm, not the digest of the row's own column, and no bytes of Python."""
+    """The key's algorithm is shown, not the column of the same name."""
     row = refuse(ca.issue("kim"))
-    said = text_of(as_root.get(page(CHANGE, row.pk)))
-    assert "Public key: elliptic curve P-256" in said
-    assert "b'" not in said
+    text = text_of(as_root.get(page(CHANGE, row.pk)))
+    assert "Public key: elliptic curve P-256" in text
+    assert "b'" not in text
 
 
 def test_no_column_hides_what_a_screen_says_of_a_certificate() -> None:
-    """Django shows a column of the model where a method has the same name."""
+    """Django prefers a model field to a method of the admin with the same name."""
     for model, screens in admin.site._registry.items():
         if isinstance(screens, StoredCertificateAdmin):
             columns = {one.name for one in model._meta.get_fields()}
@@ -246,7 +246,7 @@ def test_no_column_hides_what_a_screen_says_of_a_certificate() -> None:
 def test_the_certificate_can_be_taken_along(
     as_root: Client, alice_cert: IssuedCertificate
 ) -> None:
-    """As a file, and its fingerprints by a button; for those who may see it."""
+    """It can be downloaded, and its digests copied, by users who may view it."""
     row = refuse(alice_cert)
     content = as_root.get(page(CHANGE, row.pk)).content.decode()
     assert content.count('class="clientcert-copyable"') == 3
@@ -261,7 +261,7 @@ def test_the_certificate_can_be_taken_along(
 def test_a_strangers_names_are_nothing_to_map_by(
     as_root: Client, alice: Any, authority: Any
 ) -> None:
-    """Nobody answers for what stands in a certificate that somebody made himself."""
+    """No authority vouches for the names in a self-signed certificate."""
     row = refuse(self_signed("alice"), reason=Reason.UNTRUSTED_ISSUER)
     text = text_of(as_root.get(page(CHANGE, row.pk)))
     assert "None of the authorities issued this certificate" in text
@@ -275,7 +275,7 @@ def test_a_strangers_names_are_nothing_to_map_by(
 def test_two_authorities_of_one_ca(
     as_root: Client, authority: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:
-    """Both are named, and none is chosen."""
+    """Both authorities are named, and neither is preselected."""
     CertificateAuthority.objects.create(name="Other CA", bundle=ca.pem)
     row = refuse(alice_cert)
     text = text_of(as_root.get(page(CHANGE, row.pk)))
@@ -288,7 +288,7 @@ def test_two_authorities_of_one_ca(
 def test_what_is_known_of_it_already(
     as_root: Client, helper: Any, alice: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """An expired certificate is refused before anybody asks whose it is."""
+    """The mappings of an expired certificate are shown, although it was refused."""
     row = refuse(alice_cert, reason=Reason.EXPIRED)
     mapping = map_to(alice, "fingerprint", alice_cert.fingerprint, state="disabled")
     response = as_root.get(page(CHANGE, row.pk))
@@ -303,7 +303,7 @@ def test_what_is_known_of_it_already(
 
 
 def test_a_reason_of_another_version(as_root: Client, ca: ThrowawayCA) -> None:
-    """Is shown as it stands."""
+    """An unknown reason is shown as stored."""
     row = refuse(ca.issue("x"))
     UnknownCertificate.objects.update(reason="<b>", detail="")
     text = text_of(as_root.get(page(CHANGE, row.pk)))
@@ -317,7 +317,7 @@ def test_a_reason_of_another_version(as_root: Client, ca: ThrowawayCA) -> None:
 def test_many_names_are_not_all_listed(
     as_root: Client, authority: Any, ca: ThrowawayCA
 ) -> None:
-    """A page stays a page."""
+    """Only the first names are listed."""
     row = refuse(ca.issue("x", dns=[f"h{each}.example.com" for each in range(50)]))
     text = text_of(as_root.get(page(CHANGE, row.pk)))
     assert "and more names" in text
@@ -330,7 +330,7 @@ def test_many_names_are_not_all_listed(
 def test_n26_n29_odd_certificates_are_shown(
     as_root: Client, alice: Any, authority: Any, ca: ThrowawayCA, case: str
 ) -> None:
-    """N26, N29: whatever is in it: a page, a form, a preview, never an error."""
+    """N26, N29: page, form and preview work for every certificate."""
     certificate = ClientCertificate(ODD[case](ca))
     row = UnknownCertificate.objects.create(
         public_key=b"\1" * 32,
@@ -367,7 +367,7 @@ def test_n26_n29_odd_certificates_are_shown(
 def test_a_name_brings_its_authority(
     as_root: Client, alice: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """The kind is that of the link, and the authority the one that issued it."""
+    """The kind is taken from the link, and the authority is the issuer."""
     row = refuse(alice_cert)
     query = {"unknown": row.pk, "kind": "san_email"}
     response = as_root.get(page(ADD), query)
@@ -390,7 +390,7 @@ def test_a_name_brings_its_authority(
 
 @pytest.mark.parametrize("key", ["", "x", "-1", "9" * 40, "0", "\0"])
 def test_a_row_that_cannot_be(as_root: Client, key: str) -> None:
-    """The form is as it is without."""
+    """An invalid parameter is ignored."""
     form = as_root.get(page(ADD), {"unknown": key}).context["adminform"].form
     assert form["pasted"].value() is None
     assert len(form.fields["kind"].choices) == len(IdentityKind)
@@ -399,7 +399,7 @@ def test_a_row_that_cannot_be(as_root: Client, key: str) -> None:
 def test_who_may_not_look_is_told_nothing(
     alice_cert: IssuedCertificate, monkeypatch: pytest.MonkeyPatch, as_root: Client
 ) -> None:
-    """Nor is anybody where the inbox has no screens."""
+    """The parameter is ignored if the inbox is not in the admin."""
     row = refuse(alice_cert)
     mapper = log_in(make_staff("mapper", "add_certificatemapping"))
     form = mapper.get(page(ADD), {"unknown": row.pk}).context["adminform"].form
@@ -416,7 +416,7 @@ def test_without_screens_of_mappings(
     monkeypatch: pytest.MonkeyPatch,
     as_root: Client,
 ) -> None:
-    """There is nothing to link to."""
+    """Without an admin of mappings, nothing links to it."""
     map_to(alice, "fingerprint", alice_cert.fingerprint)
     row = refuse(alice_cert)
     monkeypatch.delitem(admin.site._registry, CertificateMapping)
@@ -434,7 +434,7 @@ def test_a_successor_is_one_step_away(
     ca: ThrowawayCA,
     alice_cert: IssuedCertificate,
 ) -> None:
-    """The renewal is filled in; afterwards the row is gone."""
+    """The renewal form is prefilled, and the row is deleted afterwards."""
     old = map_to(
         alice, "fingerprint", alice_cert.fingerprint, certificate=alice_cert.der
     )
@@ -466,7 +466,7 @@ def test_the_successor_of_a_disabled_one(
     ca: ThrowawayCA,
     alice_cert: IssuedCertificate,
 ) -> None:
-    """There is nothing to renew, and that is said."""
+    """A disabled mapping cannot be renewed, and the page says so."""
     map_to(
         alice,
         "fingerprint",
@@ -485,7 +485,7 @@ def test_the_successor_of_a_disabled_one(
 def test_nobody_adds_or_changes_and_some_delete(
     as_root: Client, ca: ThrowawayCA
 ) -> None:
-    """Deletion is by Django's permission, one by one or several."""
+    """Deletion needs Django's permission, for one or several rows."""
     rows = [refuse(ca.issue(f"c{each}")) for each in range(3)]
     assert as_root.get(page(f"{UNKNOWN}_add")).status_code == 403
     assert as_root.post(page(CHANGE, rows[0].pk), {}).status_code == 403
@@ -507,7 +507,7 @@ def test_nobody_adds_or_changes_and_some_delete(
 
 
 def test_nobody_else(ca: ThrowawayCA) -> None:
-    """Staff without the permission, and strangers."""
+    """Neither staff users without the permission nor anonymous users."""
     row = refuse(ca.issue("x"))
     other = log_in(make_staff("other", "view_certificatemapping"))
     for address in (page(LIST), page(CHANGE, row.pk)):
@@ -520,7 +520,7 @@ def test_nobody_else(ca: ThrowawayCA) -> None:
 
 @pytest.mark.parametrize("key", ["99", "x", "a" * 50])
 def test_pages_that_do_not_exist(as_root: Client, key: str) -> None:
-    """Django's own message, and back to the start."""
+    """An unknown primary key redirects, with Django's own message."""
     assert as_root.get(page(CHANGE, key)).status_code == 302
 
 
@@ -528,14 +528,14 @@ def test_pages_that_do_not_exist(as_root: Client, key: str) -> None:
 
 
 def preview(client: Client, rows: Any, action: str = "map_by_email") -> Any:
-    """Return the page that shows what would be mapped."""
+    """Return the preview of an action."""
     response = run_action(client, action, rows, UNKNOWN)
     assert response.status_code == 200
     return response
 
 
 def confirm(client: Client, shown: Any, which: str = "all", **data: Any) -> Any:
-    """Send what a preview shows."""
+    """Submit the form of a preview."""
     sent = {
         "row": shown.context["selected"],
         "which": which,
@@ -547,7 +547,7 @@ def confirm(client: Client, shown: Any, which: str = "all", **data: Any) -> Any:
 
 
 def results(shown: Any) -> dict[str, str]:
-    """Return what the preview says of each certificate."""
+    """Return the user of each certificate in a preview, or why it is not mapped."""
     return {
         row["subject"].removeprefix("CN="): row["why_not"] or str(row["user"])
         for row in shown.context["rows"]
@@ -558,7 +558,7 @@ def results(shown: Any) -> dict[str, str]:
 def issued(
     alice: Any, bob: Any, authority: Any, ca: ThrowawayCA
 ) -> dict[str, IssuedCertificate]:
-    """Certificates of two users, by e-mail and by UPN."""
+    """Certificates that name two users, by e-mail address and by UPN."""
     return {
         "a": ca.issue("a", emails=["alice@EXAMPLE.com"], upns=["Alice"]),
         "b": ca.issue("b", emails=["bob@example.com"], upns=["bob"]),
@@ -576,15 +576,15 @@ def test_several_are_mapped(
     action: str,
     ask: Wsgi,
 ) -> None:
-    """By public key, to whom the name leads, with an entry in the history."""
+    """Public keys are mapped to the named users, and recorded in the history."""
     rows = [refuse(one) for one in issued.values()]
     shown = preview(as_root, rows, action)
     assert results(shown) == {"a": "alice", "b": "bob"}
     text = text_of(shown)
     assert "mapped by its public key" in text
     assert shown.context["adminform"].form["which"].value() == "all"
-    said = messages_after(confirm(as_root, shown, note="by hand"))
-    assert said == [
+    messages = messages_after(confirm(as_root, shown, note="by hand"))
+    assert messages == [
         (
             "success",
             "2 certificates were mapped and are accepted from the next request on.",
@@ -669,16 +669,16 @@ def test_n65_what_is_in_the_way(
     issued: dict[str, IssuedCertificate],
     case: str,
 ) -> None:
-    """Is said, and nothing is mapped; the others are, if that is what was chosen."""
+    """The problem is shown; the other certificates can be mapped without it."""
     interfere, expected = IN_THE_WAY[case]
     rows = {name: refuse(one) for name, one in issued.items()}
     interfere(der=issued["a"].der, alice=alice, bob=bob, authority=authority, ca=ca)
     before = CertificateMapping.objects.count()
     client = log_in(helper)
     shown = preview(client, rows.values())
-    said = results(shown)
-    assert expected in said["a"]
-    if said["b"] != "bob":
+    outcomes = results(shown)
+    assert expected in outcomes["a"]
+    if outcomes["b"] != "bob":
         assert shown.context["adminform"] is None  # nothing can be mapped at all
         return
     assert shown.context["adminform"].form["which"].value() == "valid"
@@ -695,7 +695,7 @@ def test_n65_what_is_in_the_way(
 def test_a_name_that_nobody_answers_for_maps_nobody(
     as_root: Client, alice: Any, authority: Any, ca: ThrowawayCA
 ) -> None:
-    """A stranger writes whatever he likes into a certificate of his own."""
+    """Anyone can put any name into a certificate they made themselves."""
     rows = [
         refuse(
             ThrowawayCA.create("Test Root CA").issue(
@@ -714,11 +714,11 @@ def test_a_name_that_nobody_answers_for_maps_nobody(
         ),
     ]
     shown = preview(as_root, rows)
-    said = results(shown)
-    assert "None of the stored authorities issued this" in said["forged"]
-    assert said["none"] == "The certificate contains no such name."
-    assert "several such names" in said["two"]
-    assert "has expired" in said["old"]
+    outcomes = results(shown)
+    assert "None of the stored authorities issued this" in outcomes["forged"]
+    assert outcomes["none"] == "The certificate contains no such name."
+    assert "several such names" in outcomes["two"]
+    assert "has expired" in outcomes["old"]
     assert shown.context["adminform"] is None
     assert confirm(as_root, shown).status_code == 200
     assert not CertificateMapping.objects.exists()
@@ -731,7 +731,7 @@ def test_what_is_not_in_the_way(
     authority: Any,
     issued: dict[str, IssuedCertificate],
 ) -> None:
-    """A mapping of the same user, and a digest that is one of another kind."""
+    """A mapping of the same user, or of the same digest but another kind."""
     map_to(alice, "subject", "CN=a", authority=authority)
     map_to(bob, "public_key", issued["a"].fingerprint)
     shown = preview(as_root, [refuse(issued["a"])])
@@ -747,7 +747,7 @@ def test_what_changes_meanwhile_is_not_what_was_shown(
     ca: ThrowawayCA,
     issued: dict[str, IssuedCertificate],
 ) -> None:
-    """Another certificate for the key, or another user of the name."""
+    """A new certificate of the same key, or another user of the same name."""
     refuse(issued["a"])
     row = refuse(issued["b"])
     shown = preview(as_root, UnknownCertificate.objects.all())
@@ -759,9 +759,9 @@ def test_what_changes_meanwhile_is_not_what_was_shown(
     again = confirm(as_root, shown)
     assert "Nothing was mapped" in errors_on(again)["which"][0]
     assert results(again) == {"a": "alice", "b": "alice"}
-    said = messages_after(confirm(as_root, shown, "valid"))
-    assert [level for level, _text in said] == ["warning", "warning"]
-    assert "changed since the preview" in said[0][1]
+    messages = messages_after(confirm(as_root, shown, "valid"))
+    assert [level for level, _text in messages] == ["warning", "warning"]
+    assert "changed since the preview" in messages[0][1]
     assert not CertificateMapping.objects.exists()
     row.delete()
     gone = confirm(as_root, again, "all")
@@ -775,7 +775,7 @@ def test_what_cannot_be_saved_is_not(
     monkeypatch: pytest.MonkeyPatch,
     which: str,
 ) -> None:
-    """Somebody else was faster between the look and the save."""
+    """Another mapping was added between the preview and the save."""
     rows = [refuse(one) for one in issued.values()]
     shown = preview(as_root, rows)
     # The look finds no mapping of bob's key; the model's own rule does.
@@ -784,12 +784,12 @@ def test_what_cannot_be_saved_is_not(
     monkeypatch.setattr(candidates, "_find_mappings", lambda _certificates: {})
     response = confirm(as_root, shown, which)
     if which == "all":
-        assert "This is already mapping" in errors_on(response)["which"][0]
+        assert "already maps this to" in errors_on(response)["which"][0]
         assert CertificateMapping.objects.count() == 1
         assert UnknownCertificate.objects.count() == 2
     else:
-        said = messages_after(response)
-        assert "This is already mapping" in said[1][1]
+        messages = messages_after(response)
+        assert "already maps this to" in messages[1][1]
         assert CertificateMapping.objects.count() == 2
         assert UnknownCertificate.objects.count() == 1
 
@@ -797,7 +797,7 @@ def test_what_cannot_be_saved_is_not(
 def test_what_is_sent_has_to_be_rows(
     as_root: Client, issued: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing, junk, too many, no choice."""
+    """Invalid keys, too many rows and invalid choices are refused."""
     address = page(f"{UNKNOWN}_map_san_email")
     assert as_root.get(address).status_code == 302
     for junk in (["x:y:z"], [""], ["\0"], ["9" * 30 + ":a:b"], ["1:a:b"] * 201):
@@ -813,7 +813,7 @@ def test_what_is_sent_has_to_be_rows(
 def test_the_preview_costs_the_same_however_many(
     as_root: Client, alice: Any, authority: Any, ca: ThrowawayCA
 ) -> None:
-    """Whatever the number of certificates."""
+    """The number of queries does not depend on the number of certificates."""
     counts = []
     for number in range(6):
         refuse(ca.issue(f"c{number}", emails=["alice@example.com"]))
@@ -824,40 +824,35 @@ def test_the_preview_costs_the_same_however_many(
     assert counts[0] == counts[1]
 
 
-def test_the_field_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model of users may have no address, or none in a column."""
-    assert user_field(IdentityKind.SAN_EMAIL) == "email"
-    assert user_field(IdentityKind.SAN_UPN) == "username"
-
-    class Options:
-        def get_field(self, name: str) -> Any:
-            return type("Field", (), {"is_relation": True})()
+def test_a_user_model_without_an_email_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have no e-mail address, or none in a column."""
+    names = {role: field.name for role, field in users.name_fields().items()}
+    assert names == {"username": "username", "email": "email"}
 
     class User:
-        USERNAME_FIELD = "name"
-        _meta = Options()
+        USERNAME_FIELD = "user"  # a relation
+        _meta = CertificateMapping._meta
 
-    monkeypatch.setattr(candidates, "get_user_model", lambda: User)
-    assert user_field(IdentityKind.SAN_EMAIL) is None
-    assert user_field(IdentityKind.SAN_UPN) is None
-    monkeypatch.setattr(candidates, "get_user_model", lambda: _WithoutColumn)
-    assert user_field(IdentityKind.SAN_EMAIL) is None
+    monkeypatch.setattr(users, "get_user_model", lambda: User)
+    assert users.name_fields() == {}
+    monkeypatch.setattr(users, "get_user_model", lambda: _WithoutColumn)
+    assert set(users.name_fields()) == {"username"}
     assert candidates._find_users(IdentityKind.SAN_EMAIL, {"a"}) == {}
 
 
 class _WithoutColumn:
-    """A user whose address is a property."""
+    """A user model whose e-mail address is not a field."""
 
     USERNAME_FIELD = "username"
     _meta = get_user_model()._meta
 
     @classmethod
     def get_email_field_name(cls) -> str:
-        """Return a name that is no field's."""
+        """Return a name that is not a field's."""
         return "no_such_field"
 
 
 def test_it_is_the_only_admin() -> None:
-    """Registered, and read-only."""
+    """The admin is registered."""
     screens = admin.site.get_model_admin(UnknownCertificate)
     assert isinstance(screens, UnknownCertificateAdmin)

@@ -1,4 +1,4 @@
-"""The screens of the mappings: what they show, find and do, and for whom."""
+"""The admin of mappings: what it shows, finds and changes, and who may use it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from django_clientcert.admin import CertificateMappingAdmin
-from django_clientcert.admin.mappings import changelist as mapping_list
+from django_clientcert.admin.mappings import changelist
 from django_clientcert.admin.mappings.form import CertificateMappingForm
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import CertificateAuthority, CertificateMapping, users
 from django_clientcert.testing import (
     SERVER_AUTH,
     IssuedCertificate,
@@ -64,7 +64,7 @@ DELETE = f"{MAPPING}_delete"
 
 @pytest.fixture
 def as_viewer(db: None) -> Client:
-    """Somebody who may look."""
+    """A user who may view mappings and authorities."""
     return log_in(
         make_staff("viewer", "view_certificatemapping", "view_certificateauthority")
     )
@@ -83,12 +83,12 @@ def stored(user: Any, der: bytes, **fields: Any) -> CertificateMapping:
 
 
 def add(client: Client, user: Any, /, **data: Any) -> Any:
-    """Send the page for a new mapping."""
+    """Submit the add form."""
     return client.post(page(ADD), {**ADD_MAPPING, "user": user.pk, **data})
 
 
 def change(client: Client, mapping: CertificateMapping, /, **data: Any) -> Any:
-    """Send the page of a mapping, as it was but for *data*."""
+    """Submit the change form of a mapping, unchanged except for *data*."""
     filled = {
         **ADD_MAPPING,
         "user": mapping.user_id,
@@ -103,7 +103,7 @@ def change(client: Client, mapping: CertificateMapping, /, **data: Any) -> Any:
 
 
 def found(client: Client, **query: str) -> set[Any]:
-    """Return the keys of the mappings that the list shows."""
+    """Return the primary keys of the mappings on the changelist."""
     response = client.get(page(LIST), query)
     assert response.status_code == 200
     return {row.pk for row in response.context["cl"].result_list}
@@ -118,11 +118,11 @@ def test_add_by_upload(
     alice_cert: IssuedCertificate,
     authority: CertificateAuthority,
 ) -> None:
-    """Upload, done: the value and the authority come from the certificate."""
+    """The value and the authority are filled in from an uploaded certificate."""
     assert as_root.get(page(ADD)).status_code == 200
     upload = SimpleUploadedFile("alice.cer", alice_cert.der)
     response = add(as_root, alice, kind="san_email", upload=upload)
-    said = messages_after(response)
+    messages = messages_after(response)
     mapping = CertificateMapping.objects.get()
     assert mapping.value == "alice@example.com"
     assert mapping.authority == authority
@@ -130,19 +130,19 @@ def test_add_by_upload(
     assert (
         "info",
         "The authority was set to “Test CA”, which issued the certificate.",
-    ) in said
-    assert [level for level, _ in said] == ["info", "success"]
+    ) in messages
+    assert [level for level, _ in messages] == ["info", "success"]
 
 
 def test_add_by_typing(as_root: Client, alice: Any) -> None:
-    """A fingerprint in openssl's spelling, and nothing else."""
+    """A fingerprint as openssl prints it is enough."""
     text = "sha256 Fingerprint=" + bytes.fromhex(DIGEST).hex(":").upper()
     assert warnings_after(add(as_root, alice, value=text)) == []
     assert CertificateMapping.objects.get().value == DIGEST
 
 
 def test_errors_stand_at_their_fields(as_root: Client, alice: Any) -> None:
-    """A page with errors is a page, not an exception; the texts are escaped."""
+    """Errors are shown on the page, next to their fields, and escaped."""
     response = add(as_root, alice, value="<b>x</b>", hosts="a:1", state="odd")
     assert set(errors_on(response)) == {"state"}
     response = add(as_root, alice, value="<b>x</b>")
@@ -193,14 +193,14 @@ WARNINGS: dict[str, tuple[dict[str, Any], str, list[str]]] = {
 
 @pytest.mark.parametrize("case", WARNINGS)
 def test_warnings_after_saving(as_root: Client, alice: Any, case: str) -> None:
-    """What will be refused at 3 a.m. is said now; it is stored all the same."""
+    """A certificate that will be refused is saved, with a warning."""
     arguments, kind, words = WARNINGS[case]
     root = ThrowawayCA.create("Root", not_before=NOW - 99 * DAY)
     CertificateAuthority.objects.create(name="Root", bundle=root.pem)
     issued = root.issue("alice", **arguments)
-    said = warnings_after(add(as_root, alice, kind=kind, pasted=issued.pem))
-    assert len(said) == len(words)
-    for text, word in zip(said, words, strict=True):
+    messages = warnings_after(add(as_root, alice, kind=kind, pasted=issued.pem))
+    assert len(messages) == len(words)
+    for text, word in zip(messages, words, strict=True):
         assert word in text
     assert CertificateMapping.objects.count() == 1
 
@@ -208,9 +208,9 @@ def test_warnings_after_saving(as_root: Client, alice: Any, case: str) -> None:
 def test_warning_of_a_ca(
     as_root: Client, alice: Any, ca: ThrowawayCA, authority: CertificateAuthority
 ) -> None:
-    """A CA's certificate under a name is refused; a client's own root is a pin."""
+    """A CA certificate causes a warning that depends on how it is mapped."""
     below = ca.issue_ca("Issuing CA", extensions=())
-    said = warnings_after(
+    messages = warnings_after(
         add(
             as_root,
             alice,
@@ -219,8 +219,8 @@ def test_warning_of_a_ca(
             authority=authority.pk,
         )
     )
-    assert len(said) == 1
-    assert "so it will be refused: upload the certificate of the client" in said[0]
+    assert len(messages) == 1
+    assert "so it will be refused: upload the certificate of the client" in messages[0]
     (text,) = warnings_after(
         add(
             as_root,
@@ -237,7 +237,7 @@ def test_warning_of_a_ca(
 
 
 def test_warning_of_a_path(as_root: Client, alice: Any, settings: Any) -> None:
-    """Where the application verifies, a path that only the proxy can is a warning."""
+    """If the application verifies, a path that it cannot verify causes a warning."""
     root = ThrowawayCA.create("Ed", key="ed25519")
     authority = CertificateAuthority.objects.create(name="Ed", bundle=root.pem)
     issued = root.issue("alice")
@@ -255,7 +255,7 @@ def test_warning_of_a_path(as_root: Client, alice: Any, settings: Any) -> None:
 def test_warning_of_a_certificate_that_cannot_be_read(
     as_root: Client, alice: Any, ca: ThrowawayCA
 ) -> None:
-    """The dates of a certificate may be junk; a pin of it may be stored."""
+    """A certificate with unreadable dates can be mapped by a pin."""
     der = write.certificate(
         ca,
         validity=write.tlv(
@@ -284,7 +284,7 @@ def test_each_half_of_a_moment_has_a_name(as_root: Client, name: str) -> None:
 
 
 def test_prefilled_page(as_root: Client, alice: Any) -> None:
-    """The address may fill in what is sound, and nothing else."""
+    """The query string can prefill valid values of some fields, and nothing else."""
     response = as_root.get(
         page(ADD), {"user": alice.pk, "value": DIGEST, "state": "disabled"}
     )
@@ -311,7 +311,7 @@ def test_impossible_choices(
     field: str,
     value: str,
 ) -> None:
-    """A crafted choice is an error in the page, with both widgets for the user."""
+    """A crafted choice is an error on the page, with both widgets of the user."""
     for client in (as_root, as_helper):
         response = add(client, alice, **{"value": DIGEST, field: value})
         if value or field not in ("authority", "order"):
@@ -328,7 +328,7 @@ def test_impossible_choices(
 def test_n66_private_key_is_not_echoed(
     as_root: Client, alice: Any, alice_cert: IssuedCertificate, field: str, caplog: Any
 ) -> None:
-    """N66: refused in every field, and nowhere in the answer, the log or a table."""
+    """N66: it is refused in every field, and not in the response, log or database."""
     text = TEXTS["pem pkcs8"]
     response = add(as_root, alice, **{"pasted": alice_cert.pem, field: text})
     assert errors_on(response)
@@ -341,7 +341,7 @@ def test_n66_private_key_is_not_echoed(
 
 @pytest.mark.parametrize("kind", UPLOADS)
 def test_n66_uploaded_private_key(as_root: Client, alice: Any, kind: str) -> None:
-    """N66: the same for a file."""
+    """N66: see test_n66_private_key_is_not_echoed()."""
     response = add(as_root, alice, upload=SimpleUploadedFile("c.pem", UPLOADS[kind]))
     assert list(errors_on(response)) == ["upload"]
     assert not CertificateMapping.objects.exists()
@@ -351,7 +351,7 @@ def test_n66_uploaded_private_key(as_root: Client, alice: Any, kind: str) -> Non
 def test_n66_error_reports_hide_what_was_sent(
     root: Any, alice: Any, settings: Any, monkeypatch: Any, debug: bool
 ) -> None:
-    """N66: not even a bug shows a secret, on the page of DEBUG or in a mail."""
+    """N66: no exception reveals what was posted, on a DEBUG page or in mail."""
     reports = []
 
     def report(request: Any, **kwargs: Any) -> None:
@@ -382,7 +382,7 @@ def test_n66_error_reports_hide_what_was_sent(
 
 
 def test_parsed_certificate(as_root: Client, alice: Any, ca: ThrowawayCA) -> None:
-    """Everything that is in it, read-only, in words."""
+    """All fields of the certificate are shown, read-only."""
     issued = ca.issue(
         subject=make_name("alice", country="FR", organization="Example"),
         serial=0x1EAD85,
@@ -443,7 +443,7 @@ def test_parsed_certificate(as_root: Client, alice: Any, ca: ThrowawayCA) -> Non
 
 
 def test_certificate_of_tomorrow(as_root: Client, alice: Any, ca: ThrowawayCA) -> None:
-    """When its validity begins is said, too."""
+    """The beginning of the validity period is shown too."""
     issued = ca.issue("alice", not_before=NOW + 5.5 * DAY, not_after=NOW + 9 * DAY)
     mapping = stored(alice, issued.der)
     text = text_of(as_root.get(page(CHANGE, mapping.pk)))
@@ -452,7 +452,7 @@ def test_certificate_of_tomorrow(as_root: Client, alice: Any, ca: ThrowawayCA) -
 
 
 def test_without_a_certificate(as_root: Client, alice: Any) -> None:
-    """It is said that there is none."""
+    """The page says that no certificate is stored."""
     mapping = pin(alice)
     screen: Any = admin.site.get_model_admin(CertificateMapping)
     assert screen.full_subject(mapping) == "none"
@@ -467,7 +467,7 @@ def test_without_a_certificate(as_root: Client, alice: Any) -> None:
 def test_names_are_spelt_out(
     as_root: Client, alice: Any, authority: CertificateAuthority
 ) -> None:
-    """In which order a name was understood can be seen."""
+    """The page shows in which order a name was read."""
     subject = pin(
         alice, kind="subject", value="CN=alice,O=ACME,C=FR", authority=authority
     )
@@ -592,7 +592,7 @@ def test_n26_n29_odd_certificates_are_shown(
     timezone_name: str,
     settings: Any,
 ) -> None:
-    """N26, N29: what can be read is shown, the rest said; in the list, too."""
+    """N26, N29: the unreadable parts are reported, on the changelist too."""
     settings.TIME_ZONE = timezone_name
     der = ODD[case](ca)
     mapping = stored(alice, der)
@@ -616,7 +616,7 @@ def test_n26_n29_odd_certificates_are_shown(
 def test_odd_certificates_are_uploaded(
     as_root: Client, alice: Any, ca: ThrowawayCA, case: str
 ) -> None:
-    """A row or an error: never an exception."""
+    """A certificate is saved or refused; it never raises an exception."""
     for kind in ("fingerprint", "public_key", "subject", "issuer_serial", "san_dns"):
         upload = SimpleUploadedFile("c", ODD[case](ca))
         response = add(as_root, alice, kind=kind, upload=upload)
@@ -625,10 +625,10 @@ def test_odd_certificates_are_uploaded(
 
 
 def test_broken_row_is_shown(as_root: Client, alice: Any) -> None:
-    """A row that this version would not write hides no other."""
+    """A row that this version would not write does not hide the others."""
     mapping = pin(alice)
     CertificateMapping.objects.filter(pk=mapping.pk).update(
-        kind="from the future", value="\u202e<b>", state="odd"
+        kind="from the future", value="\u202e<b>"
     )
     assert as_root.get(page(LIST)).status_code == 200
     response = as_root.get(page(CHANGE, mapping.pk))
@@ -639,7 +639,7 @@ def test_broken_row_is_shown(as_root: Client, alice: Any) -> None:
 
 @pytest.mark.parametrize("key", ["abc", "0", "9" * 40, "-1", "1%00", "_2D"])
 def test_pages_that_do_not_exist(as_root: Client, key: str) -> None:
-    """An address that leads nowhere leads back."""
+    """An unknown primary key redirects."""
     response = as_root.get(page(CHANGE, "KEY").replace("KEY", key))
     assert response.status_code == 302
 
@@ -654,7 +654,7 @@ def test_list(
     alice_cert: IssuedCertificate,
     authority: CertificateAuthority,
 ) -> None:
-    """User, kind, value, authority, validity, state and last use at a glance."""
+    """The columns: user, kind, value, authority, validity, state and last use."""
     stored(alice, alice_cert.der, last_used_at=timezone.now() - 3 * DAY)
     pin(bob, kind="subject", value="CN=bob,O=ACME", authority=authority)
     text = text_of(as_root.get(page(LIST)))
@@ -673,7 +673,7 @@ def test_list_is_one_query_however_long(
     alice_cert: IssuedCertificate,
     authority: CertificateAuthority,
 ) -> None:
-    """Users and authorities come along."""
+    """Users and authorities are fetched in the same query."""
 
     def count() -> int:
         with CaptureQueriesContext(
@@ -691,7 +691,7 @@ def test_list_is_one_query_however_long(
 
 
 def validity_of(mapping: CertificateMapping) -> str:
-    """Return what the list says of a mapping's validity."""
+    """Return the validity that the changelist shows."""
     return str(admin.site.get_model_admin(CertificateMapping).validity(mapping))  # type: ignore[attr-defined]
 
 
@@ -720,7 +720,7 @@ def test_validity(
     fields: dict[str, Any],
     expected: str,
 ) -> None:
-    """In words, not in colours: of the certificate and the mapping together."""
+    """In words, not colours: the validity of certificate and mapping combined."""
     if begins is None or ends is None:
         assert validity_of(pin(alice, **fields)) == expected
         return
@@ -735,7 +735,7 @@ def test_validity(
 
 
 def test_filters(as_root: Client, alice: Any, ca: ThrowawayCA) -> None:
-    """By validity and by last use; each mapping is in the right ones."""
+    """The filters by validity and last use find the right mappings."""
     now = timezone.now()
 
     def issued(ends: int) -> bytes:
@@ -783,7 +783,7 @@ def test_filters(as_root: Client, alice: Any, ca: ThrowawayCA) -> None:
     ],
 )
 def test_hostile_queries(as_root: Client, alice: Any, query: dict[str, str]) -> None:
-    """A page, a redirect or 400: never an exception."""
+    """A crafted query is a page, a redirect or 400, never an exception."""
     pin(alice)
     assert as_root.get(page(LIST), query).status_code in (200, 302, 400)
 
@@ -795,7 +795,7 @@ def test_search(
     ca: ThrowawayCA,
     authority: CertificateAuthority,
 ) -> None:
-    """By user, by e-mail address, by value, by subject of a stored certificate."""
+    """Search by user, e-mail address, value, or subject of a stored certificate."""
     first = stored(alice, ca.issue(subject=make_name("gateway 7", country="FR")).der)
     second = pin(bob, kind="san_dns", value="host.example.com", authority=authority)
     assert found(as_root, q="alice") == {first.pk}
@@ -810,7 +810,7 @@ def test_search(
 def test_search_with_another_user_model(
     as_root: Client, alice: Any, monkeypatch: Any
 ) -> None:
-    """Only what is text in a column can be searched."""
+    """Only text columns of the user model are searched."""
     row = pin(alice)
 
     class User:
@@ -818,18 +818,19 @@ def test_search_with_another_user_model(
         _meta = CertificateMapping._meta
         _default_manager = CertificateMapping.objects
 
-    monkeypatch.setattr(mapping_list, "get_user_model", lambda: User)
-    assert mapping_list._user_fields() == []
+    for module in (changelist, users):
+        monkeypatch.setattr(module, "get_user_model", lambda: User)
+    assert users.name_fields() == {}
     assert found(as_root, q=row.value[1:]) == {row.pk}
     assert found(as_root, q="alice") == set()
     User.USERNAME_FIELD = "no such column"
-    assert mapping_list._user_fields() == []
+    assert users.name_fields() == {}
     User.USERNAME_FIELD = "value"
-    assert [one.name for one in mapping_list._user_fields()] == ["value"]
+    assert users.name_fields()["username"].name == "value"
 
 
 def test_search_by_fingerprint(as_root: Client, alice: Any, bob: Any) -> None:
-    """The whole or the first digits, in any spelling."""
+    """Search by a whole fingerprint or its first digits, in any spelling."""
     digest = bytes.fromhex("dec0de" + "11" * 29)
     mapping = pin(alice, value=digest.hex())
     other = pin(bob, value="dec0df" + "11" * 29)
@@ -860,7 +861,7 @@ def test_search_by_fingerprint(as_root: Client, alice: Any, bob: Any) -> None:
 
 
 def test_search_by_fingerprint_uses_the_index(as_root: Client, alice: Any) -> None:
-    """A range of the index, whatever the number of mappings."""
+    """The query is a range of the index, for any number of mappings."""
     pin(alice, value="ab" * 32)
     with CaptureQueriesContext(connection) as queries:
         assert found(as_root, q="AB:AB:AB")
@@ -877,7 +878,7 @@ def test_search_by_fingerprint_uses_the_index(as_root: Client, alice: Any) -> No
     not admin.site.is_registered(get_user_model()), reason="the admin of users is"
 )
 def test_user_is_found_by_autocomplete(as_root: Client, alice: Any) -> None:
-    """Where the admin of the users can be searched."""
+    """Autocomplete is used if the admin of users can be searched."""
     form = as_root.get(page(ADD)).context["adminform"].form
     assert "admin-autocomplete" in str(form["user"])
     response = as_root.get(
@@ -893,7 +894,7 @@ def test_user_is_found_by_autocomplete(as_root: Client, alice: Any) -> None:
 
 
 def test_user_by_number_otherwise(as_helper: Client, alice: Any) -> None:
-    """Who may not see the users types the key; the widget would only say 403."""
+    """A user who may not view users types the key, as autocomplete would return 403."""
     form = as_helper.get(page(ADD)).context["adminform"].form
     assert "admin-autocomplete" not in str(form["user"])
     messages_after(add(as_helper, alice, value=DIGEST))
@@ -905,7 +906,7 @@ def test_user_by_number_otherwise(as_helper: Client, alice: Any) -> None:
 def test_user_by_number_where_users_cannot_be_searched(
     rf: Any, root: Any, monkeypatch: Any
 ) -> None:
-    """An admin without search_fields, or no admin at all."""
+    """The same without search_fields, or without an admin of users."""
     request = rf.get("/")
     request.user = root
     screen = CertificateMappingAdmin(CertificateMapping, admin.site)
@@ -922,14 +923,14 @@ def test_user_by_number_where_users_cannot_be_searched(
 
 @pytest.fixture
 def staff(db: None) -> Any:
-    """Another member of the staff."""
+    """Another staff user."""
     return make_staff("staff")
 
 
 def test_n65_helper_maps_nobody_above(
     as_helper: Client, helper: Any, root: Any, staff: Any, alice: Any
 ) -> None:
-    """N65: neither a superuser nor another member of the staff; herself and others."""
+    """N65: not superusers or other staff users, but herself and other users."""
     for user, word in ((root, "Only a superuser"), (staff, "change users")):
         response = add(as_helper, user, value=DIGEST)
         (message,) = errors_on(response)["user"]
@@ -942,7 +943,7 @@ def test_n65_helper_maps_nobody_above(
 def test_n65_with_permission_to_change_users(
     as_helper: Client, helper: Any, root: Any, staff: Any
 ) -> None:
-    """N65: she who may change users could set their passwords; not a superuser's."""
+    """N65: with that permission, staff users can be mapped, but not superusers."""
     user = get_user_model()
     codename = f"change_{user._meta.model_name}"
     helper.user_permissions.add(
@@ -955,7 +956,7 @@ def test_n65_with_permission_to_change_users(
 def test_superuser_maps_everybody(
     as_root: Client, root: Any, staff: Any, alice: Any
 ) -> None:
-    """And may change every mapping."""
+    """A superuser may add and change every mapping."""
     for number, user in enumerate((root, staff, alice)):
         messages_after(add(as_root, user, value=f"{number:064x}"))
     mapping = CertificateMapping.objects.get(user=root)
@@ -966,7 +967,7 @@ def test_superuser_maps_everybody(
 def test_n65_mapping_of_one_above_is_read_only(
     as_helper: Client, root: Any, staff: Any, alice: Any, who: str
 ) -> None:
-    """N65: not changed, not re-pointed, not deleted, not enabled, not taken over."""
+    """N65: it cannot be changed, reassigned, deleted, enabled or taken over."""
     user = {"root": root, "staff": staff}[who]
     mapping = pin(user, state="disabled", note="why")
     before = CertificateMapping.objects.values().get()
@@ -1005,7 +1006,7 @@ def test_n65_mapping_of_one_above_is_read_only(
 def test_n65_mapping_is_not_pointed_at_one_above(
     as_helper: Client, root: Any, staff: Any, alice: Any, bob: Any
 ) -> None:
-    """N65: from Alice to Bob, but not to the superuser."""
+    """N65: a mapping can be moved from Alice to Bob, but not to a superuser."""
     mapping = pin(alice)
     for user in (root, staff):
         assert "user" in errors_on(change(as_helper, mapping, user=user.pk))
@@ -1021,7 +1022,7 @@ def test_n65_certificate_of_one_above_is_not_taken_over(
     alice_cert: IssuedCertificate,
     authority: CertificateAuthority,
 ) -> None:
-    """N65: a better kind would make the superuser's certificate somebody else's."""
+    """N65: a more specific kind would reassign the superuser's certificate."""
     pin(root, kind="subject", value="CN=alice", authority=authority)
     response = add(as_helper, alice, pasted=alice_cert.pem)
     (message,) = errors_on(response)["__all__"]
@@ -1032,7 +1033,7 @@ def test_n65_certificate_of_one_above_is_not_taken_over(
 def test_n65_authority_is_not_swapped_by_popup(
     as_helper: Client, alice: Any, root: Any
 ) -> None:
-    """N65: the parameters of the pop-up open no other way in."""
+    """N65: the parameters of a pop-up do not bypass the permissions."""
     mapping = pin(root)
     for query in ("?_popup=1", "?_to_field=id", "?_saveasnew=1"):
         address = page(CHANGE, mapping.pk) + query
@@ -1043,7 +1044,7 @@ def test_n65_authority_is_not_swapped_by_popup(
 
 
 def test_deleting_a_user_needs_the_mappings(alice: Any, root: Any) -> None:
-    """The admin of the users counts the mappings that go with a user."""
+    """Deleting a user needs the permission to delete the user's mappings."""
     if not admin.site.is_registered(get_user_model()):
         pytest.skip("the admin of users is")
     gone = pin(root)
@@ -1067,7 +1068,7 @@ def test_deleting_a_user_needs_the_mappings(alice: Any, root: Any) -> None:
 def test_each_permission_by_itself(
     alice: Any, codenames: list[str], allowed: set[str]
 ) -> None:
-    """What is not allowed is refused; what is, works without the others."""
+    """Each permission works without the others, and allows nothing else."""
     mapping = pin(alice)
     client = log_in(
         make_staff("s", *(f"{one}_certificatemapping" for one in codenames))
@@ -1095,7 +1096,7 @@ def test_viewer_sees_everything_read_only(
     alice_cert: IssuedCertificate,
     authority: CertificateAuthority,
 ) -> None:
-    """Without a form, without an error."""
+    """The page has no form and no error."""
     mapping = stored(alice, alice_cert.der, authority=authority, note="a note")
     response = as_viewer.get(page(CHANGE, mapping.pk))
     text = text_of(response)
@@ -1125,7 +1126,7 @@ def test_viewer_sees_everything_read_only(
 
 
 def test_nobody_else(alice: Any) -> None:
-    """Who is no staff is sent to the login page."""
+    """Users who are not staff are redirected to the login page."""
     for client in (Client(), log_in(alice)):
         assert client.get(page(LIST)).status_code == 302
         assert add(client, alice, value=DIGEST).status_code == 302
@@ -1136,7 +1137,7 @@ def test_nobody_else(alice: Any) -> None:
 
 
 def test_actions(as_root: Client, alice: Any, bob: Any, root: Any) -> None:
-    """Disabling and enabling: with counts, and an entry in each history."""
+    """Disabling and enabling report counts and are recorded in the history."""
     rows = [
         pin(alice, 1),
         pin(bob, 2, state="retiring", valid_until=NOW + DAY),
@@ -1168,7 +1169,7 @@ def test_actions(as_root: Client, alice: Any, bob: Any, root: Any) -> None:
 def test_action_leaves_alone_what_is_not_allowed(
     as_helper: Client, root: Any, alice: Any
 ) -> None:
-    """Each row by itself, whatever else was selected; also when all are."""
+    """Permissions are checked per row, also if all rows are selected."""
     mine, theirs = pin(alice, 1), pin(root, 2)
     response = as_helper.post(
         page(LIST),
@@ -1188,7 +1189,7 @@ def test_action_leaves_alone_what_is_not_allowed(
 def test_action_on_impossible_rows(
     as_root: Client, alice: Any, action: str, key: str
 ) -> None:
-    """A crafted key is 400 at worst, where Django itself would fail."""
+    """A crafted key is 400 at worst, although Django itself would fail."""
     mapping = pin(alice)
     response = as_root.post(
         page(LIST), {"action": action, "_selected_action": [key, mapping.pk]}
@@ -1199,7 +1200,7 @@ def test_action_on_impossible_rows(
 def test_actions_are_offered_to_those_who_may_change(
     as_root: Client, as_viewer: Client, alice: Any
 ) -> None:
-    """The names speak of what they do."""
+    """The actions have names, and are shown only to users who may change mappings."""
     pin(alice)
     content = as_root.get(page(LIST)).content.decode()
     assert "Enable selected certificate mappings" in content
@@ -1210,7 +1211,7 @@ def test_actions_are_offered_to_those_who_may_change(
 def test_authority_widget_leads_to_its_page(
     as_root: Client, alice: Any, authority: CertificateAuthority
 ) -> None:
-    """Of the selected authority, in the same admin."""
+    """The widget links to the authority's page in the same admin."""
     content = as_root.get(page(ADD)).content.decode()
     assert page(f"{AUTHORITY}_add") in content
 
@@ -1219,7 +1220,7 @@ def test_authority_widget_leads_to_its_page(
     settings.AUTH_USER_MODEL != "auth.User", reason="these are the other settings"
 )
 def test_with_a_user_model_of_ones_own() -> None:
-    """Its primary key is a UUID, and it is not in the admin."""
+    """A user model whose primary key is a UUID, and which is not in the admin."""
     chosen = "n65 or add_by or user or search or viewer or impossible or actions"
     done = run(
         *("pytest", "-p", "no:cacheprovider", "-q", "-k", chosen),

@@ -1,4 +1,4 @@
-"""The screens of a mapping whose certificate is renewed, revoked, or weak."""
+"""The page of a mapping, and its renewal and revocation."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ RENEWAL = {"pasted": "", "retire_on": "", "valid_from": ""}
 
 @pytest.fixture
 def old(alice: Any, authority: Any, alice_cert: IssuedCertificate) -> Any:
-    """Alice's mapping, of the certificate that she has."""
+    """Alice's mapping of her current certificate."""
     return stored(alice, alice_cert)
 
 
 def when(days: int) -> str:
-    """Return a date as a browser sends it."""
+    """Return a date in a browser's format."""
     return f"{timezone.localtime(NOW + days * DAY):%Y-%m-%dT%H:%M}"
 
 
 def renew(client: Client, mapping: CertificateMapping, /, **data: Any) -> Any:
-    """Send the page of a renewal."""
+    """Submit the renewal form."""
     sent = {**RENEWAL, "retire_on": when(7), **data}
     return client.post(page(f"{MAPPING}_renew", mapping.pk), sent)
 
 
 def errors_of(response: Any) -> dict[str, list[str]]:
-    """Return the errors on the page of a renewal."""
+    """Return the errors of the renewal form."""
     assert response.status_code == 200
     form = response.context["adminform"].form
     errors = {name: [str(one) for one in found] for name, found in form.errors.items()}
@@ -83,7 +83,7 @@ def errors_of(response: Any) -> dict[str, list[str]]:
 def test_renewal(
     as_root: Client, old: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate, how: str
 ) -> None:
-    """One action: both are good until the date that was chosen."""
+    """Both certificates are accepted until the chosen date."""
     text = text_of(as_root.get(page(f"{MAPPING}_change", old.pk)))
     assert "A renewed certificate needs a new mapping" in text
     response = as_root.get(page(f"{MAPPING}_renew", old.pk))
@@ -109,10 +109,10 @@ def test_renewal(
 
 
 def test_renewal_from_a_date(as_root: Client, old: Any, ca: ThrowawayCA) -> None:
-    """The new one is scheduled; what may keep it from working is said."""
+    """The new mapping is scheduled, with a warning if it will be refused."""
     new = ca.issue("alice", eku=[SERVER_AUTH])
-    said = messages_after(renew(as_root, old, pasted=new.pem, valid_from=when(2)))
-    assert [level for level, _ in said] == ["success", "warning"]
+    messages = messages_after(renew(as_root, old, pasted=new.pem, valid_from=when(2)))
+    assert [level for level, _ in messages] == ["success", "warning"]
     successor = CertificateMapping.objects.latest("pk")
     assert successor.state == "scheduled"
     text = text_of(as_root.get(page(f"{MAPPING}_changelist"), {"state": "scheduled"}))
@@ -178,7 +178,7 @@ def test_what_is_no_renewal(
     make: Any,
     field: str,
 ) -> None:
-    """Each in its own words, and nothing is changed."""
+    """The error is shown at its field, and nothing is changed."""
     data = make(ca, other_ca, alice_cert)
     assert field in errors_of(renew(as_root, old, **data))
     assert CertificateMapping.objects.get().state == "active"
@@ -187,10 +187,10 @@ def test_what_is_no_renewal(
 def test_renewal_of_a_mapping_that_begins_later(
     as_root: Client, old: Any, ca: ThrowawayCA
 ) -> None:
-    """What the model complains of is said, though its field is not in the form."""
+    """Errors of the model are shown, even of fields that are not in the form."""
     CertificateMapping.objects.update(valid_from=NOW + 30 * DAY)
     errors = errors_of(renew(as_root, old, pasted=ca.issue("alice").pem))
-    assert errors == {"__all__": ["This is before “valid from”."]}
+    assert errors == {"__all__": ["This must be later than “valid from”."]}
     assert CertificateMapping.objects.count() == 1
 
 
@@ -198,7 +198,7 @@ def test_renewal_of_a_mapping_that_begins_later(
 def test_n66_private_key_in_a_renewal(
     as_root: Client, old: Any, field: str, caplog: Any
 ) -> None:
-    """N66: refused in every field, and nowhere in the answer or the log."""
+    """N66: a key is refused in every field, and not in the response or log."""
     for text in TEXTS.values():
         response = renew(as_root, old, **{field: text})
         assert errors_of(response)
@@ -209,7 +209,7 @@ def test_n66_private_key_in_a_renewal(
 
 
 def test_n65_renewal_of_one_above(as_root: Client, ca: ThrowawayCA, db: None) -> None:
-    """N65: a renewal is a mapping; and each permission is asked for."""
+    """N65: a renewal needs the permissions to change and to add mappings."""
     root = get_user_model().objects.get(username="root")
     CertificateAuthority.objects.create(name="A", bundle=ca.pem)
     mapping = stored(root, ca.issue("alice"))
@@ -236,7 +236,7 @@ def test_n65_renewal_of_one_above(as_root: Client, ca: ThrowawayCA, db: None) ->
 
 @pytest.mark.parametrize("key", ["abc", "0", "9" * 40, "-1", "1%00", "_2D"])
 def test_renewal_of_what_does_not_exist(as_root: Client, key: str) -> None:
-    """Back to the start, as on every page of the admin."""
+    """An unknown primary key redirects, as on every page of the admin."""
     address = page(f"{MAPPING}_renew", "KEY").replace("KEY", key)
     for response in (as_root.get(address), as_root.post(address, RENEWAL)):
         assert response.status_code in (302, 404)
@@ -245,18 +245,18 @@ def test_renewal_of_what_does_not_exist(as_root: Client, key: str) -> None:
 def test_successor_is_recognised(
     as_root: Client, old: Any, ca: ThrowawayCA, alice: Any
 ) -> None:
-    """Whose certificate it seems to renew is said, with where to go."""
+    """The predecessor is named, with a link that renews it."""
     new = ca.issue("alice")
     data = {**ADD_MAPPING, "user": alice.pk, "kind": "public_key", "pasted": new.pem}
-    said = messages_after(as_root.post(page(f"{MAPPING}_add"), data))
-    (text,) = (text for level, text in said if level == "info")
+    messages = messages_after(as_root.post(page(f"{MAPPING}_add"), data))
+    (text,) = (text for level, text in messages if level == "info")
     assert f">mapping {old.pk}</a>" in text
     assert page(f"{MAPPING}_change", old.pk) in text
     assert page(f"{MAPPING}_renew", old.pk) in text
     adder = make_staff("adder", "add_certificatemapping", "view_certificatemapping")
     data["pasted"] = ca.issue("alice").pem
-    said = messages_after(log_in(adder).post(page(f"{MAPPING}_add"), data))
-    shown = [text for level, text in said if level == "info"]
+    messages = messages_after(log_in(adder).post(page(f"{MAPPING}_add"), data))
+    shown = [text for level, text in messages if level == "info"]
     assert len(shown) == 2
     assert not any("/renew/" in text for text in shown)
 
@@ -264,22 +264,22 @@ def test_successor_is_recognised(
 def test_disabled_mapping_is_not_renewed(
     as_root: Client, old: Any, ca: ThrowawayCA, alice: Any
 ) -> None:
-    """It lets nobody in: no link offers it, and its successor says what it is."""
+    """A disabled mapping has no link that renews it."""
     CertificateMapping.objects.filter(pk=old.pk).update(state="disabled")
     body = as_root.get(page(f"{MAPPING}_change", old.pk)).content.decode()
     assert page(f"{MAPPING}_renew", old.pk) not in body
     pem = ca.issue("alice").pem
     data = {**ADD_MAPPING, "user": alice.pk, "kind": "public_key", "pasted": pem}
-    said = messages_after(as_root.post(page(f"{MAPPING}_add"), data))
-    (text,) = (text for level, text in said if level == "info")
-    assert text.endswith("That mapping is disabled.")
+    messages = messages_after(as_root.post(page(f"{MAPPING}_add"), data))
+    (text,) = (text for level, text in messages if level == "info")
+    assert text.rstrip().endswith("That mapping is disabled.")
 
 
 # --- what a page and the list say of each mapping ---------------------------------
 
 
 def test_public_key_is_offered_first(as_root: Client, old: Any) -> None:
-    """It survives a renewal; the page of a mapping has its own kind."""
+    """The add form's default is the public key, which survives a renewal."""
     form = as_root.get(page(f"{MAPPING}_add")).context["adminform"].form
     assert form["kind"].value() == "public_key"
     assert next(iter(form.fields["kind"].choices))[0] == "public_key"
@@ -314,7 +314,7 @@ def test_strength(
     strength: str,
     renewal: str,
 ) -> None:
-    """What a mapping rests on, and what a renewal does to it."""
+    """The page shows how strong a mapping is, and what happens after a renewal."""
     mapping = CertificateMapping.objects.create(
         user=alice,
         kind=kind,
@@ -337,7 +337,7 @@ def test_revoked_mappings_say_so(
     alice_cert: IssuedCertificate,
     mallory_cert: IssuedCertificate,
 ) -> None:
-    """By whatever it is revoked; in the list without a query for each row."""
+    """All ways to revoke are shown, on the changelist without a query per row."""
     listed, before = ca.issue("listed"), ca.issue("old", not_before=NOW - 90 * DAY)
     fine = ca.issue("fine")
     rows = {
@@ -394,7 +394,7 @@ def test_revoked_mappings_say_so(
 def test_certificate_that_cannot_be_told(
     as_root: Client, alice: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """An authority that cannot be read is no reason for an error page."""
+    """An authority that cannot be read does not cause an exception."""
     mapping = stored(alice, alice_cert)
     RevocationList.objects.create(
         authority=authority,
@@ -410,7 +410,7 @@ def test_certificate_that_cannot_be_told(
 def test_links_of_a_mapping(
     as_root: Client, old: Any, alice: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """From the page of a mapping to what can be done with its certificate."""
+    """The page of a mapping links to renewal and revocation."""
     seen(alice, alice_cert, mapping=old)
     body = as_root.get(page(f"{MAPPING}_change", old.pk)).content.decode()
     address = f"{page(f'{MAPPING}_revoke')}?_selected_action={old.pk}"

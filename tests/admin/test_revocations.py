@@ -345,7 +345,7 @@ def test_deleting_an_authority_counts_its_lists(
     address = page("django_clientcert_certificateauthority_delete", authority.pk)
     text = text_of(as_root.get(address))
     assert "Revoked serial numbers: 49" in text
-    assert "Revocation lists: 1" in text
+    assert "CRLs: 1" in text
     looker = log_in(make_staff("x", *all_permissions("certificateauthority")))
     assert "doesn't have permission" in text_of(looker.get(address))
     mapping = CertificateMapping.objects.create(
@@ -493,7 +493,7 @@ def test_period_is_counted_before_it_is_revoked(
     assert row.is_period
     assert decide(alice_cert).reason == "revoked"
     text = text_of(as_root.get(page(f"{REVOCATION}_change", row.pk)))
-    assert "all that Test CA issued from" in text
+    assert "every certificate that Test CA issued from" in text
     assert "Test CA" in text_of(as_root.get(page(f"{REVOCATION}_changelist")))
 
 

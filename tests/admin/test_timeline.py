@@ -1,4 +1,4 @@
-"""What expires when: the page with its picture, and the card on the app's index."""
+"""The expiry timeline with its chart, and the card on the app's index page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LIVING = "state__in=active,scheduled,retiring"
 
 @pytest.fixture
 def ends(alice: Any) -> Any:
-    """Make mappings that end when it is said: by date, and with a certificate."""
+    """Return a function that makes mappings: date and certificate expire as given."""
     numbers = iter(range(1, 10_000))
 
     def make(*spans: Any, **values: Any) -> None:
@@ -67,14 +67,14 @@ def ends(alice: Any) -> Any:
 
 
 def show(client: Client, what: str | None = None) -> Any:
-    """Return the page; *what* is the time that is chosen."""
+    """Return the page; *what* is the chosen period."""
     response = client.get(page(TIMELINE), {} if what is None else {"show": what})
     assert response.status_code == 200
     return response
 
 
 def counts(response: Any) -> dict[str, str]:
-    """Return the number of each choice."""
+    """Return the count of each period."""
     return {one["name"]: str(one["count"]) for one in response.context["choices"]}
 
 
@@ -121,7 +121,7 @@ def test_each_choice_has_what_ends_then(as_root: Client, ends: Any) -> None:
 
 
 def test_the_picture_has_the_same_numbers(as_root: Client, ends: Any) -> None:
-    """Expired, and a year that leaves nothing out; a bar for each sort."""
+    """A column of what has expired and one per month, without a gap."""
     months = list(timeline._months(NOW))
     ends(*[(one.until - NOW, None) for one in months], (-DAY, None))
     response = show(as_root)
@@ -146,7 +146,7 @@ def test_the_picture_has_the_same_numbers(as_root: Client, ends: Any) -> None:
     ],
 )
 def test_months(settings: Any, now: str, number: int) -> None:
-    """The rest of this month, the others, and what is left of the year: no gap."""
+    """The months cover a year without a gap."""
     settings.TIME_ZONE = "Europe/Berlin"
     begin = timezone.make_aware(dt.datetime.fromisoformat(now))
     months = list(timeline._months(begin))
@@ -159,7 +159,7 @@ def test_months(settings: Any, now: str, number: int) -> None:
 
 
 def test_a_certificate_of_a_year_is_there(as_root: Client, ends: Any) -> None:
-    """The picture and the choice go as far as what was issued today for a year."""
+    """A certificate that was issued today for one year is included."""
     ends((None, 364 * DAY), (365 * DAY + HOURS, None))
     response = show(as_root, "year")
     assert names(response) == ["CN=c1"]
@@ -167,7 +167,7 @@ def test_a_certificate_of_a_year_is_there(as_root: Client, ends: Any) -> None:
 
 
 def hide(monkeypatch: Any, *models: Any, rows_too: bool) -> None:
-    """Let the screens of *models* keep their rows from everybody, or each one."""
+    """Let the admin of *models* hide all rows, from the list or one by one."""
     for model in models:
         screens = site.get_model_admin(model)
         if rows_too:
@@ -188,7 +188,7 @@ def test_what_a_project_hides_is_hidden_here(
     monkeypatch: Any,
     rows_too: bool,
 ) -> None:
-    """Its screens may show each person only some rows, or let look at only some."""
+    """A project's own admin may show each user only some of the rows."""
     ends((DAY, None), (None, 2 * DAY))
     short = ThrowawayCA.create("Short", not_after=NOW + 3 * DAY)
     CertificateAuthority.objects.create(name="Two", bundle=short.pem)
@@ -214,7 +214,7 @@ def test_what_a_project_hides_is_hidden_here(
 def test_authorities_and_lists(
     as_root: Client, ca: ThrowawayCA, authority: CertificateAuthority, ends: Any
 ) -> None:
-    """What ends of them, for those who may see them."""
+    """The expiries of authorities and CRLs, for users who may view them."""
     short = ThrowawayCA.create("<i>Short", not_after=NOW + 20 * DAY)
     old = ThrowawayCA.create("Old", not_before=NOW - 9 * DAY, not_after=NOW - 2 * DAY)
     CertificateAuthority.objects.create(name="Two", bundle=short.pem + old.pem)
@@ -243,7 +243,7 @@ def test_authorities_and_lists(
 
 
 def test_links(as_root: Client, ends: Any, alice: Any) -> None:
-    """To each thing, and to the list of what nobody uses."""
+    """The page links to each row, and to the mappings that nobody uses."""
     ends((DAY, None))
     mapping = CertificateMapping.objects.get()
     content = show(as_root).content.decode()
@@ -259,7 +259,7 @@ def test_links(as_root: Client, ends: Any, alice: Any) -> None:
 def test_long_lists_are_cut_and_counted(
     as_root: Client, ends: Any, monkeypatch: Any
 ) -> None:
-    """What is not shown is told; what is not counted, too."""
+    """The page says if a list is cut off, or a count is."""
     monkeypatch.setattr(timeline, "MAX_LISTED", 3)
     monkeypatch.setattr(bounded, "MAX_COUNTED", 5)
     ends(*[(number * DAY, None) for number in range(1, 4)])
@@ -279,7 +279,7 @@ def test_long_lists_are_cut_and_counted(
 
 
 def test_it_costs_the_same_however_many(as_root: Client, ends: Any) -> None:
-    """No query for a row."""
+    """The number of queries does not depend on the number of rows."""
     needed = []
     for _ in range(2):
         ends(*[(number * DAY, None) for number in range(1, 30)])
@@ -290,7 +290,7 @@ def test_it_costs_the_same_however_many(as_root: Client, ends: Any) -> None:
 
 
 def test_who_may_see_it(client: Client) -> None:
-    """To see mappings is what it takes."""
+    """The page needs the permission to view mappings."""
     assert client.get(page(TIMELINE)).status_code == 302
     for name, status in (
         ("view_certificateauthority", 403),
@@ -302,7 +302,7 @@ def test_who_may_see_it(client: Client) -> None:
 
 
 def test_markup(as_root: Client, ends: Any) -> None:
-    """Nothing inline; numbers of the picture are numbers in every language."""
+    """There are no inline styles, and the chart's numbers are not localized."""
     ends((DAY, None), (-DAY, None))
     for language in ("en", "de", "he"):
         with translation.override(language):
@@ -320,7 +320,7 @@ def test_markup(as_root: Client, ends: Any) -> None:
 
 
 def test_right_to_left(ends: Any) -> None:
-    """Time goes where the language goes."""
+    """In a right-to-left language, the first column is on the right."""
     made = [
         timeline.Column("a", "a", {"mappings": bounded.Count(1)}),
         timeline.Column("b", "b", {"mappings": bounded.Count(2)}),
@@ -339,7 +339,7 @@ def test_right_to_left(ends: Any) -> None:
 
 
 def card(client: Client) -> dict[str, tuple[str, str]]:
-    """Return by its words the number and the address of each entry."""
+    """Return the count and URL of each entry by its label."""
     response = client.get("/admin/django_clientcert/")
     assert response.status_code == 200
     found = re.findall(
@@ -355,7 +355,7 @@ def card(client: Client) -> dict[str, tuple[str, str]]:
 def test_the_card(
     as_root: Client, ends: Any, authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
-    """Each number is that of the list behind it."""
+    """Each count is that of the linked changelist."""
     ends((-DAY, None), (DAY, None), (None, 20 * DAY), (80 * DAY, None), (None, None))
     ends((-DAY, None), (DAY, DAY), state="disabled")
     ends((None, None), last_used_at=NOW - 91 * DAY)
@@ -387,7 +387,7 @@ def test_the_card(
 
 
 def test_the_card_for_others(ends: Any, authority: CertificateAuthority) -> None:
-    """Only what they may see; nothing for those who may see nothing of it."""
+    """The card has only what the user may view."""
     ends((DAY, None))
     assert "expiring within 7 days" in card(
         log_in(make_staff("a", "view_certificatemapping"))
@@ -402,7 +402,7 @@ def test_the_card_for_others(ends: Any, authority: CertificateAuthority) -> None
 
 
 def test_pages_of_no_site(rf: RequestFactory, as_root: Client) -> None:
-    """Where the template is used by something else, there is no card."""
+    """Outside the admin, there is no card."""
     assert clientcert_dashboard(Context({})) == {"card": None}
     request = rf.get("/")
     assert clientcert_dashboard(Context({"request": request})) == {"card": None}

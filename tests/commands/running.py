@@ -15,8 +15,8 @@ from django.core.management.base import CommandError
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a command printed, and how it ended."""
+class CommandResult:
+    """The output of a command, and its exit status."""
 
     out: str
     err: str
@@ -30,12 +30,12 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        """Everything that anybody gets to see."""
+        """Everything that was printed."""
         return self.out + self.err + self.error
 
 
-def clientcert(*arguments: str, stdin: bytes = b"") -> Outcome:
-    """Run ``clientcert`` and return how it went; the status is the shell's."""
+def clientcert(*arguments: str, stdin: bytes = b"") -> CommandResult:
+    """Run ``clientcert``; the status is that of the shell."""
     out, err = io.StringIO(), io.StringIO()
     status, message = 0, ""
     with _standard_input(stdin):
@@ -43,7 +43,7 @@ def clientcert(*arguments: str, stdin: bytes = b"") -> Outcome:
             call_command("clientcert", *arguments, stdout=out, stderr=err)
         except CommandError as error:
             status, message = error.returncode, str(error)
-    return Outcome(out.getvalue(), err.getvalue(), status, message)
+    return CommandResult(out.getvalue(), err.getvalue(), status, message)
 
 
 @contextmanager

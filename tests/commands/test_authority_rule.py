@@ -14,14 +14,14 @@ from django_clientcert.x509.crl import read_crl
 from tests.deciding import decide
 from tests.private_keys import TEXTS
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
 NOW = dt.datetime.now(dt.timezone.utc)
 
 
-def rule(*arguments: str, name: str = "Test CA") -> Outcome:
+def rule(*arguments: str, name: str = "Test CA") -> CommandResult:
     """Run ``clientcert authority rule``."""
     return clientcert("authority", "rule", name, *arguments)
 
@@ -35,7 +35,7 @@ def test_a_rule_is_set_shown_and_removed(
     assert outcome.status == 0
     assert outcome.out == (
         "Test CA: the certificate’s e-mail address (SAN) is the user’s username; "
-        "where it fits “*@example.com”\n"
+        "if it matches “*@example.com”\n"
     )
     assert outcome.err == ""
     assert decide(alice_cert).user == alice
@@ -55,7 +55,7 @@ def test_everything_can_be_set(authority: Any) -> None:
     )
     assert outcome.status == 0
     for text in (
-        "for a.example, b.example",
+        "on a.example, b.example",
         "with one of the policies 1.2.3",
         "with the extended key usages 1.3.6.1.5.5.7.3.2",
         "missing users are created",
@@ -86,7 +86,7 @@ def test_everything_can_be_set(authority: Any) -> None:
         (["--identity", "common_name", "--pattern", "*"], 1, "matches everything"),
         (["--identity", "common_name", "--user-field", "x"], 1, "no text field"),
         (["--identity", "common_name", "--host", "http://x"], 1, "no host name"),
-        (["--identity", "common_name", "--policy", "x"], 1, "no dotted number"),
+        (["--identity", "common_name", "--policy", "x"], 1, "not an object identifier"),
         (["--identity", "common_name", "--group", "nobody"], 1, "no group nobody"),
         (["--create-users"], 2, "--identity or --preset"),
         (["--remove", "--create-users"], 2, "cannot be combined"),
@@ -113,7 +113,7 @@ def test_an_authority_of_that_name_has_to_be_there(authority: Any) -> None:
     assert "There are: Test CA." in outcome.error
 
 
-def settings(*arguments: str) -> Outcome:
+def settings(*arguments: str) -> CommandResult:
     """Run ``clientcert authority set``."""
     return clientcert("authority", "set", "Test CA", *arguments)
 
@@ -168,7 +168,7 @@ def test_only_web_addresses_are_taken(authority: Any, url: str) -> None:
     """Whoever may set one must not make the server read its own files."""
     outcome = settings("--crl-url", url)
     assert outcome.status == 1
-    assert "is no web address" in outcome.error
+    assert "is not a valid URL" in outcome.error
     authority.refresh_from_db()
     assert authority.crl_urls == ""
 

@@ -71,4 +71,4 @@ def test_files_that_cannot_be_compared(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     assert "No such file" in clientcert("diff", str(file)).error
     file.write_text("user,value\nalice\n")
-    assert "line 2: There are 1 cells" in clientcert("diff", str(file)).error
+    assert "line 2: The row has 1 cells" in clientcert("diff", str(file)).error

@@ -26,7 +26,7 @@ from tests.conftest import Wsgi
 from tests.crl_writer import crl
 from tests.deciding import map_to
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ NOW = dt.datetime.now(dt.timezone.utc)
 DAY = dt.timedelta(days=1)
 
 
-def expiring(*arguments: str) -> Outcome:
+def expiring(*arguments: str) -> CommandResult:
     """Run the command."""
     return clientcert("expiring", *arguments)
 
@@ -52,6 +52,11 @@ def test_nothing_is_said_in_a_sentence(mapping: Any, authority: Any) -> None:
     outcome = expiring("--within", "12h")
     assert outcome.status == 0
     assert outcome.out.startswith("Nothing expires by ")
+    as_csv = clientcert("expiring", "--format", "csv")
+    assert (as_csv.status, as_csv.out) == (
+        0,
+        "what,id,name,user,expires_at,expired\n",
+    )
 
 
 def test_everything_that_ends_is_there(

@@ -32,7 +32,7 @@ from django_clientcert.trust.revoke import revoke_certificate
 from django_clientcert.x509.certificates import ClientCertificate
 from tests.deciding import map_to
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def file(tmp_path: Path, alice_cert: IssuedCertificate) -> str:
     return str(path)
 
 
-def explain_header(certificate: IssuedCertificate, *arguments: str) -> Outcome:
+def explain_header(certificate: IssuedCertificate, *arguments: str) -> CommandResult:
     """Explain the header that the proxy sends for *certificate*."""
     value = encode_escaped_pem(certificate.der)
     return clientcert("explain", "--header", value, *arguments)
@@ -494,11 +494,11 @@ def test_every_mapping_is_listed_with_its_authority(
     ]
     text = explain_header(alice_cert).out
     assert (
-        f"mapping {named.pk}: bob, retiring, by name, with "
+        f"mapping {named.pk}: bob, retiring, names-based, with "
         "authority Test CA, from 2020-01-01 00:00:00 UTC, until 2099-01-01 00:00:00 "
         "UTC, for api.example.com"
     ) in text
-    assert f"mapping {weak.pk}: bob, active, by name, WITHOUT AN AUTHORITY" in text
+    assert f"mapping {weak.pk}: bob, active, names-based, WITHOUT AN AUTHORITY" in text
 
 
 def test_mapping_of_another_kind_with_that_key_is_not_listed(

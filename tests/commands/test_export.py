@@ -13,6 +13,8 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from django_clientcert.management.subcommands import export as bulk_export
 from django_clientcert.models import (
@@ -29,6 +31,7 @@ from django_clientcert.trust.transfer.records import (
     mapping_record,
     revocation_record,
 )
+from django_clientcert.trust.transfer.writing import guard, unguard
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind, identity_of_kind
 from django_clientcert.x509.text import to_iso
@@ -198,6 +201,26 @@ def test_mappings_come_back_from_csv(
         before
     )
     assert clientcert("diff", str(file)).status == 0
+
+
+def test_a16_a_formula_after_another_separator_is_quoted(
+    alice: Any, authority: CertificateAuthority
+) -> None:
+    """Some spreadsheets split at semicolons or tabs, which would begin a new cell."""
+    value = "urn:x;=HYPERLINK(1)"
+    map_to(alice, "san_uri", value, authority=authority, note='a\t =1+1;"=2')
+    text = clientcert("export", "--format", "csv").out
+    for delimiter in ",;\t":
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        cells = [cell.lstrip(' "') for row in rows for cell in row]
+        assert not [cell for cell in cells if cell[:1] in "=+-@" and cell]
+    assert text.startswith('"user","kind","value",')
+
+
+@given(st.text("a;\t\r\n '\"=+-@,"))
+def test_a16_what_is_guarded_comes_back(cell: str) -> None:
+    """Whatever is in it."""
+    assert unguard(guard(cell)) == cell
 
 
 def test_the_file_is_its_owners_and_never_replaced(

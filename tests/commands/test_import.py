@@ -27,7 +27,7 @@ from django_clientcert.trust.transfer.writing import JSON_HEAD
 from tests import crl_writer
 from tests.private_keys import TEXTS
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
@@ -40,14 +40,16 @@ def folder(tmp_path: Path) -> Path:
 
 def load(
     folder: Path, text: str | bytes, *options: str, name: str = "f.csv"
-) -> Outcome:
+) -> CommandResult:
     """Import *text* as a file."""
     file = folder / name
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return clientcert("import", str(file), *options)
 
 
-def load_json(folder: Path, *records: Any, options: tuple[str, ...] = ()) -> Outcome:
+def load_json(
+    folder: Path, *records: Any, options: tuple[str, ...] = ()
+) -> CommandResult:
     """Import *records* as a JSON file."""
     body = JSON_HEAD + ",".join(json.dumps(one) for one in records) + "]}"
     return load(folder, body, *options, name="f.json")
@@ -72,7 +74,7 @@ def test_csv_by_hand(folder: Path, alice: Any, alice_cert: IssuedCertificate) ->
     assert mapping.certificate_subject
     assert "0 new, 1 exists" in load(folder, text.encode("utf-16")).out
     changed = load(folder, text.replace("hello", "bye"))
-    assert (changed.status, "other values in: note" in changed.out) == (1, True)
+    assert (changed.status, "different values in: note" in changed.out) == (1, True)
 
 
 def test_all_or_nothing_dry_run_and_valid_only(
@@ -104,7 +106,7 @@ def test_nul_is_refused(
     outcome = load(folder, f"{head}al\0ice,,zz,,,,\n")
     assert outcome.status == 1
     if sys.version_info < (3, 11):
-        assert "this is no CSV (line contains NUL). Nothing was stored" in outcome.error
+        assert "not CSV (line contains NUL). Nothing was stored" in outcome.error
     else:
         assert "line 2: refused: " in outcome.out
         assert "cannot be stored" in outcome.out
@@ -114,19 +116,22 @@ def test_nul_is_refused(
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("alice,nokind,x,,,,", "“nokind” is no kind"),
-        ("alice,,,,,,", "neither a value nor a certificate"),
+        ("alice,nokind,x,,,,", "“nokind” is not a kind"),
+        ("alice,,,,,,", "A value or a certificate is required"),
         ("alice,,zz,,,,", "value: "),
-        (",,zz,,,,", "No user is named"),
+        (",,zz,,,,", "The user is missing"),
         ("alice,subject,CN=a,,,,", "authority: Choose the authority"),
         ("alice,subject,CN=a,No CA,,,", "no authority “No CA”"),
-        ("alice,subject,CN=a,Test CA,retiring,,", "needs a date to retire on"),
+        (
+            "alice,subject,CN=a,Test CA,retiring,,",
+            "on which the mapping retires",
+        ),
         ("alice,subject,CN=a,Test CA,what,,", "state: "),
         ("alice,subject,CN=a,Test CA,,soon,", "A date cannot be read"),
         ("alice,subject,CN=a,Test CA,,2027-13-45T00:00,", "A date cannot be read"),
         ("alice,,,,,,AAAA", "The certificate cannot be read"),
         ("alice,,,,,,?", "The certificate cannot be read"),
-        ("alice,subject", "There are 2 cells, and 7 columns"),
+        ("alice,subject", "The row has 2 cells, but there are 7 columns"),
     ],
 )
 def test_refused_rows(
@@ -147,7 +152,7 @@ def test_value_that_the_certificate_does_not_have(
     outcome = load(
         folder, f"user,value,certificate\nalice,{'ab' * 32},{b64(alice_cert)}\n"
     )
-    assert "does not have this value" in outcome.out
+    assert "does not contain this value" in outcome.out
 
 
 def test_n67_one_key_is_one_users(
@@ -163,7 +168,7 @@ def test_n67_one_key_is_one_users(
         assert not CertificateMapping.objects.exists()
     assert load(folder, head + one).status == 0
     outcome = load(folder, f"{head}bob,fingerprint,{b64(alice_cert)}\n")
-    assert "The key of this certificate is another user’s" in outcome.out
+    assert "The key of this certificate is mapped to another user" in outcome.out
 
 
 @pytest.mark.parametrize("name", list(TEXTS))
@@ -257,11 +262,11 @@ def test_kind_that_the_certificate_lacks(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "Line 1 has to name the columns"),
+        ("", "Line 1 must name the columns"),
         ("user,what\n", "unknown column: what"),
         ("user,user\n", "names a column twice"),
         (b"user,value\nal\xfcce,x\n", "not UTF-8"),
-        ('user,value\n"alice,x', "this is no CSV"),
+        ('user,value\n"alice,x', "this is not CSV"),
         ("user,value\n" + "x" * reading.MAX_RECORD, "a line is too long"),
     ],
 )
@@ -276,12 +281,12 @@ def test_csv_that_cannot_be_read(text: Any, words: str, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{}", "not what “clientcert export” writes"),
+        ("{}", "not written by “clientcert export”"),
         (b"\xff\xff", "not UTF-8"),
         (JSON_HEAD, "cut off"),
         (JSON_HEAD + '{"a": ', "cut off"),
         (JSON_HEAD + "{} {}]}", "cut off"),
-        (JSON_HEAD + "]} x", "more behind"),
+        (JSON_HEAD + "]} x", "continues after the records"),
         (JSON_HEAD + "[" * 200_000, "Line 1: "),
         (JSON_HEAD + '{"x": ' + "[" * 3000 + "]" * 3000 + "}]}", "Line 1: "),
     ],
@@ -316,13 +321,13 @@ def test_records_that_are_refused(
     good = {"type": "mapping", "user": "alice", "value": "ab" * 32}
     there = authority_record(authority)
     for bad, words in (
-        ("x", "This is no record"),
-        ({"type": "what"}, "“what” is no type of record"),
-        ({"type": "authority", "name": "x"}, "A part is missing"),
-        ({**there, "note": "other"}, "other values in: note"),
+        ("x", "This is not a record"),
+        ({"type": "what"}, "“what” is not a record type"),
+        ({"type": "authority", "name": "x"}, "A field is missing"),
+        ({**there, "note": "other"}, "different values in: note"),
         ({**there, "name": "y", "rule_groups": ["G"]}, "There is no group “G”"),
         ({**there, "name": "y", "bundle": "z"}, "bundle: "),
-        ({**there, "name": "y", "rule_creates_users": 1}, "A part is missing"),
+        ({**there, "name": "y", "rule_creates_users": 1}, "A field is missing"),
         ({**there, "name": "y\ud800"}, "cannot be stored"),
         ({"type": "revoked_serials", "authority": "a", "list": "b"}, "missing"),
     ):
@@ -370,11 +375,11 @@ def test_revocations(folder: Path, alice: Any) -> None:
     assert Revocation.objects.get().revoked_by is None
     assert "1 exists" in load_json(folder, good).out
     for fields, words in (
-        ({}, "Say what to revoke"),
-        ({"public_key": ""}, "A part is missing"),
-        ({"public_key": "ab" * 33}, "A part is missing"),
-        ({"public_key": "ab", "reason": "x"}, "A part is missing"),
-        ({"serial": "ab"}, "one issuer’s"),
+        ({}, "Choose what to revoke"),
+        ({"public_key": ""}, "A field is missing"),
+        ({"public_key": "ab" * 33}, "A field is missing"),
+        ({"public_key": "ab", "reason": "x"}, "A field is missing"),
+        ({"serial": "ab"}, "the CA that issued it"),
         ({"authority": "x", "public_key": "cd"}, "no authority “x”"),
     ):
         assert words in load_json(folder, revocation(**fields)).out
@@ -394,12 +399,12 @@ def test_revocation_lists(
     number = [crl_writer.number(7)]
     lists.all().delete()
     outcome = load_json(folder, *records, of, options=("--valid-only",))
-    assert "has 2 entries, and 0 are in the file. Nothing was stored" in outcome.error
+    assert "has 2 entries, but the file contains 0. Nothing was stored" in outcome.error
     assert not lists.exists()
     assert "twice" in load_json(folder, *records, of, of, serials).out
     of_none = {**serials, "serials": [[None, None, None], *serials["serials"][1:]]}
     outcome = load_json(folder, *records, of, of_none)
-    assert "A part is missing or of another kind" in outcome.out
+    assert "A field is missing or has the wrong type" in outcome.out
     assert not lists.exists()
     assert load_json(folder, *records, of, serials).status == 0
     lists.all().delete()
@@ -450,7 +455,7 @@ def test_files_that_are_not_there_or_not_known(folder: Path) -> None:
     """Said in a line."""
     outcome = clientcert("import", str(folder / "no.csv"))
     assert "No such file or directory. Nothing was stored." in outcome.error
-    assert "Say with --format" in load(folder, "x", name="f.bin").error
+    assert "Give --format" in load(folder, "x", name="f.bin").error
 
 
 def test_users_of_other_models(folder: Path, alice: Any, monkeypatch: Any) -> None:

@@ -21,7 +21,7 @@ from django_clientcert.testing import (
 )
 from django_clientcert.x509.identities import IdentityKind
 
-from .running import Outcome, clientcert
+from .running import CommandResult, clientcert
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +42,7 @@ def write(folder: Path, certificate: IssuedCertificate) -> str:
     return str(path)
 
 
-def trust(file: str, *arguments: str, user: str = "alice") -> Outcome:
+def trust(file: str, *arguments: str, user: str = "alice") -> CommandResult:
     """Run ``clientcert map``."""
     return clientcert("map", file, "--user", user, *arguments)
 
@@ -182,7 +182,7 @@ def test_mapping_of_another_user_is_refused(
     """A certificate of two users would lock out both."""
     outcome = trust(file, user="bob")
     assert outcome.status == 1
-    assert f"already mapping {mapping.pk}, of another user" in outcome.error
+    assert f"Mapping {mapping.pk} already maps this to another user" in outcome.error
     assert CertificateMapping.objects.get() == mapping
 
 
@@ -582,3 +582,14 @@ def test_a_mapping_can_be_scheduled(file: str, alice: Any) -> None:
     assert mapping.valid_from == dt.datetime(2999, 1, 1, tzinfo=UTC)
     assert "mapping_not_yet_valid" in outcome.err
     assert "--valid-from had no effect" in trust(file, "--valid-from", "2999-01-02").err
+
+
+def test_n11_a_ca_is_mapped_with_a_warning(
+    tmp_path: Path, ca: ThrowawayCA, alice: Any
+) -> None:
+    """Its certificate is rarely a client’s; the command to add it is named."""
+    outcome = trust(write(tmp_path, ca))
+    assert outcome.status == 0
+    assert "this is the certificate of a CA" in outcome.err
+    assert "clientcert authority add BUNDLE --name NAME" in outcome.err
+    assert CertificateMapping.objects.count() == 1

@@ -15,6 +15,7 @@ from django.core.management import ManagementUtility
 from django.core.management.base import CommandError
 from django.db import OperationalError
 
+from django_clientcert.exceptions import BundleError
 from django_clientcert.management.console import files
 from django_clientcert.management.console.arguments import last_moment, moment
 from django_clientcert.management.console.text import (
@@ -152,6 +153,17 @@ def test_missing_tables_are_said_in_words(monkeypatch: Any, db: None) -> None:
     outcome = clientcert("authority", "list")
     assert outcome.status == 1
     assert "no such table: x. Did you run “manage.py migrate”?" in outcome.error
+
+
+def test_an_error_of_this_package_is_said_in_words(monkeypatch: Any, db: None) -> None:
+    """Also one that no subcommand expects: a sentence, not a traceback."""
+
+    def fail(**kwargs: object) -> None:
+        raise BundleError("no\ncertificate")
+
+    monkeypatch.setattr(CertificateAuthority.objects, "annotate", fail)
+    outcome = clientcert("authority", "list")
+    assert (outcome.status, outcome.error) == (1, r"no\u{a}certificate")
 
 
 def test_unusable_setting_is_said_in_words(

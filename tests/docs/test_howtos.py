@@ -27,7 +27,7 @@ from django_clientcert.models import (
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, proxy_headers
 from django_clientcert.x509.rules import PRESETS as RULE_PRESETS
 from django_clientcert.x509.rules import RuleIdentity
-from tests.commands.running import Outcome, clientcert
+from tests.commands.running import CommandResult, clientcert
 
 from .pages import (
     DOCS,
@@ -106,6 +106,18 @@ def test_the_messages_that_a_table_quotes_are_real(page: str, corner: str) -> No
             assert part in messages, text
 
 
+def test_the_output_of_probe_is_real() -> None:
+    """The outcomes, the attempts, the findings and what to change are in the code."""
+    messages = "\n".join(list_messages())
+    (block,) = find_blocks(read_howto("probe"), "text")
+    lines = [line for line in block.splitlines() if line and not line.endswith(":")]
+    assert len(lines) > 3
+    for line in lines:
+        for part in re.split(r" {2,}|: |^- ", line):
+            name = re.sub(r"^https?$|^https?, host .*|^any$|^HTTP \d+$", "", part)
+            assert name in messages, line
+
+
 class Reader:
     """Types the commands of a how-to, in their order."""
 
@@ -118,7 +130,7 @@ class Reader:
         self.text = re.sub(r"(?<!\d)2027(?!\d)", str(year), read_howto(page))
         self.year = year
 
-    def type_all(self) -> list[tuple[str, Outcome]]:
+    def type_all(self) -> list[tuple[str, CommandResult]]:
         """Run everything; return each subcommand with its outcome."""
         outcomes = []
         for words in list_commands(self.text):

@@ -244,7 +244,7 @@ def test_n67_a_second_user_of_a_key_is_refused_when_saved(
     """The form says it before it locks anybody out."""
     map_to(alice, "public_key", _pin(alice_cert))
     twin = CertificateMapping(user=bob, kind="public_key", value=_pin(alice_cert))
-    with pytest.raises(ValidationError, match="of another user"):
+    with pytest.raises(ValidationError, match="to another user"):
         twin.full_clean()
 
 

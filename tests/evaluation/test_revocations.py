@@ -505,7 +505,7 @@ def test_half_a_revocation_is_refused(authority: Any) -> None:
             Revocation(**fields, description="x").full_clean()
         codes = [one.code for each in caught.value.error_dict.values() for one in each]
         assert code in codes or code == "authority_required"
-    with pytest.raises(ValidationError, match="before its beginning"):
+    with pytest.raises(ValidationError, match="before it begins"):
         revoke_period(authority, now, now - DAY)
 
 

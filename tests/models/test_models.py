@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from django_clientcert.models import CertificateAuthority, CertificateMapping, KeyField
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    KeyField,
+    validators,
+)
 from django_clientcert.testing import ThrowawayCA
+from django_clientcert.x509 import bundles
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.identities import public_key_identity
 
 pytestmark = pytest.mark.django_db
 
@@ -106,9 +114,9 @@ def test_a_duplicate_names_its_twin(alice: Any, bob: Any, authority: Any) -> Non
     """The same user is told so, another one why it cannot be."""
     first = CertificateMapping.objects.create(user=alice, value="ab" * 32)
     messages = errors_of(CertificateMapping(user=alice, value="AB" * 32))["value"]
-    assert f"mapping {first.pk}, of the same user" in messages[0]
+    assert f"Mapping {first.pk} already maps this to the same user" in messages[0]
     messages = errors_of(CertificateMapping(user=bob, value="AB" * 32))["value"]
-    assert "of another user" in messages[0]
+    assert "to another user" in messages[0]
     # a name is one only together with its authority
     for name in ("A", "B"):
         other = CertificateAuthority.objects.create(name=name, bundle=authority.bundle)
@@ -212,3 +220,29 @@ def test_what_is_shown_of_a_certificate_follows_it(alice: Any, alice_cert: Any) 
     mapping.refresh_from_db()
     assert mapping.certificate_subject == "CN=alice"
     assert mapping.certificate_not_after is not None
+
+
+def test_one_text_for_private_keys() -> None:
+    """What certificates are read by knows nothing of Django: its text is the same."""
+    with translation.override("en"):
+        assert str(validators.PRIVATE_KEY_MESSAGE) == bundles.PRIVATE_KEY_MESSAGE
+
+
+def test_a_mapping_of_an_identity_is_complete(alice: Any, alice_cert: Any) -> None:
+    """Kind, value and key belong together; changing one derives the key again."""
+    certificate = ClientCertificate(alice_cert.der)
+    mapping = CertificateMapping.for_identity(
+        public_key_identity(certificate), certificate, user=alice
+    )
+    key = mapping.key
+    mapping.save()
+    assert (mapping.kind, mapping.key) == ("public_key", key)
+    assert mapping.certificate_subject == "CN=alice"
+    assert mapping.first_host == ""
+    mapping.key = b"x"
+    mapping.normalise()
+    assert mapping.key == key
+    mapping.value, mapping.hosts = "ab" * 32, ".example.com"
+    mapping.save()
+    assert mapping.key == bytes.fromhex("ab" * 32)
+    assert mapping.first_host == "example.com"

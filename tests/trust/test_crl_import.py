@@ -76,6 +76,8 @@ def test_a_list_bites_on_the_next_request(
     assert (imported.row.entry_count, imported.replaced) == (2, ())
     assert (imported.row.source, imported.row.issuer) == ("a file", "CN=Test Root CA")
     assert progress == [(2, 2)]
+    # The first request after a change reads what the authority revokes.
+    assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
     with captured() as queries:
         assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
     assert len(queries) == 1

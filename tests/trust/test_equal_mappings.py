@@ -13,7 +13,7 @@ from django.db import connection, router, transaction
 
 from django_clientcert.models import CertificateMapping, MappingLock
 from django_clientcert.testing import IssuedCertificate
-from tests.commands.running import Outcome, clientcert
+from tests.commands.running import CommandResult, clientcert
 from tests.deciding import map_to
 from tests.queries import captured
 
@@ -22,12 +22,12 @@ in_threads = pytest.mark.skipif(
 )
 
 
-def at_once(*actions: Callable[[], Outcome]) -> list[Outcome]:
+def at_once(*actions: Callable[[], CommandResult]) -> list[CommandResult]:
     """Run *actions* in a thread each, all at the same moment."""
     barrier = threading.Barrier(len(actions))
-    outcomes: list[Outcome] = []
+    outcomes: list[CommandResult] = []
 
-    def run(action: Callable[[], Outcome]) -> None:
+    def run(action: Callable[[], CommandResult]) -> None:
         try:
             barrier.wait(30)
             outcomes.append(action())
@@ -127,5 +127,5 @@ def test_a_twin_of_the_same_user_comes_first(
     name.normalise()
     assert name.find_twin() is None
     name.authority = authority
-    with pytest.raises(ValidationError, match="of another user"):
+    with pytest.raises(ValidationError, match="to another user"):
         name.full_clean()

@@ -598,3 +598,13 @@ def test_nonsense_in_extensions(
     certificate = of(ca, extensions=[extension(*one) for one in extensions])
     look(certificate)
     find_identities(certificate)
+
+
+def test_the_nearest_moment_of_validity(ca: ThrowawayCA) -> None:
+    """A time inside the validity is left alone, another is moved to its nearest end."""
+    certificate = ClientCertificate(ca.issue("alice").der)
+    begin, end = certificate.not_before, certificate.not_after
+    day = dt.timedelta(days=1)
+    assert certificate.within_validity(begin + day) == begin + day
+    assert certificate.within_validity(begin - day) == begin
+    assert certificate.within_validity(end + day) == end

@@ -36,7 +36,7 @@ from django_clientcert.x509.crl import (
     read_crl,
     status,
 )
-from django_clientcert.x509.paths import Path, PathValidator, may_sign_lists
+from django_clientcert.x509.paths import Path, PathValidator, may_sign_crls
 from tests import crl_writer as c
 from tests import der_writer as w
 from tests.der_writer import attribute, extension, tlv
@@ -1028,8 +1028,8 @@ def test_signers_below_no_anchor_or_without_the_right() -> None:
         assert len(paths) == count
 
 
-def test_who_may_sign_lists(ca: ThrowawayCA) -> None:
+def test_who_may_sign_crls(ca: ThrowawayCA) -> None:
     """keyUsage has to have cRLSign, where it is there."""
-    assert may_sign_lists(of(ca))
-    assert not may_sign_lists(of(ca.issue("client")))
-    assert may_sign_lists(of(ca.issue("client", digital_signature=None)))
+    assert may_sign_crls(of(ca))
+    assert not may_sign_crls(of(ca.issue("client")))
+    assert may_sign_crls(of(ca.issue("client", digital_signature=None)))

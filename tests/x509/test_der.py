@@ -93,7 +93,7 @@ def test_only_and_children() -> None:
     assert der.children(w.tlv(w.SET), der.SET) == []
     with pytest.raises(DerError, match="after"):
         der.only(inner + b"\0", der.INTEGER)
-    with pytest.raises(DerError, match="0x02 where 0x30 belongs"):
+    with pytest.raises(DerError, match="0x02 instead of 0x30"):
         der.children(inner)
 
 

@@ -217,7 +217,7 @@ def test_a_leaf_that_may_sign_certificates(ca: ThrowawayCA) -> None:
     leaf = read(w.certificate(ca, extensions=[*w.CLIENT_EXTENSIONS, usage]))
     refused = refusal(lambda: check_end_entity(leaf, PRIVATE))
     assert refused.reason is Reason.WRONG_PURPOSE
-    assert "sign certificates" in refused.detail
+    assert "signing certificates" in refused.detail
 
 
 @pytest.mark.parametrize("kind", [w.KEY_USAGE, w.EXTENDED_KEY_USAGE])
@@ -360,7 +360,7 @@ def test_an_intermediate_is_missing(ca: ThrowawayCA) -> None:
     issuing = ca.issue_ca()
     assert reasons(issuing.issue(), [ca]) == (UNTRUSTED, UNTRUSTED)
     refused = refusal(lambda: validator([ca]).find_issuer(read(issuing.issue()), NOW))
-    assert "missing in the bundle" in refused.detail
+    assert "missing from the bundle" in refused.detail
 
 
 def test_an_intermediate_may_be_an_anchor(ca: ThrowawayCA) -> None:

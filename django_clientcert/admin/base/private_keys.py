@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.x509.bundles import holds_private_key
 
 if TYPE_CHECKING:
     BaseForm = forms.ModelForm[Any]
 else:
     BaseForm = forms.ModelForm
-
-PRIVATE_KEY_MESSAGE = _(
-    "This holds a private key. A private key never leaves its owner: it was not "
-    "stored, and the field was emptied. Give only the certificate, and consider the "
-    "key compromised if it came over a connection you do not trust."
-)
 
 
 class FormWithoutPrivateKeys(BaseForm):

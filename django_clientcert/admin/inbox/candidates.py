@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist
 from django.utils.translation import gettext as _
 
 from django_clientcert.admin.base.permissions import why_not_map
@@ -26,12 +24,8 @@ from django_clientcert.models import (
     CertificateMapping,
     UnknownCertificate,
 )
-from django_clientcert.models.users import find_folded
-from django_clientcert.trust.issuers import (
-    Issuers,
-    find_issuers_of_all,
-    why_not_single,
-)
+from django_clientcert.models.users import find_folded, name_fields
+from django_clientcert.trust.issuers import Issuers, find_issuers_of_all, why_not_single
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import (
@@ -73,21 +67,6 @@ class Candidate(NamedTuple):
             authority=self.authority,
             note=note,
         )
-
-
-def user_field(kind: IdentityKind) -> str | None:
-    """Return the user field that a name of *kind* is compared with, if any."""
-    model: Any = get_user_model()
-    name: str = model.USERNAME_FIELD
-    if kind is IdentityKind.SAN_EMAIL:
-        if not hasattr(model, "get_email_field_name"):
-            return None
-        name = model.get_email_field_name()
-    try:
-        field = model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return None
-    return None if field.is_relation else name
 
 
 def find_candidates(
@@ -179,11 +158,12 @@ def _why_conflicting(
 
 
 def _find_users(kind: IdentityKind, names: Iterable[str]) -> dict[str, list[Any]]:
-    """Return the users by their name of *kind*, folded: one query."""
-    field, wanted = user_field(kind), set(names)
+    """Return the users by their folded name of *kind*, in one query."""
+    role = "email" if kind is IdentityKind.SAN_EMAIL else "username"
+    field, wanted = name_fields().get(role), set(names)
     if field is None or not wanted:
         return {}
-    return find_folded(field, wanted, partial(_fold, kind), _MAX_USERS)
+    return find_folded(field.name, wanted, partial(_fold, kind), _MAX_USERS)
 
 
 def _fold(kind: IdentityKind, name: str) -> str:

@@ -101,10 +101,8 @@ class ReasonFilter(admin.SimpleListFilter):
         self, request: HttpRequest, queryset: QuerySet[UnknownCertificate]
     ) -> QuerySet[UnknownCertificate]:
         """Return the rows with the chosen reason."""
-        value = self.value()
-        if value not in {reason.value for reason in RECORDED}:
-            return queryset
-        return queryset.filter(reason=value)
+        reason = self.value()
+        return queryset.filter(reason=reason) if reason in _REASONS else queryset
 
 
 # --- mapping several certificates at once
@@ -233,6 +231,7 @@ def _map_all(
     """Map all candidates, or those without a problem; return whether that was done."""
     all_or_none = form.cleaned_data["which"] == Which.ALL.value
     mapped, refused = 0, []
+    history = model_admin.admin_site.get_model_admin(CertificateMapping)
     using = router.db_for_write(CertificateMapping)
     try:
         with transaction.atomic(using=using):
@@ -242,7 +241,11 @@ def _map_all(
                     continue
                 try:
                     with transaction.atomic(using=using):
-                        _map(model_admin, request, candidate, form.cleaned_data["note"])
+                        mapping = candidate.mapping(form.cleaned_data["note"])
+                        mapping.full_clean()
+                        mapping.save()
+                        history.log_addition(request, mapping, [{"added": {}}])
+                        candidate.row.delete()
                     mapped += 1
                 except ValidationError as error:
                     if all_or_none:
@@ -265,22 +268,6 @@ def _map_all(
     return True
 
 
-def _map(
-    model_admin: Any, request: HttpRequest, candidate: Candidate, note: str
-) -> None:
-    """Save the mapping of a candidate, and delete its row.
-
-    Raises:
-        ValidationError: the mapping cannot be saved.
-    """
-    mapping = candidate.mapping(note)
-    mapping.full_clean()
-    mapping.save()
-    history = model_admin.admin_site.get_model_admin(CertificateMapping)
-    history.log_addition(request, mapping, [{"added": {}}])
-    candidate.row.delete()
-
-
 # --- the admin
 
 
@@ -295,7 +282,6 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         "list_seen",
         "valid_until",
     )
-    list_display_links = ("list_subject",)
     list_filter = (ReasonFilter,)
     search_fields = ("subject", "host")
     search_help_text = _(
@@ -316,10 +302,10 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
 
     def has_map_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may add mappings: the actions’ permission."""
-        return self.admin_site.is_registered(CertificateMapping) and bool(
-            self.admin_site.get_model_admin(CertificateMapping).has_add_permission(
-                request
-            )
+        site: Any = self.admin_site
+        return bool(
+            site.is_registered(CertificateMapping)
+            and site.get_model_admin(CertificateMapping).has_add_permission(request)
         )
 
     # --- the changelist
@@ -394,10 +380,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         if may_explain(self.admin_site, request):
             url = admin_url(self.admin_site, CertificateMapping, "explain")
             context["explain_url"] = f"{url}?unknown={pk}"
-        response: HttpResponse = super().render_change_form(
-            request, context, *args, **kwargs
-        )
-        return response
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description=_("reason"))
     def shown_reason(self, obj: UnknownCertificate) -> str:
@@ -433,8 +416,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
     @admin.display(description=_("authority"))
     def issued_by(self, obj: Any) -> str:
         """Return the authorities that issued it."""
-        text: str = obj.suggestions.show_authorities()
-        return text
+        return str(obj.suggestions.show_authorities())
 
     @admin.display(description=_("known already"))
     def known_as(self, obj: Any) -> str:
@@ -473,11 +455,13 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
             "pk": mapping.pk,
             "state": mapping.get_state_display(),
         }
-        site = self.admin_site
-        if not site.is_registered(CertificateMapping):
-            return text
-        screens = site.get_model_admin(CertificateMapping)
-        if not screens.has_view_permission(request, mapping):
+        site: Any = self.admin_site
+        if not (
+            site.is_registered(CertificateMapping)
+            and site.get_model_admin(CertificateMapping).has_view_permission(
+                request, mapping
+            )
+        ):
             return text
         return link(admin_url(site, CertificateMapping, "change", mapping.pk), text)
 

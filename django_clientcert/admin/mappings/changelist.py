@@ -6,9 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
-from django.db.models import Field, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -41,6 +40,7 @@ from django_clientcert.admin.base.times import (
 )
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateMapping
+from django_clientcert.models.users import name_fields
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, show_value
 
@@ -107,7 +107,7 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         if subjects:
             querysets.append(rows.filter(certificate_subject_key__in=subjects))
         users: Any = get_user_model()._default_manager.using(using)
-        fields = _user_fields()
+        fields = list(dict.fromkeys(name_fields().values()))
         # In separate queries, because PostgreSQL would read all users for a join.
         vendor = connections[using].vendor
         named = [
@@ -185,20 +185,3 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
             return show_value(IdentityKind(obj.kind), obj.value, limit)
         except ValueError:  # a kind of another version
             return visible(obj.value, limit)
-
-
-def _user_fields() -> list[Field[Any, Any]]:
-    """Return the columns of a user that are searched: username and e-mail address."""
-    model = get_user_model()
-    names = [model.USERNAME_FIELD]
-    if hasattr(model, "get_email_field_name"):
-        names.append(model.get_email_field_name())
-    fields = []
-    for name in dict.fromkeys(names):
-        try:
-            field = model._meta.get_field(name)
-        except FieldDoesNotExist:
-            continue
-        if isinstance(field, Field) and not field.is_relation:
-            fields.append(field)
-    return fields

@@ -23,6 +23,7 @@ from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.issuers import check_authority, find_authority
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import (
+    Identity,
     IdentityKind,
     find_identities,
     show_value,
@@ -115,6 +116,7 @@ class CertificateMappingForm(CertificateForm):
                 if self.is_bound or choice[0] in self.offered_kinds
             ]
         self.certificate: ClientCertificate | None = None
+        self.identity: Identity | None = None
         self.notices: list[str] = []
 
     def clean_user(self) -> Any:
@@ -142,10 +144,12 @@ class CertificateMappingForm(CertificateForm):
         try:
             given = self.given_certificate()
             field = "value"
-            cleaned["value"] = self._find_value(kind, given)
+            self.identity = self._find_identity(kind, given)
         except ValidationError as error:
             self.add_error(field, error)
             return cleaned
+        if self.identity is not None:
+            cleaned["value"] = self.identity.value
         touched = {"user", "kind", "value", "authority"} & set(self.changed_data)
         if self.certificate is not None and (given is not None or touched):
             self._check_other_users(self.certificate)
@@ -153,14 +157,20 @@ class CertificateMappingForm(CertificateForm):
         return cleaned
 
     def _post_clean(self) -> None:
+        if self.identity is not None and not self.errors:
+            self.instance.set_identity(self.identity)
         super()._post_clean()
         if not self.errors:
             self.instance.certificate = (
                 None if self.certificate is None else self.certificate.der
             )
 
-    def _find_value(self, kind: IdentityKind, given: ClientCertificate | None) -> str:
-        """Return the value of the mapping; sets ``certificate``.
+    def _find_identity(
+        self, kind: IdentityKind, given: ClientCertificate | None
+    ) -> Identity | None:
+        """Return what identifies the certificate, or None if that does not change.
+
+        Sets ``certificate``.
 
         Raises:
             ValidationError: there is no value, or the certificate does not have it.
@@ -171,11 +181,11 @@ class CertificateMappingForm(CertificateForm):
         is_kept = is_unchanged and self.instance.kind == kind.value
         self.certificate = given or self.instance.client_certificate()
         if is_kept and given is None:
-            return stored
+            return None
         # A certificate must have the value that was typed before it was uploaded.
         is_typed = not is_unchanged or (is_kept and self.instance.certificate is None)
         if text.strip() and is_typed:
-            return self._typed_value(kind, text, given)
+            return self._typed_identity(kind, text, given)
         if self.certificate is None:
             raise ValidationError(
                 _("This value belongs to the previous kind. Enter one of the new kind.")
@@ -184,20 +194,20 @@ class CertificateMappingForm(CertificateForm):
                 code="required",
             )
         if is_kept:
-            offered = offered_identities(kind, self.certificate)
-            if stored in (identity.value for identity in offered):
-                return stored
-        value = find_identity(kind, self.certificate).value
+            for identity in offered_identities(kind, self.certificate):
+                if identity.value == stored:
+                    return identity
+        identity = find_identity(kind, self.certificate)
         if is_kept:
             self.notices.append(
                 gettext("The value was updated from the new certificate.")
             )
-        return value
+        return identity
 
-    def _typed_value(
+    def _typed_identity(
         self, kind: IdentityKind, text: str, given: ClientCertificate | None
-    ) -> str:
-        """Return the typed value, which a *given* certificate must have.
+    ) -> Identity:
+        """Return the typed identity, which a *given* certificate must have.
 
         A stored certificate that does not have it is removed from the mapping.
 
@@ -206,7 +216,7 @@ class CertificateMappingForm(CertificateForm):
         """
         order: Order | None = self.cleaned_data["order"]
         if self.certificate is None:
-            return parse_entry(kind, text, order).value
+            return parse_entry(kind, text, order)
         keys = {reading.key for reading in all_readings(kind, text, order)}
         try:
             offered = offered_identities(kind, self.certificate)
@@ -216,7 +226,7 @@ class CertificateMappingForm(CertificateForm):
             offered = []
         for identity in offered:
             if identity.key in keys:
-                return identity.value
+                return identity
         if given is not None:
             listed = "; ".join(
                 show_value(kind, identity.value, 100) for identity in offered[:5]
@@ -229,7 +239,7 @@ class CertificateMappingForm(CertificateForm):
                 code="disagree",
                 params={"values": listed or _("nothing of this kind")},
             )
-        value = parse_entry(kind, text, order).value
+        identity = parse_entry(kind, text, order)
         self.certificate = None
         self.notices.append(
             gettext(
@@ -237,7 +247,7 @@ class CertificateMappingForm(CertificateForm):
                 "removed from the mapping."
             )
         )
-        return value
+        return identity
 
     def _check_other_users(self, certificate: ClientCertificate) -> None:
         """Refuse a key that belongs to another user, and mention other mappings."""

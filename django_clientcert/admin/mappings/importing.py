@@ -17,13 +17,13 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.permissions import why_not_map
 from django_clientcert.admin.base.screens import posted, screen, show_page
-from django_clientcert.admin.base.which_form import Which
-from django_clientcert.models import CertificateMapping, PendingImport
-from django_clientcert.trust.transfer import Loader, Outcome, Status, TransferError
+from django_clientcert.admin.base.which_form import Which, WhichForm
+from django_clientcert.models import CertificateMapping, MappingLock, PendingImport
+from django_clientcert.trust.transfer import Loader, Outcome, Row, Status, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.identities import IdentityKind
 
-from .transfer_forms import ImportForm, ImportRowsForm, kept_rows
+from .transfer_forms import ImportForm
 
 _EXPECTED = {
     Status.NEW: _("will be created"),
@@ -95,7 +95,7 @@ def preview_view(model_admin: Any, request: HttpRequest, key: int) -> HttpRespon
         return _show_stored(model_admin, request, pending)
     form = None
     if request.method == "POST":
-        form = ImportRowsForm(request.POST)
+        form = WhichForm(request.POST)
         if form.is_valid():
             error = store(request, pending, Which(form.cleaned_data["which"]))
             if not error:
@@ -111,6 +111,7 @@ def store(request: HttpRequest, pending: PendingImport, which: Which) -> str:
     using = router.db_for_write(CertificateMapping)
     try:
         with transaction.atomic(using=using):
+            MappingLock.acquire(using)
             # A second request waits here, and then finds that the rows are stored.
             locked = PendingImport.objects.using(using).select_for_update()
             current = locked.filter(pk=pending.pk).first()
@@ -152,7 +153,7 @@ def _load(
     )
     outcomes: list[Outcome] = []
     try:
-        outcomes.extend(loader.load(kept_rows(content["rows"])))
+        outcomes.extend(loader.load(Row(*row) for row in content["rows"]))
     except TransferError as error:
         return _Result(outcomes, problem=str(error))
     return _Result(outcomes, loader.refused_others)
@@ -169,7 +170,7 @@ def _preview(
     model_admin: Any,
     request: HttpRequest,
     pending: PendingImport,
-    form: ImportRowsForm | None,
+    form: WhichForm | None,
 ) -> HttpResponse:
     using = router.db_for_write(CertificateMapping)
     with transaction.atomic(using=using):
@@ -189,11 +190,11 @@ def _preview(
     if not result.can_be_stored(which) or not new:
         form = None
     elif form is None:
-        form = ImportRowsForm(initial={"which": which.value})
+        form = WhichForm(initial={"which": which.value})
     return _show(
         model_admin,
         request,
-        result.outcomes,
+        result,
         _EXPECTED,
         title=gettext("Import preview"),
         back=model_admin.page_url("import"),
@@ -206,18 +207,20 @@ def _preview(
 def _show_stored(
     model_admin: Any, request: HttpRequest, pending: PendingImport
 ) -> HttpResponse:
-    outcomes = [
-        Outcome(place, what, Status(status), detail)
-        for place, what, status, detail in pending.unpack()
-    ]
+    result = _Result(
+        [
+            Outcome(place, what, Status(status), detail)
+            for place, what, status, detail in pending.unpack()
+        ]
+    )
     title = gettext("Import result")
-    return _show(model_admin, request, outcomes, _DONE, title=title, is_done=True)
+    return _show(model_admin, request, result, _DONE, title=title, is_done=True)
 
 
 def _show(
     model_admin: Any,
     request: HttpRequest,
-    outcomes: Sequence[Outcome],
+    result: _Result,
     labels: dict[Status, Any],
     **context: Any,
 ) -> HttpResponse:
@@ -226,7 +229,7 @@ def _show(
         {
             "status": status.value,
             "label": labels[status],
-            "count": sum(outcome.status is status for outcome in outcomes),
+            "count": result.count(status),
             "is_chosen": status.value == wanted,
         }
         for status in Status
@@ -238,16 +241,14 @@ def _show(
         fieldsets=[(_("Options"), {"fields": ("which",)})],
         counts=counts,
         wanted=wanted,
-        total=len(outcomes),
+        total=len(result.outcomes),
         rows=[
             {
-                "place": outcome.place,
-                "what": outcome.what,
+                **outcome._asdict(),
                 "result": labels[outcome.status],
-                "detail": outcome.detail,
                 "is_refused": outcome.status is Status.REFUSED,
             }
-            for outcome in outcomes
+            for outcome in result.outcomes
             if wanted in ("", outcome.status.value)
         ],
         **context,

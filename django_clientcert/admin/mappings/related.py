@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -36,7 +35,7 @@ class RelatedRows:
 
     def mappings(self) -> str:
         """Return the other mappings of the row’s user."""
-        rows = self._rows(CertificateMapping)
+        rows = visible_rows(self.site, self.request, CertificateMapping)
         if rows is None:
             return gettext("hidden from you")
         others = rows.filter(user_id=self.row.user_id).defer("certificate", "note")
@@ -49,7 +48,7 @@ class RelatedRows:
 
         For a seen certificate, return the others of its user.
         """
-        rows = self._rows(SeenCertificate)
+        rows = visible_rows(self.site, self.request, SeenCertificate)
         if rows is None:
             return gettext("hidden from you")
         rows = rows.select_related("user").defer("certificate")
@@ -59,21 +58,19 @@ class RelatedRows:
             rows = rows.filter(user_id=self.row.user_id).exclude(pk=self.row.pk)
         return self._list(rows.order_by("-last_seen_at", "-pk"), _describe_seen)
 
-    def predecessors(self) -> str:
-        """Return the mappings of older certificates of the same subject and issuer."""
-        older = [row for is_newer, row in self._relatives if not is_newer]
-        return self._list(older, _describe_mapping)
+    def relatives(self, *, newer: bool) -> str:
+        """Return the mappings of *newer* or older certificates of the same subject.
 
-    def successors(self) -> str:
-        """Return the mappings of newer certificates of the same subject and issuer."""
-        newer = [row for is_newer, row in self._relatives if is_newer]
-        return self._list(newer, _describe_mapping)
+        Their issuer is the same too.
+        """
+        rows = [row for is_newer, row in self._relatives if is_newer is newer]
+        return self._list(rows, _describe_mapping)
 
     @cached_property
     def _relatives(self) -> list[tuple[bool, CertificateMapping]]:
         """The mappings of the same subject and issuer, and whether each is newer."""
         key, own = self.row.certificate_subject_key, self.row.client_certificate()
-        rows = self._rows(CertificateMapping)
+        rows = visible_rows(self.site, self.request, CertificateMapping)
         if key is None or own is None or rows is None:
             return []
         rows = (
@@ -85,9 +82,6 @@ class RelatedRows:
         )
         ages = [(_is_newer(self.row, own, row), row) for row in rows[: MAX_LISTED + 1]]
         return [(age, row) for age, row in ages if age is not None]
-
-    def _rows(self, model: Any) -> QuerySet[Any] | None:
-        return visible_rows(self.site, self.request, model)
 
     def _list(self, rows: Any, describe: Callable[[Any], str]) -> str:
         listed = list(rows[: MAX_LISTED + 1])
@@ -138,11 +132,8 @@ def _describe_mapping(row: CertificateMapping) -> str:
 
 
 def _describe_seen(row: SeenCertificate) -> str:
-    return gettext("%(host)s, %(when)s, %(subject)s") % {
-        "host": visible(row.host, 80) or gettext("no host"),
-        "when": relative(row.last_seen_at, timezone.now()),
-        "subject": row,
-    }
+    host = visible(row.host, 80) or gettext("no host")
+    return f"{host}, {relative(row.last_seen_at, timezone.now())}, {row}"
 
 
 def _is_newer(

@@ -14,12 +14,10 @@ from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import renew
 
-RETIRES_AFTER = dt.timedelta(days=7)
-
 
 def next_week() -> dt.datetime:
     """Return the date on which an old mapping retires by default."""
-    return timezone.now() + RETIRES_AFTER
+    return timezone.now() + dt.timedelta(days=7)
 
 
 class RenewalForm(CertificateForm, FormWithoutModel):

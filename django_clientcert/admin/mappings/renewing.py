@@ -61,7 +61,7 @@ def renew_view(model_admin: Any, request: HttpRequest, object_id: str) -> HttpRe
 def _finish(
     model_admin: Any,
     request: HttpRequest,
-    mapping: CertificateMapping,
+    mapping: Any,
     form: RenewalForm,
 ) -> HttpResponse:
     """Record and report the renewal."""
@@ -70,11 +70,10 @@ def _finish(
     mapping.refresh_from_db()
     changes = [{"changed": {"fields": ["State", "Valid until"]}}]
     model_admin.log_change(request, mapping, changes)
-    until: Any = mapping.valid_until
     text = gettext(
         "Mapping %(new)s was added for the renewed certificate. Mapping %(old)s "
         "retires on %(when)s."
-    ) % {"new": successor.pk, "old": mapping.pk, "when": moment(until)}
+    ) % {"new": successor.pk, "old": mapping.pk, "when": moment(mapping.valid_until)}
     model_admin.message_user(request, text, messages.SUCCESS)
     report_certificate(model_admin, request, successor, successor.client_certificate())
     return HttpResponseRedirect(model_admin.page_url("change", successor.pk))

@@ -29,10 +29,7 @@ from django_clientcert.admin.base.revocation_status import (
 )
 from django_clientcert.admin.base.times import moment, relative
 from django_clientcert.admin.explain.screen import explain_view
-from django_clientcert.admin.inbox.prefill import (
-    describe_suggestions,
-    find_suggestions,
-)
+from django_clientcert.admin.inbox.prefill import describe_suggestions, find_suggestions
 from django_clientcert.admin.inbox.suggestions import (
     describe_renewal,
     describe_strength,
@@ -58,11 +55,14 @@ from .user_select import UserSelect
 
 _NAME_KINDS = frozenset({IdentityKind.SUBJECT.value, IdentityKind.ISSUER_SERIAL.value})
 
+# Fields that are only shown, by fieldset
+_USE = ("created", "last_used", "used_from")
+_VALIDITY = ("validity", "revocation", "renewal")
+_RELATED = ("other_mappings", "predecessors", "successors")
+_DATES = ("state", "valid_from", "valid_until")
+
 # Fields whose old and new values are recorded in the history
-_HISTORY_FIELDS = frozenset(
-    {"user", "kind", "value", "authority", "state", "valid_from", "valid_until"}
-    | {"hosts"}
-)
+_HISTORY_FIELDS = frozenset({"user", "kind", "value", "authority", "hosts", *_DATES})
 # The labels there of fields that are not columns
 _HISTORY_LABELS = {"pasted": "Certificate", "upload": "Certificate", "order": ""}
 
@@ -74,18 +74,8 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     form = CertificateMappingForm
     raw_id_fields = ("user",)
     readonly_fields = (
-        "created",
-        "last_used",
-        "other_mappings",
-        "predecessors",
-        "renewal",
-        "revocation",
-        "shown_value",
-        "strength",
-        "successors",
-        "understood",
-        "used_from",
-        "validity",
+        *(*_USE, *_VALIDITY, *_RELATED),
+        *("shown_value", "understood", "strength"),
     )
     actions = (enable, disable, revoke, export_csv, export_json)
     streaming_actions = frozenset({"export_csv", "export_json"})
@@ -185,19 +175,14 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
                     {"fields": certificate, "description": description},
                 ),
                 (_("Matching"), {"fields": ("authority", "hosts")}),
-                (_("Validity"), {"fields": ("state", "valid_from", "valid_until")}),
+                (_("Validity"), {"fields": _DATES}),
             ]
         may_change = self.has_change_permission(request, obj)
         value: tuple[str, ...] = ("value", "order") if may_change else ("shown_value",)
         if obj.kind in _NAME_KINDS:
             value += ("understood",)
-        validity = ("state", "valid_from", "valid_until")
-        related = ("other_mappings", "predecessors", "successors")
         fieldsets: Fieldsets = [
-            (
-                _("Identity"),
-                {"fields": ("user", "note", "created", "last_used", "used_from")},
-            ),
+            (_("Identity"), {"fields": ("user", "note", *_USE)}),
             (
                 _("Matching"),
                 {"fields": ("kind", *value, "strength", "authority", "hosts")},
@@ -205,12 +190,12 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             (
                 _("Validity"),
                 {
-                    "fields": (*validity, "validity", "revocation", "renewal"),
+                    "fields": (*_DATES, *_VALIDITY),
                     "description": self._links(request, obj),
                 },
             ),
             (_("Certificate"), {"fields": self.certificate_fields(obj)}),
-            (_("Other certificates"), {"fields": related}),
+            (_("Other certificates"), {"fields": _RELATED}),
         ]
         if may_change:
             title = (
@@ -251,26 +236,26 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     ) -> None:
         """Report the mappings whose certificates *certificate* seems to renew."""
         for mapping in find_predecessors(certificate)[:5]:
-            text = format_html(
-                '{} <a href="{}">{}</a>.',
-                gettext("The certificate is the successor of"),
-                self.page_url("change", mapping.pk),
-                gettext("mapping %(pk)s") % {"pk": mapping.pk},
-            )
-            hints: list[str] = []
-            if mapping.state == CertificateMapping.State.DISABLED:
-                hints.append(gettext("That mapping is disabled."))
-            else:
-                hints.append(
-                    gettext(
-                        "Both are accepted: set a date on which the old mapping "
-                        "retires."
-                    )
+            name = gettext("mapping %(pk)s") % {"pk": mapping.pk}
+            is_disabled = mapping.state == CertificateMapping.State.DISABLED
+            hint = (
+                gettext("That mapping is disabled.")
+                if is_disabled
+                else gettext(
+                    "Both are accepted: set a date on which the old mapping retires."
                 )
-                if self.has_change_permission(request, mapping):
-                    url = self.page_url("renew", mapping.pk)
-                    hints.append(link(url, gettext("Next time, renew it in one step.")))
-            text = format_html_join(" ", "{}", ((part,) for part in (text, *hints)))
+            )
+            renew = ""
+            if not is_disabled and self.has_change_permission(request, mapping):
+                url = self.page_url("renew", mapping.pk)
+                renew = link(url, gettext("Next time, renew it in one step."))
+            text = format_html(
+                "{} {}. {} {}",
+                gettext("The certificate is the successor of"),
+                link(self.page_url("change", mapping.pk), name),
+                hint,
+                renew,
+            )
             self.message_user(request, text, messages.INFO)
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
@@ -331,8 +316,12 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             return gettext("cannot be read: %(why)s") % {"why": why}
 
     used_from = related_field(_("used from"), RelatedRows.seen)
-    predecessors = related_field(_("predecessors"), RelatedRows.predecessors)
-    successors = related_field(_("successors"), RelatedRows.successors)
+    predecessors = related_field(
+        _("predecessors"), partial(RelatedRows.relatives, newer=False)
+    )
+    successors = related_field(
+        _("successors"), partial(RelatedRows.relatives, newer=True)
+    )
 
 
 def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:

@@ -39,8 +39,7 @@ Rows = QuerySet[CertificateMapping]
 )
 def enable(model_admin: Any, request: HttpRequest, queryset: Rows) -> None:
     """Make the disabled mappings of *queryset* active."""
-    before, after = {"disabled"}, "active"
-    _set_state(model_admin, request, queryset, before, after, _ENABLED)
+    _set_state(model_admin, request, queryset, "active", _ENABLED)
 
 
 @admin.action(
@@ -48,19 +47,17 @@ def enable(model_admin: Any, request: HttpRequest, queryset: Rows) -> None:
 )
 def disable(model_admin: Any, request: HttpRequest, queryset: Rows) -> None:
     """Disable the mappings of *queryset*: the certificates they match are refused."""
-    before, after = {"active", "scheduled", "retiring"}, "disabled"
-    _set_state(model_admin, request, queryset, before, after, _DISABLED)
+    _set_state(model_admin, request, queryset, "disabled", _DISABLED)
 
 
 def _set_state(
     model_admin: Any,
     request: HttpRequest,
     queryset: Rows,
-    before: set[str],
-    after: str,
+    state: str,
     done: Any,
 ) -> None:
-    """Set the state of the mappings that the user may change, and report the counts.
+    """Enable or disable the mappings that the user may change; report the counts.
 
     Each change is recorded in the history of its mapping.
     """
@@ -70,11 +67,11 @@ def _set_state(
         for mapping in rows.iterator(chunk_size=500):
             if not model_admin.has_change_permission(request, mapping):
                 refused += 1
-            elif mapping.state not in before:
+            elif (mapping.state == "disabled") is (state == "disabled"):
                 unchanged += 1
             else:
-                field = change("State", mapping.state, str(after))
-                mapping.state = after
+                field = change("State", mapping.state, state)
+                mapping.state = state
                 mapping.save(update_fields=["state"])
                 model_admin.log_change(
                     request, mapping, [{"changed": {"fields": [field]}}]

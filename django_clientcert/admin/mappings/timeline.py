@@ -141,16 +141,14 @@ def find_others(
 
     There are never many authorities and CRLs, so all of them are read.
     """
+    others: OtherExpiries = {AUTHORITIES: [], CRLS: []}
     authorities = visible_rows(site, request, CertificateAuthority)
+    if authorities is not None:
+        others[AUTHORITIES] += authority_expiries(interval, authorities)
     crls = visible_rows(site, request, RevocationList)
-    return {
-        AUTHORITIES: (
-            []
-            if authorities is None
-            else list(authority_expiries(interval, authorities))
-        ),
-        CRLS: [] if crls is None else list(crl_expiries(interval, crls)),
-    }
+    if crls is not None:
+        others[CRLS] += crl_expiries(interval, crls)
+    return others
 
 
 def intervals_of_periods(now: dt.datetime) -> dict[str, Interval]:

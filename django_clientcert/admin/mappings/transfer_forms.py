@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.private_keys import FormWithoutModel
-from django_clientcert.admin.base.which_form import WhichForm
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.transfer import Row, TransferError, read_uploads
 from django_clientcert.trust.transfer.reading import USER_FROM, refuse_bombs
@@ -99,14 +98,6 @@ class ImportForm(FormWithoutModel):
         return cleaned
 
 
-class ImportRowsForm(WhichForm):
-    """Whether a row that is refused prevents the others from being imported."""
-
-    class Meta:
-        model = CertificateMapping
-        fields: tuple[str, ...] = ()
-
-
 class ExportForm(FormWithoutModel):
     """What to export, and in which format.
 
@@ -135,11 +126,6 @@ class ExportForm(FormWithoutModel):
             ("json", _("mappings (JSON)")),
             *([("everything", full)] if everything else []),
         ]
-
-
-def kept_rows(rows: Iterable[KeptRow]) -> Iterable[Row]:
-    """Return rows that were stored as JSON."""
-    return (Row(*row) for row in rows)
 
 
 def _keep(rows: Iterable[Row]) -> list[KeptRow]:

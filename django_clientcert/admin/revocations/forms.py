@@ -23,12 +23,12 @@ from django_clientcert.admin.base.entries import (
     unusable,
 )
 from django_clientcert.admin.base.private_keys import (
-    PRIVATE_KEY_MESSAGE,
     FormWithoutModel,
     FormWithoutPrivateKeys,
 )
 from django_clientcert.exceptions import ClientCertError, RevocationListError
 from django_clientcert.models import CertificateAuthority, Revocation, RevocationList
+from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
     revoke_certificate,

@@ -117,7 +117,7 @@ def _mapping_line(mapping: Report) -> str:
     parts = [
         f"mapping {mapping['id']}: {mapping['user']}",
         mapping["state"],
-        "strong" if mapping["strong"] else "by name",
+        "strong" if mapping["strong"] else "names-based",
     ]
     if mapping["authority"] is not None:
         parts.append(f"with authority {mapping['authority']}")

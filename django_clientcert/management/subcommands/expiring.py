@@ -39,9 +39,8 @@ from django_clientcert.trust.expiry import (
     expiring_with_certificate,
     seen_expiries,
 )
+from django_clientcert.trust.transfer.writing import guard
 
-# What a spreadsheet takes for a formula (OWASP, CSV injection)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
 
 
@@ -130,10 +129,5 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for row in rows:
-        writer.writerow([_no_formula(str(row[column])) for column in _COLUMNS])
+        writer.writerow([guard(str(row[column])) for column in _COLUMNS])
     return file.getvalue().rstrip("\n")
-
-
-def _no_formula(cell: str) -> str:
-    """Return *cell* so that no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -14,6 +14,7 @@ Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -35,6 +36,7 @@ from django_clientcert.management.console.files import (
     refuse_private_keys,
 )
 from django_clientcert.management.console.lookups import (
+    ADD_AUTHORITY,
     choose_authority,
     find_row,
     find_user,
@@ -335,6 +337,13 @@ def _warn_unless_accepted(
     certificate: ClientCertificate,
 ) -> None:
     """Warn if the certificate would not authenticate the mapping's user now."""
+    with suppress(ClientCertError):  # the evaluation reports one that cannot be read
+        if certificate.is_ca:
+            command.warn(
+                "this is the certificate of a CA. Map it only if the client has made "
+                "it for itself. To accept certificates that the CA issues, add it as "
+                f"an authority: {ADD_AUTHORITY}"
+            )
     try:
         decision = evaluate(
             present_certificates([certificate], verdict=success_verdict()),

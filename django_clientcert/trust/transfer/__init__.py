@@ -1,4 +1,4 @@
-"""What is decided by, as a file, and back: export, import and comparison."""
+"""Export, import and comparison of everything that decisions depend on."""
 
 from .differences import compare
 from .loading import Loader, Outcome, Status

@@ -1,4 +1,4 @@
-"""What two exports do not have in common."""
+"""The differences between two exports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Key = tuple[str, ...]
 
 
 class Difference(NamedTuple):
-    """One record: ``added``, ``removed`` or ``changed``, and the fields that were."""
+    """A record that was ``added``, ``removed`` or ``changed``, with those fields."""
 
     change: str
     type: str
@@ -33,7 +33,7 @@ class Difference(NamedTuple):
 def compare(old: Iterable[Record], new: Iterable[Record]) -> Iterator[Difference]:
     """Yield what was added, changed and removed from *old* to *new*.
 
-    Of *old*, a few digests of each record are kept; *new* is read only once.
+    Only digests of *old* are kept in memory; *new* is read once.
     """
     known = {key: fields for key, fields in map(_digest, old) if key}
     for key, fields in map(_digest, new):
@@ -53,9 +53,9 @@ def compare(old: Iterable[Record], new: Iterable[Record]) -> Iterator[Difference
 
 
 def _digest(record: Record) -> tuple[_Key, dict[str, bytes]]:
-    """Return the key of *record* and a digest of each other field; else no key.
+    """Return the key of *record* and a digest of each other field; no key if unknown.
 
-    The serial numbers of a list are what its fingerprint says they are.
+    The serial numbers of a CRL need no comparison: its fingerprint covers them.
     """
     kind = str(record.get("type"))
     if kind == SERIALS or kind not in _KEYS:

@@ -1,4 +1,4 @@
-"""Rows of a file into the database: checked as the admin checks what is typed."""
+"""The import of the rows of a file, validated as the admin validates input."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl import CRLInfo
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import (
+    Identity,
     IdentityKind,
     find_identities,
     identity_of_kind,
@@ -66,11 +67,11 @@ from .records import (
 )
 
 _BATCH = 500
-_WRONG_KIND = gettext_lazy("A part is missing or of another kind than it should be")
+_WRONG_KIND = gettext_lazy("A field is missing or has the wrong type")
 
 
 class Status(enum.Enum):
-    """What becomes of a row."""
+    """The result of a row."""
 
     NEW = "new"
     EXISTS = "exists"
@@ -78,7 +79,7 @@ class Status(enum.Enum):
 
 
 class Outcome(NamedTuple):
-    """One row: where it stands, what it is about, and what becomes of it."""
+    """The result of one row, with its place in the file and a description."""
 
     place: str
     what: str
@@ -94,14 +95,14 @@ class _Candidate(NamedTuple):
 
 
 class Loader:
-    """Stores rows; to be used in a transaction that the caller ends.
+    """Stores rows, in a transaction that the caller begins and ends.
 
-    ``counts`` says how many rows there were of each status; ``refused_others``
-    how many refused ones are no mappings.
+    ``counts`` has the number of rows per status, and ``refused_others`` the number of
+    refused rows that are not mappings.
 
-    *kind* is that of mappings that name none. *refuse_user* returns why nobody may be
-    mapped to a user, if so; *mappings_only* refuses every other record; *stored* is
-    called with what was stored, some rows at a time.
+    *kind* applies to mappings without one. *refuse_user* returns why certificates may
+    not be mapped to a user, or None; *mappings_only* refuses every other record;
+    *stored* is called with each batch of stored rows.
     """
 
     def __init__(
@@ -120,12 +121,12 @@ class Loader:
         self._stored = stored
         self._using = router.db_for_write(CertificateMapping)
         self._authorities: dict[str, CertificateAuthority] = {}
-        # Of each list that is being stored: its row, and how many entries it has yet
+        # Per CRL being stored: its row and the number of entries stored so far
         self._lists: dict[tuple[str, str], tuple[RevocationList, int]] = {}
         self._known: set[tuple[str, str]] = set()
 
     def load(self, rows: Iterable[Row]) -> Iterator[Outcome]:
-        """Store *rows* and yield what became of each, in their order.
+        """Store *rows* and yield the outcome of each, in order.
 
         Raises:
             TransferError: the file ends before it is complete.
@@ -142,8 +143,8 @@ class Loader:
             if count != row.entry_count:
                 raise TransferError(
                     _(
-                        "A revocation list of “%(name)s” has %(expected)d entries, and "
-                        "%(found)d are in the file."
+                        "A CRL of “%(name)s” has %(expected)d entries, but the file "
+                        "contains %(found)d."
                     )
                     % {
                         "name": visible(name, 80),
@@ -154,7 +155,7 @@ class Loader:
             renew_revisions([row.authority_id], self._using)
 
     def _load_batch(self, rows: list[Row]) -> Iterator[Outcome]:
-        # By number: nothing keeps a place from being there twice.
+        # By number, because a place is not unique.
         done: dict[int, Outcome | None] = {}
         mappings = {}
         for number, row in enumerate(rows):
@@ -168,14 +169,14 @@ class Loader:
             if outcome is not None:
                 yield outcome
 
-    # --- authorities, lists, revocations -------------------------------------------
+    # --- authorities, CRLs, revocations --------------------------------------------
 
     def _load_other(self, row: Row) -> Outcome | None:
-        """Return what became of *row*; None for a part of a list that went well."""
+        """Return the outcome of *row*; None for a stored batch of serial numbers."""
         kind = row.record.get("type")
         what = visible(str(row.record.get("name", kind or _("row"))), 80)
         if row.problem:
-            # A row that cannot be read may be anything, but only a mapping in CSV.
+            # An unreadable row is a mapping in CSV, but may be anything in JSON.
             return Outcome(row.place, _("row"), Status.REFUSED, row.problem, not kind)
         try:
             load = {
@@ -185,11 +186,11 @@ class Loader:
                 REVOCATION: self._load_revocation,
             }[str(kind)]
         except KeyError:
-            detail = _("“%(name)s” is no type of record")
+            detail = _("“%(name)s” is not a record type")
             detail %= {"name": visible(str(kind), 40)}
             return Outcome(row.place, _("row"), Status.REFUSED, detail, False)
         if self._mappings_only:
-            detail = _("Only a superuser may import what is no mapping")
+            detail = _("Only a superuser may import records other than mappings")
             return Outcome(row.place, what, Status.REFUSED, detail, False)
         try:
             check_texts(row.record)
@@ -231,7 +232,7 @@ class Loader:
         key = (authority.name, info.fingerprint)
         lists = authority.revocation_lists
         if key in self._lists or key in self._known:
-            raise Refused(_("This list is in the file twice"))
+            raise Refused(_("This CRL is in the file twice"))
         if lists.filter(fingerprint=info.fingerprint).exists():
             self._known.add(key)
             return Status.EXISTS
@@ -239,8 +240,8 @@ class Loader:
         if lists.exclude(pk__in=ours).exists():
             raise Refused(
                 _(
-                    "The authority has other revocation lists here: use “clientcert "
-                    "crl import” for this one"
+                    "The authority has other CRLs here. Import this one with "
+                    "“clientcert crl import”"
                 )
             )
         row = RevocationList.of(
@@ -257,7 +258,7 @@ class Loader:
         if key in self._known:
             return
         if key not in self._lists:
-            raise Refused(_("The list that these serial numbers are of is missing"))
+            raise Refused(_("The CRL of these serial numbers is missing"))
         of, count = self._lists[key]
         rows = [
             RevokedSerial(
@@ -313,7 +314,7 @@ class Loader:
     # --- mappings --------------------------------------------------------------------
 
     def _load_mappings(self, rows: dict[int, Row]) -> dict[int, Outcome]:
-        """Store mappings: some queries for all of them, and none for each."""
+        """Store mappings with a constant number of queries."""
         done: dict[int, Outcome] = {}
         names = (row.record.get("user") for row in rows.values())
         users = find_by_name(sorted({one for one in names if isinstance(one, str)}))
@@ -353,13 +354,13 @@ class Loader:
             )
         CertificateMapping.objects.bulk_create(new)
         self._stored(list(new))
-        # What is mapped is unknown no longer.
+        # Mapped certificates leave the inbox.
         mapped = (mapping.client_certificate() for mapping in new)
         UnknownCertificate.objects.all().of_keys(*filter(None, mapped)).delete()
         return done
 
     def _build(self, row: Row, users: dict[str, Any]) -> _Candidate:
-        """Return the mapping that *row* asks for, checked as far as it can be alone.
+        """Return the mapping of *row*, validated without looking at other mappings.
 
         Raises:
             Refused, ValidationError: it cannot be stored.
@@ -374,11 +375,10 @@ class Loader:
         der = to_der(record["certificate"])
         certificate = None if der is None else ClientCertificate(der)
         kind = self._choose_kind(record["kind"])
-        value = record["value"] or self._take_value(kind, certificate)
         mapping = CertificateMapping(
             user=users[name],
             kind=kind.value,
-            value=to_text(value),
+            value=to_text(record["value"] or ""),
             authority=self._choose_authority(record["authority"], kind, certificate),
             state=to_text(record["state"] or CertificateMapping.State.ACTIVE.value),
             valid_from=to_moment(record["valid_from"]),
@@ -387,6 +387,8 @@ class Loader:
             note=to_text(record["note"] or ""),
             certificate=der,
         )
+        if not record["value"]:
+            mapping.set_identity(self._take_identity(kind, certificate))
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
         mapping.derive()
@@ -394,7 +396,7 @@ class Loader:
         if certificate is not None:
             found = find_identities(certificate).found
             if not any(one.key == mapping.key and one.kind is kind for one in found):
-                raise Refused(_("The certificate does not have this value"))
+                raise Refused(_("The certificate does not contain this value"))
             pins = frozenset(one.key for one in found if one.kind.is_pin)
         return _Candidate(row.place, mapping, pins)
 
@@ -402,16 +404,18 @@ class Loader:
         try:
             return self._kind if name is None else IdentityKind(name)
         except ValueError as error:
-            text = _("“%(name)s” is no kind") % {"name": visible(str(name), 40)}
+            text = _("“%(name)s” is not a kind of mapping") % {
+                "name": visible(str(name), 40)
+            }
             raise Refused(text) from error
 
-    def _take_value(
+    def _take_identity(
         self, kind: IdentityKind, certificate: ClientCertificate | None
-    ) -> str:
+    ) -> Identity:
         if certificate is None:
-            raise Refused(_("There is neither a value nor a certificate"))
+            raise Refused(_("A value or a certificate is required"))
         try:
-            return identity_of_kind(kind, certificate).value
+            return identity_of_kind(kind, certificate)
         except ClientCertError as error:
             raise Refused(visible_once(str(error), 500)) from error
 
@@ -422,7 +426,7 @@ class Loader:
         if name is not None:
             return self._find_authority(name)
         if kind.is_pin or certificate is None:
-            return None  # and the model says if it needs one
+            return None  # the model’s validation requires one if necessary
         try:
             return find_authority(certificate)
         except ValidationError as error:
@@ -441,7 +445,7 @@ class Loader:
     def _near(
         self, candidates: Collection[_Candidate]
     ) -> dict[bytes, list[CertificateMapping]]:
-        """Return the stored mappings that could be in the way, by their key."""
+        """Return the stored mappings that could conflict, by their key."""
         keys = {bytes(one.mapping.key) for one in candidates}
         keys = keys.union(*(one.pins for one in candidates))
         known: dict[bytes, list[CertificateMapping]] = {}
@@ -458,41 +462,43 @@ def _find_twin(
     pins: frozenset[bytes],
     known: dict[bytes, list[CertificateMapping]],
 ) -> CertificateMapping | None:
-    """Return the same mapping where it is there already.
+    """Return the equal mapping, if there is one.
 
     Raises:
-        Refused: it, or the certificate's key, is another user's.
+        Refused: it, or the certificate's key, is mapped to another user.
     """
     twin = None
     for other in known.get(bytes(mapping.key), ()):
         if not mapping.is_twin(other):
             continue
         if other.user_id != mapping.user_id:
-            raise Refused(_("This is already a mapping of another user"))
+            raise Refused(_("This is already mapped to another user"))
         twin = other
     for key in pins:
         for other in known.get(key, ()):
             if other.is_pin and other.user_id != mapping.user_id:
-                raise Refused(_("The key of this certificate is another user’s"))
+                raise Refused(
+                    _("The key of this certificate is mapped to another user")
+                )
     return twin
 
 
 def _compare(there: Record, wanted: Record) -> None:
-    """Refuse what is there already, but different: nothing is overwritten.
+    """Refuse a row that exists with other values, because nothing is overwritten.
 
     Raises:
-        Refused: says in what.
+        Refused: names the fields that differ.
     """
     names = [name for name in there if there[name] != wanted.get(name)]
     if names:
-        text = _("This is there already, with other values in: %(names)s")
+        text = _("This exists already, with different values in: %(names)s")
         raise Refused(text % {"names": ", ".join(names)})
 
 
 def _no_user(name: Any) -> str:
     field = get_user_model().USERNAME_FIELD
     if not isinstance(name, str):
-        return _("No user is named")
+        return _("The user is missing")
     text = _("No user, or more than one, has the %(field)s “%(name)s”")
     return text % {"field": field, "name": visible(name, 80)}
 

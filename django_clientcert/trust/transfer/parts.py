@@ -1,4 +1,4 @@
-"""A part of a record as a column holds it; whatever it is in the file."""
+"""Conversion of the fields of a record to values of columns."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Refused(Exception):
 
 
 def check_texts(record: Record) -> None:
-    """Refuse what a database cannot hold.
+    """Refuse text that some database cannot store.
 
     Raises:
         Refused: names the field.
     """
     for name, value in record.items():
         if isinstance(value, str) and not is_storable(value):
-            text = _("%(name)s holds a character that cannot be stored")
+            text = _("%(name)s contains a character that cannot be stored")
             raise Refused(text % {"name": visible(name, 40)})
 
 
 def to_text(value: Any) -> str:
-    """Return *value*, which is text.
+    """Return *value*, which must be text.
 
     Raises:
         TypeError: it is not.
@@ -46,7 +46,7 @@ def to_text(value: Any) -> str:
 
 
 def to_flag(value: Any) -> bool:
-    """Return *value*, which is true or false.
+    """Return *value*, which must be true or false.
 
     Raises:
         TypeError: it is neither.
@@ -60,7 +60,7 @@ def to_small(value: Any) -> int:
     """Return *value*, the number of a reason (RFC 5280, 5.3.1).
 
     Raises:
-        ValueError: it is no such number.
+        ValueError: it is not such a number.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 100:
         raise ValueError("no reason")
@@ -68,16 +68,16 @@ def to_small(value: Any) -> int:
 
 
 def to_key(value: Any) -> bytes | None:
-    """Return the octets, 32 at most, of which *value* is the hex form; or None.
+    """Return the bytes, at most 32, that *value* spells in hex; None for None.
 
     Raises:
-        TypeError, ValueError: it is no such form.
+        TypeError, ValueError: it is not such a value.
     """
     return None if value is None else to_needed_key(value)
 
 
 def to_needed_key(value: Any) -> bytes:
-    """See to_key(); there has to be one."""
+    """See to_key(); None is not allowed."""
     octets = bytes.fromhex(to_text(value))
     if not 0 < len(octets) <= 32:
         raise ValueError("no key")
@@ -85,11 +85,11 @@ def to_needed_key(value: Any) -> bytes:
 
 
 def to_der(value: Any) -> bytes | None:
-    """Return the DER of a certificate in base64, PEM, or as it was read; or None.
+    """Return the DER of a certificate that is base64, PEM, or parsed; None for None.
 
     Raises:
-        Refused: there is none in it.
-        TypeError: it is no text.
+        Refused: it is not a certificate.
+        TypeError: it is not text.
     """
     if value is None:
         return None
@@ -107,10 +107,10 @@ def to_der(value: Any) -> bytes | None:
 
 
 def to_moment(value: Any) -> dt.datetime | None:
-    """Return the moment that *value* says, in UTC; or None.
+    """Return the moment that *value* spells, in UTC; None for None.
 
     Raises:
-        Refused: with how to write one.
+        Refused: says how to write one.
     """
     if value is None:
         return None
@@ -120,7 +120,7 @@ def to_moment(value: Any) -> dt.datetime | None:
         raise Refused(_("A date cannot be read")) from error
     if at is None:
         raise Refused(
-            _("A date cannot be read: write a moment like 2027-01-31T23:59:00+01:00")
+            _("A date cannot be read. Write it like 2027-01-31T23:59:00+01:00")
         )
     at = at if at.tzinfo is not None else at.replace(tzinfo=dt.timezone.utc)
     return at.astimezone(dt.timezone.utc)

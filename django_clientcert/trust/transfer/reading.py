@@ -1,7 +1,7 @@
-"""Files as rows, one at a time, with the line that each begins or ends on.
+"""Files read as rows, one at a time, with the line on which each begins.
 
-Nothing that a file says is repeated in an error before it was seen to hold no
-private key; nothing is written to the disk.
+No error repeats content of a file before it was checked for private keys, and nothing
+is written to disk.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from django_clientcert.exceptions import BundleError, ClientCertError
+from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.x509.bundles import (
     choose_end_entity,
     holds_private_key,
@@ -31,7 +32,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
 from .records import MAPPING, MAPPING_FIELDS, Record
-from .writing import FORMULA
+from .writing import unguard
 
 MAX_RECORD = 4 * 1024 * 1024
 MAX_CELL = 512 * 1024
@@ -47,21 +48,18 @@ _HEAD = re.compile(
 _HEAD_SIZE = 4096
 _DELIMITERS = ",;\t"
 _TAIL = re.compile(r"\s*\}\s*\Z")
-_PRIVATE_KEY = gettext_lazy(
-    "This holds a private key. A private key never leaves its owner: it was not stored"
-)
 _CUT_OFF = gettext_lazy("Line %(line)d: the file is cut off or damaged.")
 
-# Of JSON: it may have been anything. In the other formats, only a mapping.
+# A row of JSON may have been anything; one of another format was a mapping.
 _UNKNOWN: Record = {"type": "unreadable"}
 
 
 class TransferError(Exception):
-    """The file as a whole cannot be read; one line, safe to show."""
+    """The file cannot be read as a whole; the text is one line, safe to show."""
 
 
 class Row(NamedTuple):
-    """A record and where it stands, or why there is none."""
+    """A record and its place in the file, or why there is no record."""
 
     place: str
     record: Record
@@ -74,8 +72,8 @@ def read_rows(
     """Yield the rows of *path*: a folder, or a CSV, JSON or zip file.
 
     Raises:
-        TransferError: it cannot be read on.
-        OSError: the same, of the file system.
+        TransferError: the rest cannot be read.
+        OSError: the file system cannot read it.
     """
     if path.is_dir():
         yield from _read_folder(path, user_from)
@@ -89,10 +87,10 @@ def read_uploads(
 ) -> Iterator[Row]:
     """Yield the rows of *uploads*, names and files: one with rows, or certificates.
 
-    What a file is, is seen from how it begins.
+    The format of a file is recognised by how it begins.
 
     Raises:
-        TransferError: it cannot be read on, or there is one with rows among several.
+        TransferError: the rest cannot be read, or one of several files has rows.
     """
     formats = [_recognise(file) for _name, file in uploads]
     if formats == ["certificate"] * len(formats):
@@ -101,14 +99,14 @@ def read_uploads(
             yield _check_file(name, PurePosixPath(name).stem, octets, user_from)
     elif len(uploads) > 1:
         raise TransferError(
-            _("Choose one file with rows, or one archive, or several certificates.")
+            _("Choose one file with rows, one archive, or several certificates.")
         )
     else:
         yield from _READERS[formats[0]](uploads[0][1], user_from)
 
 
 def refuse_bombs(uploads: Sequence[tuple[str, BinaryIO]], max_bytes: int) -> None:
-    """Refuse archives that say they hold more than *max_bytes*; none unpacks more.
+    """Refuse archives that declare more than *max_bytes*; none unpacks to more.
 
     Raises:
         TransferError: there is one.
@@ -121,17 +119,17 @@ def refuse_bombs(uploads: Sequence[tuple[str, BinaryIO]], max_bytes: int) -> Non
             with zipfile.ZipFile(file) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
         except (ValueError, NotImplementedError, OSError, zipfile.BadZipFile):
-            size = 0  # what is wrong with it is said when it is read
+            size = 0  # reported when it is read
         file.seek(0)
         if size > max_bytes:
             raise TransferError(
-                _("There are more than %(size)d MiB in the archive.")
+                _("The archive contains more than %(size)d MiB.")
                 % {"size": max_bytes // 1024**2}
             )
 
 
 def _recognise(file: BinaryIO) -> str:
-    """Return “certificate”, or the format of what has more than one row."""
+    """Return “certificate”, or the format of a file with several rows."""
     octets = file.read(_HEAD_SIZE)
     file.seek(0)
     if octets.startswith(b"PK\x03\x04"):
@@ -156,7 +154,7 @@ def _guess(path: Path, file: BinaryIO) -> str:
     if suffix in _READERS:
         return suffix
     raise TransferError(
-        _("Say with --format what kind of file it is: csv, json or zip.")
+        _("The format of the file is unknown. Give --format csv, json or zip.")
     )
 
 
@@ -177,7 +175,7 @@ def _at_line(number: int) -> str:
 
 
 def _read_json(file: BinaryIO, user_from: str) -> Iterator[Row]:
-    """Yield the records, however the file is laid out."""
+    """Yield the records, regardless of white space."""
     try:
         with _text(file) as text:
             yield from _decode(text)
@@ -189,7 +187,7 @@ def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
     buffer = text.read(_HEAD_SIZE)
     head = _HEAD.match(buffer)
     if head is None:
-        raise TransferError(_("This is not what “clientcert export” writes."))
+        raise TransferError(_("This was not written by “clientcert export”."))
     decoder = json.JSONDecoder()
     line = 1 + head.group().count("\n")
     buffer, first = buffer[head.end() :], True
@@ -211,7 +209,7 @@ def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
                     _("Line %(line)d: nested too deeply.") % {"line": line}
                 ) from error
             except ValueError as error:
-                # As much again as there is: decoding anew costs no more than reading.
+                # Doubles the buffer, so that decoding again costs no more than reading.
                 more = text.read(max(_CHUNK, len(buffer)))
                 if not more or len(buffer) > MAX_RECORD:
                     raise TransferError(_CUT_OFF % {"line": line}) from error
@@ -228,12 +226,12 @@ def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
     rest = buffer[1:] + text.read(_CHUNK)
     if not _TAIL.fullmatch(rest):
         raise TransferError(
-            _("Line %(line)d: there is more behind the records.") % {"line": line}
+            _("Line %(line)d: the file continues after the records.") % {"line": line}
         )
 
 
 def _skip(text: io.TextIOWrapper, buffer: str, line: int) -> tuple[str, int]:
-    """Return the buffer without the space it begins with, and the line."""
+    """Return the buffer without leading white space, and the line number."""
     while True:
         rest = buffer.lstrip(" \t\r\n")
         line += buffer.count("\n") - rest.count("\n")
@@ -246,10 +244,10 @@ def _skip(text: io.TextIOWrapper, buffer: str, line: int) -> tuple[str, int]:
 
 def _check_json(place: str, record: Any, written: str) -> Row:
     if not isinstance(record, dict):
-        return Row(place, _UNKNOWN, _("This is no record"))
-    # As it is meant, not as it is spelt: an escape must not hide a key.
+        return Row(place, _UNKNOWN, _("This is not a record"))
+    # The decoded record as well, because escapes must not hide a key.
     if holds_private_key(written) or _has_key(record):
-        return Row(place, _UNKNOWN, str(_PRIVATE_KEY))
+        return Row(place, _UNKNOWN, str(PRIVATE_KEY_MESSAGE))
     return Row(place, record)
 
 
@@ -279,7 +277,7 @@ def _read_csv(file: BinaryIO, user_from: str) -> Iterator[Row]:
             ) from error
         except csv.Error as error:
             raise TransferError(
-                _("After line %(line)d: this is no CSV (%(why)s).")
+                _("After line %(line)d: this is not CSV (%(why)s).")
                 % {"line": line + 1, "why": visible(str(error))}
             ) from error
         finally:
@@ -287,7 +285,7 @@ def _read_csv(file: BinaryIO, user_from: str) -> Iterator[Row]:
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-    """Yield the lines; one that never ends must not fill the memory."""
+    """Yield the lines; one without an end must not exhaust the memory."""
     while line := text.readline(MAX_RECORD):
         if len(line) == MAX_RECORD:
             raise csv.Error("a line is too long")
@@ -296,7 +294,7 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
 
 def _read_head(head: str) -> tuple[str, list[str]]:
     if holds_private_key(head):
-        raise TransferError(f"{_at_line(1)}: {_PRIVATE_KEY}.")
+        raise TransferError(f"{_at_line(1)}: {PRIVATE_KEY_MESSAGE}")
     for delimiter in _DELIMITERS:
         names = [
             one.strip().lower()
@@ -308,8 +306,8 @@ def _read_head(head: str) -> tuple[str, list[str]]:
     else:
         raise TransferError(
             _(
-                "Line 1 has to name the columns: user, and value or certificate, and "
-                "any of %(names)s."
+                "Line 1 must name the columns: user, value or certificate, and any of "
+                "%(names)s."
             )
             % {"names": ", ".join(MAPPING_FIELDS)}
         )
@@ -326,29 +324,28 @@ def _read_head(head: str) -> tuple[str, list[str]]:
 
 def _check_cells(place: str, names: list[str], cells: list[str]) -> Row:
     if any(map(holds_private_key, cells)):
-        return Row(place, {}, str(_PRIVATE_KEY))
+        return Row(place, {}, str(PRIVATE_KEY_MESSAGE))
     if len(cells) != len(names):
-        text = _("There are %(cells)d cells, and %(columns)d columns")
+        text = _("The row has %(cells)d cells, but there are %(columns)d columns")
         return Row(place, {}, text % {"cells": len(cells), "columns": len(names)})
     record = {
-        name: (cell[1:] if cell[:1] == "'" and FORMULA.match(cell) else cell) or None
-        for name, cell in zip(names, cells, strict=True)
+        name: unguard(cell) or None for name, cell in zip(names, cells, strict=True)
     }
     return Row(place, {"type": MAPPING, **record})
 
 
 def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
-    """Yield a row for each file; its name is only ever shown, or a user's."""
+    """Yield one row per file; its name is only shown, or used as the user’s name."""
     try:
         with zipfile.ZipFile(file) as archive:
             entries = [one for one in archive.infolist() if not one.is_dir()]
             if len(entries) > MAX_ENTRIES:
                 raise TransferError(
-                    _("There are more than %(count)d files in it.")
+                    _("The archive contains more than %(count)d files.")
                     % {"count": MAX_ENTRIES}
                 )
             for entry in entries:
-                # The errors of the others are not zipfile's own.
+                # Errors of other methods are not zipfile's own.
                 if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
                     raise NotImplementedError("compressed in an unusual way")
                 with archive.open(entry) as member:
@@ -380,10 +377,10 @@ def _read_folder(folder: Path, user_from: str) -> Iterator[Row]:
 
 def _check_file(name: str, stem: str, octets: bytes, user_from: str) -> Row:
     if holds_private_key(name):
-        return Row(_("a file’s name"), {}, str(_PRIVATE_KEY))
+        return Row(_("a file’s name"), {}, str(PRIVATE_KEY_MESSAGE))
     place = visible(name, 120)
     if holds_private_key(octets):
-        return Row(place, {}, str(_PRIVATE_KEY))
+        return Row(place, {}, str(PRIVATE_KEY_MESSAGE))
     if len(octets) > MAX_ENTRY:
         text = _("This is larger than %(size)d KiB")
         return Row(place, {}, text % {"size": MAX_ENTRY // 1024})
@@ -396,10 +393,10 @@ def _check_file(name: str, stem: str, octets: bytes, user_from: str) -> Row:
 
 
 def _user_of(certificate: ClientCertificate, user_from: str) -> str:
-    """Return the one name of a kind; of several, none is believed.
+    """Return the only name of a kind.
 
     Raises:
-        BundleError: there is none, or more than one.
+        BundleError: there is no name, or more than one.
         CertificateParseError: it cannot be read.
     """
     names: tuple[Any, ...]

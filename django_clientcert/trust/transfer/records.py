@@ -1,6 +1,6 @@
-"""Each row of the database as a record without a number of this database in it.
+"""Rows of the database as records, which contain no primary keys.
 
-A user is written by what they log in with, an authority by its name, moments in UTC.
+Users are written by the name they log in with, authorities by name, moments in UTC.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _CHUNK = 1000
 
 
 def export_records(*, mappings_only: bool = False) -> Iterator[Record]:
-    """Yield everything that decisions rest on, what is referred to first.
+    """Yield every record that decisions depend on, referenced records first.
 
-    Read in chunks: the memory does not grow with the tables.
+    Rows are read in chunks, so memory does not grow with the tables.
     """
     if not mappings_only:
         yield from _authorities()
@@ -56,7 +56,7 @@ def export_records(*, mappings_only: bool = False) -> Iterator[Record]:
 
 
 def export_mappings(rows: QuerySet[CertificateMapping]) -> Iterator[Record]:
-    """Yield *rows*, in chunks too."""
+    """Yield *rows* as records, read in chunks."""
     rows = rows.select_related("user", "authority").order_by("pk")
     for mapping in rows.iterator(chunk_size=_CHUNK):
         yield mapping_record(mapping)

@@ -1,4 +1,4 @@
-"""Records as text, piece by piece."""
+"""Records written as JSON or CSV, in pieces."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from collections.abc import Iterable, Iterator
 
 from .records import MAPPING_FIELDS, Record
 
-# What a spreadsheet takes for a formula, behind any apostrophes; the reader takes one
-# apostrophe away again.
-FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+# Where a spreadsheet would see a formula: at the beginning of a cell, or after what it
+# may split a line at. The writer puts an apostrophe there, and the reader removes it.
+_BEGINNING = r"(?:^|(?<=[;\t\r\n]))"
+_FORMULA = r"(?=[\s'\"]*[=+\-@\t\r\n])"
+_TO_GUARD = re.compile(_BEGINNING + _FORMULA)
+_GUARDED = re.compile(f"{_BEGINNING}'{_FORMULA}")
 JSON_HEAD = '{"format": "django-clientcert", "version": 1, "records": ['
 
 
 def write_json(records: Iterable[Record]) -> Iterator[str]:
-    """Yield one JSON object, a record a line."""
+    """Yield one JSON object, with one record per line."""
     yield JSON_HEAD
     separator = "\n"
     for record in records:
@@ -27,17 +30,26 @@ def write_json(records: Iterable[Record]) -> Iterator[str]:
 
 
 def write_csv(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the mappings among *records* as CSV, which no spreadsheet runs."""
+    """Yield the mappings among *records* as CSV, of which a spreadsheet runs nothing.
+
+    Every cell is quoted, which keeps most spreadsheets from splitting it.
+    """
     buffer = io.StringIO()
-    writer = csv.writer(buffer)
+    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
     writer.writerow(MAPPING_FIELDS)
     for record in records:
-        writer.writerow([_guard(record[name] or "") for name in MAPPING_FIELDS])
+        writer.writerow([guard(record[name] or "") for name in MAPPING_FIELDS])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
     yield buffer.getvalue()
 
 
-def _guard(cell: str) -> str:
-    return f"'{cell}" if FORMULA.match(cell) else cell
+def guard(cell: str) -> str:
+    """Return *cell* so that no spreadsheet takes it, or a part of it, for a formula."""
+    return _TO_GUARD.sub("'", cell)
+
+
+def unguard(cell: str) -> str:
+    """Return the cell that ``guard()`` was given."""
+    return _GUARDED.sub("", cell)

@@ -14,7 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django_clientcert.x509 import der as asn1
-from django_clientcert.x509.certificates import ClientCertificate, read_extensions
+from django_clientcert.x509.certificates import (
+    AUTHORITY_KEY_IDENTIFIER,
+    ClientCertificate,
+    read_extensions,
+)
 from django_clientcert.x509.text import show_minute
 
 from .files import read_single
@@ -36,7 +40,6 @@ LEEWAY = dt.timedelta(minutes=5)
 # How long a CRL without nextUpdate is current
 MAX_AGE = dt.timedelta(days=7)
 
-AUTHORITY_KEY_IDENTIFIER = "2.5.29.35"
 CRL_NUMBER = "2.5.29.20"
 DELTA_CRL_INDICATOR = "2.5.29.27"
 ISSUING_DISTRIBUTION_POINT = "2.5.29.28"

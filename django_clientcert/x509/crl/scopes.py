@@ -11,15 +11,13 @@ from typing import Any, NamedTuple
 
 from django_clientcert.exceptions import CertificateParseError, NameNotMatchableError
 from django_clientcert.x509 import der as asn1
-from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.certificates import DIRECTORY_NAME, ClientCertificate
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.names import DistinguishedName
 
 from .reasons import ALL_REASONS, RevocationReason, read_reason_flags, show_reasons
 
 CRL_DISTRIBUTION_POINTS = "2.5.29.31"
-
-_DIRECTORY_NAME = 0xA4
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Scope:
             return reasons
         # A CRL outside any distribution point counts too, as if there were
         # one with the issuer's name (the end of 6.3.3).
-        issuer = _general_name_key(asn1.encode(_DIRECTORY_NAME, certificate.issuer_der))
+        issuer = _general_name_key(asn1.encode(DIRECTORY_NAME, certificate.issuer_der))
         if issuer in self.keys:
             return reasons
         reasons_of_points = [
@@ -136,7 +134,7 @@ def _distribution_points(
     extension = certificate.extensions.get(CRL_DISTRIBUTION_POINTS)
     if extension is None:
         return []
-    own = _general_name_key(asn1.encode(_DIRECTORY_NAME, certificate.issuer_der))
+    own = _general_name_key(asn1.encode(DIRECTORY_NAME, certificate.issuer_der))
     points = []
     try:
         for item in asn1.children(extension.value):
@@ -181,7 +179,7 @@ def point_names(content: bytes, issuer: bytes) -> tuple[bytes, ...]:
         raise asn1.DerError("a distribution point’s name of another kind")
     rdns = asn1.only(issuer, asn1.SEQUENCE).content
     name = asn1.encode(asn1.SEQUENCE, rdns + asn1.encode(asn1.SET, choice.content))
-    return (asn1.encode(_DIRECTORY_NAME, name),)
+    return (asn1.encode(DIRECTORY_NAME, name),)
 
 
 def _general_name_key(encoded: bytes) -> bytes:
@@ -190,10 +188,10 @@ def _general_name_key(encoded: bytes) -> bytes:
     Directory names are compared in canonical form (7.1). All others, mostly
     URLs, are compared as encoded: CAs write the same text into both.
     """
-    if encoded[:1] != bytes([_DIRECTORY_NAME]):
+    if encoded[:1] != bytes([DIRECTORY_NAME]):
         return encoded
     try:
-        name = asn1.only(encoded, _DIRECTORY_NAME).content
+        name = asn1.only(encoded, DIRECTORY_NAME).content
         return encoded[:1] + DistinguishedName.from_der(name).canonical()
     except (ValueError, NameNotMatchableError):
         return encoded
@@ -201,7 +199,7 @@ def _general_name_key(encoded: bytes) -> bytes:
 
 def _show_general_name(encoded: bytes) -> str:
     element = asn1.read(encoded)[0]
-    if element.tag == _DIRECTORY_NAME:
+    if element.tag == DIRECTORY_NAME:
         try:
             name = DistinguishedName.from_der(element.content)
             return visible_once(str(name), 120)

@@ -13,17 +13,19 @@ from cryptography.hazmat.primitives.asymmetric.types import (
 
 from django_clientcert.exceptions import CertificateParseError, NameNotMatchableError
 from django_clientcert.x509 import der as asn1
-from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.certificates import (
+    SUBJECT_KEY_IDENTIFIER,
+    ClientCertificate,
+)
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.names import DistinguishedName
-from django_clientcert.x509.paths import Path, may_sign_lists
+from django_clientcert.x509.paths import Path, may_sign_crls
 
 from .algorithms import read_algorithm
 from .problems import refuse, show_subject
 from .structure import Outline
 
 MIN_RSA_BITS = 2048
-SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 
 
 class SignerPaths(Protocol):
@@ -133,7 +135,7 @@ def _has_key(certificate: ClientCertificate, key_identifier: bytes | None) -> bo
 
 def _may_sign(certificate: ClientCertificate) -> bool:
     try:
-        return may_sign_lists(certificate)
+        return may_sign_crls(certificate)
     except CertificateParseError:
         return False
 

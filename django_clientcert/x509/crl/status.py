@@ -265,15 +265,19 @@ class _Check:
         # A CA that signs CRLs with each of its keys for that key's certificates
         # looks like one that has changed its key. So if the issuer's own key has
         # signed a CRL that covers the certificate, another's silence proves nothing.
-        in_scope = [one for one in judgements if one.reasons is not None]
-        with_own_key = [one for one in in_scope if one.key == own_key]
-        relevant = with_own_key or [one for one in in_scope if other_keys[one.key]]
-        current = [one for one in relevant if not one.problem]
+        in_scope = [
+            judgement for judgement in judgements if judgement.reasons is not None
+        ]
+        with_own_key = [judgement for judgement in in_scope if judgement.key == own_key]
+        relevant = with_own_key or [
+            judgement for judgement in in_scope if other_keys[judgement.key]
+        ]
+        current = [judgement for judgement in relevant if not judgement.problem]
         covered = frozenset[RevocationReason]().union(
-            *(one.reasons or () for one in current)
+            *(judgement.reasons or () for judgement in current)
         )
         if covered >= ALL_REASONS:
-            fresh_until = min(one.fresh_until for one in current)
+            fresh_until = min(judgement.fresh_until for judgement in current)
             return Status(
                 Outcome.GOOD,
                 f"not revoked, according to CRLs that are current until "
@@ -286,7 +290,9 @@ class _Check:
         elif not judgements:
             why = f"the loaded CRLs of {shown} are signed with another key"
         elif not in_scope:
-            scopes = "; ".join(dict.fromkeys(str(one.scope) for one in judgements))
+            scopes = "; ".join(
+                dict.fromkeys(str(judgement.scope) for judgement in judgements)
+            )
             why = f"the loaded CRLs of {shown} do not cover this certificate ({scopes})"
         else:
             why = _why_silent(shown, relevant, covered)
@@ -387,7 +393,9 @@ def _why_silent(
     """Return why the CRLs that cover a certificate do not clear it."""
     if not relevant:
         return f"the CRLs of {issuer} are signed by a key that may be revoked"
-    problems = dict.fromkeys(one.problem for one in relevant if one.problem)
+    problems = dict.fromkeys(
+        judgement.problem for judgement in relevant if judgement.problem
+    )
     if problems:
         return f"{'; '.join(problems)} (CRLs of {issuer})"
     return f"the CRLs of {issuer} only cover {show_reasons(covered)}"

@@ -42,31 +42,6 @@ class Outline:
         return memoryview(self.data)[self.tbs[0] : self.tbs[1]]
 
 
-def span(data: bytes, offset: int, end: int) -> tuple[int, int, int]:
-    """Return tag, start and stop of the content of the element at *offset*.
-
-    The same rules as ``der.read()``, without a copy of the content.
-
-    Raises:
-        DerError: not DER, or beyond *end*.
-    """
-    if offset + 2 > end:
-        raise asn1.DerError("truncated")
-    tag, size = data[offset], data[offset + 1]
-    start = offset + 2
-    if size >= 0x80:
-        count = size & 0x7F
-        if not 1 <= count <= 4 or start + count > end:
-            raise asn1.DerError("an indefinite or oversized length")
-        size = int.from_bytes(data[start : start + count], "big")
-        if size < 0x80 or size >> (8 * (count - 1)) == 0:
-            raise asn1.DerError("a length that is not minimal")
-        start += count
-    if start + size > end:
-        raise asn1.DerError("truncated")
-    return tag, start, start + size
-
-
 def read_outline(data: bytes) -> Outline:
     """Return where the parts of the CRL in *data* are.
 
@@ -81,7 +56,7 @@ def read_outline(data: bytes) -> Outline:
 def _check_size(data: bytes) -> None:
     """Refuse a file that is cut off, or longer than the CRL in it."""
     try:
-        _, _, stop = span(data, 0, len(data) + (1 << 33))
+        _, _, stop = asn1.span(data, 0, len(data) + (1 << 33))
     except (asn1.DerError, IndexError):
         refuse("not_a_list", "This is not DER, so it is not a CRL.")
     if stop > len(data):
@@ -95,8 +70,8 @@ def _check_size(data: bytes) -> None:
 
 
 def _read_parts(data: bytes) -> Outline:
-    outer, start, stop = span(data, 0, len(data))
-    tag, tbs_start, tbs_stop = span(data, start, stop)
+    outer, start, stop = asn1.span(data, 0, len(data))
+    tag, tbs_start, tbs_stop = asn1.span(data, start, stop)
     if {outer, tag} != {asn1.SEQUENCE} or data[tbs_start : tbs_start + 1] == b"\xa0":
         refuse(
             "not_a_list",
@@ -112,7 +87,7 @@ def _read_parts(data: bytes) -> Outline:
         raise asn1.DerError("the signature is not whole octets")
 
     position = tbs_start
-    version, body, position_after = span(data, position, tbs_stop)
+    version, body, position_after = asn1.span(data, position, tbs_stop)
     has_extensions = version == asn1.INTEGER
     if has_extensions:
         # Version 2 is written as 1, version 1 not at all; only 2 has extensions.
@@ -123,7 +98,7 @@ def _read_parts(data: bytes) -> Outline:
     if inner != algorithm:
         raise asn1.DerError("two different signature algorithms")
     issuer, position = _element(data, position, tbs_stop, asn1.SEQUENCE)
-    tag, body, position = span(data, position, tbs_stop)
+    tag, body, position = asn1.span(data, position, tbs_stop)
     this_update = read_time(tag, data[body:position])
     next_update = None
     entries = (position, position)
@@ -132,15 +107,15 @@ def _read_parts(data: bytes) -> Outline:
         asn1.UTC_TIME,
         asn1.GENERALIZED_TIME,
     ):
-        tag, body, position = span(data, position, tbs_stop)
+        tag, body, position = asn1.span(data, position, tbs_stop)
         next_update = read_time(tag, data[body:position])
         if next_update < this_update:
             raise asn1.DerError("nextUpdate is before thisUpdate")
     if position < tbs_stop and data[position] == asn1.SEQUENCE:
-        _, body, position = span(data, position, tbs_stop)
+        _, body, position = asn1.span(data, position, tbs_stop)
         entries = (body, position)
     if position < tbs_stop and has_extensions and data[position] == 0xA0:
-        _, body, position = span(data, position, tbs_stop)
+        _, body, position = asn1.span(data, position, tbs_stop)
         extensions = data[body:position]
     if position != tbs_stop:
         raise asn1.DerError("an unexpected field")
@@ -159,7 +134,7 @@ def _read_parts(data: bytes) -> Outline:
 
 def _element(data: bytes, offset: int, end: int, tag: int) -> tuple[bytes, int]:
     """Return the whole small element of *tag* at *offset*, and the offset after it."""
-    actual, _, stop = span(data, offset, end)
+    actual, _, stop = asn1.span(data, offset, end)
     if actual != tag:
         raise asn1.DerError(f"tag {actual:#04x} instead of {tag:#04x}")
     return data[offset:stop], stop
@@ -204,7 +179,7 @@ def count_entries(data: bytes, start: int, end: int) -> int:
             if data[position] == asn1.SEQUENCE and size < 0x80:
                 position += 2 + size
             else:
-                tag, _, position = span(data, position, end)
+                tag, _, position = asn1.span(data, position, end)
                 if tag != asn1.SEQUENCE:
                     raise asn1.DerError("not an entry")
             count += 1
@@ -226,12 +201,12 @@ def read_entries(data: bytes, start: int, end: int) -> Iterator[Entry]:
     try:
         while position < end:
             number += 1
-            tag, body, position = span(data, position, end)
-            tag_of_serial, first, after = span(data, body, position)
+            tag, body, position = asn1.span(data, position, end)
+            tag_of_serial, first, after = asn1.span(data, body, position)
             if tag != asn1.SEQUENCE or tag_of_serial != asn1.INTEGER:
                 raise asn1.DerError("not an entry")
             serial = asn1.integer(data[first:after])
-            _, first, last = span(data, after, position)
+            _, first, last = asn1.span(data, after, position)
             encoded = data[after:last]
             revoked_at = times.get(encoded)
             if revoked_at is None:
@@ -271,7 +246,7 @@ def _read_entry_extensions(
         elif oid == REASON_CODE:
             reason = _read_reason(extension.value)
         elif oid == INVALIDITY_DATE:
-            tag, start, stop = span(extension.value, 0, len(extension.value))
+            tag, start, stop = asn1.span(extension.value, 0, len(extension.value))
             invalid_since = read_time(tag, extension.value[start:stop])
         else:
             unknown |= extension.critical
