@@ -21,7 +21,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 class ClientCertRequired(PermissionDenied):
-    """The view demands a client certificate and there is none that is accepted.
+    """The view requires a client certificate, and none was accepted.
 
     Django answers 403 through the project's ``handler403``. The text is empty, so
     nothing of the reason can reach the page; ``reason`` is for the log.
@@ -46,10 +46,10 @@ def client_cert_required(
 def client_cert_required(
     view: View | None = None, *, authority: str | Iterable[str] | None = None
 ) -> View | Callable[[View], View]:
-    """Let only requests with an accepted client certificate into a view.
+    """Restrict a view to requests with an accepted client certificate.
 
-    Works bare and with arguments, on sync and async views. *authority* names the
-    certificate authorities of which one must have vouched for the certificate, by a
+    Works bare and with arguments, on sync and async views. If *authority* names
+    certificate authorities, one of them must have vouched for the certificate, by a
     mapping or by its rule; a pin without an authority is refused then.
 
     Raises (in the view):
@@ -83,25 +83,25 @@ def client_cert_required(
 
 
 def require_state(request: HttpRequest) -> RequestState:
-    """Return what the middleware left on *request*.
+    """Return the state that the middleware attached to *request*.
 
     Raises:
-        ImproperlyConfigured: it has left nothing.
+        ImproperlyConfigured: the middleware is not installed.
     """
     state = get_state(request)
     if state is None:
         raise ImproperlyConfigured(
             "Put 'django_clientcert.middleware.ClientCertMiddleware' into MIDDLEWARE, "
-            "behind 'django.contrib.auth.middleware.AuthenticationMiddleware'."
+            "after 'django.contrib.auth.middleware.AuthenticationMiddleware'."
         )
     return state
 
 
 def check_decision(decision: Decision, authorities: frozenset[str] | None) -> None:
-    """Return if *decision* lets the request in.
+    """Raise unless *decision* accepts the request.
 
     Raises:
-        ClientCertRequired: it does not.
+        ClientCertRequired: the request is refused.
     """
     if not decision.accepted:
         if decision.reason is Reason.NO_CERTIFICATE:
@@ -115,10 +115,10 @@ def check_decision(decision: Decision, authorities: frozenset[str] | None) -> No
     given = decision.authority
     if given is None or given.name not in authorities:
         logger.warning(
-            "client certificate refused: reason=%s detail=the view asks for another "
+            "client certificate refused: reason=%s detail=the view requires another "
             "authority",
             Reason.UNTRUSTED_ISSUER,
         )
         raise ClientCertRequired(
-            Reason.UNTRUSTED_ISSUER, "the view asks for another authority"
+            Reason.UNTRUSTED_ISSUER, "the view requires another authority"
         )

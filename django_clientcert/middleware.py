@@ -1,4 +1,4 @@
-"""The middleware: gates at once, everything else when somebody asks."""
+"""The middleware: gates immediately, everything else on demand."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .requests import RequestState, attach
 class ClientCertMiddleware:
     """Sets ``client_cert``, ``client_cert_decision`` and the user of a request.
 
-    It stands behind ``AuthenticationMiddleware``. Nothing is written to a session,
-    and ``authenticate()`` is not called: that would count every stranger's
+    It comes after ``AuthenticationMiddleware``. Nothing is written to a session,
+    and ``authenticate()`` is not called: that would count every unknown
     certificate as a failed login.
     """
 
@@ -56,7 +56,7 @@ class ClientCertMiddleware:
         if question is not None and probing.take(question):
             return probing.answer(question, state.presented, state.host)
         if state.must_be_reported:
-            state.decide()  # no query: a gate says it all
+            state.decide()  # makes no query
         response: HttpResponseBase = self.get_response(request)
         if (use := find_unrecorded_use(state)) is not None:
             record_use(use)
@@ -82,7 +82,7 @@ class ClientCertMiddleware:
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:
-        """Say why, under DEBUG only; otherwise leave it to ``handler403``."""
+        """Show the reason if DEBUG is on; otherwise leave it to ``handler403``."""
         if not isinstance(exception, ClientCertRequired) or not settings.DEBUG:
             return None
         return HttpResponseForbidden(
@@ -100,10 +100,10 @@ class ClientCertMiddleware:
 def finish(response: HttpResponseBase, state: RequestState) -> HttpResponseBase:
     """Tell caches that the response depends on the certificate (RFC 9440, 2.4).
 
-    Every header that is read counts: a cache that looked at the certificate's
-    alone would answer a request whose other headers give it away as stolen. A
-    cache in or before the proxy never sees these headers, so what was made with a
-    look at a certificate is private besides.
+    Every header that is read counts: a cache that compared the certificate's header
+    alone would answer a request whose other headers show that it is stolen. A cache
+    in or before the proxy never sees these headers, so a response that depends on a
+    certificate is also marked as private.
     """
     proxy = state.presented.proxy
     if proxy.is_header:

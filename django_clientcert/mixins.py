@@ -11,22 +11,22 @@ from .decorators import client_cert_required
 
 
 class ClientCertRequiredMixin:
-    """Let only requests with an accepted client certificate into the view.
+    """Restrict a view to requests with an accepted client certificate.
 
-    Put it in front of the view class. ``client_cert_authority`` names the
-    authorities of which one must have vouched for the certificate.
+    Put it before the view class. One of the authorities in
+    ``client_cert_authority`` must have vouched for the certificate.
     """
 
     client_cert_authority: str | Iterable[str] | None = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a class in which the mixin stands behind the view and does nothing.
+        """Refuse a class in which the mixin comes after the view, without effect.
 
         Raises:
             ImproperlyConfigured: another class's ``as_view`` comes first.
         """
         super().__init_subclass__(**kwargs)
-        first = next(one for one in cls.__mro__[1:] if "as_view" in vars(one))
+        first = next(base for base in cls.__mro__[1:] if "as_view" in vars(base))
         if "as_view" not in vars(cls) and first is not ClientCertRequiredMixin:
             raise ImproperlyConfigured(
                 f"Put ClientCertRequiredMixin first among the bases of {cls.__name__}."
@@ -34,7 +34,7 @@ class ClientCertRequiredMixin:
 
     @classmethod
     def as_view(cls, *args: Any, **initkwargs: Any) -> Any:
-        """Return the view, sync or async as its handlers are, behind the check."""
+        """Return the view with the check, sync or async as its handlers are."""
         view = super().as_view(*args, **initkwargs)  # type: ignore[misc]
         authority = initkwargs.get("client_cert_authority", cls.client_cert_authority)
         return client_cert_required(authority=authority)(view)

@@ -26,7 +26,7 @@ _CACHE = "_client_cert_cache"
 
 
 class Decider(Protocol):
-    """What is asked for a decision: a ``ClientCertBackend``."""
+    """Makes the decision: a ``ClientCertBackend``."""
 
     def decide(self, request: HttpRequest) -> Decision: ...
 
@@ -34,16 +34,16 @@ class Decider(Protocol):
 
 
 class ClientCertRequest(HttpRequest):
-    """A request behind ``ClientCertMiddleware``; use it to annotate views."""
+    """A request after ``ClientCertMiddleware``; use it to annotate views."""
 
     @property
     def client_cert(self) -> ClientCertificate | None:
-        """What the trusted proxy says the peer proved possession of. No query."""
+        """The certificate that the peer proved possession of, or None. No query."""
         return _state(self).certificate
 
     @property
     def client_cert_decision(self) -> Decision:
-        """Whether that makes somebody of the peer, and why. One query at most."""
+        """Which user the certificate authenticates, and why. Usually one query."""
         return _state(self).decide()
 
     async def aclient_cert_decision(self) -> Decision:
@@ -52,7 +52,7 @@ class ClientCertRequest(HttpRequest):
 
     @property
     def _cache_update_cache(self) -> bool:
-        """Django's word on whether its cache may keep the response.
+        """Whether Django's cache may keep the response.
 
         ``@cache_page`` keeps it before the middleware can say what it depends on,
         so a response that was made with a look at a certificate is never kept.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import Model
+
+from django_clientcert.models import CertificateAuthority
+from django_clientcert.models.authority_state import get_state
 
 
 @dataclass
@@ -79,8 +82,16 @@ def assert_only_hashes(query: Query) -> None:
 
 
 @contextmanager
-def captured() -> Iterator[list[Query]]:
-    """Collect the statements that are executed."""
+def captured(*, warm: bool = True) -> Iterator[list[Query]]:
+    """Collect the statements that are executed.
+
+    If *warm*, as in a process that has read the authorities before.
+    """
+    if warm:
+        with suppress(DatabaseError):
+            for authority in CertificateAuthority.objects.all()[:20]:
+                with suppress(ValueError):
+                    get_state(authority)
     queries: list[Query] = []
 
     def collect(

@@ -1,4 +1,4 @@
-"""The screens: who a certificate is, which CAs answer for names, what is revoked."""
+"""The admin: mappings, the inbox, authorities, CRLs and revocations."""
 
 from __future__ import annotations
 

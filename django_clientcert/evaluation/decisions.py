@@ -1,4 +1,4 @@
-"""What comes out of an evaluation."""
+"""The result of an evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOT_REACHED = "not_reached"
 
 @dataclass(frozen=True)
 class Step:
-    """One step of an evaluation: its name, outcome, and what an operator may read."""
+    """One step of an evaluation: its name, its outcome, and a detail for operators."""
 
     name: str
     outcome: str
@@ -31,8 +31,8 @@ class Step:
 class Decision:
     """Whether a request is authenticated by its client certificate, and why.
 
-    ``certificate`` is what the peer proved possession of; None where that much is
-    not established. ``detail`` and the steps are for operators, not for clients.
+    ``certificate`` is what the peer proved possession of; None if that is not
+    established. ``detail`` and the steps are for operators, not for clients.
     """
 
     accepted: bool
@@ -41,16 +41,16 @@ class Decision:
     certificate: ClientCertificate | None = field(default=None, repr=False)
     user: AbstractBaseUser | None = None
     mapping: CertificateMapping | None = None
-    # Whose rule named the user, where no mapping did
+    # The authority whose rule named the user, if no mapping did
     rule_authority: CertificateAuthority | None = None
-    # Whether the rule makes the user, who is not in the database yet
+    # Whether the rule creates the user, who is not in the database yet
     creates_user: bool = False
     last_seen_at: dt.datetime | None = field(default=None, repr=False)
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
     @property
     def authority(self) -> CertificateAuthority | None:
-        """The authority that answers for the user: the rule's, or the mapping's."""
+        """The authority that vouches for the user: the rule's, or the mapping's."""
         if self.rule_authority is not None:
             return self.rule_authority
         return None if self.mapping is None else self.mapping.authority

@@ -24,7 +24,8 @@ def _gate_peer(presented: Presented, host: str) -> str:
         return "nothing is read from a header"
     if not trusted:
         raise Refusal(
-            Reason.UNTRUSTED_PEER, "CLIENTCERT_TRUSTED_PROXIES is not set: nobody is"
+            Reason.UNTRUSTED_PEER,
+            "CLIENTCERT_TRUSTED_PROXIES is not set, so no peer is trusted",
         )
     if not _is_trusted(presented.peer, trusted):
         raise Refusal(
@@ -58,21 +59,21 @@ def _gate_secret(presented: Presented, host: str) -> str:
     expected = conf.CLIENTCERT_PROXY_SECRET
     if expected is None:
         return "not configured"
-    # Every secret is compared, so the time says nothing about which one it was.
+    # Compare every secret, so that the time does not tell which one matched.
     given = presented.secret or ""
-    matches = [constant_time_compare(given, one) for one in expected[1]]
+    matches = [constant_time_compare(given, secret) for secret in expected[1]]
     if not any(matches):
         raise Refusal(
             Reason.BAD_PROXY_SECRET,
-            "the proxy’s secret is missing" if not given else "another secret",
+            "the proxy’s secret is missing" if not given else "the secret is wrong",
         )
-    return "known"
+    return "the secret matches"
 
 
 def _gate_spelling(presented: Presented, host: str) -> str:
     if presented.ambiguity:
         raise Refusal(Reason.AMBIGUOUS_HEADER, presented.ambiguity)
-    return "one of each"
+    return "each header occurs once"
 
 
 def _gate_size(presented: Presented, host: str) -> str:
@@ -85,7 +86,7 @@ def _gate_size(presented: Presented, host: str) -> str:
         presented.issuer_dn,
         *presented.conditions,
     )
-    for size in (certificates, *(len(one or "") for one in others)):
+    for size in (certificates, *(len(value or "") for value in others)):
         if size > limit:
             raise Refusal(
                 Reason.HEADER_TOO_LARGE,
@@ -125,7 +126,7 @@ def check_gates(presented: Presented, *, host: str) -> Refusal | None:
 
 
 def quote(text: str | None) -> str:
-    """Return untrusted *text* for an operator; a missing one is nothing."""
+    """Return untrusted *text* in quotation marks, or “nothing” if it is missing."""
     return "nothing" if text is None else f"“{visible(text, 80)}”"
 
 

@@ -1,4 +1,4 @@
-"""What a request says about a client certificate, before anything is believed."""
+"""What a request says about a client certificate, before anything is checked."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from django_clientcert.x509.certificates import ClientCertificate
 class Presented:
     """The values that one request carries, untouched, and who sent them.
 
-    ``certificates`` is set instead of ``value`` and ``chain`` where the DER is
-    already at hand and no request is spoken of, as in ``manage.py clientcert explain
-    FILE``: there are no gates to pass then.
+    ``certificates`` is set instead of ``value`` and ``chain`` if there is no request
+    and the DER is at hand, as in ``manage.py clientcert explain FILE``. There are no
+    gates to pass then.
     """
 
     proxy: Proxy
@@ -29,22 +29,22 @@ class Presented:
     verdict: str | None = None
     # The values of the proxy's conditions, in their order
     conditions: tuple[str | None, ...] = ()
-    # Those with the certificates above the client's, in order, each that is there
+    # Those of the headers with intermediates that are present, in order
     chain: tuple[str, ...] = field(default=(), repr=False)
     subject_dn: str | None = field(default=None, repr=False)
     issuer_dn: str | None = field(default=None, repr=False)
     peer: str | None = None
     secure: bool = True
     secret: str | None = field(default=None, repr=False)
-    # Why the headers cannot be told apart; empty where they can
+    # Why the headers are ambiguous; empty if they are not
     ambiguity: str = ""
     certificates: tuple[bytes, ...] | None = field(default=None, repr=False)
-    # Whether any header of the preset was there, the certificate's or another
+    # Whether any header of the preset was present, the certificate's or another
     anything: bool = True
 
     @property
     def has_certificate(self) -> bool:
-        """Whether there is a certificate to speak of, or headers to tell apart."""
+        """Whether there is a certificate, or an ambiguity that has to be refused."""
         return (
             self.certificates is not None
             or self.value is not None
@@ -53,7 +53,7 @@ class Presented:
 
     @property
     def is_vouched_for(self) -> bool:
-        """Whether the proxy says in its own words that it verified a certificate."""
+        """Whether the proxy's verdict is that it verified the certificate."""
         proxy = self.proxy
         return (
             proxy.verdict is not None
@@ -63,9 +63,9 @@ class Presented:
 
     @property
     def unmet_condition(self) -> tuple[str, str | None, str] | None:
-        """The first header that is not as it must be: its name, value, and word.
+        """The first header without its required value: name, value, required value.
 
-        None where all are, and where no request is spoken of.
+        None if there is none, or no request.
         """
         if not self.from_request:
             return None
@@ -80,7 +80,7 @@ class Presented:
 
     @property
     def from_request(self) -> bool:
-        """Whether a request is spoken of, with a sender who has to be trusted."""
+        """Whether there is a request, with a sender who has to be trusted."""
         return self.certificates is None
 
 
@@ -107,7 +107,7 @@ def success_verdict() -> str | None:
 
 
 def read_request(request: HttpRequest) -> Presented:
-    """Return what *request* carries. Believes nothing and raises nothing."""
+    """Return what *request* carries. Checks nothing and raises nothing."""
     proxy = conf.CLIENTCERT_PROXY
     meta = request.META
 
@@ -151,9 +151,9 @@ def get_host(request: HttpRequest) -> str:
 
 
 def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
-    """Take every header of *proxy* out of *request*, so that no code believes it.
+    """Remove every header of *proxy* from *request*, so that no code trusts it.
 
-    A connection is no header: it stays.
+    A connection is not a header, so it stays.
     """
     for name in proxy.names if proxy.source != ValueSource.SOCKET else ():
         request.META.pop(proxy.meta_key(name), None)
@@ -173,8 +173,8 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
 def _read_socket(connection: object) -> str | None:
     """Return the peer's certificate on a TLS connection, its octets as characters.
 
-    None where there is none: without TLS, without a certificate, or where the
-    connection is gone already (its owner will notice).
+    None if there is none: without TLS, without a certificate, or if the connection
+    is gone already (its owner will notice).
     """
     get_certificate = getattr(connection, "getpeercert", None)
     found: object = None
@@ -185,7 +185,7 @@ def _read_socket(connection: object) -> str | None:
 
 
 def _scope_headers(request: HttpRequest) -> Iterable[tuple[bytes, bytes]]:
-    """Return the header lines as ASGI has them; nothing under WSGI."""
+    """Return the header lines of ASGI; none under WSGI."""
     scope = getattr(request, "scope", None)
     return scope.get("headers", ()) if scope is not None else ()
 
@@ -199,11 +199,11 @@ def _meta_key(name: bytes) -> str:
 
 
 def _find_ambiguity(proxy: Proxy, lines: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return why the header lines of ASGI cannot be told apart, or "".
+    """Return why the header lines of ASGI are ambiguous, or "".
 
     An underscore instead of a hyphen becomes the same key in ``request.META``
     (CVE-2015-0219, CVE-2026-3902), and two lines become one with a comma. Under
-    WSGI the server has folded them before: a comma is all that can be seen there.
+    WSGI the server has joined them already: only a comma can be seen there.
     """
     if not proxy.is_header:
         return ""
@@ -214,8 +214,8 @@ def _find_ambiguity(proxy: Proxy, lines: Iterable[tuple[bytes, bytes]]) -> str:
         if header is None:
             continue
         if name.lower() != header.encode("ascii"):
-            return f"the header {header} is spelt in another way, as with an underscore"
+            return f"the header {header} is spelt differently, as with an underscore"
         if header in seen:
-            return f"the header {header} is there twice"
+            return f"the header {header} is present twice"
         seen.add(header)
     return ""

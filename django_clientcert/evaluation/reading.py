@@ -1,4 +1,4 @@
-"""Verdict, decoding and parsing: from a header to a certificate that was proven."""
+"""Verdict, decoding and parsing: from a header to the certificate of the peer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from django_clientcert.conf import conf
 from django_clientcert.exceptions import NameSyntaxError, Reason, Refusal
-from django_clientcert.wire import DECODERS
+from django_clientcert.wire import DECODERS, Proxy
 from django_clientcert.wire.encodings.xfcc import read_caller_uris
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
@@ -23,12 +23,9 @@ def check_verdict(presented: Presented) -> str:
     proxy = presented.proxy
     unmet = presented.unmet_condition
     if unmet is not None:
-        name, value, word = unmet
-        raise Refusal(
-            Reason.PROXY_VERDICT, f"{name} is {quote(value)}, not {quote(word)}"
-        )
+        raise _refuse_value(proxy, *unmet)
     if proxy.verdict is None:
-        return "the proxy gives none"
+        return "the proxy sends none"
     verdict = presented.verdict
     if verdict == proxy.success:
         return verdict
@@ -37,19 +34,25 @@ def check_verdict(presented: Presented) -> str:
         and verdict.startswith(proxy.failure)
         and not conf.CLIENTCERT_PROXY_VERIFIES
     ):
-        return f"{visible(verdict, 80)}; the path is validated here"
-    raise Refusal(
-        Reason.PROXY_VERDICT,
-        f"the proxy says {quote(verdict)}, not {proxy.success}",
+        return f"{visible(verdict, 80)}; Django validates the path"
+    raise _refuse_value(proxy, proxy.verdict, verdict, proxy.success)
+
+
+def _refuse_value(proxy: Proxy, name: str, value: str | None, expected: str) -> Refusal:
+    """Return the refusal for a value that is not the *expected* one."""
+    source = f"header {name}" if proxy.is_header else name
+    actual = "missing" if value is None else quote(value)
+    return Refusal(
+        Reason.PROXY_VERDICT, f"{source} is {actual} (expected “{expected}”)"
     )
 
 
 def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
-    """Return the client's own certificate, and behind it what leads up to a CA.
+    """Return the client's own certificate, followed by the intermediates.
 
     Raises:
-        Refusal: they cannot be read, or are of two header lines; or the request did
-            not come through the gateway that it has to come through.
+        Refusal: they cannot be read, or come from two header lines; or the request did
+            not come through the required gateway.
     """
     if presented.certificates is not None:
         return _as_chain(presented.certificates)
@@ -61,7 +64,7 @@ def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
         presented.chain,
     )
     if proxy.gateway_identity is not None:
-        _check_forwarder(proxy.gateway_identity, presented.value or "")
+        _check_gateway(proxy.gateway_identity, presented.value or "")
     return certificates
 
 
@@ -71,40 +74,40 @@ def _decode(
 ) -> tuple[ClientCertificate, ...]:
     """Return the certificates of header values; the same ones for the same texts.
 
-    Pure, so the result may be kept. A refusal is not kept.
+    Pure, so the result may be cached. A refusal is not cached.
     """
-    found = list(DECODERS[encoding](value))
+    certificates = list(DECODERS[encoding](value))
     if chain_encoding is not None:
-        for one in chain:
-            found += DECODERS[chain_encoding](one)
-    return _as_chain(found)
+        for header in chain:
+            certificates += DECODERS[chain_encoding](header)
+    return _as_chain(certificates)
 
 
-def _as_chain(found: Sequence[bytes]) -> tuple[ClientCertificate, ...]:
-    """Return the certificates, if all but the first can be a CA's.
+def _as_chain(ders: Sequence[bytes]) -> tuple[ClientCertificate, ...]:
+    """Return the certificates, provided that all but the first are CA certificates.
 
-    In a list of certificates, two header lines look like one: that a second client's
-    certificate is there gives them away.
+    Two header lines that were joined look like one list of certificates; the second
+    client's certificate gives them away.
     """
-    leaf, *others = map(ClientCertificate, found)
-    # Some write the client's own certificate into both headers.
-    above = [one for one in others if one != leaf]
-    if len(above) > MAX_PRESENTED:
+    leaf, *others = map(ClientCertificate, ders)
+    # Some proxies write the client's own certificate into both headers.
+    intermediates = [certificate for certificate in others if certificate != leaf]
+    if len(intermediates) > MAX_PRESENTED:
         raise Refusal(
             Reason.MALFORMED_HEADER,
-            f"{len(above)} certificates above the client’s; {MAX_PRESENTED} are read",
+            f"{len(intermediates)} intermediates; at most {MAX_PRESENTED} are accepted",
         )
-    if any(not one.is_ca for one in above):
+    if any(not certificate.is_ca for certificate in intermediates):
         raise Refusal(
             Reason.AMBIGUOUS_HEADER,
-            "a certificate above the client’s is no CA’s: two header lines were "
-            "joined, or the client sends what does not belong there",
+            "one of the intermediates is not a CA certificate: two header lines were "
+            "joined, or the client sent a certificate that does not belong there",
         )
-    return leaf, *above
+    return leaf, *intermediates
 
 
-def _check_forwarder(expected: str, value: str) -> None:
-    """Refuse what another than the gateway sent to the sidecar."""
+def _check_gateway(expected: str, value: str) -> None:
+    """Refuse requests that reached the sidecar from anyone but the gateway."""
     found = read_caller_uris(value)
     if set(found) != {expected}:
         raise Refusal(
@@ -123,7 +126,7 @@ def parse(certificate: ClientCertificate) -> str:
 def compare_names(presented: Presented, certificate: ClientCertificate) -> str:
     """Compare the proxy's DN headers with the certificate.
 
-    A client may send somebody else's certificate where the proxy does not set that
+    A client can send somebody else's certificate if the proxy does not set that
     header but does set these.
     """
     proxy = presented.proxy
@@ -142,7 +145,7 @@ def compare_names(presented: Presented, certificate: ClientCertificate) -> str:
                 Reason.HEADER_MISMATCH,
                 f"{header} is missing"
                 if given is None
-                else f"{header} speaks of another certificate",
+                else f"{header} belongs to another certificate",
             )
         compared += 1
     return f"{compared} headers agree" if compared else "no headers to compare"
@@ -155,16 +158,16 @@ def check_dates(certificate: ClientCertificate, at: dt.datetime) -> str:
 
 def check_purpose(certificate: ClientCertificate) -> str:
     check_usage(certificate)
-    return "a TLS client’s"
+    return "usable for TLS client authentication"
 
 
 def _is_name(given: str, name: DistinguishedName) -> bool:
-    # A server takes the space off the end of a header (RFC 9110, 5.5), also the one
-    # that a backslash escapes. No name ends with a lone backslash otherwise.
+    # A server strips spaces from the end of a header (RFC 9110, 5.5), even one that a
+    # backslash escapes. No name ends with a lone backslash otherwise.
     if given.rstrip(" ") == name.openssl_rfc2253().rstrip(" "):
         return True
-    # nginx escapes everything but ASCII; another spelling of the same values is
-    # as good, and order and structure still count.
+    # nginx escapes everything but ASCII. Another spelling of the same values is
+    # accepted, but order and structure have to match.
     try:
         parsed = parse_name(given, order=Order.MOST_SPECIFIC_FIRST)
     except NameSyntaxError:

@@ -1,4 +1,4 @@
-"""The user whom the rule of an authority names, found or made."""
+"""The user whom the rule of an authority names, found or created."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_USERS = 10
 
 
 class Claim(NamedTuple):
-    """What the rule of an authority says: the user whose *field* is *value*."""
+    """What the rule of an authority yields: the user whose *field* is *value*."""
 
     authority: CertificateAuthority
     identity: RuleIdentity
@@ -45,10 +45,10 @@ class Claim(NamedTuple):
 def read_claim(
     authority: CertificateAuthority, certificate: ClientCertificate, host: str
 ) -> Claim:
-    """Return what the rule of *authority* says of *certificate*.
+    """Return what the rule of *authority* yields for *certificate*.
 
     Raises:
-        Refusal: nothing (``unmapped``), or nothing that may be believed.
+        Refusal: nothing (``unmapped``), or nothing that can be trusted.
     """
     try:
         rule = authority.rule()
@@ -81,10 +81,10 @@ def find_users(claims: Sequence[Claim]) -> list[Any]:
 
 
 def choose_user(claims: Sequence[Claim], users: Sequence[Any]) -> Any:
-    """Return the one user of *users*, or None where one has to be made.
+    """Return the one user of *users*, or None if one has to be created.
 
     Raises:
-        Refusal: there is none, more than one, or one whom no rule may log in.
+        Refusal: there is none, more than one, or one whom no rule may authenticate.
     """
     listed = "; ".join(map(str, claims))
     if len({(one.field, one.value) for one in claims}) > 1 and not users:
@@ -101,8 +101,8 @@ def choose_user(claims: Sequence[Claim], users: Sequence[Any]) -> Any:
     ):
         raise Refusal(
             Reason.UNMAPPED,
-            f"{listed}: that user is staff or a superuser, whom the rule does not let "
-            "in; make a mapping for the certificate",
+            f"{listed}: that user is staff or a superuser, whom the rule does not "
+            "authenticate; create a mapping for the certificate",
         )
     return user
 
@@ -112,14 +112,14 @@ def _names(claim: Claim, user: Any) -> bool:
 
 
 def is_privileged(user: Any) -> bool:
-    """Tell whether *user* is staff or a superuser."""
+    """Return whether *user* is staff or a superuser."""
     return bool(
         getattr(user, "is_superuser", False) or getattr(user, "is_staff", False)
     )
 
 
 def new_user(claim: Claim) -> Any:
-    """Return the user whom *claim* names, new and not saved: nobody special.
+    """Return the user whom *claim* names, new and unsaved, without privileges.
 
     Raises:
         Refusal: the user model does not take such a user.
@@ -143,7 +143,7 @@ def new_user(claim: Claim) -> Any:
     except ValidationError as error:
         why = visible(" ".join(error.messages), 200)
         raise _cannot_create(claim, why) from error
-    # Some models bring names into another form: that would be somebody else's.
+    # Some models normalize names; the result could be somebody else's name.
     if any(getattr(user, name) != value for name, value in values.items()):
         raise _cannot_create(claim, "its name has another form in the user model")
     if is_privileged(user):
@@ -152,7 +152,7 @@ def new_user(claim: Claim) -> Any:
 
 
 def create_user(claim: Claim) -> Any:
-    """Return the user whom *claim* names, made, with the groups that the rule gives.
+    """Create and return the user whom *claim* names, with the groups of the rule.
 
     Raises:
         Refusal: the user model does not take such a user.
@@ -165,10 +165,10 @@ def create_user(claim: Claim) -> Any:
             if hasattr(user, "groups"):
                 user.groups.set(claim.authority.rule_groups.all())
     except IntegrityError as error:
-        # Another request was faster; else the user model wants more than a name.
+        # Another request was faster, or the user model requires more than a name.
         others = find_users([claim])
         if len(others) != 1:
-            why = "the user model wants more than a name, or has one much like it"
+            why = "the user model requires more than a name, or has a similar one"
             raise _cannot_create(claim, why) from error
         return choose_user([claim], others)
     logger.info("user %s created by the rule of %s", user.pk, claim.authority)

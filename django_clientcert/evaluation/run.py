@@ -469,15 +469,15 @@ class Evaluation:
         if self.identities.problems:
             return Refusal(
                 Reason.MALFORMED_CERTIFICATE,
-                "no pin matches, and the rest cannot be used: "
+                "no pin matches, and its names cannot be used: "
                 + "; ".join(self.identities.problems),
             )
         detail = "no mapping matches this certificate"
         if result.authorities:
             names = ", ".join(map(str, result.authorities[:5]))
-            detail += f", and no rule: {names} has none"
+            detail += f"; authorities without a rule: {names}"
         else:
-            detail += "; no authority has a CA of its issuer’s name"
+            detail += "; no authority has a CA with the name of its issuer"
         return Refusal(Reason.UNMAPPED, detail)
 
     def _read_claims(

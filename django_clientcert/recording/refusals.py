@@ -1,8 +1,8 @@
-"""What goes into the inbox of unknown certificates, and how often.
+"""Recording refusals in the inbox of unknown certificates, and how often.
 
-A stranger can make as many certificates as there are requests. So a process writes
-one row in a while at most; what came in between is counted, and the certificates
-that came most often wait for their turn.
+Anyone can make as many certificates as there are requests. So a process writes at
+most one row in a while. The refusals in between are counted, and the most frequent
+certificates wait for their turn.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from django_clientcert.x509.certificates import ClientCertificate
 
 logger = logging.getLogger("django_clientcert")
 
-# Seconds between two writes of one process, whatever comes in
+# Seconds between two writes of one process, however many refusals there are
 WRITE_INTERVAL = 1.0
-# Seconds in which one certificate is written once at most
+# Seconds between two writes of one certificate
 REPEAT_INTERVAL = 60.0
-# How many public keys are remembered, and how many certificates wait: what a flood
-# can take of the memory is a few hundred kilobytes.
+# How many public keys are remembered, and how many certificates wait: a flood takes
+# a few hundred kilobytes of memory at most.
 MAX_REMEMBERED = 4096
 MAX_WAITING = 32
 
-# Those that are about the certificate. Where a mapping refuses, somebody knows it
-# already; and what cannot be loaded says nothing of the certificate.
+# The reasons that are about the certificate. If a mapping refuses it, it is known
+# already; and ``trust_unavailable`` is not about the certificate.
 RECORDED = frozenset(
     {
         Reason.UNMAPPED,
@@ -57,7 +57,7 @@ RECORDED = frozenset(
 
 
 class Sighting(NamedTuple):
-    """One refusal of a certificate that was proven."""
+    """One refusal of a certificate that the peer proved possession of."""
 
     certificate: ClientCertificate
     reason: Reason
@@ -69,29 +69,29 @@ class Sighting(NamedTuple):
 
 @dataclass
 class _Tally:
-    """What is remembered of a key: refusals not written, and when it may be next."""
+    """Per key: the refusals not yet written, and when the next write is due."""
 
     count: int = 0
     due_at: float = float("-inf")
 
 
 class Throttle:
-    """Decides which refusal is written when. One for each process; no I/O.
+    """Decides which refusal is written when. One per process; no I/O.
 
-    *clock* counts seconds and never goes back.
+    *clock* returns seconds and never goes back.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = Lock()
         self._next_write = float("-inf")
-        # By public key: the one that came last is the last
+        # By public key, the most recent one last
         self._tallies: OrderedDict[bytes, _Tally] = OrderedDict()
-        # The one that waits for longest is the first
+        # The one that has waited longest comes first
         self._waiting: dict[bytes, Sighting] = {}
 
     def note(self, sighting: Sighting) -> None:
-        """Count a refusal, and let it wait for its turn.
+        """Count a refusal and queue it.
 
         Raises:
             CertificateParseError: the public key cannot be read.
@@ -114,13 +114,13 @@ class Throttle:
             self._waiting[key] = sighting
 
     def take(self) -> tuple[Sighting, int] | None:
-        """Return what has to be written now, with its count; None where nothing has.
+        """Return the refusal to write now, with its count, or None.
 
-        The certificate that came most often, and of those the one that waits for
-        longest.
+        The most frequent certificate, and of equally frequent ones the one that has
+        waited longest.
         """
         if not self._waiting:
-            return None  # without the lock: so nearly every request ends
+            return None  # without the lock: the usual case
         with self._lock:
             now = self._clock()
             if now < self._next_write or not self._waiting:
@@ -140,9 +140,9 @@ throttle = Throttle()
 
 
 def find_unrecorded_refusal(state: RequestState) -> tuple[Sighting, int] | None:
-    """Return what has to be written down now, if anything. No I/O.
+    """Return the refusal to record now, if any. No I/O.
 
-    It may be the refusal of another request, for which there was no time then.
+    It may be that of an earlier request, which could not be recorded then.
     """
     if conf.CLIENTCERT_INBOX_SIZE == 0:
         return None
@@ -152,7 +152,7 @@ def find_unrecorded_refusal(state: RequestState) -> tuple[Sighting, int] | None:
 
 
 def record_refusal(sighting: Sighting, count: int) -> None:
-    """Write down that a certificate was refused. Never fails a request."""
+    """Record that a certificate was refused. Never fails a request."""
     try:
         UnknownCertificate.record(
             sighting.certificate,
@@ -169,7 +169,7 @@ def record_refusal(sighting: Sighting, count: int) -> None:
 
 
 def forget(certificate: ClientCertificate) -> None:
-    """Take a certificate that was let in out of the inbox.
+    """Remove a certificate that was accepted from the inbox.
 
     Raises:
         DatabaseError: the database cannot be written to.
@@ -179,7 +179,7 @@ def forget(certificate: ClientCertificate) -> None:
 
 
 def _sighting_of(state: RequestState) -> Sighting | None:
-    """Return the refusal of this request, if it is one for the inbox."""
+    """Return the refusal of this request, if it belongs into the inbox."""
     decision = state.decision
     if decision is None:
         return None
@@ -192,7 +192,7 @@ def _sighting_of(state: RequestState) -> Sighting | None:
     ):
         return None
     try:
-        certificate.public_key_bytes  # noqa: B018 - cached; what is the row's key
+        certificate.public_key_bytes  # noqa: B018 - the key of the row; cached
     except CertificateParseError:
         return None
     return Sighting(
@@ -206,11 +206,11 @@ def _sighting_of(state: RequestState) -> Sighting | None:
 
 
 def find_address(request: HttpRequest, presented: Presented) -> str:
-    """Return where the client is, as far as anybody says; "" if nobody does.
+    """Return the client's IP address as far as it is known, or "".
 
-    The proxy's own address tells nothing. What it appends to ``X-Forwarded-For`` is
-    the last element there. A proxy that does not write that header leaves it to the
-    client: this is to show, never to decide.
+    Not the proxy's own: the proxy appends the client's to ``X-Forwarded-For``, so it
+    is the last element there. If the proxy does not write that header, the client
+    can: the address is for display only, never for a decision.
     """
     peer = presented.peer or ""
     if not presented.proxy.is_header:
@@ -226,5 +226,5 @@ def _address(text: str) -> str:
         address = ip_address(text.strip())
     except ValueError:
         return ""
-    # What stands behind a “%” is free text.
+    # The zone identifier after a “%” is free text.
     return "" if "%" in str(address) else str(address)

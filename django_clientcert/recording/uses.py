@@ -20,18 +20,18 @@ logger = logging.getLogger("django_clientcert")
 
 
 class Use(NamedTuple):
-    """What has to be written down of an accepted certificate."""
+    """The use of an accepted certificate."""
 
     decision: Decision
     host: str
     at: dt.datetime
-    # Whether the mapping, and the certificate, were last written down long ago
+    # Whether the mapping, and the certificate, were last recorded long ago
     mapping_is_due: bool
     certificate_is_due: bool
 
 
 def find_unrecorded_use(state: RequestState) -> Use | None:
-    """Return what has to be written down now, if anything. No I/O."""
+    """Return the use to record now, if any. No I/O."""
     interval = conf.CLIENTCERT_LAST_USED_INTERVAL
     decision = state.decision
     if interval is None or decision is None or not decision.accepted:
@@ -53,7 +53,7 @@ def find_unrecorded_use(state: RequestState) -> Use | None:
 
 
 def record_use(use: Use) -> None:
-    """Write down that a certificate was used. Never fails a request."""
+    """Record that a certificate was used. Never fails a request."""
     mapping, certificate = use.decision.mapping, use.decision.certificate
     try:
         if mapping is not None and use.mapping_is_due:

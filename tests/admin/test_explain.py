@@ -193,7 +193,7 @@ def test_verdict_and_date_for_a_certificate(
     assert answer(response)["reason"] == "proxy_verdict"
     response = ask(as_root, pasted=alice_cert.pem, at="2999-01-01T00:00")
     assert answer(response)["reason"] == "expired"
-    assert "Judged as of 2999-01-01 00:00:00 UTC." in text_of(response)
+    assert "Evaluated as of 2999-01-01 00:00:00 UTC." in text_of(response)
 
 
 def test_wrong_questions(
@@ -443,7 +443,7 @@ def test_row_in_the_address(
     assert answer(response)["reason"] == "host_not_covered"
     query = f"?mapping={row.pk}"
     assert response.context["action_url"].endswith(query)
-    assert f"to ask about certificate mapping {row.pk}: " in text_of(response)
+    assert f"to explain certificate mapping {row.pk}: " in text_of(response)
     assert answer(ask(as_root, query, host="api.example.com"))["accepted"]
 
 

@@ -372,7 +372,7 @@ def test_revoked_mappings_say_so(
     for name, words in (
         ("key", "The certificate is revoked: revocation"),
         ("list", "according to CRL number 1"),
-        ("time", "is of all that was issued from"),
+        ("time", "revokes everything issued from"),
         ("bare", "The certificate is revoked: revocation"),
         ("fine", "not revoked"),
         ("unknown", "unknown: the certificate is not stored"),

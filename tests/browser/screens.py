@@ -31,7 +31,7 @@ def _press(page: Any, text: str) -> None:
 
 
 def _explain(page: Any, site: Site) -> None:
-    page.get_by_label("Or the value of the header").fill(
+    page.get_by_label("Or the header value").fill(
         encode_escaped_pem(site.clients["stranger"].der)
     )
     _press(page, "Explain")

@@ -62,7 +62,7 @@ def test_from_the_unknown_certificate_to_a_working_one(
     # And why? The page says it.
     admin.goto(f"{APP}certificatemapping/explain/")
     header = encode_escaped_pem(site.clients["stranger"].der)
-    admin.get_by_label("Or the value of the header").fill(header)
+    admin.get_by_label("Or the header value").fill(header)
     press(admin, "Explain")
     verdict = admin.locator("#answer-verdict").inner_text()
     assert "revoked" in verdict

@@ -256,7 +256,7 @@ def address(server: Server, path: str = "/a.crl") -> str:
 def test_lists_are_fetched(
     server: Server, authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
-    """Nothing new is no error, and neither is a list that moved."""
+    """A CRL that is loaded already is not an error, nor is one that moved."""
     assert clientcert("crl", "fetch").out.startswith("No authority has an address")
     authority.crl_urls = address(server)
     authority.save()
@@ -398,7 +398,7 @@ def cut_off(handler: Handler) -> None:
 
 
 def no_http(handler: Handler) -> None:
-    """Send what is no answer."""
+    """Send something that is not an answer."""
     handler.wfile.write(b"nonsense\r\n\r\n")
 
 
@@ -461,7 +461,7 @@ def test_what_comes_with_a_redirect_is_not_read(server: Server) -> None:
     ],
 )
 def test_nobody_listens_is_said(url: str, text: str) -> None:
-    """A port that is closed, a host that is none, an address of another kind."""
+    """A closed port, an invalid host, an address of another kind."""
     with pytest.raises(FetchError, match=text):
         fetch(url, max_bytes=MIB, timeout=2, deadline=2)
 

@@ -334,7 +334,7 @@ def test_the_chain_of_a_file_counts_where_the_proxy_forwards_it(
 def test_the_chain_of_a_header(
     below: tuple[Any, IssuedCertificate], settings: Any
 ) -> None:
-    """Each in its place; what the proxy says besides is assumed, and that is said."""
+    """Each in its place; the rest of the request is assumed, and the output says so."""
     issuing, leaf = below
     settings.CLIENTCERT_PROXY = "haproxy"
     value = base64.b64encode(leaf.der).decode()
@@ -512,7 +512,7 @@ def test_mapping_of_another_kind_with_that_key_is_not_listed(
 
 
 def test_identities_that_cannot_be_used_are_said(ca: ThrowawayCA) -> None:
-    """A name with a control character in it is no name to map."""
+    """A name with a control character cannot be mapped."""
     evil = ca.issue("evil", upns=["a\nb@ex.com"])
     outcome = explain_header(evil, "--json")
     assert outcome.data["problems"]
@@ -559,7 +559,7 @@ def test_unreadable_subject_is_explained(
 
 
 def test_structure_that_cannot_be_read_is_explained() -> None:
-    """DER that is no certificate: all that is known is its fingerprint."""
+    """DER that is not a certificate: only its fingerprint is known."""
     value = encode_escaped_pem(b"\x30\x03\x02\x01\x01")
     outcome = clientcert("explain", "--header", value)
     assert outcome.status == 1

@@ -317,7 +317,7 @@ def test_json_laid_out_otherwise(
 def test_records_that_are_refused(
     folder: Path, alice: Any, authority: CertificateAuthority
 ) -> None:
-    """With --valid-only too, where others could be let in without them."""
+    """With --valid-only too, if others could be accepted without them."""
     good = {"type": "mapping", "user": "alice", "value": "ab" * 32}
     there = authority_record(authority)
     for bad, words in (
@@ -388,7 +388,7 @@ def test_revocations(folder: Path, alice: Any) -> None:
 def test_revocation_lists(
     folder: Path, ca: ThrowawayCA, authority: CertificateAuthority
 ) -> None:
-    """A list without all of its entries would let in whom it lists."""
+    """A CRL without all of its entries would accept what it revokes."""
     entries = [crl_writer.entry(number) for number in (1, 2)]
     import_crl(authority, crl_writer.crl(ca, entries=entries))
     *records, of, serials = export_records()
@@ -426,7 +426,7 @@ def test_same_name_of_two_authorities(
 def test_users_with_a_number_for_a_name(
     folder: Path, alice: Any, monkeypatch: Any
 ) -> None:
-    """A name that is no number is nobody's, and not an error."""
+    """A name that is not a number belongs to no user, and is not an error."""
     monkeypatch.setattr(get_user_model(), "USERNAME_FIELD", "id")
     text = f"user,value\nx,{'ab' * 32}\n"
     assert "No user, or more than one" in load(folder, text).out

@@ -169,7 +169,7 @@ def test_same_options_again_are_no_difference(file: str, alice: Any) -> None:
 def test_existing_mapping_that_is_disabled_is_said(
     file: str, mapping: CertificateMapping
 ) -> None:
-    """“Already there” does not mean “will be let in”."""
+    """“Already mapped” does not mean “will be accepted”."""
     CertificateMapping.objects.update(state="disabled")
     outcome = trust(file)
     assert outcome.status == 0
@@ -179,7 +179,7 @@ def test_existing_mapping_that_is_disabled_is_said(
 def test_mapping_of_another_user_is_refused(
     file: str, mapping: CertificateMapping, bob: Any
 ) -> None:
-    """A certificate of two users would lock out both."""
+    """A certificate of two users would be refused for both."""
     outcome = trust(file, user="bob")
     assert outcome.status == 1
     assert f"Mapping {mapping.pk} already maps this to another user" in outcome.error

@@ -190,7 +190,7 @@ def test_a_stage_that_was_missed_is_told_late(
     assert "in 4 days" in mail.outbox[0].body or "in 5 days" in mail.outbox[0].body
 
 
-def test_a_new_end_is_told_anew(alice: Any, ca: ThrowawayCA, now: dt.datetime) -> None:
+def test_a_new_end_is_sent_again(alice: Any, ca: ThrowawayCA, now: dt.datetime) -> None:
     """What was put off ends another time."""
     mapping = map_to(alice, "fingerprint", "ab" * 32, valid_until=now + 5 * DAY)
     clientcert("notify")
@@ -322,7 +322,7 @@ def test_an_address_that_is_none(address: str) -> None:
 
 @pytest.mark.parametrize("value", ["pki@example.com", ["pki"], [1], None])
 def test_a_setting_that_cannot_be_used(value: Any, settings: Any) -> None:
-    """A text is no list of texts."""
+    """A text is not a list of texts."""
     settings.CLIENTCERT_NOTIFY_EMAILS = value
     with pytest.raises(ImproperlyConfigured, match="CLIENTCERT_NOTIFY_EMAILS"):
         conf.CLIENTCERT_NOTIFY_EMAILS  # noqa: B018 - it is read

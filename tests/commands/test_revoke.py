@@ -35,7 +35,7 @@ def write(folder: Path, certificate: IssuedCertificate) -> str:
 def test_a_file_is_revoked(
     tmp_path: Path, alice: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """By both names; whom it locks out is said, and how to take it back."""
+    """By key and serial number; the output says who is affected and how to undo it."""
     mapping = map_to(alice, "subject", "CN=alice", authority=authority)
     file = write(tmp_path, alice_cert)
     outcome = clientcert("revoke", file, "--reason", "keyCompromise", "--note", "lost")
@@ -91,7 +91,7 @@ def test_standard_input(alice_cert: IssuedCertificate) -> None:
 def test_the_certificate_of_a_mapping(
     ask: Wsgi, alice: Any, bob: Any, authority: Any, alice_cert: Any, mallory_cert: Any
 ) -> None:
-    """Its own, the last one that it let in, its key alone, or none to be had."""
+    """Its own, the last one that it accepted, its key alone, or none."""
     stored = map_to(
         alice,
         "fingerprint",
@@ -236,7 +236,7 @@ def test_what_else_has_the_key_is_said(
 def test_a_name_goes_on_letting_in_others(
     tmp_path: Path, alice: Any, bob: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """The certificate is revoked, not the name; a disabled mapping lets in nobody."""
+    """The certificate is revoked, not the name; a disabled mapping accepts nobody."""
     names = [
         map_to(alice, "subject", "CN=alice", authority=authority),
         map_to(

@@ -127,7 +127,7 @@ def test_a_rule_is_looked_at_too(
 def test_another_authority_that_answers_too_keeps_the_door_open(
     ask: Wsgi, alice: Any, authority: Any, ca: ThrowawayCA, alice_cert: Any
 ) -> None:
-    """A rollover that is prepared well locks out nobody."""
+    """A well-prepared rollover locks nobody out."""
     authority.rule_identity = "common_name"
     authority.save()
     new = CertificateAuthority.objects.create(
@@ -248,7 +248,7 @@ def test_the_backend_s_rule_on_users_is_asked(
     settings: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whom it does not let in today, nothing locks out."""
+    """What is refused today cannot be locked out."""
     map_to(alice, "subject", "CN=alice", authority=authority)
     map_to(bob, "subject", "CN=unseen", authority=authority)
     map_to(alice, "fingerprint", alice_cert.fingerprint, certificate=alice_cert.der)

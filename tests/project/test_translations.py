@@ -375,7 +375,7 @@ def test_a_refusal_is_explained_in_the_language(
             translate("It would be refused"),
             str(explanation.meaning),
             str(explanation.remedy),
-            translate("Judged as of %(at)s.").partition("%")[0].strip(),
+            translate("Evaluated as of %(at)s.").partition("%")[0].strip(),
         ]
     text = text_of(response)
     for one in (*wanted, "unmapped"):

@@ -171,7 +171,7 @@ def test_a_stranger_is_in_the_inbox(
     assert (row.subject, row.issuer) == ("CN=mallory", "CN=Test Root CA")
     assert row.not_after == certificate.not_after
     assert (row.reason, row.count, row.host) == ("unmapped", 1, "localhost")
-    assert "Test CA has none" in row.detail
+    assert "authorities without a rule: Test CA" in row.detail
     assert row.address == "192.0.2.7"
     assert before <= row.first_seen_at == row.last_seen_at
     assert str(row) == "CN=mallory"

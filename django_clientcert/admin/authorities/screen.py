@@ -18,6 +18,7 @@ from django_clientcert.admin.base.base_admin import (
     ClientCertModelAdmin,
     Fieldsets,
     admin_url,
+    fieldset,
 )
 from django_clientcert.admin.base.bounded import Count
 from django_clientcert.admin.base.certificate_facts import (
@@ -32,6 +33,7 @@ from django_clientcert.admin.base.deleting import Deletion, deletion_of_authorit
 from django_clientcert.admin.base.long_lists import count_each
 from django_clientcert.admin.base.markup import (
     MAX_SHOWN,
+    column,
     join_lines,
     link,
     unreadable,
@@ -45,9 +47,7 @@ from django_clientcert.admin.base.permissions import (
     may_use_cas,
 )
 from django_clientcert.admin.base.times import moment, on_day, validity_status
-from django_clientcert.admin.base.warnings import (
-    authority_warnings,
-)
+from django_clientcert.admin.base.warnings import authority_warnings
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.x509.ca_problems import Admission, examine
@@ -139,42 +139,29 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         self, request: HttpRequest, obj: CertificateAuthority | None = None
     ) -> Fieldsets:
         """Return the groups of fields."""
+        rule = self._rule_fieldset(request, obj)
         if obj is None:
             return [
-                (None, {"fields": ("name", "bundle", "upload", "profile", "note")}),
-                (_("Revocation"), {"fields": ("revocation_policy", "crl_urls")}),
-                self._rule_fieldset(request, obj),
+                fieldset(None, "name", "bundle", "upload", "profile", "note"),
+                fieldset(_("Revocation"), "revocation_policy", "crl_urls"),
+                rule,
             ]
-        fieldsets: Fieldsets = [
-            (
-                None,
-                {"fields": ("name", "profile", "note", "mapping_count", "created")},
-            ),
-            (_("Certificates"), {"fields": ("shown_certificates",)}),
-            (
+        may_change = self.has_change_permission(request, obj)
+        return [
+            fieldset(None, "name", "profile", "note", "mapping_count", "created"),
+            fieldset(_("Certificates"), "shown_certificates"),
+            fieldset(
                 _("Revocation"),
-                {
-                    "fields": (
-                        "revocation_policy",
-                        "crl_urls",
-                        "shown_lists",
-                        "shown_revocations",
-                    ),
-                    "description": self._link_to_import(request, obj),
-                },
+                *("revocation_policy", "crl_urls", "shown_lists", "shown_revocations"),
+                description=self._link_to_import(request, obj),
             ),
-            self._rule_fieldset(request, obj),
-        ]
-        if self.has_change_permission(request, obj):
-            fieldsets.append(
-                (
-                    _("Replace the certificates"),
-                    {"fields": ("bundle", "upload"), "classes": ("collapse",)},
-                )
+            rule,
+            fieldset(
+                _("Replace the certificates"), "bundle", "upload", classes=["collapse"]
             )
-        else:
-            fieldsets.append((_("PEM"), {"fields": ("bundle",)}))
-        return fieldsets
+            if may_change
+            else fieldset(_("PEM"), "bundle"),
+        ]
 
     def _link_to_import(self, request: HttpRequest, obj: CertificateAuthority) -> str:
         """Return a link to the page that imports a CRL, if the user may use it."""
@@ -188,23 +175,20 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         self, request: HttpRequest, obj: CertificateAuthority | None
     ) -> tuple[Any, Any]:
         """Return the fields of the rule, with the presets for those who may set it."""
-        preset: tuple[str, ...] = ("rule_preset",)
-        if (
-            obj is not None and not self.has_change_permission(request, obj)
-        ) or not may_set_rule(request.user):
-            preset = ()
-        return (
+        may_change = obj is None or self.has_change_permission(request, obj)
+        may_set = may_change and may_set_rule(request.user)
+        preset = ("rule_preset",) if may_set else ()
+        return fieldset(
             _("Identity rule"),
-            {
-                "fields": (*preset, *RULE_FIELDS),
-                "description": _(
-                    "Without a mapping, a certificate from this authority logs in the "
-                    "user whose (field) equals the certificate’s (identity). To set a "
-                    "rule, you need the permission to add certificate mappings. To let "
-                    "it create users, you need the permission to change users. Only "
-                    "superusers can let it log in staff and superusers."
-                ),
-            },
+            *preset,
+            *RULE_FIELDS,
+            description=_(
+                "Without a mapping, a certificate from this authority logs in the user "
+                "whose (field) equals the certificate’s (identity). To set a rule, you "
+                "need the permission to add certificate mappings. To let it create "
+                "users, you need the permission to change users. Only superusers can "
+                "let it log in staff and superusers."
+            ),
         )
 
     def save_model(
@@ -223,10 +207,15 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
 
     # --- the list
 
-    @admin.display(description=_("name"), ordering="name")
-    def shown_name(self, obj: CertificateAuthority) -> str:
-        """Return the name."""
-        return visible(obj.name)
+    shown_name = column(_("name"), lambda row: visible(row.name), ordering="name")
+    list_state = column(
+        _("CRLs"), lambda row: summarize_revocation(row, timezone.now())
+    )
+    shown_lists = column(_("loaded CRLs"), lambda row: show_crls(row, timezone.now()))
+    shown_revocations = column(
+        _("revoked"), lambda row: show_revocations(row, timezone.now())
+    )
+    created = column(_("created"), lambda row: moment(row.created_at))
 
     @admin.display(description=_("certificates"))
     def certificate_count(self, obj: CertificateAuthority) -> str:
@@ -260,11 +249,6 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         counts = getattr(obj, "mapping_counts", None) or _count_mappings([obj])
         return str(counts[obj.pk])
 
-    @admin.display(description=_("CRLs"))
-    def list_state(self, obj: CertificateAuthority) -> str:
-        """Return the policy, and which CRLs are loaded, in short."""
-        return summarize_revocation(obj, timezone.now())
-
     @admin.display(description=_("rule"), ordering="rule_identity")
     def rule_in_short(self, obj: CertificateAuthority) -> str:
         """Return the rule in a few words."""
@@ -274,23 +258,6 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         if obj.rule_pattern:
             shown += f" ({visible(obj.rule_pattern, 50)})"
         return shown
-
-    # --- one authority
-
-    @admin.display(description=_("loaded CRLs"))
-    def shown_lists(self, obj: CertificateAuthority) -> str:
-        """Return the loaded CRLs."""
-        return show_crls(obj, timezone.now())
-
-    @admin.display(description=_("revoked"))
-    def shown_revocations(self, obj: CertificateAuthority) -> str:
-        """Return the revoked CAs and periods."""
-        return show_revocations(obj, timezone.now())
-
-    @admin.display(description=_("created"))
-    def created(self, obj: CertificateAuthority) -> str:
-        """Return when the authority was created."""
-        return moment(obj.created_at)
 
     @admin.display(description=_("in the bundle"))
     def shown_certificates(self, obj: CertificateAuthority) -> str:

@@ -184,6 +184,11 @@ class ClientCertModelAdmin(ModelAdmin):
         return allowed
 
 
+def fieldset(title: Any, *fields: Any, **options: Any) -> tuple[Any, Any]:
+    """Return a group of *fields* for ``fieldsets``, with Django’s *options*."""
+    return title, {"fields": fields, **options}
+
+
 def is_possible_key(field: Field[Any, Any], value: Any) -> bool:
     """Return whether *value* could be a value of *field*, a primary key."""
     try:

@@ -43,8 +43,23 @@ MAX_BUNDLE_BYTES = 1024 * 1024
 
 _NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
-_OF_CERTIFICATE = re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE)
-_OF_PUBLIC_KEY = re.compile(r"\s*pin-sha256", re.IGNORECASE)
+# For each kind of digest, the label of the other, and what to say of it
+_OTHER_DIGESTS = {
+    IdentityKind.PUBLIC_KEY: (
+        re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE),
+        _(
+            "This is the fingerprint of a certificate, not of its public key. Choose "
+            "the kind “fingerprint”."
+        ),
+    ),
+    IdentityKind.FINGERPRINT: (
+        re.compile(r"\s*pin-sha256", re.IGNORECASE),
+        _(
+            "This is the digest of a public key, not of a certificate. Choose the kind "
+            "“public key”."
+        ),
+    ),
+}
 
 
 def read_file(upload: AnyUpload) -> bytes:
@@ -117,7 +132,11 @@ def offered_identities(
     if kind not in SAN_KINDS:
         return [find_identity(kind, certificate)]
     try:
-        return [one for one in san_identities(certificate) if one.kind is kind]
+        return [
+            identity
+            for identity in san_identities(certificate)
+            if identity.kind is kind
+        ]
     except ClientCertError as error:
         raise unusable(error, code="identity") from error
 
@@ -206,22 +225,9 @@ def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
     Raises:
         ValidationError: the mapping would never match.
     """
-    if kind is IdentityKind.PUBLIC_KEY and _OF_CERTIFICATE.match(text):
-        raise ValidationError(
-            _(
-                "This is the fingerprint of a certificate, not of its public key. "
-                "Choose the kind “fingerprint”."
-            ),
-            code="other_digest",
-        )
-    if kind is IdentityKind.FINGERPRINT and _OF_PUBLIC_KEY.match(text):
-        raise ValidationError(
-            _(
-                "This is the digest of a public key, not of a certificate. Choose the "
-                "kind “public key”."
-            ),
-            code="other_digest",
-        )
+    label, message = _OTHER_DIGESTS.get(kind, (None, ""))
+    if label is not None and label.match(text):
+        raise ValidationError(message, code="other_digest")
 
 
 def _both_readings(kind: IdentityKind, text: str) -> tuple[str, str] | None:

@@ -19,7 +19,7 @@ from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.text import show_day
 
 from .certificate_page import StoredCertificateAdmin
-from .markup import breakable_name
+from .markup import breakable_name, column
 from .times import moment, on_day, relative, validity_status
 
 
@@ -34,10 +34,9 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
         """Return False: a record is not edited."""
         return False
 
-    @admin.display(description=_("subject"), ordering="subject")
-    def shown_subject(self, obj: Any) -> str:
-        """Return the subject, shortened."""
-        return breakable_name(str(obj))
+    shown_subject = column(
+        _("subject"), lambda row: breakable_name(str(row)), ordering="subject"
+    )
 
     @admin.display(description=_("last seen"), ordering="last_seen_at")
     def list_seen(self, obj: Any) -> str:
@@ -57,15 +56,10 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
         status = validity_status(None, obj.not_after, timezone.now())
         return on_day(obj.not_after, status)
 
-    @admin.display(description=_("host"))
-    def shown_host(self, obj: Any) -> str:
-        """Return the host of the last request."""
-        return visible_once(obj.host, 80) or gettext("unknown")
-
-    @admin.display(description=_("first seen"))
-    def first_seen(self, obj: Any) -> str:
-        """Return when it was first seen."""
-        return moment(obj.first_seen_at)
+    shown_host = column(
+        _("host"), lambda row: visible_once(row.host, 80) or gettext("unknown")
+    )
+    first_seen = column(_("first seen"), lambda row: moment(row.first_seen_at))
 
     @admin.display(description=_("last seen"))
     def last_seen(self, obj: Any) -> str:

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language_bidi, gettext, ngettext
+from django.utils.translation import get_language_bidi, gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import CertificateParseError
@@ -50,24 +50,25 @@ def on_day(at: dt.datetime, status: str) -> SafeString:
     return format_html('<span class="nowrap">{}:</span> {}', show_day(at), status)
 
 
+_AHEAD = {
+    "year": ngettext_lazy("in %(count)d year", "in %(count)d years", "count"),
+    "day": ngettext_lazy("in %(count)d day", "in %(count)d days", "count"),
+    "hour": ngettext_lazy("in %(count)d hour", "in %(count)d hours", "count"),
+    "minute": ngettext_lazy("in %(count)d minute", "in %(count)d minutes", "count"),
+}
+_AGO = {
+    "year": ngettext_lazy("%(count)d year ago", "%(count)d years ago", "count"),
+    "day": ngettext_lazy("%(count)d day ago", "%(count)d days ago", "count"),
+    "hour": ngettext_lazy("%(count)d hour ago", "%(count)d hours ago", "count"),
+    "minute": ngettext_lazy("%(count)d minute ago", "%(count)d minutes ago", "count"),
+}
+
+
 def relative(at: dt.datetime, now: dt.datetime) -> str:
     """Return how far *at* is from *now*: “in 13 days”, “3 hours ago”."""
     count, unit = _largest_unit(abs(at - now))
-    if at > now:
-        texts = {
-            "year": ngettext("in %(count)d year", "in %(count)d years", count),
-            "day": ngettext("in %(count)d day", "in %(count)d days", count),
-            "hour": ngettext("in %(count)d hour", "in %(count)d hours", count),
-            "minute": ngettext("in %(count)d minute", "in %(count)d minutes", count),
-        }
-    else:
-        texts = {
-            "year": ngettext("%(count)d year ago", "%(count)d years ago", count),
-            "day": ngettext("%(count)d day ago", "%(count)d days ago", count),
-            "hour": ngettext("%(count)d hour ago", "%(count)d hours ago", count),
-            "minute": ngettext("%(count)d minute ago", "%(count)d minutes ago", count),
-        }
-    return texts[unit] % {"count": count}
+    texts = (_AHEAD if at > now else _AGO)[unit]
+    return str(texts % {"count": count})
 
 
 def _largest_unit(distance: dt.timedelta) -> tuple[int, str]:

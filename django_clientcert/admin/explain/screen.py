@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base.base_admin import fieldset
 from django_clientcert.admin.base.permissions import may_see
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.explaining import Report
@@ -45,8 +46,8 @@ def explain_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         title=gettext("Explain a decision"),
         form=form,
         fieldsets=[
-            (_("Certificate"), {"fields": ("pasted", "upload", "header")}),
-            (_("Circumstances"), {"fields": ("host", "verdict", "peer", "at")}),
+            fieldset(_("Certificate"), "pasted", "upload", "header"),
+            fieldset(_("Circumstances"), "host", "verdict", "peer", "at"),
         ],
         action_url=request.path + query,
         source=source,

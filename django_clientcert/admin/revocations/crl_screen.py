@@ -15,7 +15,11 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.authorities.crl_table import crl_state
-from django_clientcert.admin.base.base_admin import ClientCertModelAdmin, Fieldsets
+from django_clientcert.admin.base.base_admin import (
+    ClientCertModelAdmin,
+    Fieldsets,
+    fieldset,
+)
 from django_clientcert.admin.base.deleting import Deletion, deletion_of_crls
 from django_clientcert.admin.base.markup import breakable_name, column, hex_pairs
 from django_clientcert.admin.base.permissions import may_change_authority
@@ -89,36 +93,22 @@ class RevocationListAdmin(ClientCertModelAdmin):
         """Return the import form, or the contents of a CRL."""
         if obj is None:
             return [
-                (
+                fieldset(
                     None,
-                    {
-                        "fields": ("authority", "upload"),
-                        "description": _(
-                            "The CRL must be signed by a CA of the authority and be "
-                            "newer than the one it replaces. If it is refused, the old "
-                            "one stays in force."
-                        ),
-                    },
+                    *("authority", "upload"),
+                    description=_(
+                        "The CRL must be signed by a CA of the authority and be newer "
+                        "than the one it replaces. If it is refused, the old one stays "
+                        "in force."
+                    ),
                 )
             ]
         return [
-            (
-                None,
-                {
-                    "fields": (
-                        "label",
-                        "authority",
-                        "shown_issuer",
-                        "scope",
-                        "entry_count",
-                    )
-                },
+            fieldset(
+                None, "label", "authority", "shown_issuer", "scope", "entry_count"
             ),
-            (_("Validity"), {"fields": ("issued", "next_due", "state")}),
-            (
-                _("Origin"),
-                {"fields": ("shown_source", "imported", "shown_fingerprint")},
-            ),
+            fieldset(_("Validity"), "issued", "next_due", "state"),
+            fieldset(_("Origin"), "shown_source", "imported", "shown_fingerprint"),
         ]
 
     def save_model(

@@ -156,5 +156,5 @@ def _revokes(
         return False  # it is never accepted
     except ClientCertError:
         return True  # owner unknown: assume the widest effect
-    keys = {one.public_key_bytes for one in issuers}
+    keys = {issuer.public_key_bytes for issuer in issuers}
     return bool(keys) if in_time else revocation.issuer_key in keys

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import is_possible_key
+from django_clientcert.admin.base.base_admin import fieldset, is_possible_key
 from django_clientcert.admin.base.certificate_facts import (
     show_fact,
     show_serial_number,
@@ -120,7 +120,7 @@ def _revoke_page(model_admin: Any, request: HttpRequest, queryset: Any) -> HttpR
         "revoke_certificates.html",
         title=gettext("Revoke the certificates"),
         form=form if possible else None,
-        fieldsets=[(_("Why"), {"fields": ("reason", "note")})],
+        fieldsets=[fieldset(_("Why"), "reason", "note")],
         rows=[
             {
                 "name": str(target.row),

@@ -11,7 +11,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import ClientCertModelAdmin, Fieldsets
+from django_clientcert.admin.base.base_admin import (
+    ClientCertModelAdmin,
+    Fieldsets,
+    fieldset,
+)
 from django_clientcert.admin.base.certificate_facts import (
     show_fingerprint,
     show_issuer,
@@ -98,43 +102,38 @@ class RevocationAdmin(ClientCertModelAdmin):
         """Return the groups of fields."""
         if obj is None:
             return [
-                (
+                fieldset(
                     _("A certificate"),
-                    {
-                        "fields": ("pasted", "upload"),
-                        "description": _(
-                            "Choose what to revoke: a certificate, a serial number, or "
-                            "everything issued in a period. It is refused from the "
-                            "next request on, whatever mappings and rules say."
-                        ),
-                    },
+                    *("pasted", "upload"),
+                    description=_(
+                        "Choose what to revoke: a certificate, a serial number, or "
+                        "everything issued in a period. It is refused from the next "
+                        "request on, whatever mappings and rules say."
+                    ),
                 ),
-                (
-                    _("Or a serial number"),
-                    {"fields": ("authority", "serial_number", "issuer")},
+                fieldset(
+                    _("Or a serial number"), "authority", "serial_number", "issuer"
                 ),
-                (
+                fieldset(
                     _("Or everything issued in a period"),
-                    {
-                        "fields": (("begin", "end"), "confirm", "counted"),
-                        "description": _("Choose the authority above."),
-                    },
+                    *(("begin", "end"), "confirm", "counted"),
+                    description=_("Choose the authority above."),
                 ),
-                (_("Why"), {"fields": ("reason", "note")}),
+                fieldset(_("Why"), "reason", "note"),
             ]
-        named: tuple[str, ...] = ("what", "shown_authority")
+        named = ["what", "shown_authority"]
         if obj.public_key is not None:
-            named += ("public_key_digest",)
+            named.append("public_key_digest")
         if obj.serial is not None:
-            named += ("issuer_key_digest", "shown_serial")
+            named += ["issuer_key_digest", "shown_serial"]
         if obj.is_period:
-            named += ("period",)
-        fieldsets: Fieldsets = [
-            (_("Revoked"), {"fields": (*named, "shown_by", "when")}),
-            (_("Why"), {"fields": ("reason", "note")}),
+            named.append("period")
+        fieldsets = [
+            fieldset(_("Revoked"), *named, "shown_by", "when"),
+            fieldset(_("Why"), "reason", "note"),
         ]
         if obj.certificate is not None:
-            fieldsets.append((_("Certificate"), {"fields": _CERTIFICATE_FIELDS}))
+            fieldsets.append(fieldset(_("Certificate"), *_CERTIFICATE_FIELDS))
         return fieldsets
 
     def save_model(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -25,6 +25,12 @@ class ClientCertCommand(BaseCommand):
         """Write *lines* to standard output."""
         for line in lines:
             self.say(line)
+
+    def say_fields(self, fields: Mapping[str, Any]) -> None:
+        """Write a line for each of *fields* that has a value, in two columns."""
+        self.say_lines(
+            f"  {name:<15} {fields[name]}" for name in fields if fields[name]
+        )
 
     def say_unless_quiet(self, text: str) -> None:
         """Write a line to standard output, but not with ``--verbosity 0``."""

@@ -9,8 +9,6 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import DataError
 
-from django_clientcert.evaluation import CanAuthenticate
-from django_clientcert.explaining import user_rule
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.users import find_by_name
 from django_clientcert.trust import issuers
@@ -92,14 +90,3 @@ def find_authority(name: str) -> CertificateAuthority:
         raise CommandError(
             f"There is no authority “{visible(name, 80)}”. {hint}"
         ) from error
-
-
-def find_user_rule(messages: list[str]) -> CanAuthenticate:
-    """Return the configured backend's rule on who may log in; else Django's own.
-
-    If no backend is configured, appends a sentence that says so to *messages*.
-    """
-    can_authenticate, why = user_rule()
-    if why:
-        messages.append(why)
-    return can_authenticate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -15,7 +15,6 @@ from django_clientcert.x509.text import show_moment, some_of
 __all__ = [
     "describe_certificate",
     "encodable",
-    "field_lines",
     "one_line",
     "show_iso",
     "show_messages",
@@ -31,12 +30,6 @@ def encodable(text: str, stream: object) -> str:
     """Return *text*; what *stream* cannot encode becomes a backslash escape."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def field_lines(fields: Mapping[str, Any], width: int) -> Iterator[str]:
-    """Yield a line for each of *fields*, with the names in a column of *width*."""
-    for name, value in fields.items():
-        yield f"  {name:<{width}} {value}"
 
 
 def show_messages(error: ValidationError) -> str:

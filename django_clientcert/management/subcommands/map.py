@@ -43,7 +43,6 @@ from django_clientcert.management.console.lookups import (
 )
 from django_clientcert.management.console.text import (
     describe_certificate,
-    field_lines,
     show_moment,
     show_validity,
     show_value,
@@ -328,7 +327,7 @@ def _print_mapping(
         "valid until": "further notice" if end is None else show_moment(end),
         "certificate": show_validity(describe_certificate(certificate)),
     }
-    command.say_lines(field_lines(fields, 12))
+    command.say_fields(fields)
 
 
 def _warn_unless_accepted(

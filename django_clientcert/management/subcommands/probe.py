@@ -41,7 +41,7 @@ from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.text import one_line
 from django_clientcert.probe import HEADER, Answer, make_token, read_answer
 from django_clientcert.probe.attempts import SPELLINGS, Place, Spelling, list_places
-from django_clientcert.probe.client import Client, Reply
+from django_clientcert.probe.client import Client
 from django_clientcert.probe.findings import CLOSED, HOLE, UNREACHED, Finding, judge
 from django_clientcert.wire import Proxy
 from django_clientcert.wire.forwarding import forwarded_values
@@ -259,7 +259,7 @@ class Probe:
             lines += _secure_line()
         lines += spelling.write(self.lines)
         reply = self.client.send(place, lines)
-        self.last_reply = _describe(reply)
+        self.last_reply = reply.problem or f"HTTP {reply.status}"
         self.last_is_silence = reply.is_silence
         return read_answer(reply.body, nonce) if reply.status == 200 else None
 
@@ -272,10 +272,6 @@ def _secure_line() -> bytes:
     key, value = configured
     name = key.removeprefix("HTTP_").replace("_", "-")
     return f"{name}: {value}\r\n".encode("latin-1")
-
-
-def _describe(reply: Reply) -> str:
-    return reply.problem or f"HTTP {reply.status}"
 
 
 def _throw_away_certificate() -> bytes:

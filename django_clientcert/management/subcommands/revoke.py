@@ -40,7 +40,6 @@ from django_clientcert.management.console.files import (
 )
 from django_clientcert.management.console.lookups import find_authority, find_row
 from django_clientcert.management.console.text import (
-    field_lines,
     one_line,
     show_moment,
     some_of,
@@ -82,7 +81,6 @@ _NEEDS = {
     "--issued-until": ("--issued-from",),
     "--json": ("--list",),
 }
-_WIDTH = 15
 
 
 def add_parser(subcommands: Subcommands) -> None:
@@ -289,9 +287,7 @@ def _report(
         "reason": f"{reason}, {one_line(revocation.note) or 'no note'}",
         "to undo": f"manage.py clientcert revoke --undo {revocation.pk}",
     }
-    command.say_lines(
-        field_lines({name: value for name, value in fields.items() if value}, _WIDTH)
-    )
+    command.say_fields(fields)
 
 
 def _print_effect(
@@ -315,7 +311,7 @@ def _print_effect(
         )
     if users:
         fields["last logged in"] = f"as {some_of(sorted(users))}"
-    command.say_lines(field_lines(fields, _WIDTH))
+    command.say_fields(fields)
     for row in rows:
         if not row.is_exact and row.state != row.State.DISABLED:
             command.say(

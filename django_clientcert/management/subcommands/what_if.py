@@ -32,10 +32,11 @@ from django.utils import timezone
 from django_clientcert.evaluation import CanAuthenticate, evaluate
 from django_clientcert.evaluation.lookup import LookupResult
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
+from django_clientcert.explaining import user_rule
 from django_clientcert.management.console.arguments import Subcommands, moment
 from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.management.console.files import refuse_private_keys
-from django_clientcert.management.console.lookups import find_authority, find_user_rule
+from django_clientcert.management.console.lookups import find_authority
 from django_clientcert.management.console.progress import ProgressBar
 from django_clientcert.management.console.text import (
     one_line,
@@ -144,17 +145,17 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
             returncode=2,
         )
     refuse_private_keys(without_authority=names)
-    messages: list[str] = []
+    can_authenticate, why = user_rule()
+    if why:
+        command.warn(why)
     change = WhatIf(
         at=timezone.now() if options["at"] is None else options["at"].at,
         without=frozenset(find_authority(name).pk for name in options["without"]),
         policies={
             find_authority(name).pk: policy for name, policy in options["policies"]
         },
-        can_authenticate=find_user_rule(messages),
+        can_authenticate=can_authenticate,
     )
-    for message in messages:
-        command.warn(message)
     counts: Counter[str] = Counter()
     # Those who stay may be hundreds of thousands, so they are only counted.
     effects: dict[str, list[Effect]] = {LOCKED_OUT: [], UNKNOWN: []}

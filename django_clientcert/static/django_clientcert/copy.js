@@ -1,4 +1,4 @@
-/* A button behind each fingerprint that copies it: without scripts, there is none. */
+/* Adds a button after each fingerprint that copies it; without scripts, there is none. */
 "use strict";
 {
     function addButton(text) {
@@ -7,20 +7,20 @@
         button.className = "button clientcert-copy";
         button.textContent = text.dataset.label;
         button.setAttribute("aria-label", text.dataset.name);
-        const said = document.createElement("span");
-        said.setAttribute("role", "status");
+        const status = document.createElement("span");
+        status.setAttribute("role", "status");
         button.addEventListener("click", () => {
-            said.textContent = "";
+            status.textContent = "";
             navigator.clipboard.writeText(text.dataset.copy).then(
-                () => { said.textContent = text.dataset.copied; },
-                () => { said.textContent = text.dataset.failed; }
+                () => { status.textContent = text.dataset.copied; },
+                () => { status.textContent = text.dataset.failed; }
             );
         });
-        text.append(" ", button, " ", said);
+        text.append(" ", button, " ", status);
     }
 
     document.addEventListener("DOMContentLoaded", () => {
-        // Browsers have it on secure pages only.
+        // Browsers provide it on secure pages only.
         if (navigator.clipboard) {
             document.querySelectorAll(".clientcert-copyable").forEach(addButton);
         }

@@ -1,5 +1,5 @@
-/* The boxes that Django's script puts in place of selects get the name of their field:
-   without it, a screen reader says only what is chosen, or nothing. */
+/* Labels the boxes that Django's script puts in the place of selects. Without a label,
+   screen readers announce only the selected option, or nothing. */
 "use strict";
 {
     function name(select) {
@@ -10,13 +10,13 @@
         }
         label.id = label.id || `${select.id}_label`;
         const text = box.querySelector("[role=textbox]");
-        for (const one of text ? [box, text] : [box]) {
+        for (const element of text ? [box, text] : [box]) {
             const chosen = text ? ` ${text.id}` : "";
-            one.setAttribute("aria-labelledby", label.id + chosen);
+            element.setAttribute("aria-labelledby", label.id + chosen);
         }
     }
 
-    // As Django's own script waits, and so after it.
+    // Django's own script waits for the same event, so this runs after it.
     django.jQuery(() => {
         document.querySelectorAll("select.admin-autocomplete").forEach(name);
     });
