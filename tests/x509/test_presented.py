@@ -190,7 +190,7 @@ def test_a01_the_root_and_another_leaf_in_the_chain_do_no_harm(
 def test_a01_only_the_key_of_a_ca_checks_a_signature(
     ca: ThrowawayCA, validate: Validate
 ) -> None:
-    """A client’s own certificate is signed by the bundle, but its key proves nothing."""
+    """The bundle signed a client’s certificate too, but that key proves nothing."""
     issued = ca.issue(key=p521())
     client = ThrowawayCA(issued.certificate, issued.key)
     presented = of_one_name(client, [client.key])
