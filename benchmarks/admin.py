@@ -32,7 +32,7 @@ from tests.with_database import PostgreSQL, ServerError, running
 DATABASES = ("sqlite", "postgresql")
 MAPPINGS = "/admin/django_clientcert/certificatemapping/"
 OTHERS = {
-    "certificates seen": "/admin/django_clientcert/seencertificate/",
+    "accepted certificates": "/admin/django_clientcert/seencertificate/",
     "inbox": "/admin/django_clientcert/unknowncertificate/",
     "revocations": "/admin/django_clientcert/revocation/",
     "authorities": "/admin/django_clientcert/certificateauthority/",

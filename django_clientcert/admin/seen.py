@@ -53,10 +53,9 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
         if obj is None:
             return []  # nobody may add one
         explained = ("explained",) if may_explain(self.admin_site, request) else ()
-        facts = self.certificate_fields(obj)
         return [
             (None, {"fields": (*_USE, *explained)}),
-            (_("Certificate"), {"fields": (*facts, "revoked")}),
+            (_("Certificate"), {"fields": (*self.certificate_fields(obj), "revoked")}),
             (_("Other certificates"), {"fields": _RELATED}),
         ]
 

@@ -370,13 +370,14 @@ class PathValidator:
     def _below_bundle(
         self, presented: Sequence[ClientCertificate]
     ) -> list[ClientCertificate]:
-        """Return those of *presented* whose signatures lead to the bundle.
+        """Return the CAs among *presented* whose signatures lead to the bundle.
 
         From the bundle downwards, so that each pair is checked once, and only with
-        keys that the bundle's have signed.
+        keys that the bundle's have signed. The key of an end entity proves nothing,
+        as the client has it and could sign anything.
         """
         below: list[ClientCertificate] = []
-        rest = list(presented[:MAX_PRESENTED])
+        rest = list(filter(_is_ca, presented[:MAX_PRESENTED]))
         level = [lower for lower in rest if self.issuers_of(lower)]
         while level:
             below += level
@@ -473,6 +474,12 @@ class PathValidator:
             while len(self._remembered) >= MAX_REMEMBERED_PATHS:
                 self._remembered.pop(next(iter(self._remembered)))
             self._remembered[prefix + certificate.fingerprint_bytes] = path
+
+
+def _is_ca(certificate: ClientCertificate) -> bool:
+    with suppress(CertificateParseError):
+        return certificate.is_ca
+    return False
 
 
 def _end_entity_policy(profile: Profile) -> ExtensionPolicy:

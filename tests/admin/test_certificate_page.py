@@ -352,6 +352,7 @@ def test_number_of_queries(as_root: Client, alice: Any, ca: ThrowawayCA) -> None
     seen(alice, ca.issue("alice"), mapping=row)
     for _round in range(2):
         show(as_root, row)
+        show(as_root, one)
         with CaptureQueriesContext(connection) as queries:
             show(as_root, row)
             show(as_root, one)

@@ -817,11 +817,12 @@ def test_the_preview_costs_the_same_however_many(
     counts = []
     for number in range(6):
         refuse(ca.issue(f"c{number}", emails=["alice@example.com"]))
-        if number in (0, 5):
+        # After the first preview, this process has read the authorities.
+        if number in (0, 1, 5):
             with CaptureQueriesContext(connection) as queries:
                 preview(as_root, UnknownCertificate.objects.all())
             counts.append(len(queries))
-    assert counts[0] == counts[1]
+    assert counts[1] == counts[2]
 
 
 def test_a_user_model_without_an_email_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,7 @@ def tab_to(page: Any, wanted: str) -> None:
     [
         ("unknowncertificate/{unknowncertificate}/change/", "Map to…", "/add/?unknown"),
         ("certificatemapping/", "Import", "/import/"),
-        ("certificatemapping/timeline/", "Within 7 days: 2", "?show=week"),
+        ("certificatemapping/timeline/", "Expiring within 7 days: 2", "?show=week"),
         (
             "certificatemapping/import/{pendingimport}/",
             "Refused: 1",

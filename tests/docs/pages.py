@@ -114,7 +114,9 @@ def expect(documented: str, printed: str) -> None:
 
 
 def list_messages() -> Iterator[str]:
-    """Yield the texts in the code of the package, with "…" for values."""
+    """Yield the texts in the code and templates of the package, "…" for values."""
+    for file in (ROOT / "django_clientcert" / "templates").rglob("*.html"):
+        yield file.read_text(encoding="utf-8")
     for file in (ROOT / "django_clientcert").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):

@@ -106,6 +106,44 @@ def test_the_messages_that_a_table_quotes_are_real(page: str, corner: str) -> No
             assert part in messages, text
 
 
+# Labels of Django's own admin
+FROM_DJANGO = {"Delete selected", "Add", "Search", "Filters", "Actions"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        DOCS / "reference" / "models.md",
+        *(
+            DOCS / "howto" / f"{name}.md"
+            for name in (
+                "explain-a-refusal",
+                "import-and-export",
+                "inbox",
+                "map-certificates",
+                "renew-certificates",
+                "revoke",
+                "see-what-expires",
+                "smart-cards",
+            )
+        ),
+    ],
+    ids=lambda page: page.stem,
+)
+def test_the_labels_of_the_admin_that_a_page_names_are_real(page: Path) -> None:
+    """They are in italics or bold, and begin with a capital letter."""
+    messages = "\n".join(list_messages()).lower()
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    labels = re.findall(r"(?<![*\w])\*{1,2}([A-Z][^*.:]{2,60})\*{1,2}", text)
+    parts = {
+        " ".join(part.split())
+        for label in labels
+        for part in re.split(r"\s[›→]\s", label)
+    }
+    missing = {part for part in parts - FROM_DJANGO if part.lower() not in messages}
+    assert not missing
+
+
 def test_the_output_of_probe_is_real() -> None:
     """The outcomes, the attempts, the findings and what to change are in the code."""
     messages = "\n".join(list_messages())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import json
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.recording.uses import Use, record_use
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
+from django_clientcert.x509.crl import read_crl
 from django_clientcert.x509.identities import IdentityKind
 from tests import der_writer as w
 from tests.conftest import Asgi, Wsgi
@@ -165,14 +167,19 @@ def make_users() -> list[Any]:
 
 
 def revoke_many(
-    authority: CertificateAuthority, users: list[Any], keys: list[bytes]
+    authority: CertificateAuthority,
+    ca: ThrowawayCA,
+    users: list[Any],
+    keys: list[bytes],
 ) -> None:
     """Make rows of everything else that a request looks into."""
     now = timezone.now()
+    parsed = read_crl(ca.crl([7]), authority.certificates(), at=now)
+    info = json.dumps(parsed.info.to_json())
     crl = RevocationList.objects.bulk_create(
         [
             RevocationList(
-                authority=authority, info="{}", this_update=now, entry_count=SOME
+                authority=authority, info=info, this_update=now, entry_count=SOME
             )
         ]
     )[0]
@@ -222,7 +229,7 @@ def make_many(ca: ThrowawayCA) -> list[bytes]:
         ),
         batch_size=5000,
     )
-    revoke_many(authorities[0], users[:SOME], keys[:SOME])
+    revoke_many(authorities[0], ca, users[:SOME], keys[:SOME])
     if connection.vendor != "mysql":  # there it would end the test's transaction
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
@@ -396,7 +403,11 @@ def test_what_is_deferred_is_loaded_on_demand(
         "note",
     }
     assert found.get_deferred_fields() == deferred
-    assert found.authority.get_deferred_fields() == {"note", "crl_urls"}
+    assert found.authority.get_deferred_fields() == {
+        "bundle",
+        "note",
+        "crl_urls",
+    }
     assert found.user.get_deferred_fields() == set()
     with captured() as queries:
         assert found.note == "of the mapping"

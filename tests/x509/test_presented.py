@@ -185,3 +185,20 @@ def test_a01_the_root_and_another_leaf_in_the_chain_do_no_harm(
     issuing = ca.issue_ca("Issuing")
     presented = [issuing, ca, ca, self_signed("alice")]
     assert validate(issuing.issue(), presented).outcome == 3
+
+
+def test_a01_only_the_key_of_a_ca_checks_a_signature(
+    ca: ThrowawayCA, validate: Validate
+) -> None:
+    """The bundle signed a client’s certificate too, but that key proves nothing."""
+    issued = ca.issue(key=p521())
+    client = ThrowawayCA(issued.certificate, issued.key)
+    presented = of_one_name(client, [client.key])
+    leaf = presented[-1].issue()
+    work = validate(leaf, presented)
+    assert work.outcome is Reason.UNTRUSTED_ISSUER
+    assert work.handed == []
+    assert set(work.keys) <= {read(ca)}
+    validator = PathValidator([read(ca)])
+    forged = read(client.issue())
+    assert validator.issuers_of(forged, [read(client)]) == ()
