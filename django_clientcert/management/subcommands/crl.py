@@ -26,13 +26,9 @@ from django_clientcert.management.console.text import (
 )
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.x509.crl import (
-    MAX_CRL_BYTES,
-    CRLInfo,
-    RevocationPolicy,
-    read_crl,
-    split_crls,
-)
+from django_clientcert.x509.crl.files import split_crls
+from django_clientcert.x509.crl.reading import MAX_CRL_BYTES, CRLInfo, read_crl
+from django_clientcert.x509.crl.status import RevocationPolicy
 
 # The codes of errors that say that another CA issued a CRL
 _ISSUED_BY_OTHERS = frozenset({"unknown_issuer", "other_key"})
