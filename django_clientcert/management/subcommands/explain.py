@@ -23,41 +23,31 @@ from django.utils import timezone
 
 from django_clientcert.conf import conf
 from django_clientcert.explaining import asking
-from django_clientcert.management.console.arguments import Subcommands, moment
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
+from django_clientcert.wire import Proxy
+from django_clientcert.x509.bundles import choose_end_entity
+
+from .console.arguments import Subcommands, moment
+from .console.command import ClientCertCommand
+from .console.files import (
     STDIN,
     errors_of_file,
     read_certificate_file,
     read_input,
     refuse_private_keys,
 )
-from django_clientcert.management.console.report import verdict_of, write_text
-from django_clientcert.wire import Proxy
-from django_clientcert.x509.bundles import choose_end_entity
+from .console.report import verdict_of, write_text
 
 # Options with the text of a header or of an address
 _TEXTS = {
-    "--host": ("NAME", "the host name of the request (default: see the output)"),
-    "--verdict": (
-        "WORD",
-        (
-            "the proxy's verdict on the certificate (default: with --header, its word "
-            "for success; with FILE, none, so the path is validated here)"
-        ),
-    ),
-    "--subject-dn": (
-        "DN",
-        "the proxy's header with the subject (default: as in the certificate)",
-    ),
-    "--issuer-dn": (
-        "DN",
-        "the proxy's header with the issuer (default: as in the certificate)",
-    ),
-    "--peer": (
-        "ADDRESS",
-        "the address that sends the request (default: the first trusted proxy)",
-    ),
+    "--host NAME": "the host name of the request (default: see the output)",
+    "--verdict WORD": "the proxy's verdict on the certificate (default: with --header, "
+    "its word for success; with FILE, none, so the path is validated here)",
+    "--subject-dn DN": "the proxy's header with the subject (default: as in the "
+    "certificate)",
+    "--issuer-dn DN": "the proxy's header with the issuer (default: as in the "
+    "certificate)",
+    "--peer ADDRESS": "the address that sends the request (default: the first trusted "
+    "proxy)",
 }
 _REQUEST_ONLY = ("peer", "subject_dn", "issuer_dn", "chain")
 
@@ -66,26 +56,23 @@ def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("explain", run, __doc__)
     parser.add_certificate_file(nargs="?")
-    parser.add_argument(
-        "--header",
-        metavar="VALUE",
-        help="the value of the header with the certificate, as the proxy sends it; - "
+    parser.add_value(
+        "--header VALUE",
+        "the value of the header with the certificate, as the proxy sends it; - "
         "reads standard input",
     )
-    for option, (metavar, help) in _TEXTS.items():
-        parser.add_argument(option, metavar=metavar, help=help)
+    for usage, help in _TEXTS.items():
+        parser.add_value(usage, help)
     parser.add_repeatable(
-        "--chain",
-        "VALUE",
+        "--chain VALUE",
         "with --header, the value of a header with intermediate certificates, in the "
         "order of the preset",
     )
-    parser.add_argument(
-        "--at",
-        type=moment,
-        metavar="MOMENT",
-        help="judge as of this moment: ISO 8601, UTC if it names no time zone "
+    parser.add_value(
+        "--at MOMENT",
+        "judge as of this moment: ISO 8601, UTC if it names no time zone "
         "(default: now)",
+        type=moment,
     )
     parser.add_json()
 
