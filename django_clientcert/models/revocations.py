@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from typing import ClassVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -151,6 +152,12 @@ class RevocationQuerySet(models.QuerySet["Revocation"]):
             | models.Q(serial__in=list(serials))
         ).order_by()
 
+    def equal_to(self, revocation: Revocation) -> RevocationQuerySet:
+        """Return the stored ones that revoke the same as *revocation*."""
+        return self.filter(
+            **{name: getattr(revocation, name) for name in Revocation.IDENTITY}
+        )
+
 
 class Revocation(OptionalCertificate, SavedInTransaction):
     """A revocation of a certificate, or of all that an authority issued in a period.
@@ -160,6 +167,12 @@ class Revocation(OptionalCertificate, SavedInTransaction):
     by its fingerprint, because an ECDSA signature can be written in two ways, which
     gives the same certificate several fingerprints.
     """
+
+    # What is revoked; two rows that are equal in these revoke the same.
+    IDENTITY: ClassVar[tuple[str, ...]] = (
+        *("authority", "public_key", "issuer_key", "serial"),
+        *("issued_from", "issued_until"),
+    )
 
     class RevocationReasonChoice(models.IntegerChoices):
         UNSPECIFIED = 0, _("not specified")
