@@ -13,7 +13,7 @@ from django_clientcert.exceptions import BundleError, ClientCertError
 from django_clientcert.x509.bundles import TrustStore, read_certificates, sort_bundle
 from django_clientcert.x509.ca_problems import check_bundle
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import RevocationPolicy
+from django_clientcert.x509.crl.status import RevocationPolicy
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES, PathValidator
 

@@ -13,7 +13,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import CRLInfo, Entry, read_reason
+from django_clientcert.x509.crl.reading import CRLInfo
+from django_clientcert.x509.crl.reasons import read_reason
+from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.text import show_minute
 
