@@ -23,9 +23,8 @@ from django.db import DatabaseError, connections, models
 
 from django_clientcert.exceptions import CertificateParseError, ClientCertError
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import collect_hits
 from django_clientcert.x509.crl.reading import CRLInfo
-from django_clientcert.x509.crl.status import Hits
+from django_clientcert.x509.crl.status import Hits, collect_hits
 from django_clientcert.x509.paths import PathValidator
 
 from .authorities import CertificateAuthority, build_validator
