@@ -79,6 +79,22 @@ class ClientCertModelAdmin(ModelAdmin):
         """Return the URL of one of this admin’s pages."""
         return admin_url(self.admin_site, self.model, name, *arguments)
 
+    def is_in_reach(self, actor: Any, row: Any) -> bool:
+        """Return whether *actor* may change and delete *row*, given the permission."""
+        return True
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user may change rows, and *obj* in particular."""
+        return super().has_change_permission(request, obj) and (
+            obj is None or self.is_in_reach(request.user, obj)
+        )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user may delete rows, and *obj* in particular."""
+        return super().has_delete_permission(request, obj) and (
+            obj is None or self.is_in_reach(request.user, obj)
+        )
+
     @method_decorator(sensitive_post_parameters())
     @sensitive_variables()
     def changeform_view(

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth import get_permission_codename, get_user_model
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -157,8 +157,9 @@ def may_allow_privileged(actor: Any) -> bool:
 
 
 def has_flags() -> bool:
-    """Return whether a query can select privileged users."""
-    return _has_column("is_superuser") and _has_column("is_staff")
+    """Return whether a query can select privileged users: both flags are columns."""
+    columns = {field.name for field in get_user_model()._meta.concrete_fields}
+    return {"is_superuser", "is_staff"} <= columns
 
 
 def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
@@ -169,12 +170,3 @@ def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
         return False
     creates = authority.rule_creates_users or authority.rule_groups.exists()
     return not creates or may_let_rule_create(actor)
-
-
-def _has_column(name: str) -> bool:
-    """Return whether the flag is a column; it may be a property."""
-    try:
-        get_user_model()._meta.get_field(name)
-    except FieldDoesNotExist:
-        return False
-    return True

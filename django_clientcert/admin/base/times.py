@@ -138,30 +138,25 @@ class ValidityFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         """Return the mappings with the chosen validity."""
         now = timezone.now()
+        soon = (now, now + WITHIN["week"])
         expired = Q(certificate_not_after__lt=now) | Q(valid_until__lt=now)
         unknown = Q(certificate_not_after=None, valid_until=None)
-        if self.value() == "expired":
-            return queryset.filter(expired)
-        within = WITHIN.get(self.value() or "")
-        if within is not None:
-            until = now + within
-            if self.value() != "week":
-                ending = Q(certificate_not_after__lt=until) | Q(valid_until__lt=until)
-                return queryset.filter(ending).exclude(expired)
+        conditions = {
+            "valid": ~expired & ~unknown,
+            "expired": expired,
+            "unknown": unknown,
             # Few rows, which two index ranges find fastest. For a longer time, SQLite
             # would sort all rows in the ranges and look up each.
-            soon = (now, until)
-            return queryset.filter(
-                Q(certificate_not_after__range=soon)
-                & (Q(valid_until=None) | Q(valid_until__gte=now))
-                | Q(valid_until__range=soon)
-                & (Q(certificate_not_after=None) | Q(certificate_not_after__gte=now))
-            )
-        if self.value() == "valid":
-            return queryset.exclude(expired).exclude(unknown)
-        if self.value() == "unknown":
-            return queryset.filter(unknown)
-        return queryset
+            "week": Q(certificate_not_after__range=soon)
+            & (Q(valid_until=None) | Q(valid_until__gte=now))
+            | Q(valid_until__range=soon)
+            & (Q(certificate_not_after=None) | Q(certificate_not_after__gte=now)),
+        }
+        for name in ("soon", "quarter"):
+            until = now + WITHIN[name]
+            ending = Q(certificate_not_after__lt=until) | Q(valid_until__lt=until)
+            conditions[name] = ending & ~expired
+        return queryset.filter(conditions.get(self.value() or "", Q()))
 
 
 class LastUsedFilter(admin.SimpleListFilter):
@@ -183,10 +178,9 @@ class LastUsedFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
         """Return the mappings last used in the chosen time."""
         limit = timezone.now() - LONG_UNUSED
-        if self.value() == "recently":
-            return queryset.filter(last_used_at__gte=limit)
-        if self.value() == "before":
-            return queryset.filter(last_used_at__lt=limit)
-        if self.value() == "never":
-            return queryset.filter(last_used_at=None)
-        return queryset
+        conditions = {
+            "recently": Q(last_used_at__gte=limit),
+            "before": Q(last_used_at__lt=limit),
+            "never": Q(last_used_at=None),
+        }
+        return queryset.filter(conditions.get(self.value() or "", Q()))

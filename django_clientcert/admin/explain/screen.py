@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib.admin import AdminSite
@@ -11,25 +11,45 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import fieldset
+from django_clientcert.admin.base.base_admin import fieldset, is_possible_key
 from django_clientcert.admin.base.permissions import may_see
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.explaining.report import Report
-from django_clientcert.models import CertificateMapping
+from django_clientcert.models import (
+    CertificateMapping,
+    SeenCertificate,
+    UnknownCertificate,
+)
+from django_clientcert.trust.revoke import certificate_of
+from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 
 from .form import ExplainForm
 from .report_html import render_report
-from .sources import Chosen, find_source
+
+SOURCES: dict[str, Any] = {
+    "mapping": CertificateMapping,
+    "seen": SeenCertificate,
+    "unknown": UnknownCertificate,
+}
+
+
+class Source(NamedTuple):
+    """A row in the query string; ``certificate`` is None if it stores none."""
+
+    query: dict[str, str]
+    name: str
+    certificate: ClientCertificate | None
+    host: str
 
 
 @screen("view")
 def explain_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     """Ask for a certificate, or show every step of the decision about it.
 
-    The query string may name a row (see ``sources``). Nothing is written.
+    The query string may name a row (see ``SOURCES``). Nothing is written.
     """
-    source = find_source(model_admin.admin_site, request)
+    source = _find_source(model_admin.admin_site, request)
     problem = _problem(request, source)
     form: ExplainForm | None = None
     report: Report | None = None
@@ -62,8 +82,29 @@ def may_explain(site: AdminSite, request: HttpRequest) -> bool:
     return may_see(site, request, CertificateMapping)
 
 
+def _find_source(site: AdminSite, request: HttpRequest) -> Source | None:
+    """Return the row that the query string names, if the user may view it."""
+    for name, model in SOURCES.items():
+        key = request.GET.get(name, "")
+        if not (
+            key and site.is_registered(model) and is_possible_key(model._meta.pk, key)
+        ):
+            continue
+        model_admin: Any = site.get_model_admin(model)
+        row = model_admin.get_object(request, key)
+        if row is not None and model_admin.has_view_permission(request, row):
+            is_mapping = isinstance(row, CertificateMapping)
+            return Source(
+                {name: str(row.pk)},
+                f"{model_admin.opts.verbose_name} {row.pk}: {row}",
+                certificate_of(row) if is_mapping else row.client_certificate(),
+                "" if is_mapping else str(row.host),
+            )
+    return None
+
+
 def _ask(
-    request: HttpRequest, source: Chosen | None
+    request: HttpRequest, source: Source | None
 ) -> tuple[ExplainForm, dict[str, Any] | None]:
     """Return the form to show, and the report if there was a question."""
     stored = None if source is None else source.certificate
@@ -86,7 +127,7 @@ def _ask(
     return ExplainForm(stored, initial=initial), answer
 
 
-def _problem(request: HttpRequest, source: Chosen | None) -> str:
+def _problem(request: HttpRequest, source: Source | None) -> str:
     """Return why the row in the query string cannot be explained, if one is given."""
     if source is None:
         return (

@@ -97,24 +97,21 @@ class CRLForm(FormWithoutModel):
         return cleaned
 
 
-class WhyForm(FormWithoutModel):
-    """Reason and note of a revocation to come."""
-
-    class Meta:
-        model = Revocation
-        fields = ("reason", "note")
-        widgets = {
-            "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
-        }
-
-
 class RevocationReasonForm(FormWithoutPrivateKeys):
     """Reason and note of a revocation, which may be changed later."""
 
     class Meta:
         model = Revocation
-        fields = ("reason", "note")
-        widgets = WhyForm.Meta.widgets
+        fields: tuple[str, ...] = ("reason", "note")
+        widgets = {
+            "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
+        }
+
+
+class WhyForm(FormWithoutModel):
+    """Reason and note of a revocation to come."""
+
+    Meta = RevocationReasonForm.Meta
 
 
 class RevocationForm(CertificateForm, FormWithoutModel):
@@ -122,12 +119,12 @@ class RevocationForm(CertificateForm, FormWithoutModel):
 
     Validating the form revokes it, so that the errors include why that is refused.
     After ``is_valid()``, ``instance`` is the revocation. Set ``by`` to the user,
-    ``refuse`` to a function that returns why this user may not make a revocation, or
-    None, and ``count`` to one that returns how many mappings and seen certificates a
-    period affects.
+    ``check_reach`` to a function that raises unless this user may make a revocation,
+    and ``count`` to one that returns how many mappings and seen certificates a period
+    affects.
     """
 
-    refuse: Callable[[Revocation], ValidationError | None] | None = None
+    check_reach: Callable[[Revocation], None]
     count: Callable[[CertificateAuthority, Revocation], tuple[int, int]]
     by: Any = None
 
@@ -162,10 +159,8 @@ class RevocationForm(CertificateForm, FormWithoutModel):
     # The counts that were shown to the user
     counted = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    class Meta:
-        model = Revocation
+    class Meta(RevocationReasonForm.Meta):
         fields = ("authority", "reason", "note")
-        widgets = WhyForm.Meta.widgets
 
     def clean_serial_number(self) -> int | None:
         """Return the serial number."""
@@ -189,9 +184,7 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         try:
             with transaction.atomic(using=router.db_for_write(Revocation)):
                 revocation = self._revoke(cleaned)
-                why = None if self.refuse is None else self.refuse(revocation)
-                if why is not None:
-                    raise why  # which rolls back
+                self.check_reach(revocation)  # an error rolls back
                 if revocation.revoked_at < began:
                     raise ValidationError(
                         _(
@@ -254,14 +247,13 @@ class RevocationForm(CertificateForm, FormWithoutModel):
                 how many mappings and seen certificates are affected.
         """
         begin, end = cleaned["begin"], cleaned["end"]
-        missing = [name for name in ("begin", "end") if cleaned[name] is None]
+        missing = {
+            name: _("A period needs its beginning and its end.")
+            for name in ("begin", "end")
+            if cleaned[name] is None
+        }
         if missing:
-            raise ValidationError(
-                {
-                    name: _("A period needs its beginning and its end.")
-                    for name in missing
-                }
-            )
+            raise ValidationError(missing)
         period = Revocation(authority=authority, issued_from=begin, issued_until=end)
         period.clean()
         mappings, seen = self.count(authority, period)

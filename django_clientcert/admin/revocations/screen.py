@@ -6,22 +6,15 @@ from functools import partial
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base import certificate_facts as facts
 from django_clientcert.admin.base.base_admin import (
     ClientCertModelAdmin,
     Fieldsets,
     fieldset,
-)
-from django_clientcert.admin.base.certificate_facts import (
-    show_fingerprint,
-    show_issuer,
-    show_serial_number,
-    show_subject,
-    show_validity,
 )
 from django_clientcert.admin.base.certificate_page import certificate_field
 from django_clientcert.admin.base.markup import breakable_name, column, hex_pairs
@@ -30,8 +23,7 @@ from django_clientcert.models import Revocation
 from django_clientcert.x509.escaping import visible, visible_once
 
 from .forms import RevocationForm, RevocationReasonForm
-from .permissions import count_period, may_revoke
-from .revoking import NOT_IN_REACH
+from .permissions import check_reach, count_period, may_revoke
 
 _CERTIFICATE_FIELDS = (
     # Not named like form fields, which would become read-only on the add page.
@@ -91,7 +83,7 @@ class RevocationAdmin(ClientCertModelAdmin):
             )
         form: Any = super().get_form(request, obj, change, **kwargs)
         # modelform_factory() returns a new class per call.
-        form.refuse = staticmethod(partial(_why_not_revoke, request.user))
+        form.check_reach = staticmethod(partial(check_reach, request.user))
         form.count = staticmethod(count_period)
         form.by = request.user
         return form
@@ -177,19 +169,15 @@ class RevocationAdmin(ClientCertModelAdmin):
         begin, end = ("—" if at is None else moment(at) for at in bounds)
         return gettext("%(begin)s to %(end)s") % {"begin": begin, "end": end}
 
-    certificate_subject = certificate_field(_("subject"), show_subject)
-    certificate_issuer = certificate_field(_("issuer"), show_issuer)
+    certificate_subject = certificate_field(_("subject"), facts.show_subject)
+    certificate_issuer = certificate_field(_("issuer"), facts.show_issuer)
     certificate_serial_number = certificate_field(
-        _("serial number"), show_serial_number
+        _("serial number"), facts.show_serial_number
     )
-    certificate_validity = certificate_field(_("valid"), show_validity)
-    sha256_fingerprint = certificate_field(_("SHA-256 fingerprint"), show_fingerprint)
-
-
-def _why_not_revoke(actor: Any, revocation: Revocation) -> ValidationError | None:
-    if may_revoke(actor, revocation):
-        return None
-    return ValidationError(NOT_IN_REACH, code="not_in_reach")
+    certificate_validity = certificate_field(_("valid"), facts.show_validity)
+    sha256_fingerprint = certificate_field(
+        _("SHA-256 fingerprint"), facts.show_fingerprint
+    )
 
 
 def _pairs(octets: bytes | None) -> str:
