@@ -12,14 +12,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from django_clientcert.admin.base import markup
 from django_clientcert.admin.base.certificate_facts import show_fact, show_subject
-from django_clientcert.admin.base.markup import (
-    MAX_SHOWN,
-    breakable_name,
-    join_lines,
-    unreadable,
-    with_more,
-)
 from django_clientcert.admin.base.times import moment, relative
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority
@@ -49,7 +43,7 @@ def _or_unreadable(show: Show) -> Show:
         try:
             return show(authority, now)
         except ValueError as error:
-            return unreadable(error)
+            return markup.unreadable(error)
 
     return show_anyway
 
@@ -100,7 +94,7 @@ def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
             crl_state(info, now),
             info.entry_count,
         )
-        for info in loaded[:MAX_SHOWN]
+        for info in loaded[: markup.MAX_SHOWN]
     )
     row = "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td><td>{}</td></tr>"
     table = format_html(
@@ -108,7 +102,7 @@ def show_crls(authority: CertificateAuthority, now: dt.datetime) -> str:
         format_html_join("", "<th scope='col'>{}</th>", ((title,) for title in titles)),
         format_html_join("", row, rows),
     )
-    return with_more(table, len(loaded), MAX_SHOWN)
+    return markup.with_more(table, len(loaded), markup.MAX_SHOWN)
 
 
 @_or_unreadable
@@ -133,12 +127,14 @@ def show_revocations(authority: CertificateAuthority, now: dt.datetime) -> str:
                 "end": moment(period.end),
                 "pk": period.number,
             }
-            for period in state.periods[:MAX_SHOWN]
+            for period in state.periods[: markup.MAX_SHOWN]
         ),
     ]
     if not revoked:
         return _("none")
-    return with_more(join_lines(revoked), len(state.periods), MAX_SHOWN)
+    return markup.with_more(
+        markup.join_lines(revoked), len(state.periods), markup.MAX_SHOWN
+    )
 
 
 def _number(info: CRLInfo) -> str:
@@ -155,7 +151,7 @@ def _issuer_and_scope(authority: CertificateAuthority, info: CRLInfo) -> SafeStr
         for certificate in readable_certificates(authority)
         if certificate.public_key_bytes == info.issuer_key
     )
-    issuer = breakable_name(next(issuers, _("no longer in the bundle")))
+    issuer = markup.breakable_name(next(issuers, _("no longer in the bundle")))
     scope = visible_once(str(info.scope), 200)
     # A column of its own would not fit into a narrow page.
     text = '{}<br><span class="quiet">{}</span>' if scope else "{}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,7 +14,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base import certificate_facts as facts
-from django_clientcert.admin.base import permissions
+from django_clientcert.admin.base import markup, permissions
 from django_clientcert.admin.base.base_admin import (
     ClientCertModelAdmin,
     Fieldsets,
@@ -25,14 +24,6 @@ from django_clientcert.admin.base.base_admin import (
 from django_clientcert.admin.base.bounded import Count
 from django_clientcert.admin.base.deleting import Deletion, find_deletion
 from django_clientcert.admin.base.long_lists import count_each
-from django_clientcert.admin.base.markup import (
-    MAX_SHOWN,
-    column,
-    join_lines,
-    link,
-    unreadable,
-    with_more,
-)
 from django_clientcert.admin.base.times import moment, on_day, validity_status
 from django_clientcert.admin.base.warnings import authority_warnings
 from django_clientcert.exceptions import ClientCertError
@@ -81,19 +72,6 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         return find_deletion(request, self.admin_site, objs)
 
     # --- the form
-
-    def get_form(
-        self,
-        request: HttpRequest,
-        obj: CertificateAuthority | None = None,
-        change: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Return the form class, with a check of what this user may do."""
-        form: Any = super().get_form(request, obj, change, **kwargs)
-        # modelform_factory() returns a new class per call.
-        form.may_use_cas = staticmethod(partial(permissions.may_use_cas, request.user))
-        return form
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: CertificateAuthority | None = None
@@ -157,7 +135,7 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         if not crl_admin.has_add_permission(request):
             return ""
         url = admin_url(self.admin_site, RevocationList, "add")
-        return link(f"{url}?authority={obj.pk}", gettext("Import a CRL"))
+        return markup.link(f"{url}?authority={obj.pk}", gettext("Import a CRL"))
 
     def save_model(
         self,
@@ -175,15 +153,19 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
 
     # --- the list
 
-    shown_name = column(_("name"), lambda row: visible(row.name), ordering="name")
-    list_state = column(
+    shown_name = markup.column(
+        _("name"), lambda row: visible(row.name), ordering="name"
+    )
+    list_state = markup.column(
         _("CRLs"), lambda row: summarize_revocation(row, timezone.now())
     )
-    shown_lists = column(_("loaded CRLs"), lambda row: show_crls(row, timezone.now()))
-    shown_revocations = column(
+    shown_lists = markup.column(
+        _("loaded CRLs"), lambda row: show_crls(row, timezone.now())
+    )
+    shown_revocations = markup.column(
         _("revoked"), lambda row: show_revocations(row, timezone.now())
     )
-    created = column(_("created"), lambda row: moment(row.created_at))
+    created = markup.column(_("created"), lambda row: moment(row.created_at))
 
     @admin.display(description=_("certificates"))
     def certificate_count(self, obj: CertificateAuthority) -> str:
@@ -191,7 +173,7 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         try:
             return str(len(obj.certificates()))
         except ClientCertError as error:
-            return unreadable(error)
+            return markup.unreadable(error)
 
     @admin.display(description=_("first to expire"))
     def first_expiry(self, obj: CertificateAuthority) -> str:
@@ -238,12 +220,14 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
                 profile=PROFILES.get(obj.profile, PROFILES["strict"]),
             )
         except ClientCertError as error:
-            return unreadable(error, 500)
+            return markup.unreadable(error, 500)
         listed = format_html_join(
-            "", "<li>{}</li>", ((_describe(result),) for result in examined[:MAX_SHOWN])
+            "",
+            "<li>{}</li>",
+            ((_describe(result),) for result in examined[: markup.MAX_SHOWN]),
         )
         listed = format_html("<ol>{}</ol>", listed)
-        return with_more(listed, len(examined), MAX_SHOWN)
+        return markup.with_more(listed, len(examined), markup.MAX_SHOWN)
 
 
 def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, Count]:
@@ -258,7 +242,7 @@ def _describe(result: Admission) -> SafeString:
     """Return one certificate of a bundle, one fact per line."""
     certificate = result.certificate
     role = gettext("anchor") if result.is_anchor else gettext("intermediate")
-    problems = join_lines(result.problems) or gettext(
+    problems = markup.join_lines(result.problems) or gettext(
         "paths through it can be validated here"
     )
     rows: list[tuple[str, str]] = [

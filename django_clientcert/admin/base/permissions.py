@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth import get_permission_codename, get_user_model
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -158,8 +158,11 @@ def may_allow_privileged(actor: Any) -> bool:
 
 def has_flags() -> bool:
     """Return whether a query can select privileged users: both flags are columns."""
-    columns = {field.name for field in get_user_model()._meta.concrete_fields}
-    return {"is_superuser", "is_staff"} <= columns
+    options = get_user_model()._meta
+    try:
+        return all(options.get_field(name) for name in ("is_superuser", "is_staff"))
+    except FieldDoesNotExist:
+        return False  # they may be properties
 
 
 def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:

@@ -54,20 +54,14 @@ def certificate_warnings(
 
 def authority_warnings(authority: CertificateAuthority) -> list[str]:
     """Return what may surprise about an authority: certificates, policy and rule."""
-    return [
-        *_on_certificates(authority),
-        *_on_policy(authority),
-        *_on_rule(authority),
-    ]
+    return [*_on_certificates(authority), *_on_policy(authority), *_on_rule(authority)]
 
 
 def _on_certificates(authority: CertificateAuthority) -> list[str]:
     """Return the problems that path validation has with the certificates."""
     messages: list[str] = []
     for result in examine(
-        authority.certificates(),
-        at=timezone.now(),
-        profile=PROFILES[authority.profile],
+        authority.certificates(), at=timezone.now(), profile=PROFILES[authority.profile]
     ):
         name = visible_once(str(result.certificate.subject), 100)
         messages += [f"{name}: {problem}" for problem in result.problems]

@@ -25,7 +25,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 
 from .form import ExplainForm
-from .report_html import render_report
+from .report_html import ReportPage
 
 SOURCES: dict[str, Any] = {
     "mapping": CertificateMapping,
@@ -50,7 +50,14 @@ def explain_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
     The query string may name a row (see ``SOURCES``). Nothing is written.
     """
     source = _find_source(model_admin.admin_site, request)
-    problem = _problem(request, source)
+    problem = ""
+    if source is None and request.GET:
+        problem = gettext("There is no such certificate, or you may not view it.")
+    elif source is not None and source.certificate is None:
+        problem = gettext(
+            "No certificate is stored there, and none was seen. Paste one that should "
+            "match it."
+        )
     form: ExplainForm | None = None
     report: Report | None = None
     try:
@@ -71,7 +78,7 @@ def explain_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         ],
         action_url=request.path + query,
         source=source,
-        answer=report and render_report(model_admin, request, report),
+        answer=report and ReportPage(model_admin, request, report).context(),
         problem=problem,
         button=gettext("Explain"),
     )
@@ -125,19 +132,3 @@ def _ask(
     first = ExplainForm(stored, initial)
     answer = first.answer() if first.is_valid() else None
     return ExplainForm(stored, initial=initial), answer
-
-
-def _problem(request: HttpRequest, source: Source | None) -> str:
-    """Return why the row in the query string cannot be explained, if one is given."""
-    if source is None:
-        return (
-            gettext("There is no such certificate, or you may not view it.")
-            if request.GET
-            else ""
-        )
-    if source.certificate is None:
-        return gettext(
-            "No certificate is stored there, and none was seen. Paste one that should "
-            "match it."
-        )
-    return ""

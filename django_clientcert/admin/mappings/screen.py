@@ -95,7 +95,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
 
     def is_in_reach(self, actor: Any, row: CertificateMapping) -> bool:
         """See ``why_not_map()``: a disabled mapping refuses certificates too."""
-        return row.user_id is None or why_not_map(actor, row.user) is None
+        return why_not_map(actor, row.user) is None
 
     # --- the form
 

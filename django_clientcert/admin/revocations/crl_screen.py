@@ -106,11 +106,7 @@ class RevocationListAdmin(ClientCertModelAdmin):
         ]
 
     def save_model(
-        self,
-        request: HttpRequest,
-        obj: RevocationList,
-        form: CRLForm,
-        change: bool,
+        self, request: HttpRequest, obj: RevocationList, form: CRLForm, change: bool
     ) -> None:
         """Show what is loaded now; the form has imported it."""
         now = timezone.now()

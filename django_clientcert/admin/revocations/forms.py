@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from django_clientcert.admin.base import private_keys
 from django_clientcert.admin.base.certificate_form import (
     CODE,
     CertificateForm,
@@ -20,33 +21,30 @@ from django_clientcert.admin.base.certificate_form import (
 from django_clientcert.admin.base.entries import (
     MAX_BUNDLE_BYTES,
     field_error,
+    read_file,
     unusable,
-)
-from django_clientcert.admin.base.private_keys import (
-    FormWithoutModel,
-    FormWithoutPrivateKeys,
 )
 from django_clientcert.exceptions import ClientCertError, RevocationListError
 from django_clientcert.models import CertificateAuthority, Revocation, RevocationList
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
+from django_clientcert.trust import revoke
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.trust.revoke import (
-    revoke_certificate,
-    revoke_period,
-    revoke_serial,
-)
 from django_clientcert.x509.bundles import holds_private_key
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.text import parse_serial
 
+from .permissions import check_reach, count_period
 
-class CRLForm(FormWithoutModel):
+
+class CRLForm(private_keys.FormWithoutModel):
     """A CRL to import, which validating the form does.
 
     After ``is_valid()``, ``instance`` is the CRL that is now loaded, and ``replaced``
     has the labels of those it replaces.
     """
+
+    replaced: tuple[str, ...] = ()
 
     upload = forms.FileField(
         label=_("CRL"),
@@ -58,20 +56,9 @@ class CRLForm(FormWithoutModel):
         model = RevocationList
         fields = ("authority",)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.replaced: tuple[str, ...] = ()
-
     def clean_upload(self) -> bytes:
         """Return the contents of the file."""
-        upload = self.cleaned_data["upload"]
-        if upload.size is None or upload.size > MAX_CRL_BYTES:
-            raise ValidationError(
-                _("The file is larger than %(size)d MiB."),
-                code="too_large",
-                params={"size": MAX_CRL_BYTES // 1024 // 1024},
-            )
-        data: bytes = upload.read()
+        data = read_file(self.cleaned_data["upload"], MAX_CRL_BYTES)
         if len(data) <= MAX_BUNDLE_BYTES and holds_private_key(data):
             raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key")
         return data
@@ -97,36 +84,32 @@ class CRLForm(FormWithoutModel):
         return cleaned
 
 
-class RevocationReasonForm(FormWithoutPrivateKeys):
+class RevocationReasonForm(private_keys.FormWithoutPrivateKeys):
     """Reason and note of a revocation, which may be changed later."""
 
     class Meta:
         model = Revocation
         fields: tuple[str, ...] = ("reason", "note")
         widgets = {
-            "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
+            "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3})
         }
 
 
-class WhyForm(FormWithoutModel):
+class WhyForm(private_keys.FormWithoutModel):
     """Reason and note of a revocation to come."""
 
     Meta = RevocationReasonForm.Meta
 
 
-class RevocationForm(CertificateForm, FormWithoutModel):
+class RevocationForm(CertificateForm, private_keys.FormWithoutModel):
     """What to revoke: a certificate, a serial number, or a period.
 
     Validating the form revokes it, so that the errors include why that is refused.
-    After ``is_valid()``, ``instance`` is the revocation. Set ``by`` to the user,
-    ``check_reach`` to a function that raises unless this user may make a revocation,
-    and ``count`` to one that returns how many mappings and seen certificates a period
-    affects.
+    After ``is_valid()``, ``instance`` is the revocation. *actor* is the user who makes
+    it.
     """
 
-    check_reach: Callable[[Revocation], None]
-    count: Callable[[CertificateAuthority, Revocation], tuple[int, int]]
-    by: Any = None
+    actor: Any = AnonymousUser()
 
     serial_number = forms.CharField(
         label=_("Serial number"),
@@ -184,7 +167,7 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         try:
             with transaction.atomic(using=router.db_for_write(Revocation)):
                 revocation = self._revoke(cleaned)
-                self.check_reach(revocation)  # an error rolls back
+                check_reach(self.actor, revocation)  # an error rolls back
                 if revocation.revoked_at < began:
                     raise ValidationError(
                         _(
@@ -218,9 +201,9 @@ class RevocationForm(CertificateForm, FormWithoutModel):
                 ),
                 code="one_thing",
             )
-        why = {"reason": cleaned["reason"], "note": cleaned["note"], "by": self.by}
+        why = {"reason": cleaned["reason"], "note": cleaned["note"], "by": self.actor}
         if certificate is not None:
-            return revoke_certificate(certificate, **why)
+            return revoke.revoke_certificate(certificate, **why)
         if authority is None:
             raise field_error(
                 "authority",
@@ -229,13 +212,13 @@ class RevocationForm(CertificateForm, FormWithoutModel):
             )
         if serial_number is not None:
             try:
-                return revoke_serial(
+                return revoke.revoke_serial(
                     authority, serial_number, issuer=cleaned["issuer"], **why
                 )
             except ValidationError as error:
                 raise ValidationError({"issuer": error}) from error
         self._check_period(authority, cleaned)
-        return revoke_period(authority, cleaned["begin"], cleaned["end"], **why)
+        return revoke.revoke_period(authority, cleaned["begin"], cleaned["end"], **why)
 
     def _check_period(
         self, authority: CertificateAuthority, cleaned: dict[str, Any]
@@ -256,7 +239,7 @@ class RevocationForm(CertificateForm, FormWithoutModel):
             raise ValidationError(missing)
         period = Revocation(authority=authority, issued_from=begin, issued_until=end)
         period.clean()
-        mappings, seen = self.count(authority, period)
+        mappings, seen = count_period(authority, period)
         parts = (authority.pk, begin.isoformat(), end.isoformat(), mappings, seen)
         counted = " ".join(map(str, parts))
         if cleaned["confirm"] and cleaned["counted"] == counted:

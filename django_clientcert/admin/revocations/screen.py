@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -23,7 +22,7 @@ from django_clientcert.models import Revocation
 from django_clientcert.x509.escaping import visible, visible_once
 
 from .forms import RevocationForm, RevocationReasonForm
-from .permissions import check_reach, count_period, may_revoke
+from .permissions import may_revoke
 
 _CERTIFICATE_FIELDS = (
     # Not named like form fields, which would become read-only on the add page.
@@ -70,23 +69,12 @@ class RevocationAdmin(ClientCertModelAdmin):
     # --- the form
 
     def get_form(
-        self,
-        request: HttpRequest,
-        obj: Revocation | None = None,
-        change: bool = False,
-        **kwargs: Any,
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         """Return the form that revokes, or the one for the reason of a revocation."""
         if obj is not None:
-            return super().get_form(
-                request, obj, change, **{"form": RevocationReasonForm, **kwargs}
-            )
-        form: Any = super().get_form(request, obj, change, **kwargs)
-        # modelform_factory() returns a new class per call.
-        form.check_reach = staticmethod(partial(check_reach, request.user))
-        form.count = staticmethod(count_period)
-        form.by = request.user
-        return form
+            kwargs = {"form": RevocationReasonForm, **kwargs}
+        return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(
         self, request: HttpRequest, obj: Revocation | None = None
