@@ -117,24 +117,19 @@ def _users(revocation: Revocation) -> Iterator[Any]:
 
 
 def _affects(revocation: Revocation, mapping: CertificateMapping) -> bool:
-    """Return whether *revocation* affects the certificate of *mapping*, or may."""
+    """Return whether *revocation* affects the certificate of *mapping*, or may.
+
+    A certificate that was never seen may have the key that is revoked. If no key is,
+    the check of the authority covers its mappings.
+    """
     is_key = mapping.kind == IdentityKind.PUBLIC_KEY.value
     if is_key and mapping.key == revocation.public_key:
         return True
     certificate = certificate_of(mapping)
-    if certificate is None:
-        return _may_affect(revocation, mapping)
-    return _revokes(revocation, certificate, revocation.authority)
-
-
-def _may_affect(revocation: Revocation, mapping: CertificateMapping) -> bool:
-    """Return whether *mapping*, whose certificate was never seen, may be affected.
-
-    Any certificate may have the key that is revoked. A mapping with an authority is
-    covered by the check of that authority if only what it issued is revoked.
-    """
+    if certificate is not None:
+        return _revokes(revocation, certificate, revocation.authority)
     if revocation.public_key is not None:
-        return mapping.kind != IdentityKind.PUBLIC_KEY.value
+        return not is_key
     return mapping.authority is None
 
 
