@@ -123,7 +123,7 @@ def test_pem(ca: ThrowawayCA, label: str) -> None:
 
 def test_pem_in_pieces(ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch) -> None:
     """However the pieces fall, the same octets come out."""
-    monkeypatch.setattr("django_clientcert.x509.crl.files._PIECE", 7)
+    monkeypatch.setattr("django_clientcert.x509.bundles._PIECE", 7)
     data = ca.crl(range(1, 30))
     assert read(pem(data), ca).der == data
 
