@@ -344,7 +344,7 @@ class Loader:
             mapping.set_identity(identity_of_kind(kind, certificate))
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
-        mapping.derive()
+        mapping.describe_certificate()
         if certificate is None:
             return _Candidate(row.place, mapping, ())
         identities = find_identities(certificate).found
