@@ -22,13 +22,12 @@ from django_clientcert.models import (
     Revocation,
     RevocationList,
 )
-from django_clientcert.trust.transfer import (
+from django_clientcert.trust.transfer.records import (
+    Record,
     export_mappings,
     export_records,
-    write_csv,
-    write_json,
 )
-from django_clientcert.trust.transfer.records import Record
+from django_clientcert.trust.transfer.writing import write_csv, write_json
 
 from .transfer_forms import ExportForm
 
