@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from django_clientcert.models import (
     CertificateAuthority,
@@ -43,16 +43,26 @@ MAPPING_FIELDS = (
 _CHUNK = 1000
 
 
-def export_records(*, mappings_only: bool = False) -> Iterator[Record]:
+def all_rows(model: type[Model]) -> QuerySet[Any]:
+    """Return the rows of *model*."""
+    return model._default_manager.all()
+
+
+def export_records(
+    *,
+    mappings_only: bool = False,
+    rows_of: Callable[[type[Model]], QuerySet[Any]] = all_rows,
+) -> Iterator[Record]:
     """Yield every record that decisions depend on, referenced records first.
 
+    *rows_of* returns the rows of a model that are exported; by default, all of them.
     Rows are read in chunks, so memory does not grow with the tables.
     """
     if not mappings_only:
-        yield from _authorities()
-        yield from _lists()
-        yield from _revocations()
-    yield from export_mappings(CertificateMapping.objects.all())
+        yield from _authorities(rows_of(CertificateAuthority))
+        yield from _lists(rows_of(RevocationList))
+        yield from _revocations(rows_of(Revocation))
+    yield from export_mappings(rows_of(CertificateMapping))
 
 
 def export_mappings(rows: QuerySet[CertificateMapping]) -> Iterator[Record]:
@@ -112,14 +122,14 @@ def revocation_record(revocation: Revocation) -> Record:
     }
 
 
-def _authorities() -> Iterator[Record]:
-    rows = CertificateAuthority.objects.prefetch_related("rule_groups")
-    for authority in rows.order_by("pk").iterator(chunk_size=100):
+def _authorities(rows: QuerySet[CertificateAuthority]) -> Iterator[Record]:
+    rows = rows.prefetch_related("rule_groups").order_by("pk")
+    for authority in rows.iterator(chunk_size=100):
         yield authority_record(authority)
 
 
-def _lists() -> Iterator[Record]:
-    for row in RevocationList.objects.select_related("authority").order_by("pk"):
+def _lists(rows: QuerySet[RevocationList]) -> Iterator[Record]:
+    for row in rows.select_related("authority").order_by("pk"):
         name = row.authority.name
         yield {
             "type": LIST,
@@ -146,9 +156,9 @@ def _lists() -> Iterator[Record]:
             }
 
 
-def _revocations() -> Iterator[Record]:
-    rows = Revocation.objects.select_related("authority", "revoked_by")
-    for revocation in rows.order_by("pk").iterator(chunk_size=_CHUNK):
+def _revocations(rows: QuerySet[Revocation]) -> Iterator[Record]:
+    rows = rows.select_related("authority", "revoked_by").order_by("pk")
+    for revocation in rows.iterator(chunk_size=_CHUNK):
         yield revocation_record(revocation)
 
 
