@@ -5,23 +5,6 @@ database: ``manage.py check --database default``.
 """
 
 # Importing these modules registers their checks.
-from . import (
-    authorities,
-    configuration,
-    deployment,
-    installation,
-    mappings,
-    revocations,
-)
-from .ids import EXAMPLES, IDS
+from . import configuration, database, deployment
 
-__all__ = [
-    "EXAMPLES",
-    "IDS",
-    "authorities",
-    "configuration",
-    "deployment",
-    "installation",
-    "mappings",
-    "revocations",
-]
+__all__ = ["configuration", "database", "deployment"]

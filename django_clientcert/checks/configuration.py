@@ -1,23 +1,82 @@
-"""Can every setting be used, and is nobody trusted by accident?"""
+"""Can every setting be used, is nobody trusted by accident, and is it all installed?"""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher, get_close_matches
+from ipaddress import collapse_addresses
+from typing import Any
 
 from django.conf import settings
-from django.core.checks import Error
+from django.contrib.auth import get_user_model
+from django.contrib.auth.middleware import (
+    AuthenticationMiddleware,
+    RemoteUserMiddleware,
+)
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import router
+from django.utils.module_loading import import_string
 
-from django_clientcert.conf import NAMES, conf
+from django_clientcert.backends import ClientCertBackend
+from django_clientcert.conf import NAMES, Network, conf
+from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.wire import PRESETS, Proxy
 
-from .base import Messages, check_of_settings, reads_headers, trusted_networks, usable
-from .ids import EXAMPLES, IDS
+Messages = Iterator[CheckMessage]
 
 _PREFIX = "CLIENTCERT_"
+MIDDLEWARE = "django_clientcert.middleware.ClientCertMiddleware"
+BACKEND = "django_clientcert.backends.ClientCertBackend"
+
+# Values that can be used; the tests try each of them.
+EXAMPLES = {
+    "CLIENTCERT_PROXY": '"ingress-nginx"',
+    "CLIENTCERT_TRUSTED_PROXIES": '["10.42.0.0/16"]',
+    "CLIENTCERT_PROXY_VERIFIES": "False",
+    "CLIENTCERT_HOSTS": '["api.example.com"]',
+    "CLIENTCERT_PROXY_SECRET": '("X-Proxy-Secret", ["new secret", "old secret"])',
+    "CLIENTCERT_REQUIRE_SECURE": "True",
+    "CLIENTCERT_MAX_HEADER_BYTES": "16384",
+    "CLIENTCERT_LAST_USED_INTERVAL": "900",
+    "CLIENTCERT_INBOX_SIZE": "1000",
+    "CLIENTCERT_NOTIFY_EMAILS": '["pki@example.com"]',
+    "CLIENTCERT_SEEN_SIZE": "10000",
+}
 
 
-@check_of_settings()
-def check_trusted_proxies_are_set() -> Messages:
+def usable(name: str) -> Any:
+    """Return a setting's value, or None if it cannot be used.
+
+    check_settings_are_usable() reports why.
+    """
+    try:
+        return getattr(conf, name)
+    except Exception:  # noqa: BLE001 - see above
+        return None
+
+
+def trusted_networks() -> list[Network]:
+    """Return the trusted networks, with adjacent ones merged."""
+    trusted = usable("CLIENTCERT_TRUSTED_PROXIES")
+    networks = () if trusted is None else trusted.networks
+    return [
+        *collapse_addresses(network for network in networks if network.version == 4),
+        *collapse_addresses(network for network in networks if network.version == 6),
+    ]
+
+
+def reads_headers() -> bool:
+    """Return whether the certificate comes in a header field."""
+    proxy: Proxy | None = usable("CLIENTCERT_PROXY")
+    return proxy is not None and proxy.is_header
+
+
+# --- the settings ---------------------------------------------------------------
+
+
+@register(Tags.security)
+def check_trusted_proxies_are_set(**kwargs: Any) -> Messages:
     """Is any proxy trusted?"""
     trusted = usable("CLIENTCERT_TRUSTED_PROXIES")
     if trusted is not None and not trusted and reads_headers():
@@ -29,12 +88,12 @@ def check_trusted_proxies_are_set() -> Messages:
                 'CLIENTCERT_TRUSTED_PROXIES = ["10.42.0.0/16"], or ["unix"] for a '
                 "Unix socket."
             ),
-            id=IDS["trusted_proxies_unset"],
+            id="clientcert.E004",
         )
 
 
-@check_of_settings()
-def check_trusted_proxies_are_not_everybody() -> Messages:
+@register(Tags.security)
+def check_trusted_proxies_are_not_everybody(**kwargs: Any) -> Messages:
     """Are only some addresses trusted?"""
     everything = [
         str(network) for network in trusted_networks() if network.prefixlen == 0
@@ -48,32 +107,40 @@ def check_trusted_proxies_are_not_everybody() -> Messages:
                 "List only the networks that your proxy connects from: "
                 'CLIENTCERT_TRUSTED_PROXIES = ["10.42.0.0/16"].'
             ),
-            id=IDS["trusted_proxies_everybody"],
+            id="clientcert.E005",
         )
 
 
-@check_of_settings()
-def check_settings_are_known() -> Messages:
+@register(Tags.security)
+def check_settings_are_known(**kwargs: Any) -> Messages:
     """Does every CLIENTCERT_ setting exist?"""
     for name in dir(settings):
         if name.startswith(_PREFIX) and name not in NAMES:
             yield Error(
                 f"There is no setting {name}: it has no effect.",
                 hint=_suggest(name),
-                id=IDS["setting_unknown"],
+                id="clientcert.E006",
             )
 
 
 def _suggest(name: str) -> str:
     # Without the prefix, which would make any two names similar
+    typed = name.removeprefix(_PREFIX)
     known = {setting.removeprefix(_PREFIX): setting for setting in NAMES}
-    for close in difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1):
-        return f"Did you mean {known[close]}? Otherwise remove it."
+
+    def rank(setting: str) -> tuple[int, int]:
+        # A word in common says more than letters scattered over a long name.
+        match = SequenceMatcher(None, typed, setting).find_longest_match()
+        return -match.size, len(setting)
+
+    if close := sorted(get_close_matches(typed, known, n=len(known)), key=rank):
+        names = " or ".join(known[setting] for setting in close[:2])
+        return f"Did you mean {names}? Otherwise remove it."
     return f"Remove it. The settings are: {', '.join(sorted(NAMES))}."
 
 
-@check_of_settings()
-def check_settings_are_usable() -> Messages:
+@register(Tags.security)
+def check_settings_are_usable(**kwargs: Any) -> Messages:
     """Can every setting be used? An empty value never switches anything off."""
     problems: dict[str, str] = {}
     for name in NAMES:
@@ -89,18 +156,24 @@ def check_settings_are_usable() -> Messages:
                 name,
             )
     for problem, name in problems.items():
-        yield Error(problem, hint=_how_to_write(name), id=IDS["setting_unusable"])
+        yield Error(problem, hint=_how_to_write(name), id="clientcert.E007")
 
 
 def _how_to_write(name: str) -> str:
-    hint = f"Write {name} = {EXAMPLES[name]}"
+    if name == "CLIENTCERT_PROXY":
+        value = getattr(settings, name, None)
+        preset = value.get("preset") if isinstance(value, dict) else value
+        if isinstance(preset, str) and preset not in PRESETS:
+            for close in get_close_matches(preset.lower(), PRESETS, n=1):
+                return f'Did you mean "{close}"?'
     # By default, no proxy is trusted.
     has_default = name != "CLIENTCERT_TRUSTED_PROXIES"
-    return f"{hint}, or leave it out for the default." if has_default else f"{hint}."
+    ending = ", or leave it out for the default." if has_default else "."
+    return f"Write {name} = {EXAMPLES[name]}{ending}"
 
 
-@check_of_settings()
-def check_proxy_verifies() -> Messages:
+@register(Tags.security)
+def check_proxy_verifies(**kwargs: Any) -> Messages:
     """Does the proxy validate the path, if CLIENTCERT_PROXY_VERIFIES says so?"""
     proxy = usable("CLIENTCERT_PROXY")
     if proxy is not None and not proxy.verifies and usable("CLIENTCERT_PROXY_VERIFIES"):
@@ -111,5 +184,134 @@ def check_proxy_verifies() -> Messages:
                 "Remove CLIENTCERT_PROXY_VERIFIES: Django then validates the path for "
                 "every mapping that names an authority."
             ),
-            id=IDS["proxy_does_not_verify"],
+            id="clientcert.E008",
+        )
+
+
+# --- the middleware, the backend and the database router ------------------------
+
+
+def dotted_paths(setting: str) -> list[str]:
+    """Return the texts in a list setting, whatever else it may contain."""
+    value = getattr(settings, setting, None)
+    if not isinstance(value, (list, tuple)):
+        return []
+    return [path for path in value if isinstance(path, str)]
+
+
+def import_or_none(path: str) -> Any:
+    """Return the object at a dotted path, or None if it cannot be imported."""
+    try:
+        return import_string(path)
+    except Exception:  # noqa: BLE001 - other people's modules may raise anything
+        # Django reports it when it loads the middleware or the backend.
+        return None
+
+
+def is_subclass(candidate: Any, parent: Any) -> bool:
+    """Return whether both are classes, and *candidate* a subclass of *parent*."""
+    return (
+        isinstance(candidate, type)
+        and isinstance(parent, type)
+        and issubclass(candidate, parent)
+    )
+
+
+def find_subclass(paths: Sequence[str], parent: Any) -> int | None:
+    """Return the index of the first of *paths* that is *parent* or a subclass."""
+    for index, path in enumerate(paths):
+        if is_subclass(import_or_none(path), parent):
+            return index
+    return None
+
+
+@register(Tags.security)
+def check_middleware_is_there(**kwargs: Any) -> Messages:
+    """Is the middleware, or a subclass, in MIDDLEWARE?"""
+    if find_subclass(dotted_paths("MIDDLEWARE"), import_or_none(MIDDLEWARE)) is None:
+        yield Error(
+            "The middleware is not in MIDDLEWARE: client certificates are ignored.",
+            hint=(
+                f'Add "{MIDDLEWARE}" to MIDDLEWARE, after '
+                '"django.contrib.auth.middleware.AuthenticationMiddleware".'
+            ),
+            id="clientcert.E001",
+        )
+
+
+@register(Tags.security)
+def check_middleware_order(**kwargs: Any) -> Messages:
+    """Is the middleware after AuthenticationMiddleware?"""
+    paths = dotted_paths("MIDDLEWARE")
+    ours = find_subclass(paths, import_or_none(MIDDLEWARE))
+    django = find_subclass(paths, AuthenticationMiddleware)
+    if ours is not None and django is not None and ours <= django:
+        yield Error(
+            f"{paths[ours]} is before {paths[django]}, which replaces the user of the "
+            "certificate.",
+            hint=f'Move "{paths[ours]}" after "{paths[django]}" in MIDDLEWARE.',
+            id="clientcert.E002",
+        )
+
+
+@register(Tags.security)
+def check_backend_is_there(**kwargs: Any) -> Messages:
+    """Is the backend, or a subclass, in AUTHENTICATION_BACKENDS?"""
+    if (
+        find_subclass(dotted_paths("AUTHENTICATION_BACKENDS"), ClientCertBackend)
+        is None
+    ):
+        yield Error(
+            "The backend is not in AUTHENTICATION_BACKENDS: the server does not start.",
+            hint=f'Add "{BACKEND}" to AUTHENTICATION_BACKENDS, as the first.',
+            id="clientcert.E003",
+        )
+
+
+@register(Tags.security)
+def check_remote_user(**kwargs: Any) -> Messages:
+    """Does a RemoteUserMiddleware trust one of the certificate headers?"""
+    proxy = usable("CLIENTCERT_PROXY")
+    ours = set() if proxy is None else {proxy.meta_key(name) for name in proxy.names}
+    for path in dotted_paths("MIDDLEWARE"):
+        middleware = import_or_none(path)
+        if not is_subclass(middleware, RemoteUserMiddleware):
+            continue
+        header = str(getattr(middleware, "header", "")).upper().replace("-", "_")
+        # Under ASGI, Django before 6.1 prefixes it with HTTP_.
+        if ours & {header, f"HTTP_{header}"}:
+            yield Error(
+                f"{path} uses the header {middleware.header} as a username: it logs in "
+                "any user that a certificate names, mapped or not.",
+                hint=(
+                    f'Remove "{path}" from MIDDLEWARE: the client certificate '
+                    "middleware replaces it."
+                ),
+                id="clientcert.E009",
+            )
+
+
+@register(Tags.security)
+def check_database_router(**kwargs: Any) -> Messages:
+    """Are the mappings in the users' database, so that one query can join them?"""
+    try:
+        # For writing: reads may be distributed over replicas at random.
+        users = router.db_for_write(get_user_model())
+        elsewhere = {
+            model._meta.label: alias
+            for model in (CertificateMapping, CertificateAuthority)
+            if (alias := router.db_for_write(model)) != users
+        }
+    except Exception:  # noqa: BLE001 - a router or user model that is broken
+        # Then nothing in the project works, and Django reports why.
+        return
+    for label, alias in elsewhere.items():
+        yield Error(
+            f"The router sends {label} to the database “{alias}”, and the users to "
+            f"“{users}”: one query has to reach both.",
+            hint=(
+                "Make db_for_read, db_for_write and allow_migrate of your router send "
+                f"the app django_clientcert to “{users}”."
+            ),
+            id="clientcert.E010",
         )

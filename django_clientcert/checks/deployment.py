@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+from typing import Any
+
 from django.conf import settings
-from django.core.checks import Warning
+from django.core.checks import Tags, Warning, register
 
 from django_clientcert.wire import INGRESS_NGINX
 
-from .base import (
-    Messages,
-    check_of_settings,
-    is_installed,
-    reads_headers,
-    trusted_networks,
-    usable,
-)
-from .ids import EXAMPLES, IDS
+from .configuration import EXAMPLES, Messages, reads_headers, trusted_networks, usable
 
 # Larger than a whole private network, such as 10.0.0.0/8 or fd00::/8
 _WIDE = 8
@@ -23,8 +18,8 @@ _WIDE = 8
 _GUNICORN_BYTES = 8190
 
 
-@check_of_settings(deploy=True)
-def check_transport_is_required() -> Messages:
+@register(Tags.security, deploy=True)
+def check_transport_is_required(**kwargs: Any) -> Messages:
     """Is a certificate refused on a request without TLS?"""
     if usable("CLIENTCERT_REQUIRE_SECURE") is False:
         yield Warning(
@@ -34,12 +29,12 @@ def check_transport_is_required() -> Messages:
                 "Remove CLIENTCERT_REQUIRE_SECURE, and set SECURE_PROXY_SSL_HEADER if "
                 "your proxy terminates TLS."
             ),
-            id=IDS["insecure_transport"],
+            id="clientcert.W030",
         )
 
 
-@check_of_settings(deploy=True)
-def check_hosts_are_limited() -> Messages:
+@register(Tags.security, deploy=True)
+def check_hosts_are_limited(**kwargs: Any) -> Messages:
     """Are the hosts listed for which an ingress sets the headers?"""
     proxy = usable("CLIENTCERT_PROXY")
     if (
@@ -57,12 +52,12 @@ def check_hosts_are_limited() -> Messages:
                 "List the hosts that have the annotation: CLIENTCERT_HOSTS = "
                 f"{EXAMPLES['CLIENTCERT_HOSTS']}."
             ),
-            id=IDS["every_host"],
+            id="clientcert.W031",
         )
 
 
-@check_of_settings(deploy=True)
-def check_networks_are_narrow() -> Messages:
+@register(Tags.security, deploy=True)
+def check_networks_are_narrow(**kwargs: Any) -> Messages:
     """Is a very large trusted network protected by a secret?"""
     wide = [
         str(network) for network in trusted_networks() if 0 < network.prefixlen < _WIDE
@@ -76,12 +71,12 @@ def check_networks_are_narrow() -> Messages:
                 "List only the networks that your proxy connects from, or configure it "
                 'to send a secret: CLIENTCERT_PROXY_SECRET = ("X-Proxy-Secret", "…").'
             ),
-            id=IDS["wide_network"],
+            id="clientcert.W032",
         )
 
 
-@check_of_settings(deploy=True)
-def check_transport_is_known() -> Messages:
+@register(Tags.security, deploy=True)
+def check_transport_is_known(**kwargs: Any) -> Messages:
     """Can Django know that a request reached the proxy over TLS?"""
     if (
         reads_headers()
@@ -95,12 +90,12 @@ def check_transport_is_known() -> Messages:
                 'Write SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https"), '
                 "if your proxy overwrites X-Forwarded-Proto."
             ),
-            id=IDS["secure_unknown"],
+            id="clientcert.W033",
         )
 
 
-@check_of_settings(deploy=True)
-def check_header_size() -> Messages:
+@register(Tags.security, deploy=True)
+def check_header_size(**kwargs: Any) -> Messages:
     """Does the server accept a header as long as CLIENTCERT_MAX_HEADER_BYTES?"""
     limit = usable("CLIENTCERT_MAX_HEADER_BYTES")
     if (
@@ -119,12 +114,12 @@ def check_header_size() -> Messages:
                 f"Start it with --limit-request-field_size {limit + 256}, or write "
                 f"CLIENTCERT_MAX_HEADER_BYTES = {_GUNICORN_BYTES}."
             ),
-            id=IDS["header_size"],
+            id="clientcert.W034",
         )
 
 
-@check_of_settings(deploy=True)
-def check_underscores() -> Messages:
+@register(Tags.security, deploy=True)
+def check_underscores(**kwargs: Any) -> Messages:
     """Does the server drop a header in a second spelling?"""
     # Under ASGI, the middleware itself sees every spelling.
     if reads_headers() and getattr(settings, "WSGI_APPLICATION", None):
@@ -138,14 +133,14 @@ def check_underscores() -> Messages:
                 "enable-underscores-in-headers: false) and the header_map of gunicorn "
                 '22 or later at "drop"; both are the defaults. Other proxies: '
                 "manage.py clientcert proxy-config NAME. Then silence this check: "
-                f'SILENCED_SYSTEM_CHECKS = ["{IDS["underscores"]}"].'
+                'SILENCED_SYSTEM_CHECKS = ["clientcert.W035"].'
             ),
-            id=IDS["underscores"],
+            id="clientcert.W035",
         )
 
 
-@check_of_settings(deploy=True)
-def check_gateway_identity_is_known() -> Messages:
+@register(Tags.security, deploy=True)
+def check_gateway_identity_is_known(**kwargs: Any) -> Messages:
     """With a sidecar, is it configured who may call it?"""
     proxy = usable("CLIENTCERT_PROXY")
     if (
@@ -162,7 +157,15 @@ def check_gateway_identity_is_known() -> Messages:
                 '"spiffe://cluster.local/ns/istio-system/sa/NAME"} with the identity '
                 "of your gateway; or allow only the gateway with an "
                 "AuthorizationPolicy, and silence this check: SILENCED_SYSTEM_CHECKS = "
-                f'["{IDS["gateway_identity_unset"]}"].'
+                '["clientcert.W036"].'
             ),
-            id=IDS["gateway_identity_unset"],
+            id="clientcert.W036",
         )
+
+
+def is_installed(package: str) -> bool:
+    """Return whether *package* can be imported."""
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # the module was created by hand, without a spec
+        return True

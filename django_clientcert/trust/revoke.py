@@ -196,17 +196,8 @@ def _save(revocation: Revocation) -> Revocation:
     """
     revocation.description = str(revocation.description)
     revocation.full_clean()
-    rows = Revocation.objects.all()
     with transaction.atomic(using=router.db_for_write(Revocation)):
-        same = rows.filter(
-            authority=revocation.authority,
-            public_key=revocation.public_key,
-            issuer_key=revocation.issuer_key,
-            serial=revocation.serial,
-            issued_from=revocation.issued_from,
-            issued_until=revocation.issued_until,
-        ).first()
-        if same is not None:
-            return same
-        revocation.save()
-    return revocation
+        same = Revocation.objects.equal_to(revocation).first()
+        if same is None:
+            revocation.save()
+    return same or revocation

@@ -368,6 +368,32 @@ def test_n65_only_those_that_may_be_mapped(
     assert CertificateMapping.objects.count() == 3
 
 
+def test_a02_certificates_of_those_that_may_not_be_mapped(
+    as_adder: Client,
+    as_root: Client,
+    alice: Any,
+    ca: ThrowawayCA,
+    authority: CertificateAuthority,
+) -> None:
+    """A02: a more specific mapping to another user takes a certificate away."""
+    certificate = ca.issue("root", emails=["root@example.com"])
+    root = get_user_model().objects.get(username="root")
+    mapping = CertificateMapping(
+        user=root, kind="san_email", value="root@example.com", authority=authority
+    )
+    mapping.save()
+    cell = base64.b64encode(certificate.der).decode()
+    file = upload("f.csv", f"user,kind,certificate\nalice,fingerprint,{cell}\n")
+    shown = preview(as_adder, file)
+    assert [result for _, result in results(shown)] == ["refused"]
+    assert f"Mapping {mapping.pk} (e-mail address (SAN)) maps this" in text_of(shown)
+    store(as_adder, shown, "valid")
+    assert CertificateMapping.objects.get() == mapping
+    file.seek(0)
+    store(as_root, preview(as_root, file))
+    assert CertificateMapping.objects.count() == 2
+
+
 def test_n65_rights_that_are_gone_before_it_is_stored(
     as_adder: Client, alice: Any
 ) -> None:

@@ -18,10 +18,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import DatabaseError, connection
 
-from django_clientcert.management.console import fetch as fetching
-from django_clientcert.management.console.fetch import FetchError, fetch
-from django_clientcert.management.console.progress import ProgressBar
 from django_clientcert.management.subcommands import crl
+from django_clientcert.management.subcommands.console import fetch as fetching
+from django_clientcert.management.subcommands.console.fetch import FetchError, fetch
+from django_clientcert.management.subcommands.console.progress import ProgressBar
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.testing import SERVER_AUTH, IssuedCertificate, ThrowawayCA
 from tests import crl_writer as lists

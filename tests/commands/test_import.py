@@ -251,6 +251,21 @@ def test_authority_that_issued_it_is_found(
     assert CertificateMapping.objects.get().authority == one
 
 
+def test_authority_that_did_not_issue_it(
+    folder: Path, alice: Any, other_ca: ThrowawayCA, alice_cert: IssuedCertificate
+) -> None:
+    """A named authority is checked as in the admin's form."""
+    CertificateAuthority.objects.create(name="Other", bundle=other_ca.pem)
+    for kind in ("subject", "fingerprint"):
+        text = (
+            f"user,kind,authority,certificate\nalice,{kind},Other,{b64(alice_cert)}\n"
+        )
+        outcome = load(folder, text)
+        words = "refused: alice: “Other” did not issue this certificate: "
+        assert words in outcome.out
+    assert not CertificateMapping.objects.exists()
+
+
 def test_kind_that_the_certificate_lacks(
     folder: Path, alice: Any, mallory_cert: IssuedCertificate
 ) -> None:

@@ -16,9 +16,12 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from django_clientcert.exceptions import BundleError
-from django_clientcert.management.console import files
-from django_clientcert.management.console.arguments import last_moment, moment
-from django_clientcert.management.console.text import (
+from django_clientcert.management.subcommands.console import files
+from django_clientcert.management.subcommands.console.arguments import (
+    last_moment,
+    moment,
+)
+from django_clientcert.management.subcommands.console.text import (
     describe_certificate,
     encodable,
     one_line,

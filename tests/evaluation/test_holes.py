@@ -240,6 +240,6 @@ def test_a_setting_that_raises_something_else_is_reported(settings: Any) -> None
             raise RuntimeError("secret")
 
     settings.CLIENTCERT_TRUSTED_PROXIES = Broken(["x"])
-    (message,) = check_settings_are_usable(None)
+    (message,) = check_settings_are_usable()
     assert "RuntimeError" in message.msg
     assert "secret" not in message.msg

@@ -32,13 +32,14 @@ from django.db import OperationalError, transaction
 
 from django_clientcert import checks
 from django_clientcert.backends import ClientCertBackend
-from django_clientcert.checks import EXAMPLES, IDS, installation
-from django_clientcert.checks import mappings as mapping_checks
+from django_clientcert.checks import configuration, database
+from django_clientcert.checks.configuration import EXAMPLES
 from django_clientcert.conf import NAMES, conf
 from django_clientcert.middleware import ClientCertMiddleware
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
+from tests.check_ids import find_check_ids
 from tests.conftest import Wsgi
 from tests.deciding import UNKNOWN_STATES, states_unchecked
 from tests.queries import dropped
@@ -151,38 +152,23 @@ def test_a_good_project_has_no_issues_with_deploy(settings: Any) -> None:
 def test_an_error_stops_the_server_before_it_starts(settings: Any) -> None:
     """``check`` fails, and so does every command that runs it."""
     settings.CLIENTCERT_TRUSTED_PROXIES = None
-    with pytest.raises(SystemCheckError, match=IDS["trusted_proxies_unset"]):
+    with pytest.raises(SystemCheckError, match=r"clientcert\.E004"):
         call_command("check", stdout=io.StringIO(), stderr=io.StringIO())
 
 
 def test_ids_are_unique_and_say_how_bad_it_is() -> None:
-    """An id is for good: projects silence by it."""
-    assert len(set(IDS.values())) == len(IDS)
-    numbers = [check_id[-3:] for check_id in IDS.values()]
-    assert len(set(numbers)) == len(numbers)
-    for check_id in IDS.values():
-        assert re.fullmatch(r"clientcert\.[EW]\d{3}", check_id)
+    """An id is for good: projects silence by it. E for errors, W for warnings."""
+    numbers = [check_id[-3:] for _, check_id in find_check_ids()]
+    assert len(set(numbers)) == len(numbers) > 20
+    for level, check_id in find_check_ids():
+        assert re.fullmatch(rf"clientcert\.{level[0]}\d{{3}}", check_id)
 
 
-def test_every_id_is_used_once_and_asserted_here() -> None:
-    """No id without its check, no check without its test."""
-    source = "".join(map(inspect.getsource, MODULES))
+def test_every_id_is_asserted_here() -> None:
+    """No check without its test."""
     tests = inspect.getsource(inspect.getmodule(check_ids) or ModuleType("x"))
-    for key, value in IDS.items():
-        assert source.count(f'id=IDS["{key}"]') == 1
-        assert f'"{value}"' in tests, value
-
-
-def test_levels_and_ids_agree() -> None:
-    """E for errors, W for warnings."""
-    trees = [ast.parse(inspect.getsource(module)) for module in MODULES]
-    for call in (node for tree in trees for node in ast.walk(tree)):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
-            continue
-        for keyword in call.keywords:
-            if keyword.arg == "id" and isinstance(keyword.value, ast.Subscript):
-                key = ast.literal_eval(keyword.value.slice)
-                assert IDS[key][11] == call.func.id[0]
+    for _, check_id in find_check_ids():
+        assert f'"{check_id}"' in tests, check_id
 
 
 def test_only_the_checks_of_the_database_look_into_it(
@@ -219,7 +205,7 @@ def test_e001_middleware_is_missing(middleware: Any, settings: Any) -> None:
     settings.MIDDLEWARE = middleware
     messages = [
         message
-        for message in installation.check_middleware_is_there(None)
+        for message in configuration.check_middleware_is_there()
         if message.id == "clientcert.E001"
     ]
     assert len(messages) == 1
@@ -232,13 +218,13 @@ def test_e001_passes_with_the_middleware_or_a_subclass(
 ) -> None:
     """Also next to middleware that is a function, or cannot be imported."""
     settings.MIDDLEWARE = [BROKEN, own("function_middleware"), middleware]
-    assert installation.check_middleware_is_there(None) == []
+    assert list(configuration.check_middleware_is_there()) == []
 
 
 def test_e001_when_the_middleware_itself_cannot_be_imported(monkeypatch: Any) -> None:
     """Even then, a message and no traceback."""
-    monkeypatch.setattr(installation, "MIDDLEWARE", BROKEN)
-    (message,) = installation.check_middleware_is_there(None)
+    monkeypatch.setattr(configuration, "MIDDLEWARE", BROKEN)
+    (message,) = configuration.check_middleware_is_there()
     assert message.id == "clientcert.E001"
 
 
@@ -247,11 +233,11 @@ def test_e001_when_the_middleware_itself_cannot_be_imported(monkeypatch: Any) ->
 def test_e002_order(ours: str, django: str, settings: Any) -> None:
     """In front of AuthenticationMiddleware, the user would be replaced again."""
     settings.MIDDLEWARE = [BROKEN, ours, own("function_middleware"), django]
-    (message,) = installation.check_middleware_order(None)
+    (message,) = configuration.check_middleware_order()
     assert message.id == "clientcert.E002"
     assert message.hint == f'Move "{ours}" after "{django}" in MIDDLEWARE.'
     settings.MIDDLEWARE = [django, BROKEN, ours]
-    assert installation.check_middleware_order(None) == []
+    assert list(configuration.check_middleware_order()) == []
 
 
 @pytest.mark.parametrize("middleware", [[MIDDLEWARE], [AUTHENTICATION], []])
@@ -260,7 +246,7 @@ def test_e002_is_silent_where_one_of_both_is_missing(
 ) -> None:
     """A service without sessions needs no AuthenticationMiddleware."""
     settings.MIDDLEWARE = middleware
-    assert installation.check_middleware_order(None) == []
+    assert list(configuration.check_middleware_order()) == []
 
 
 @pytest.mark.parametrize(
@@ -372,10 +358,40 @@ def test_e006_unknown_setting(name: str, hint: str, settings: Any) -> None:
     assert hint in str(message.hint)
 
 
+def test_first_use_n13_the_nearest_setting_is_proposed(settings: Any) -> None:
+    """A word in common says more than letters that are scattered over a name."""
+    settings.CLIENTCERT_PROXIES = ["10.42.0.0/16"]
+    hint = str(only().hint)
+    assert "Did you mean CLIENTCERT_TRUSTED_PROXIES or CLIENTCERT_PROXY?" in hint
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("ngnix", 'Did you mean "nginx"?'),
+        ({"preset": "ngnix", "verdict": "x-verified"}, 'Did you mean "nginx"?'),
+        ("ingress", 'Did you mean "ingress-nginx"?'),
+        ("NGINX", 'Did you mean "nginx"?'),
+    ],
+)
+def test_first_use_n13_the_nearest_preset_is_proposed(
+    value: Any, hint: str, settings: Any
+) -> None:
+    """The default would be another proxy than the one that was meant."""
+    settings.CLIENTCERT_PROXY = value
+    message = only()
+    assert message.id == "clientcert.E007"
+    assert "CLIENTCERT_PROXY: there is no preset" in message.msg
+    assert message.hint == hint
+
+
 UNUSABLE: list[tuple[str, Any]] = [
     ("CLIENTCERT_PROXY", ""),
     ("CLIENTCERT_PROXY", None),
-    ("CLIENTCERT_PROXY", "ingress"),
+    ("CLIENTCERT_PROXY", "unheard-of"),
+    ("CLIENTCERT_PROXY", {"preset": "unheard-of"}),
+    ("CLIENTCERT_PROXY", {"preset": "nginx", "success": ""}),
+    ("CLIENTCERT_PROXY", {"preset": 1}),
     ("CLIENTCERT_PROXY", "no.such.thing"),
     ("CLIENTCERT_PROXY", {"verdict": ""}),
     ("CLIENTCERT_PROXY", {"verdict": None}),
@@ -528,7 +544,7 @@ def test_e010_survives_a_broken_router(settings: Any) -> None:
             raise LookupError
 
     settings.DATABASE_ROUTERS = [Broken()]
-    assert installation.check_database_router(None) == []
+    assert list(configuration.check_database_router()) == []
 
 
 # --- check --database ------------------------------------------------------------
@@ -683,7 +699,7 @@ def test_w024_looks_at_the_newest_only(
     alice: Any, authority: CertificateAuthority, other_ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """However many there are, the check takes no longer."""
-    monkeypatch.setattr(mapping_checks, "_MAX_CHECKED", 2)
+    monkeypatch.setattr(database, "_MAX_CHECKED", 2)
     for number in range(3):
         CertificateMapping.objects.create(
             user=alice,
@@ -820,7 +836,7 @@ def test_w021_is_silent_for_users_without_the_column(
         raise FieldDoesNotExist
 
     monkeypatch.setattr(get_user_model()._meta, "get_field", get_field)
-    assert mapping_checks.check_users_are_active(None, databases=["default"]) == []
+    assert database.check_users_are_active(None, databases=["default"]) == []
 
 
 DATABASE_CHECKS = [

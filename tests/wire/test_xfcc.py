@@ -95,6 +95,20 @@ def test_n14_a_name_that_breaks_the_grammar(uri: str) -> None:
     assert decode_xfcc(element(REAL, DNS=uri)) == (REAL,)
 
 
+def test_r02_an_empty_pair_at_the_very_end_is_nothing() -> None:
+    """As Microsoft documents the value of Azure Container Apps; only one, and last."""
+    chain = element(REAL, Chain=f'"{pem(REAL, ISSUER)}"')
+    assert decode_xfcc(f"{chain};") == (REAL, ISSUER)
+    assert decode_xfcc(f"{element(REAL)};") == (REAL,)
+    elsewhere = [f"{chain};;", f";{chain}", chain.replace(";", ";;", 1), f"{chain}; "]
+    for value in [*elsewhere, f"{chain};,", f"Hash={digest(REAL)};", f"{chain};,By=a"]:
+        assert refused(value) is Reason.MALFORMED_HEADER
+    # It adds no element and hides none.
+    assert refused(f"{chain};,{element(VICTIM)};") is Reason.AMBIGUOUS_HEADER
+    two_hops = f"{element(REAL)};,By=a;Hash={digest(VICTIM)}"
+    assert refused(two_hops, decode_xfcc_two_hops) is Reason.MALFORMED_HEADER
+
+
 # --- what a client gains by a name -----------------------------------------------
 
 

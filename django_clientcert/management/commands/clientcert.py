@@ -10,10 +10,16 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.management.console.arguments import HelpFormatter, Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.text import one_line, show_messages
 from django_clientcert.management.subcommands import SUBCOMMANDS
+from django_clientcert.management.subcommands.console.arguments import (
+    HelpFormatter,
+    Subcommands,
+)
+from django_clientcert.management.subcommands.console.command import ClientCertCommand
+from django_clientcert.management.subcommands.console.text import (
+    one_line,
+    show_messages,
+)
 
 Run = Callable[[ClientCertCommand, dict[str, Any]], None]
 

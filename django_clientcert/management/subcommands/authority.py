@@ -16,22 +16,6 @@ from django.db.models import Count
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.management.console.arguments import (
-    SubcommandParser,
-    Subcommands,
-)
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
-    read_certificate_file,
-    refuse_private_keys,
-)
-from django_clientcert.management.console.lookups import ADD_AUTHORITY, find_authority
-from django_clientcert.management.console.text import (
-    describe_certificate,
-    one_line,
-    show_iso,
-    show_validity,
-)
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule
 from django_clientcert.x509.bundles import sort_bundle, to_pem
@@ -39,16 +23,20 @@ from django_clientcert.x509.ca_problems import issuer_problem, problems
 from django_clientcert.x509.paths import PROFILES
 
 from . import authority_export, authority_rule
+from .console.arguments import SubcommandParser, Subcommands
+from .console.command import ClientCertCommand
+from .console.files import read_certificate_file, refuse_private_keys
+from .console.lookups import ADD_AUTHORITY, find_authority
+from .console.text import describe_certificate, one_line, show_iso, show_validity
 
 
 def add_parser(subcommands: Subcommands) -> None:
     """Add the actions and their arguments."""
     actions = subcommands.add_group("authority", __doc__)
     adding = actions.add("add", run_add)
-    adding.add_argument(
-        "bundle",
-        metavar="BUNDLE",
-        help="the CA certificates: PEM, DER or PKCS#7; - reads standard input",
+    adding.add_value(
+        "bundle BUNDLE",
+        "the CA certificates: PEM, DER or PKCS#7; - reads standard input",
     )
     adding.add_argument("--name", required=True, help="what to call the authority")
     adding.add_argument(
@@ -71,16 +59,14 @@ def add_parser(subcommands: Subcommands) -> None:
 
 
 def _add_crl_options(parser: SubcommandParser) -> None:
-    parser.add_argument(
-        "--revocation-policy",
-        choices=CertificateAuthority.Policy.values,
-        metavar="POLICY",
-        help="off: ignore CRLs; if_loaded: refuse what a loaded CRL revokes "
+    parser.add_value(
+        "--revocation-policy POLICY",
+        "off: ignore CRLs; if_loaded: refuse what a loaded CRL revokes "
         "(default); required: also refuse what no current CRL covers",
+        choices=CertificateAuthority.Policy.values,
     )
     parser.add_repeatable(
-        "--crl-url",
-        "URL",
+        "--crl-url URL",
         "the address from which crl fetch gets a CRL, http or https",
         dest="crl_urls",
     )
@@ -208,21 +194,18 @@ def _describe(authority: CertificateAuthority) -> dict[str, Any]:
 
 
 def _describe_crls(authority: CertificateAuthority) -> dict[str, Any]:
-    crls = []
-    for row in authority.revocation_lists.all():
-        end = row.crl_info().expires()
-        crls.append(
-            {
-                "label": one_line(str(row)),
-                "expires_at": end.isoformat(),
-                "stale": end < timezone.now(),
-                "entries": row.entry_count,
-            }
-        )
     return {
         "revocation_policy": authority.revocation_policy,
         "crl_urls": authority.crl_urls.split(),
-        "revocation_lists": crls,
+        "revocation_lists": [
+            {
+                "label": one_line(str(row)),
+                "expires_at": (end := row.crl_info().expires()).isoformat(),
+                "stale": end < timezone.now(),
+                "entries": row.entry_count,
+            }
+            for row in authority.revocation_lists.all()
+        ],
     }
 
 

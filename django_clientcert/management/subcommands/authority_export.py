@@ -20,11 +20,12 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.management.console.arguments import Subcommands, matching
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.lookups import find_authority
-from django_clientcert.management.console.text import one_line
 from django_clientcert.x509.bundles import to_pem
+
+from .console.arguments import Subcommands, matching
+from .console.command import ClientCertCommand
+from .console.lookups import find_authority
+from .console.text import one_line
 
 PEM, SECRET = "pem", "k8s-secret"
 
@@ -44,17 +45,15 @@ def add_parser(actions: Subcommands) -> None:
         "pem: the certificates one after the other (default); k8s-secret: a manifest "
         "with them as ca.crt",
     )
-    parser.add_argument(
-        "--secret",
+    parser.add_value(
+        "--secret LABEL",
+        "the name of the k8s-secret (default: made from the authority's name)",
         type=_label,
-        metavar="LABEL",
-        help="the name of the k8s-secret (default: made from the authority's name)",
     )
-    parser.add_argument(
-        "--namespace",
+    parser.add_value(
+        "--namespace LABEL",
+        "the namespace of the k8s-secret (default: left to kubectl)",
         type=_label,
-        metavar="LABEL",
-        help="the namespace of the k8s-secret (default: left to kubectl)",
     )
 
 

@@ -23,15 +23,16 @@ from django.contrib.auth.models import Group
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
-from django_clientcert.management.console.arguments import Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import refuse_private_keys
-from django_clientcert.management.console.lookups import find_authority
-from django_clientcert.management.console.text import some_of
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule, is_unique_user_field
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import PRESETS, RuleIdentity
+
+from .console.arguments import Subcommands
+from .console.command import ClientCertCommand
+from .console.files import refuse_private_keys
+from .console.lookups import find_authority
+from .console.text import some_of
 
 # The fields that options with one value set
 _VALUES = {
@@ -61,34 +62,30 @@ def add_parser(actions: Subcommands) -> None:
         help="a common rule: cac (the EDIPI of a Common Access Card), piv (the UPN), "
         "spiffe (an id of your trust domain, which --pattern names)",
     )
-    parser.add_argument(
-        "--identity",
+    parser.add_value(
+        "--identity IDENTITY",
+        "the value of the certificate that names the user: %(choices)s",
         choices=[identity.value for identity in RuleIdentity],
-        metavar="IDENTITY",
-        help="the value of the certificate that names the user: %(choices)s",
     )
-    parser.add_argument(
-        "--user-field",
-        metavar="FIELD",
-        help="the user's field that equals it (default: the username)",
+    parser.add_value(
+        "--user-field FIELD", "the user's field that equals it (default: the username)"
     )
-    parser.add_argument(
-        "--pattern",
-        metavar="PATTERN",
-        help="a pattern for the value, with one * for the part that names the user "
+    parser.add_value(
+        "--pattern PATTERN",
+        "a pattern for the value, with one * for the part that names the user "
         "and literal text around it",
     )
     for option, dest, help in (
-        ("--host", "hosts", "accept it for requests to this host only"),
-        ("--policy", "policies", "require one of these certificate policies (dotted)"),
+        ("host", "hosts", "accept it for requests to this host only"),
+        ("policy", "policies", "require one of these certificate policies (dotted)"),
         (
-            "--extended-key-usage",
+            "extended-key-usage",
             "usages",
             "require all of these extended key usages (dotted)",
         ),
-        ("--group", "groups", "add users who are created to this group"),
+        ("group", "groups", "add users who are created to this group"),
     ):
-        parser.add_repeatable(option, "VALUE", help, dest=dest)
+        parser.add_repeatable(f"--{option} VALUE", help, dest=dest)
     parser.add_flag(
         "--create-users",
         "create users who do not exist: without a password, never staff",

@@ -13,26 +13,18 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError, RevocationListError
-from django_clientcert.management.console.arguments import Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.fetch import fetch
-from django_clientcert.management.console.files import STDIN, errors_of_file, read_input
-from django_clientcert.management.console.lookups import ADD_AUTHORITY, find_authority
-from django_clientcert.management.console.text import (
-    one_line,
-    show_iso,
-    show_moment,
-    some_of,
-)
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.x509.crl import (
-    MAX_CRL_BYTES,
-    CRLInfo,
-    RevocationPolicy,
-    read_crl,
-    split_crls,
-)
+from django_clientcert.x509.crl.files import split_crls
+from django_clientcert.x509.crl.reading import MAX_CRL_BYTES, CRLInfo, read_crl
+from django_clientcert.x509.crl.status import RevocationPolicy
+
+from .console.arguments import Subcommands
+from .console.command import ClientCertCommand
+from .console.fetch import fetch
+from .console.files import STDIN, errors_of_file, read_input
+from .console.lookups import ADD_AUTHORITY, find_authority
+from .console.text import one_line, show_iso, show_moment, some_of
 
 # The codes of errors that say that another CA issued a CRL
 _ISSUED_BY_OTHERS = frozenset({"unknown_issuer", "other_key"})
@@ -42,30 +34,28 @@ def add_parser(subcommands: Subcommands) -> None:
     """Add the actions and their arguments."""
     actions = subcommands.add_group("crl", __doc__)
     importing = actions.add("import", run_import)
-    importing.add_argument(
-        "file",
-        metavar="FILE",
-        help="DER, or PEM with one CRL or several; - reads standard input",
+    importing.add_value(
+        "file FILE", "DER, or PEM with one CRL or several; - reads standard input"
     )
-    importing.add_argument(
-        "--authority",
-        metavar="NAME",
-        help="the authority of the CRL (default: the one stored authority that issued "
-        "it)",
+    importing.add_value(
+        "--authority NAME",
+        "the authority of the CRL (default: the one stored authority that issued it)",
     )
     fetching = actions.add("fetch", run_fetch)
     fetching.add_repeatable(
-        "--authority",
-        "NAME",
+        "--authority NAME",
         "fetch the CRLs of this authority only (default: all)",
         dest="authorities",
     )
     for option, default, help in (
-        ("--timeout", 20, "how long to wait for an answer (default: %(default)s)"),
-        ("--deadline", 300, "how long one CRL may take in all (default: %(default)s)"),
+        ("--timeout", 20, "how long to wait for an answer"),
+        ("--deadline", 300, "how long one CRL may take in all"),
     ):
-        fetching.add_argument(
-            option, type=_seconds, default=default, metavar="SECONDS", help=help
+        fetching.add_value(
+            f"{option} SECONDS",
+            f"{help} (default: {default})",
+            type=_seconds,
+            default=default,
         )
     actions.add("list", run_list).add_json()
 

@@ -19,16 +19,13 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_clientcert.management.console.arguments import Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
-    errors_of_file,
-    refuse_private_keys,
-    show_name,
-)
 from django_clientcert.trust.transfer import compare, export_records, read_rows
 from django_clientcert.trust.transfer.records import MAPPING, Record
 from django_clientcert.x509.escaping import visible
+
+from .console.arguments import Subcommands
+from .console.command import ClientCertCommand
+from .console.files import errors_of_file, refuse_private_keys, show_name
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -36,12 +33,9 @@ _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("diff", run, __doc__)
-    parser.add_argument("file", metavar="FILE", help="an export, JSON or CSV")
-    parser.add_argument(
-        "other",
-        metavar="OTHER",
-        nargs="?",
-        help="another export (default: this database)",
+    parser.add_value("file FILE", "an export, JSON or CSV")
+    parser.add_value(
+        "other OTHER", "another export (default: this database)", nargs="?"
     )
     parser.add_json()
 

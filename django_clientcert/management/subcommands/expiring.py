@@ -21,13 +21,6 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.management.console.arguments import Subcommands, duration
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.text import (
-    show_iso,
-    show_moment,
-    username_of,
-)
 from django_clientcert.trust.expiry import (
     Expiry,
     Interval,
@@ -41,18 +34,21 @@ from django_clientcert.trust.expiry import (
 )
 from django_clientcert.trust.transfer.writing import guard
 
+from .console.arguments import Subcommands, duration
+from .console.command import ClientCertCommand
+from .console.text import show_iso, show_moment, username_of
+
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
 
 
 def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("expiring", run, __doc__)
-    parser.add_argument(
-        "--within",
+    parser.add_value(
+        "--within TIME",
+        "12h, 30d, 6w (default: 30d)",
         type=duration,
         default=dt.timedelta(days=30),
-        metavar="TIME",
-        help="12h, 30d, 6w (default: 30d)",
     )
     parser.add_format(("text", "csv", "json"), "how to print it (default: %(default)s)")
 

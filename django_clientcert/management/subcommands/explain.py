@@ -22,49 +22,32 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from django_clientcert.conf import conf
-from django_clientcert.explaining import (
-    ExplainQuery,
-    as_wsgi,
-    ask_about_certificates,
-    ask_about_header,
-    choose_host,
-    present,
-)
-from django_clientcert.management.console.arguments import Subcommands, moment
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
+from django_clientcert.explaining import asking
+from django_clientcert.wire import Proxy
+from django_clientcert.x509.bundles import choose_end_entity
+
+from .console.arguments import Subcommands, moment
+from .console.command import ClientCertCommand
+from .console.files import (
     STDIN,
     errors_of_file,
     read_certificate_file,
     read_input,
     refuse_private_keys,
 )
-from django_clientcert.management.console.report import verdict_of, write_text
-from django_clientcert.wire import Proxy
-from django_clientcert.x509.bundles import choose_end_entity
+from .console.report import verdict_of, write_text
 
 # Options with the text of a header or of an address
 _TEXTS = {
-    "--host": ("NAME", "the host name of the request (default: see the output)"),
-    "--verdict": (
-        "WORD",
-        (
-            "the proxy's verdict on the certificate (default: with --header, its word "
-            "for success; with FILE, none, so the path is validated here)"
-        ),
-    ),
-    "--subject-dn": (
-        "DN",
-        "the proxy's header with the subject (default: as in the certificate)",
-    ),
-    "--issuer-dn": (
-        "DN",
-        "the proxy's header with the issuer (default: as in the certificate)",
-    ),
-    "--peer": (
-        "ADDRESS",
-        "the address that sends the request (default: the first trusted proxy)",
-    ),
+    "--host NAME": "the host name of the request (default: see the output)",
+    "--verdict WORD": "the proxy's verdict on the certificate (default: with --header, "
+    "its word for success; with FILE, none, so the path is validated here)",
+    "--subject-dn DN": "the proxy's header with the subject (default: as in the "
+    "certificate)",
+    "--issuer-dn DN": "the proxy's header with the issuer (default: as in the "
+    "certificate)",
+    "--peer ADDRESS": "the address that sends the request (default: the first trusted "
+    "proxy)",
 }
 _REQUEST_ONLY = ("peer", "subject_dn", "issuer_dn", "chain")
 
@@ -73,26 +56,23 @@ def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("explain", run, __doc__)
     parser.add_certificate_file(nargs="?")
-    parser.add_argument(
-        "--header",
-        metavar="VALUE",
-        help="the value of the header with the certificate, as the proxy sends it; - "
+    parser.add_value(
+        "--header VALUE",
+        "the value of the header with the certificate, as the proxy sends it; - "
         "reads standard input",
     )
-    for option, (metavar, help) in _TEXTS.items():
-        parser.add_argument(option, metavar=metavar, help=help)
+    for usage, help in _TEXTS.items():
+        parser.add_value(usage, help)
     parser.add_repeatable(
-        "--chain",
-        "VALUE",
+        "--chain VALUE",
         "with --header, the value of a header with intermediate certificates, in the "
         "order of the preset",
     )
-    parser.add_argument(
-        "--at",
-        type=moment,
-        metavar="MOMENT",
-        help="judge as of this moment: ISO 8601, UTC if it names no time zone "
+    parser.add_value(
+        "--at MOMENT",
+        "judge as of this moment: ISO 8601, UTC if it names no time zone "
         "(default: now)",
+        type=moment,
     )
     parser.add_json()
 
@@ -100,7 +80,7 @@ def add_parser(subcommands: Subcommands) -> None:
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Evaluate, and print every step, as text or as one JSON object.
 
-    The keys of the object are those of ``explaining.make_report()``.
+    The keys of the object are those of ``explaining.report.make_report()``.
 
     Raises:
         CommandError: the certificate would be refused, or cannot be read.
@@ -116,18 +96,8 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     at, about_time = _choose_moment(options)
     read = _from_file if options["file"] is not None else _from_header
     question = read(options)
-    host, about_host = choose_host(options["host"])
-    report = question.answer(
-        host=host,
-        at=at,
-        assumptions=[
-            *about_time,
-            *(
-                assumption.text + assumption.hint
-                for assumption in (*question.assumptions, *about_host)
-            ),
-        ],
-    )
+    question.assumptions[:0] = about_time
+    report = question.answer(host=options["host"], at=at, options=True)
     if options["json"]:
         command.say_json(report)
     else:
@@ -136,15 +106,16 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         raise CommandError(f"The certificate {verdict_of(report)}.")
 
 
-def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, list[str]]:
+def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, asking.Assumptions]:
     """Return the moment to judge at, and what was assumed for it."""
     if options["at"] is None:
-        return timezone.now(), []
+        return timezone.now(), asking.Assumptions()
     at, assumed_utc = options["at"]
-    return at, ["time: --at names no time zone; taken as UTC"] if assumed_utc else []
+    text = "time: --at names no time zone; taken as UTC"
+    return at, asking.Assumptions([(text, "")] if assumed_utc else [])
 
 
-def _from_file(options: dict[str, Any]) -> ExplainQuery:
+def _from_file(options: dict[str, Any]) -> asking.ExplainQuery:
     """Return the question about the certificate in a file, without a request.
 
     Raises:
@@ -160,18 +131,20 @@ def _from_file(options: dict[str, Any]) -> ExplainQuery:
     certificates = read_certificate_file(options["file"])
     with errors_of_file(options["file"]):
         certificate = choose_end_entity(certificates)
-    return ask_about_certificates(certificates, certificate, verdict=options["verdict"])
+    return asking.ask_about_certificates(
+        certificates, certificate, verdict=options["verdict"]
+    )
 
 
-def _from_header(options: dict[str, Any]) -> ExplainQuery:
+def _from_header(options: dict[str, Any]) -> asking.ExplainQuery:
     """Return the question about a proxy's request, with defaults filled in."""
     value = options["header"]
     if value == STDIN:
         octets = read_input(STDIN)
         value = octets.removesuffix(b"\n").removesuffix(b"\r").decode("latin-1")
     else:
-        value = as_wsgi(value)
-    return ask_about_header(
+        value = asking.as_wsgi(value)
+    return asking.ask_about_header(
         value,
         verdict=options["verdict"],
         subject_dn=options["subject_dn"],
@@ -193,5 +166,5 @@ def _read_chain(values: list[str], proxy: Proxy) -> tuple[str, ...]:
             f"{len(proxy.chain)} headers for a chain.",
             returncode=2,
         )
-    present_values = (present(as_wsgi(value)) for value in values)
+    present_values = (asking.present(asking.as_wsgi(value)) for value in values)
     return tuple(value for value in present_values if value is not None)

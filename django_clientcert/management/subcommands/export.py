@@ -15,13 +15,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from django_clientcert.management.console.arguments import Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
-    errors_of_file,
-    refuse_private_keys,
-)
 from django_clientcert.trust.transfer import export_records, write_csv, write_json
+
+from .console.arguments import Subcommands
+from .console.command import ClientCertCommand
+from .console.files import errors_of_file, refuse_private_keys
 
 
 def add_parser(subcommands: Subcommands) -> None:
@@ -31,10 +29,9 @@ def add_parser(subcommands: Subcommands) -> None:
         ("json", "csv"),
         "json (default): everything; csv: the mappings, for spreadsheets",
     )
-    parser.add_argument(
-        "--output",
-        metavar="FILE",
-        help="a new file, which only its owner may read (default: standard output)",
+    parser.add_value(
+        "--output FILE",
+        "a new file, which only its owner may read (default: standard output)",
     )
 
 

@@ -20,25 +20,21 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
-from django_clientcert.management.console.arguments import Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
-    errors_of_file,
-    refuse_private_keys,
-)
-from django_clientcert.management.console.progress import ProgressBar
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.transfer import Loader, Row, Status, read_rows
 from django_clientcert.trust.transfer.reading import USER_FROM
 from django_clientcert.x509.identities import IdentityKind
 
+from .console.arguments import Subcommands
+from .console.command import ClientCertCommand
+from .console.files import errors_of_file, refuse_private_keys
+from .console.progress import ProgressBar
+
 
 def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("import", run, __doc__)
-    parser.add_argument(
-        "source", metavar="SOURCE", help="a CSV, JSON or zip file, or a folder"
-    )
+    parser.add_value("source SOURCE", "a CSV, JSON or zip file, or a folder")
     parser.add_argument(
         "--format",
         choices=("csv", "json", "zip"),
@@ -46,20 +42,18 @@ def add_parser(subcommands: Subcommands) -> None:
     )
     parser.add_flag("--dry-run", "print what would happen, but store nothing")
     parser.add_flag("--valid-only", "store the valid mappings, and skip the others")
-    parser.add_argument(
-        "--kind",
+    parser.add_value(
+        "--kind KIND",
+        "the kind of rows that name none: %(choices)s (default: fingerprint)",
         choices=[kind.value for kind in IdentityKind],
         default=IdentityKind.FINGERPRINT.value,
-        metavar="KIND",
-        help="the kind of rows that name none: %(choices)s (default: fingerprint)",
     )
-    parser.add_argument(
-        "--user-from",
+    parser.add_value(
+        "--user-from NAME",
+        "what names the user of a certificate in a folder or zip: %(choices)s "
+        "(default: file-name, without its extension)",
         choices=USER_FROM,
         default=USER_FROM[0],
-        metavar="NAME",
-        help="what names the user of a certificate in a folder or zip: %(choices)s "
-        "(default: file-name, without its extension)",
     )
 
 

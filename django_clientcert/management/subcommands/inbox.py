@@ -11,22 +11,22 @@ from typing import Any
 
 from django.utils import timezone
 
-from django_clientcert.management.console.arguments import Subcommands, duration
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.text import one_line, show_iso
 from django_clientcert.models import UnknownCertificate
 from django_clientcert.x509.escaping import visible_once
+
+from .console.arguments import Subcommands, duration
+from .console.command import ClientCertCommand
+from .console.text import one_line, show_iso
 
 
 def add_parser(subcommands: Subcommands) -> None:
     """Add the actions and their arguments."""
     actions = subcommands.add_group("inbox", __doc__)
     actions.add("list", run_list).add_json()
-    actions.add("purge", run_purge).add_argument(
-        "--older-than",
+    actions.add("purge", run_purge).add_value(
+        "--older-than TIME",
+        "only what was not seen for 12h, 30d, 6w (default: everything)",
         type=duration,
-        metavar="TIME",
-        help="only what was not seen for 12h, 30d, 6w (default: everything)",
     )
 
 

@@ -25,30 +25,6 @@ from django_clientcert.evaluation import evaluate
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.explaining.reasons import explain
-from django_clientcert.management.console.arguments import (
-    Subcommands,
-    last_moment,
-    moment,
-)
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
-    read_end_entity,
-    refuse_private_keys,
-)
-from django_clientcert.management.console.lookups import (
-    ADD_AUTHORITY,
-    choose_authority,
-    find_row,
-    find_user,
-)
-from django_clientcert.management.console.text import (
-    describe_certificate,
-    show_moment,
-    show_validity,
-    show_value,
-    some_of,
-    username_of,
-)
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors, renew
 from django_clientcert.x509.certificates import ClientCertificate
@@ -60,6 +36,19 @@ from django_clientcert.x509.identities import (
     identity_of_kind,
     parse_identity,
     san_identities,
+)
+
+from .console.arguments import Subcommands, last_moment, moment
+from .console.command import ClientCertCommand
+from .console.files import read_end_entity, refuse_private_keys
+from .console.lookups import ADD_AUTHORITY, choose_authority, find_row, find_user
+from .console.text import (
+    describe_certificate,
+    show_moment,
+    show_validity,
+    show_value,
+    some_of,
+    username_of,
 )
 
 # The options that --successor-of excludes, because it takes their values from the
@@ -88,60 +77,49 @@ def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("map", run, __doc__)
     parser.add_certificate_file()
-    parser.add_argument(
-        "--user",
-        metavar="NAME",
-        help="the username (required unless --successor-of is given)",
+    parser.add_value(
+        "--user NAME", "the username (required unless --successor-of is given)"
     )
-    parser.add_argument(
-        "--kind",
-        choices=[kind.value for kind in IdentityKind],
-        metavar="KIND",
-        help="what to recognise the certificate by: %(choices)s (default: "
+    parser.add_value(
+        "--kind KIND",
+        "what to recognise the certificate by: %(choices)s (default: "
         f"{IdentityKind.FINGERPRINT})",
+        choices=[kind.value for kind in IdentityKind],
     )
-    parser.add_argument(
-        "--value",
-        metavar="VALUE",
-        help="which name, if the certificate has several of a san_ kind",
+    parser.add_value(
+        "--value VALUE", "which name, if the certificate has several of a san_ kind"
     )
-    parser.add_argument(
-        "--authority",
-        metavar="NAME",
-        help="the authority that must have issued the certificate (default: the one "
+    parser.add_value(
+        "--authority NAME",
+        "the authority that must have issued the certificate (default: the one "
         "stored authority that did; none for fingerprint and public_key)",
     )
     parser.add_repeatable(
-        "--host",
-        "HOST",
+        "--host HOST",
         "accept it for this host name only; .example.com covers every host below",
         dest="hosts",
     )
     parser.add_note()
-    parser.add_argument(
-        "--valid-from",
+    parser.add_value(
+        "--valid-from DATE",
+        "accept it only from this moment on: the mapping is scheduled",
         type=moment,
-        metavar="DATE",
-        help="accept it only from this moment on: the mapping is scheduled",
     )
-    parser.add_argument(
-        "--valid-until",
-        type=last_moment,
-        metavar="DATE",
-        help="no longer accept it after this day, or from this moment on (ISO 8601; "
+    parser.add_value(
+        "--valid-until DATE",
+        "no longer accept it after this day, or from this moment on (ISO 8601; "
         "UTC if it names no time zone)",
+        type=last_moment,
     )
-    parser.add_argument(
-        "--successor-of",
-        metavar="ID",
-        help="the certificate renews that of this mapping, which retires on "
+    parser.add_value(
+        "--successor-of ID",
+        "the certificate renews that of this mapping, which retires on "
         "--retire-on; user, kind, authority and hosts are taken from it",
     )
-    parser.add_argument(
-        "--retire-on",
+    parser.add_value(
+        "--retire-on DATE",
+        "with --successor-of: the last day of the old mapping",
         type=last_moment,
-        metavar="DATE",
-        help="with --successor-of: the last day of the old mapping",
     )
 
 

@@ -31,9 +31,6 @@ from django.db import IntegrityError, router, transaction
 from django.utils import timezone, translation
 
 from django_clientcert.conf import conf
-from django_clientcert.management.console.arguments import Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.text import one_line
 from django_clientcert.models import ExpiryNotice
 from django_clientcert.signals import certificate_expiring
 from django_clientcert.trust.notices import (
@@ -44,6 +41,10 @@ from django_clientcert.trust.notices import (
     write_mail,
 )
 
+from .console.arguments import Subcommands
+from .console.command import ClientCertCommand
+from .console.text import one_line
+
 # The recipient that stands for the receivers of the signal
 _SIGNAL = ""
 
@@ -52,7 +53,7 @@ def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("notify", run, __doc__)
     parser.add_repeatable(
-        "--to", "ADDRESS", "send to this address instead of CLIENTCERT_NOTIFY_EMAILS"
+        "--to ADDRESS", "send to this address instead of CLIENTCERT_NOTIFY_EMAILS"
     )
     parser.add_flag("--no-owners", "send nothing to the users")
     parser.add_flag(

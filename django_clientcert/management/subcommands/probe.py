@@ -36,16 +36,22 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from django_clientcert.conf import conf
-from django_clientcert.management.console.arguments import Subcommands
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.text import one_line
-from django_clientcert.probe import HEADER, Answer, make_token, read_answer
-from django_clientcert.probe.attempts import SPELLINGS, Place, Spelling, list_places
-from django_clientcert.probe.client import Client
+from django_clientcert.probe.attempts import (
+    SPELLINGS,
+    Client,
+    Place,
+    Spelling,
+    list_places,
+)
+from django_clientcert.probe.endpoint import HEADER, Answer, make_token, read_answer
 from django_clientcert.probe.findings import CLOSED, HOLE, UNREACHED, Finding, judge
 from django_clientcert.wire import Proxy
 from django_clientcert.wire.forwarding import forwarded_values
 from django_clientcert.x509.certificates import ClientCertificate
+
+from .console.arguments import Subcommands
+from .console.command import ClientCertCommand
+from .console.text import one_line
 
 _NOTHING = Spelling("nothing forged", lambda lines: b"")
 
@@ -53,51 +59,40 @@ _NOTHING = Spelling("nothing forged", lambda lines: b"")
 def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("probe", run, __doc__)
-    parser.add_argument(
-        "url", metavar="URL", type=_url, help="the application's address at the proxy"
+    parser.add_value("url URL", "the application's address at the proxy", type=_url)
+    parser.add_value(
+        "--cert FILE",
+        "a client certificate that the proxy accepts, PEM, to see what passes along "
+        "with it; its key may be in the same file",
     )
-    for option, help in (
-        (
-            "--cert",
-            (
-                "a client certificate that the proxy accepts, PEM, to see what passes "
-                "along with it; its key may be in the same file"
-            ),
-        ),
-        ("--key", "the key of --cert, PEM"),
-        ("--cafile", "the CA of the proxy's own certificate, PEM"),
-    ):
-        parser.add_argument(option, metavar="FILE", help=help)
+    parser.add_value("--key FILE", "the key of --cert, PEM")
+    parser.add_value("--cafile FILE", "the CA of the proxy's own certificate, PEM")
     parser.add_flag("--insecure", "do not verify the proxy's own certificate")
     parser.add_repeatable(
-        "--path",
-        "PATH",
+        "--path PATH",
         "another path to try (default: / and a made-up one)",
         dest="paths",
     )
     parser.add_repeatable(
-        "--host", "NAME", "another virtual host of the same proxy", dest="hosts"
+        "--host NAME", "another virtual host of the same proxy", dest="hosts"
     )
     parser.add_repeatable(
-        "--upstream",
-        "HOST:PORT",
+        "--upstream HOST:PORT",
         "the application server itself, to bypass the proxy",
         dest="upstreams",
         type=_address,
     )
-    parser.add_argument(
-        "--http-port",
-        type=int,
-        metavar="PORT",
-        help="the proxy's port for plain HTTP (default: 80 for an https URL without a "
+    parser.add_value(
+        "--http-port PORT",
+        "the proxy's port for plain HTTP (default: 80 for an https URL without a "
         "port; 0: none)",
+        type=int,
     )
-    parser.add_argument(
-        "--timeout",
+    parser.add_value(
+        "--timeout SECONDS",
+        "how long to wait for each answer (default: 10)",
         type=float,
         default=10.0,
-        metavar="SECONDS",
-        help="how long to wait for each answer (default: 10)",
     )
     parser.add_json()
 

@@ -25,9 +25,10 @@ from django.core.management.base import CommandError
 from django.template import Context, Engine
 
 from django_clientcert.conf import conf
-from django_clientcert.management.console.arguments import Subcommands, matching
-from django_clientcert.management.console.command import ClientCertCommand
 from django_clientcert.wire import PRESETS, Proxy
+
+from .console.arguments import Subcommands, matching
+from .console.command import ClientCertCommand
 
 _TEMPLATES = Path(__file__).parents[2] / "templates/django_clientcert/proxy_config"
 
@@ -45,8 +46,6 @@ _FOLDERS = {
     "gunicorn": "/etc/gunicorn",
 }
 
-_PLACEHOLDER = "see CLIENTCERT_PROXY_SECRET"
-
 # Characters that mean the same, in quotes, in the syntax of every proxy
 _PLAIN = re.compile(r"[A-Za-z0-9._~+/=:@-]+\Z")
 
@@ -60,28 +59,24 @@ _PRINCIPAL = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-acco
 def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("proxy-config", run, __doc__)
-    parser.add_argument(
-        "proxy",
-        metavar="NAME",
+    parser.add_value(
+        "proxy NAME",
+        f"the proxy: {', '.join(sorted(PRESETS))}",
         choices=sorted(PRESETS),
-        help=f"the proxy: {', '.join(sorted(PRESETS))}",
     )
-    parser.add_argument(
-        "--ca",
-        # Needs no quotes in any of the configurations.
-        type=matching("[A-Za-z0-9._~+/@-]+", "a path without spaces and quotes"),
-        metavar="PATH",
-        help="the file with the CAs of the clients (default: clients-ca.pem in the "
+    parser.add_value(
+        "--ca PATH",
+        "the file with the CAs of the clients (default: clients-ca.pem in the "
         "folder of the proxy's configuration)",
+        type=matching("[A-Za-z0-9._~+/@-]+", "a path without spaces and quotes"),
     )
-    parser.add_argument(
-        "--upstream",
+    parser.add_value(
+        "--upstream HOST:PORT",
+        "the address of Django's server (default: %(default)s)",
         type=matching(
             "[A-Za-z0-9.-]+:[0-9]{1,5}", "a host and a port like 127.0.0.1:8000"
         ),
         default="127.0.0.1:8000",
-        metavar="HOST:PORT",
-        help="the address of Django's server (default: %(default)s)",
     )
     parser.add_flag(
         "--show-secret",
@@ -187,40 +182,32 @@ def _common_parts(names: Iterable[str]) -> list[str]:
 
 
 def _secret(*, show: bool) -> dict[str, str] | None:
-    """Return the header and the first secret, or a placeholder for that.
-
-    Raises:
-        CommandError: it has characters that a configuration may read differently.
-    """
-    configured = conf.CLIENTCERT_PROXY_SECRET
-    if configured is None:
+    """Return the header with the first secret, if there is one; see ``_header()``."""
+    if conf.CLIENTCERT_PROXY_SECRET is None:
         return None
-    key, secrets = configured
-    header = _write(key.removeprefix("HTTP_").replace("_", "-").lower())
-    if not show:
-        return {"header": header, "value": _PLACEHOLDER}
-    if not _PLAIN.match(secrets[0]):
-        raise CommandError(
-            "CLIENTCERT_PROXY_SECRET has characters with a special meaning in the "
-            "configuration of a proxy. Use only letters, digits and . _ ~ + / = : @ -"
-        )
-    return {"header": header, "value": secrets[0]}
+    key, secrets = conf.CLIENTCERT_PROXY_SECRET
+    return _header("CLIENTCERT_PROXY_SECRET", key, secrets[0] if show else None)
 
 
 def _scheme() -> dict[str, str]:
-    """Return the header that tells Django that a request is secure.
+    """Return the header that tells Django that a request is secure."""
+    configured = settings.SECURE_PROXY_SSL_HEADER or ("HTTP_X_FORWARDED_PROTO", "https")
+    return _header("SECURE_PROXY_SSL_HEADER", *configured)
+
+
+def _header(setting: str, key: str, value: str | None) -> dict[str, str]:
+    """Return the header of *setting* and its *value*, or a placeholder for None.
 
     Raises:
         CommandError: it has characters that a configuration may read differently.
     """
-    configured = settings.SECURE_PROXY_SSL_HEADER or ("HTTP_X_FORWARDED_PROTO", "https")
-    key, value = configured
     header = key.removeprefix("HTTP_").replace("_", "-").lower()
-    if not _PLAIN.match(header) or not _PLAIN.match(value):
+    if not all(_PLAIN.match(text) for text in (header, value) if text is not None):
         raise CommandError(
-            "SECURE_PROXY_SSL_HEADER has characters with a special meaning in the "
-            "configuration of a proxy. Use only letters, digits and . _ ~ + / = : @ -"
+            f"{setting} has characters with a special meaning in the configuration of "
+            "a proxy. Use only letters, digits and . _ ~ + / = : @ -"
         )
+    value = f"see {setting}" if value is None else value
     return {"header": _write(header), "value": value}
 
 

@@ -27,24 +27,6 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.management.console.arguments import (
-    Moment,
-    Subcommands,
-    last_second,
-    moment,
-)
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import (
-    read_end_entity,
-    refuse_private_keys,
-)
-from django_clientcert.management.console.lookups import find_authority, find_row
-from django_clientcert.management.console.text import (
-    one_line,
-    show_moment,
-    some_of,
-    username_of,
-)
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -59,7 +41,7 @@ from django_clientcert.trust.revoke import (
     revoke_serial,
 )
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import RevocationReason
+from django_clientcert.x509.crl.reasons import RevocationReason
 from django_clientcert.x509.identities import (
     IdentityKind,
     find_identities,
@@ -67,6 +49,12 @@ from django_clientcert.x509.identities import (
 )
 from django_clientcert.x509.names import Order
 from django_clientcert.x509.text import parse_serial, show_serial
+
+from .console.arguments import Moment, Subcommands, last_second, moment
+from .console.command import ClientCertCommand
+from .console.files import read_end_entity, refuse_private_keys
+from .console.lookups import find_authority, find_row
+from .console.text import one_line, show_moment, some_of, username_of
 
 REASONS = {
     RevocationReason(number).rfc_name: number
@@ -87,44 +75,38 @@ def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("revoke", run, __doc__)
     parser.add_certificate_file(nargs="?")
-    parser.add_argument(
-        "--mapping",
-        metavar="ID",
-        help="revoke the certificate of this mapping, or the last one that it accepted",
+    parser.add_value(
+        "--mapping ID",
+        "revoke the certificate of this mapping, or the last one that it accepted",
     )
-    parser.add_argument(
-        "--authority",
-        metavar="NAME",
-        help="the authority that issued it: with --serial or --issued-from",
+    parser.add_value(
+        "--authority NAME",
+        "the authority that issued it: with --serial or --issued-from",
     )
-    parser.add_argument("--serial", metavar="HEX", help="the serial number, in hex")
-    parser.add_argument(
-        "--issuer",
-        metavar="DN",
-        help="which CA of the authority issued it, if the authority has several",
+    parser.add_value("--serial HEX", "the serial number, in hex")
+    parser.add_value(
+        "--issuer DN",
+        "which CA of the authority issued it, if the authority has several",
     )
-    parser.add_argument(
-        "--issued-from",
+    parser.add_value(
+        "--issued-from DATE",
+        "revoke all that the authority issued from this moment (ISO 8601) ...",
         type=moment,
-        metavar="DATE",
-        help="revoke all that the authority issued from this moment (ISO 8601) ...",
     )
-    parser.add_argument(
-        "--issued-until",
+    parser.add_value(
+        "--issued-until DATE",
+        "... to this one, or to the end of this day; both inclusive",
         type=last_second,
-        metavar="DATE",
-        help="... to this one, or to the end of this day; both inclusive",
     )
-    parser.add_argument(
-        "--reason",
+    parser.add_value(
+        "--reason REASON",
+        "the reason, as RFC 5280 names it: %(choices)s (default: %(default)s)",
         choices=list(REASONS),
         default="unspecified",
-        metavar="REASON",
-        help="the reason, as RFC 5280 names it: %(choices)s (default: %(default)s)",
     )
     parser.add_note()
     parser.add_flag("--no-input", "do not ask before a whole period is revoked")
-    parser.add_argument("--undo", metavar="ID", help="undo this revocation")
+    parser.add_value("--undo ID", "undo this revocation")
     parser.add_flag("--list", "list the revocations")
     parser.add_json("with --list: ")
 

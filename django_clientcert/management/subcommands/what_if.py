@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
@@ -32,17 +32,7 @@ from django.utils import timezone
 from django_clientcert.evaluation import CanAuthenticate, evaluate
 from django_clientcert.evaluation.lookup import LookupResult
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
-from django_clientcert.explaining import user_rule
-from django_clientcert.management.console.arguments import Subcommands, moment
-from django_clientcert.management.console.command import ClientCertCommand
-from django_clientcert.management.console.files import refuse_private_keys
-from django_clientcert.management.console.lookups import find_authority
-from django_clientcert.management.console.progress import ProgressBar
-from django_clientcert.management.console.text import (
-    one_line,
-    show_moment,
-    username_of,
-)
+from django_clientcert.explaining.asking import user_rule
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -52,10 +42,20 @@ from django_clientcert.trust.revoke import certificate_of
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
+from .console.arguments import Subcommands, moment
+from .console.command import ClientCertCommand
+from .console.files import refuse_private_keys
+from .console.lookups import find_authority
+from .console.progress import ProgressBar
+from .console.text import one_line, show_moment, username_of
+
 LOCKED_OUT = "locked_out"
 REFUSED_NOW = "refused_now"
 STAYS = "stays"
 UNKNOWN = "unknown"
+
+# One of these, and the facts of the mapping or certificate, as --json prints them
+Effect = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -77,36 +77,19 @@ class WhatIf:
                 authority.revocation_policy = self.policies[authority.pk]
 
 
-class Effect(NamedTuple):
-    """A mapping or a certificate seen recently, and the effect of the change on it."""
-
-    what: str
-    id: Any
-    name: str
-    user: str
-    outcome: str
-    reason: str
-    detail: str
-
-
 def add_parser(subcommands: Subcommands) -> None:
     """Add the arguments."""
     parser = subcommands.add("what-if", run, __doc__)
     parser.add_repeatable(
-        "--without-authority",
-        "NAME",
-        "as if this authority did not exist",
-        dest="without",
+        "--without-authority NAME", "as if this authority did not exist", dest="without"
     )
-    parser.add_argument(
-        "--at",
+    parser.add_value(
+        "--at DATE",
+        "at this moment (ISO 8601; UTC if it names no time zone) instead of now",
         type=moment,
-        metavar="DATE",
-        help="at this moment (ISO 8601; UTC if it names no time zone) instead of now",
     )
     parser.add_repeatable(
-        "--policy",
-        "NAME=POLICY",
+        "--policy NAME=POLICY",
         "as if this authority had this revocation policy (off, if_loaded, required)",
         dest="policies",
         type=_name_and_policy,
@@ -158,12 +141,12 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     )
     counts: Counter[str] = Counter()
     # Those who stay may be hundreds of thousands, so they are only counted.
-    effects: dict[str, list[Effect]] = {LOCKED_OUT: [], UNKNOWN: []}
+    effects: dict[str, list[dict[str, Any]]] = {LOCKED_OUT: [], UNKNOWN: []}
     with command.progress("examining") as bar:
-        for effect in _examine(change, bar):
-            counts[effect.outcome] += 1
-            if effect.outcome in effects:
-                effects[effect.outcome].append(effect)
+        for outcome, facts in _examine(change, bar):
+            counts[outcome] += 1
+            if outcome in effects:
+                effects[outcome].append(facts)
     if options["json"]:
         command.say_json(
             {
@@ -174,10 +157,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
                 },
                 "examined": counts.total(),
                 "refused_now": counts[REFUSED_NOW],
-                **{
-                    outcome: [_as_json(effect) for effect in listed]
-                    for outcome, listed in effects.items()
-                },
+                **effects,
             }
         )
     else:
@@ -259,30 +239,24 @@ def _effect(
     reason: str = "",
     detail: str = "",
 ) -> Effect:
-    return Effect(
-        "mapping" if isinstance(row, CertificateMapping) else "seen_certificate",
-        row.pk,
-        one_line(str(row)),
-        username_of(row.user),
-        outcome,
-        reason,
-        one_line(detail),
-    )
-
-
-def _as_json(effect: Effect) -> dict[str, Any]:
-    return {
-        name: value for name, value in effect._asdict().items() if name != "outcome"
+    is_mapping = isinstance(row, CertificateMapping)
+    return outcome, {
+        "what": "mapping" if is_mapping else "seen_certificate",
+        "id": row.pk,
+        "name": one_line(str(row)),
+        "user": username_of(row.user),
+        "reason": reason,
+        "detail": one_line(detail),
     }
 
 
-def _lines(title: str, effects: list[Effect]) -> Iterator[str]:
+def _lines(title: str, effects: list[dict[str, Any]]) -> Iterator[str]:
     if not effects:
         return
     yield f"{title}:"
-    width = max(len(str(effect.id)) for effect in effects)
-    for effect in effects:
-        what = effect.what.replace("_", " ")
-        why = ": ".join(filter(None, (effect.reason, effect.detail)))
-        yield f"  {what:<16} {effect.id!s:>{width}}  {effect.user}  {effect.name}"
+    width = max(len(str(facts["id"])) for facts in effects)
+    for facts in effects:
+        what = facts["what"].replace("_", " ")
+        why = ": ".join(filter(None, (facts["reason"], facts["detail"])))
+        yield f"  {what:<16} {facts['id']!s:>{width}}  {facts['user']}  {facts['name']}"
         yield f"  {'':<16} {'':>{width}}  {why}"

@@ -7,15 +7,14 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from django_clientcert.models import Revocation
+
 from .records import AUTHORITY, LIST, MAPPING, REVOCATION, SERIALS, Record
 
 _KEYS = {
     AUTHORITY: ("name",),
     LIST: ("authority", "fingerprint"),
-    REVOCATION: (
-        *("authority", "public_key", "issuer_key", "serial"),
-        *("issued_from", "issued_until"),
-    ),
+    REVOCATION: Revocation.IDENTITY,
     MAPPING: ("user", "kind", "value", "authority"),
 }
 _Key = tuple[str, ...]
@@ -62,8 +61,8 @@ def _digest(record: Record) -> tuple[_Key, dict[str, bytes]]:
         return (), {}
     if kind == LIST:
         info = record.get("info")
-        found = info.get("fingerprint") if isinstance(info, dict) else None
-        record = {**record, "fingerprint": found}
+        fingerprint = info.get("fingerprint") if isinstance(info, dict) else None
+        record = {**record, "fingerprint": fingerprint}
     names = _KEYS[kind]
     key = (kind, *(str(record.get(name) or "") for name in names))
     fields = {

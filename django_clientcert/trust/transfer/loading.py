@@ -27,47 +27,39 @@ from django_clientcert.models import (
 )
 from django_clientcert.models.derived import renew_revisions
 from django_clientcert.models.users import find_by_name
-from django_clientcert.trust.issuers import find_authority
+from django_clientcert.trust.issuers import check_authority, find_authority
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import CRLInfo
+from django_clientcert.x509.crl.reading import CRLInfo
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import (
-    Identity,
     IdentityKind,
     find_identities,
     identity_of_kind,
     show_value,
 )
 
-from .parts import (
-    Refused,
-    check_texts,
-    to_der,
-    to_flag,
-    to_key,
-    to_moment,
-    to_needed_key,
-    to_small,
-    to_text,
-)
+from . import records
 from .reading import Row, TransferError
-from .records import (
-    AUTHORITY,
-    AUTHORITY_FLAGS,
-    AUTHORITY_TEXTS,
-    LIST,
-    MAPPING,
-    MAPPING_FIELDS,
-    REVOCATION,
-    SERIALS,
-    Record,
-    authority_record,
-    mapping_record,
-    revocation_record,
-)
+from .records import Record, Refused, to_key, to_moment, to_text
 
 _BATCH = 500
 _WRONG_KIND = gettext_lazy("A field is missing or has the wrong type")
+# What a row may be refused with: no input is an exception for the caller.
+_REFUSALS = (
+    *(Refused, ValidationError, ClientCertError),
+    *(KeyError, TypeError, ValueError, AttributeError, OverflowError),
+)
+_REVOCATION: dict[str, Callable[[Any], Any]] = {
+    "public_key": to_key,
+    "issuer_key": to_key,
+    "serial": to_key,
+    "issued_from": to_moment,
+    "issued_until": to_moment,
+    "certificate": records.to_der,
+    "description": to_text,
+    "reason": records.to_small,
+    "note": to_text,
+}
 
 
 class Status(enum.Enum):
@@ -89,9 +81,11 @@ class Outcome(NamedTuple):
 
 
 class _Candidate(NamedTuple):
+    """A mapping, and the keys that must not be mapped to certain other users."""
+
     place: str
     mapping: CertificateMapping
-    pins: frozenset[bytes]
+    keys: Collection[bytes]
 
 
 class Loader:
@@ -109,7 +103,7 @@ class Loader:
         self,
         *,
         kind: IdentityKind = IdentityKind.FINGERPRINT,
-        refuse_user: Callable[[Any], ValidationError | None] = lambda user: None,
+        refuse_user: Callable[[Any], ValidationError | None] | None = None,
         mappings_only: bool = False,
         stored: Callable[[list[Model]], None] = lambda rows: None,
     ) -> None:
@@ -122,7 +116,7 @@ class Loader:
         self._using = router.db_for_write(CertificateMapping)
         self._authorities: dict[str, CertificateAuthority] = {}
         # Per CRL being stored: its row and the number of entries stored so far
-        self._lists: dict[tuple[str, str], tuple[RevocationList, int]] = {}
+        self._crls: dict[tuple[str, str], tuple[RevocationList, int]] = {}
         self._known: set[tuple[str, str]] = set()
 
     def load(self, rows: Iterable[Row]) -> Iterator[Outcome]:
@@ -139,7 +133,7 @@ class Loader:
                 if outcome.status is Status.REFUSED and not outcome.is_mapping:
                     self.refused_others += 1
                 yield outcome
-        for (name, _digest), (row, count) in self._lists.items():
+        for (name, _digest), (row, count) in self._crls.items():
             if count != row.entry_count:
                 raise TransferError(
                     _(
@@ -159,64 +153,56 @@ class Loader:
         done: dict[int, Outcome | None] = {}
         mappings = {}
         for number, row in enumerate(rows):
-            if row.record.get("type") == MAPPING:
+            if row.record.get("type") == records.MAPPING:
                 mappings[number] = row
             else:
                 done[number] = self._load_other(row)
         done |= self._load_mappings(mappings)
-        for number in range(len(rows)):
-            outcome = done[number]
-            if outcome is not None:
-                yield outcome
+        yield from filter(None, (done[number] for number in range(len(rows))))
 
     # --- authorities, CRLs, revocations --------------------------------------------
 
     def _load_other(self, row: Row) -> Outcome | None:
         """Return the outcome of *row*; None for a stored batch of serial numbers."""
         kind = row.record.get("type")
-        what = visible(str(row.record.get("name", kind or _("row"))), 80)
+        what = _("row")
         if row.problem:
             # An unreadable row is a mapping in CSV, but may be anything in JSON.
-            return Outcome(row.place, _("row"), Status.REFUSED, row.problem, not kind)
+            return Outcome(row.place, what, Status.REFUSED, row.problem, not kind)
         try:
             load = {
-                AUTHORITY: self._load_authority,
-                LIST: self._load_list,
-                SERIALS: self._load_serials,
-                REVOCATION: self._load_revocation,
-            }[str(kind)]
-        except KeyError:
-            detail = _("“%(name)s” is not a record type")
-            detail %= {"name": visible(str(kind), 40)}
-            return Outcome(row.place, _("row"), Status.REFUSED, detail, False)
-        if self._mappings_only:
-            detail = _("Only a superuser may import records other than mappings")
-            return Outcome(row.place, what, Status.REFUSED, detail, False)
-        try:
-            check_texts(row.record)
+                records.AUTHORITY: self._load_authority,
+                records.LIST: self._load_crl,
+                records.SERIALS: self._load_serials,
+                records.REVOCATION: self._load_revocation,
+            }.get(str(kind))
+            if load is None:
+                text = _("“%(name)s” is not a record type")
+                raise Refused(text % {"name": visible(str(kind), 40)})
+            what = visible(str(row.record.get("name", kind)), 80)
+            if self._mappings_only:
+                raise Refused(
+                    _("Only a superuser may import records other than mappings")
+                )
+            records.check_texts(row.record)
             status = load(row.record)
-        except Refused as error:
-            return Outcome(row.place, what, Status.REFUSED, str(error), False)
-        except ValidationError as error:
-            detail = _join(error)
-            return Outcome(row.place, what, Status.REFUSED, detail, False)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            return Outcome(row.place, what, Status.REFUSED, str(_WRONG_KIND), False)
-        if status is None:
-            return None
-        return Outcome(row.place, what, status, "", False)
+        except _REFUSALS as error:
+            return Outcome(row.place, what, Status.REFUSED, _explain(error), False)
+        return None if status is None else Outcome(row.place, what, status, "", False)
 
     def _load_authority(self, record: Record) -> Status:
-        texts = {name: to_text(record[name]) for name in AUTHORITY_TEXTS}
-        flags = {name: to_flag(record[name]) for name in AUTHORITY_FLAGS}
-        names = sorted({to_text(one) for one in record["rule_groups"]})
-        authority = CertificateAuthority(name=to_text(record["name"]), **texts, **flags)
+        names = {to_text(name) for name in record["rule_groups"]}
+        authority = CertificateAuthority(
+            name=to_text(record["name"]),
+            **{name: to_text(record[name]) for name in records.AUTHORITY_TEXTS},
+            **{name: records.to_flag(record[name]) for name in records.AUTHORITY_FLAGS},
+        )
         existing = CertificateAuthority.objects.filter(name=authority.name).first()
         if existing is not None:
-            _compare(authority_record(existing), record)
+            _compare(records.authority_record(existing), record)
             return Status.EXISTS
         groups = list(Group.objects.filter(name__in=names))
-        if missing := sorted(set(names) - {one.name for one in groups}):
+        if missing := sorted(names - {group.name for group in groups}):
             text = _("There is no group “%(name)s”")
             raise Refused(text % {"name": visible(missing[0], 80)})
         authority.full_clean(exclude=["revision"])
@@ -226,18 +212,19 @@ class Loader:
         self._authorities.pop(authority.name, None)
         return Status.NEW
 
-    def _load_list(self, record: Record) -> Status:
+    def _load_crl(self, record: Record) -> Status:
         authority = self._find_authority(record["authority"])
         info = CRLInfo.from_json(record["info"])
         key = (authority.name, info.fingerprint)
-        lists = authority.revocation_lists
-        if key in self._lists or key in self._known:
+        crls = authority.revocation_lists
+        if key in self._crls or key in self._known:
             raise Refused(_("This CRL is in the file twice"))
-        if lists.filter(fingerprint=info.fingerprint).exists():
+        if crls.filter(fingerprint=info.fingerprint).exists():
             self._known.add(key)
             return Status.EXISTS
-        ours = {row.pk for row, _count in self._lists.values()}
-        if lists.exclude(pk__in=ours).exists():
+        if crls.exclude(
+            pk__in={row.pk for row, _count in self._crls.values()}
+        ).exists():
             raise Refused(
                 _(
                     "The authority has other CRLs here. Import this one with "
@@ -250,59 +237,37 @@ class Loader:
         row.full_clean(exclude=["authority"])
         row.save()
         self._stored([row])
-        self._lists[key] = (row, 0)
+        self._crls[key] = (row, 0)
         return Status.NEW
 
     def _load_serials(self, record: Record) -> None:
         key = (to_text(record["authority"]), to_text(record["list"]))
         if key in self._known:
             return
-        if key not in self._lists:
+        if key not in self._crls:
             raise Refused(_("The CRL of these serial numbers is missing"))
-        of, count = self._lists[key]
+        crl, count = self._crls[key]
         rows = [
             RevokedSerial(
-                crl=of,
-                serial=to_needed_key(serial),
-                reason=None if reason is None else to_small(reason),
+                crl=crl,
+                serial=records.to_needed_key(serial),
+                reason=None if reason is None else records.to_small(reason),
                 revoked_at=to_moment(at),
             )
             for serial, reason, at in record["serials"]
         ]
         RevokedSerial.objects.bulk_create(rows, batch_size=_BATCH)
-        self._lists[key] = of, count + len(rows)
+        self._crls[key] = crl, count + len(rows)
 
     def _load_revocation(self, record: Record) -> Status:
-        name = record["authority"]
+        name, by = record["authority"], record["revoked_by"]
         revocation = Revocation(
             authority=None if name is None else self._find_authority(name),
-            public_key=to_key(record["public_key"]),
-            issuer_key=to_key(record["issuer_key"]),
-            serial=to_key(record["serial"]),
-            issued_from=to_moment(record["issued_from"]),
-            issued_until=to_moment(record["issued_until"]),
-            certificate=to_der(record["certificate"]),
-            description=to_text(record["description"]),
-            reason=to_small(record["reason"]),
-            note=to_text(record["note"]),
+            **{name: convert(record[name]) for name, convert in _REVOCATION.items()},
         )
-        same = Revocation.objects.filter(
-            **{
-                name: getattr(revocation, name)
-                for name in ("authority", "public_key", "issuer_key", "serial")
-                if getattr(revocation, name) is not None
-            },
-            issued_from=revocation.issued_from,
-            issued_until=revocation.issued_until,
-        ).select_related("authority", "revoked_by")
         at = to_moment(record["revoked_at"])
-        by = record["revoked_by"]
-        wanted = revocation_record(revocation)
-        for one in same:
-            names = ("authority", "public_key", "issuer_key", "serial")
-            there = revocation_record(one)
-            if all(there[name] == wanted[name] for name in names):
-                return Status.EXISTS
+        if Revocation.objects.equal_to(revocation).exists():
+            return Status.EXISTS
         revocation.full_clean(exclude=["authority", "revoked_by"])
         revocation.revoked_by = None if by is None else find_by_name([by]).get(by)
         revocation.save()
@@ -317,41 +282,29 @@ class Loader:
         """Store mappings with a constant number of queries."""
         done: dict[int, Outcome] = {}
         names = (row.record.get("user") for row in rows.values())
-        users = find_by_name(sorted({one for one in names if isinstance(one, str)}))
+        users = find_by_name(sorted({name for name in names if isinstance(name, str)}))
         candidates = {}
         for number, row in rows.items():
             try:
                 candidates[number] = self._build(row, users)
-            except Refused as error:
-                detail = str(error)
-            except ValidationError as error:
-                detail = _join(error)
-            except (TypeError, ValueError, AttributeError, OverflowError):
-                detail = str(_WRONG_KIND)
-            else:
-                continue
-            done[number] = Outcome(
-                row.place, _show_row(row.record), Status.REFUSED, detail
-            )
-        known = self._near(candidates.values())
-        new = []
-        for number, (place, mapping, pins) in candidates.items():
+            except _REFUSALS as error:
+                what = visible(str(row.record.get("user") or _("row")), 80)
+                done[number] = Outcome(row.place, what, Status.REFUSED, _explain(error))
+        known = _find_known(candidates.values())
+        new: list[CertificateMapping] = []
+        for number, (place, mapping, keys) in candidates.items():
             what = f"{visible(mapping.user.get_username(), 80)}: {mapping.kind} " + (
                 show_value(IdentityKind(mapping.kind), mapping.value, 80)
             )
             try:
-                twin = _find_twin(mapping, pins, known)
-                if twin is not None:
-                    _compare(mapping_record(twin), mapping_record(mapping))
+                is_new = self._is_new(mapping, keys, known)
             except Refused as error:
                 done[number] = Outcome(place, what, Status.REFUSED, str(error))
                 continue
-            if twin is None:
+            if is_new:
                 new.append(mapping)
                 known.setdefault(bytes(mapping.key), []).append(mapping)
-            done[number] = Outcome(
-                place, what, Status.NEW if twin is None else Status.EXISTS
-            )
+            done[number] = Outcome(place, what, Status.NEW if is_new else Status.EXISTS)
         CertificateMapping.objects.bulk_create(new)
         self._stored(list(new))
         # Mapped certificates leave the inbox.
@@ -363,23 +316,21 @@ class Loader:
         """Return the mapping of *row*, validated without looking at other mappings.
 
         Raises:
-            Refused, ValidationError: it cannot be stored.
+            Refused, ValidationError, ClientCertError: it cannot be stored.
         """
-        record = {**dict.fromkeys(MAPPING_FIELDS), **row.record}
-        check_texts(record)
-        name = record["user"]
-        if not isinstance(name, str) or name not in users:
-            raise Refused(_no_user(name))
-        if (refusal := self._refuse_user(users[name])) is not None:
-            raise Refused(" ".join(refusal.messages))
-        der = to_der(record["certificate"])
+        record = {**dict.fromkeys(records.MAPPING_FIELDS), **row.record}
+        records.check_texts(record)
+        user = _choose_user(record["user"], users)
+        if (refusal := self._why_not_map(user)) is not None:
+            raise refusal
+        der = records.to_der(record["certificate"])
         certificate = None if der is None else ClientCertificate(der)
         kind = self._choose_kind(record["kind"])
         mapping = CertificateMapping(
-            user=users[name],
+            user=user,
             kind=kind.value,
             value=to_text(record["value"] or ""),
-            authority=self._choose_authority(record["authority"], kind, certificate),
+            authority=self._choose_authority(record, kind, certificate),
             state=to_text(record["state"] or CertificateMapping.State.ACTIVE.value),
             valid_from=to_moment(record["valid_from"]),
             valid_until=to_moment(record["valid_until"]),
@@ -388,49 +339,51 @@ class Loader:
             certificate=der,
         )
         if not record["value"]:
-            mapping.set_identity(self._take_identity(kind, certificate))
+            if certificate is None:
+                raise Refused(_("A value or a certificate is required"))
+            mapping.set_identity(identity_of_kind(kind, certificate))
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
-        mapping.derive()
-        pins: frozenset[bytes] = frozenset()
-        if certificate is not None:
-            found = find_identities(certificate).found
-            if not any(one.key == mapping.key and one.kind is kind for one in found):
-                raise Refused(_("The certificate does not contain this value"))
-            pins = frozenset(one.key for one in found if one.kind.is_pin)
-        return _Candidate(row.place, mapping, pins)
+        mapping.describe_certificate()
+        if certificate is None:
+            return _Candidate(row.place, mapping, ())
+        identities = find_identities(certificate).found
+        if (kind, mapping.key) not in {(own.kind, own.key) for own in identities}:
+            raise Refused(_("The certificate does not contain this value"))
+        return _Candidate(
+            row.place,
+            mapping,
+            [own.key for own in identities if own.kind.is_pin or self._refuse_user],
+        )
+
+    def _why_not_map(self, user: Any) -> ValidationError | None:
+        return None if self._refuse_user is None else self._refuse_user(user)
 
     def _choose_kind(self, name: Any) -> IdentityKind:
         try:
             return self._kind if name is None else IdentityKind(name)
         except ValueError as error:
-            text = _("“%(name)s” is not a kind of mapping") % {
-                "name": visible(str(name), 40)
-            }
-            raise Refused(text) from error
-
-    def _take_identity(
-        self, kind: IdentityKind, certificate: ClientCertificate | None
-    ) -> Identity:
-        if certificate is None:
-            raise Refused(_("A value or a certificate is required"))
-        try:
-            return identity_of_kind(kind, certificate)
-        except ClientCertError as error:
-            raise Refused(visible_once(str(error), 500)) from error
+            text = _("“%(name)s” is not a kind of mapping")
+            raise Refused(text % {"name": visible(str(name), 40)}) from error
 
     def _choose_authority(
-        self, name: Any, kind: IdentityKind, certificate: ClientCertificate | None
+        self, record: Record, kind: IdentityKind, certificate: ClientCertificate | None
     ) -> CertificateAuthority | None:
-        """Return the authority called *name*; without a name, the issuer."""
-        if name is not None:
-            return self._find_authority(name)
+        """Return the authority that *record* names; without a name, the issuer.
+
+        Raises:
+            Refused, ValidationError: there is none, or it did not issue *certificate*.
+        """
+        if record["authority"] is not None:
+            authority = self._find_authority(record["authority"])
+            # An exported mapping has a value. Its certificate may be older than the
+            # bundle that vouches for the one renewed since.
+            if certificate is not None and not record["value"]:
+                check_authority(authority, certificate)
+            return authority
         if kind.is_pin or certificate is None:
             return None  # the model’s validation requires one if necessary
-        try:
-            return find_authority(certificate)
-        except ValidationError as error:
-            raise Refused(" ".join(error.messages)) from error
+        return find_authority(certificate)
 
     def _find_authority(self, name: Any) -> CertificateAuthority:
         name = to_text(name)
@@ -442,45 +395,71 @@ class Loader:
             self._authorities[name] = found
         return self._authorities[name]
 
-    def _near(
-        self, candidates: Collection[_Candidate]
-    ) -> dict[bytes, list[CertificateMapping]]:
-        """Return the stored mappings that could conflict, by their key."""
-        keys = {bytes(one.mapping.key) for one in candidates}
-        keys = keys.union(*(one.pins for one in candidates))
-        known: dict[bytes, list[CertificateMapping]] = {}
-        ordered = sorted(keys)
-        for start in range(0, len(ordered), _BATCH):
-            part = ordered[start : start + _BATCH]
-            for mapping in CertificateMapping.objects.matching(part):
-                known.setdefault(bytes(mapping.key), []).append(mapping)
-        return known
+    def _is_new(
+        self,
+        mapping: CertificateMapping,
+        keys: Collection[bytes],
+        known: dict[bytes, list[CertificateMapping]],
+    ) -> bool:
+        """Return whether no equal mapping exists.
 
-
-def _find_twin(
-    mapping: CertificateMapping,
-    pins: frozenset[bytes],
-    known: dict[bytes, list[CertificateMapping]],
-) -> CertificateMapping | None:
-    """Return the equal mapping, if there is one.
-
-    Raises:
-        Refused: it, or the certificate's key, is mapped to another user.
-    """
-    twin = None
-    for other in known.get(bytes(mapping.key), ()):
-        if not mapping.is_twin(other):
-            continue
-        if other.user_id != mapping.user_id:
-            raise Refused(_("This is already mapped to another user"))
-        twin = other
-    for key in pins:
-        for other in known.get(key, ()):
-            if other.is_pin and other.user_id != mapping.user_id:
+        Raises:
+            Refused: it has other values; or it, or the certificate's key, is mapped to
+                another user; or a user who may not be mapped would lose the
+                certificate, because a more specific mapping takes precedence.
+        """
+        twin = None
+        for other in known.get(bytes(mapping.key), ()):
+            if not mapping.is_twin(other):
+                continue
+            if other.user_id != mapping.user_id:
+                raise Refused(_("This is already mapped to another user"))
+            twin = other
+        for other in (other for key in keys for other in known.get(key, ())):
+            if other.user_id == mapping.user_id:
+                continue
+            if other.is_pin:
                 raise Refused(
                     _("The key of this certificate is mapped to another user")
                 )
-    return twin
+            if twin is None and self._why_not_map(other.user) is not None:
+                text = _(
+                    "Mapping %(pk)s (%(kind)s) maps this certificate to a user whose "
+                    "mappings you may not change."
+                )
+                kind = other.get_kind_display()
+                raise Refused(text % {"pk": other.pk, "kind": kind})
+        if twin is not None:
+            _compare(records.mapping_record(twin), records.mapping_record(mapping))
+        return twin is None
+
+
+def _choose_user(name: Any, users: dict[str, Any]) -> Any:
+    if not isinstance(name, str):
+        raise Refused(_("The user is missing"))
+    if name not in users:
+        field = get_user_model().USERNAME_FIELD
+        text = _("No user, or more than one, has the %(field)s “%(name)s”")
+        raise Refused(text % {"field": field, "name": visible(name, 80)})
+    return users[name]
+
+
+def _find_known(
+    candidates: Collection[_Candidate],
+) -> dict[bytes, list[CertificateMapping]]:
+    """Return the stored mappings that could conflict, by their key."""
+    keys = sorted(
+        {bytes(candidate.mapping.key) for candidate in candidates}.union(
+            *(candidate.keys for candidate in candidates)
+        )
+    )
+    known: dict[bytes, list[CertificateMapping]] = {}
+    for start in range(0, len(keys), _BATCH):
+        for mapping in CertificateMapping.objects.matching(
+            keys[start : start + _BATCH]
+        ):
+            known.setdefault(bytes(mapping.key), []).append(mapping)
+    return known
 
 
 def _compare(there: Record, wanted: Record) -> None:
@@ -495,19 +474,16 @@ def _compare(there: Record, wanted: Record) -> None:
         raise Refused(text % {"names": ", ".join(names)})
 
 
-def _no_user(name: Any) -> str:
-    field = get_user_model().USERNAME_FIELD
-    if not isinstance(name, str):
-        return _("The user is missing")
-    text = _("No user, or more than one, has the %(field)s “%(name)s”")
-    return text % {"field": field, "name": visible(name, 80)}
-
-
-def _show_row(record: Record) -> str:
-    return visible(str(record.get("user") or _("row")), 80)
-
-
-def _join(error: ValidationError) -> str:
+def _explain(error: Exception) -> str:
+    """Return why a row is refused, safe to show."""
+    if isinstance(error, Refused):
+        return str(error)
+    if isinstance(error, ClientCertError):
+        return visible_once(str(error), 500)
+    if not isinstance(error, ValidationError):
+        return str(_WRONG_KIND)
+    if not hasattr(error, "error_dict"):
+        return " ".join(error.messages)
     return " ".join(
         f"{name}: {visible_once(text, 500)}"
         for name, texts in error.message_dict.items()

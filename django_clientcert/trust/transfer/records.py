@@ -1,18 +1,24 @@
-"""Rows of the database as records, which contain no primary keys.
+"""Rows of the database as records, and what records say as values of columns.
 
-Users are written by the name they log in with, authorities by name, moments in UTC.
+A record contains no primary keys: users are written by the name they log in with,
+authorities by name, moments in UTC.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
+import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from django.db.models import Model, QuerySet
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
+from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -20,6 +26,9 @@ from django_clientcert.models import (
     RevocationList,
     RevokedSerial,
 )
+from django_clientcert.models.users import is_storable
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.text import to_iso
 
 Record = dict[str, Any]
@@ -40,7 +49,18 @@ MAPPING_FIELDS = (
     *("user", "kind", "value", "authority", "state", "valid_from", "valid_until"),
     *("hosts", "note", "certificate"),
 )
+_REVOCATION_FIELDS = (
+    *Revocation.IDENTITY,
+    *("certificate", "description", "reason", "note", "revoked_at", "revoked_by"),
+)
 _CHUNK = 1000
+
+
+class Refused(Exception):
+    """The row cannot be stored; the text is safe to show."""
+
+
+# --- rows to records --------------------------------------------------------------
 
 
 def all_rows(model: type[Model]) -> QuerySet[Any]:
@@ -59,116 +79,184 @@ def export_records(
     Rows are read in chunks, so memory does not grow with the tables.
     """
     if not mappings_only:
-        yield from _authorities(rows_of(CertificateAuthority))
-        yield from _lists(rows_of(RevocationList))
-        yield from _revocations(rows_of(Revocation))
+        authorities = rows_of(CertificateAuthority).prefetch_related("rule_groups")
+        for authority in authorities.order_by("pk").iterator(chunk_size=100):
+            yield authority_record(authority)
+        for crl in rows_of(RevocationList).select_related("authority").order_by("pk"):
+            yield from _crl_records(crl)
+        revocations = rows_of(Revocation).select_related("authority", "revoked_by")
+        for revocation in revocations.order_by("pk").iterator(chunk_size=_CHUNK):
+            yield revocation_record(revocation)
     yield from export_mappings(rows_of(CertificateMapping))
 
 
 def export_mappings(rows: QuerySet[CertificateMapping]) -> Iterator[Record]:
     """Yield *rows* as records, read in chunks."""
     rows = rows.select_related("user", "authority").order_by("pk")
-    for mapping in rows.iterator(chunk_size=_CHUNK):
-        yield mapping_record(mapping)
+    return map(mapping_record, rows.iterator(chunk_size=_CHUNK))
 
 
 def mapping_record(mapping: CertificateMapping) -> Record:
     """Return *mapping* as a record."""
-    return {
-        "type": MAPPING,
-        "user": mapping.user.get_username(),
-        "kind": mapping.kind,
-        "value": mapping.value,
-        "authority": _name(mapping.authority),
-        "state": mapping.state,
-        "valid_from": to_iso(mapping.valid_from),
-        "valid_until": to_iso(mapping.valid_until),
-        "hosts": mapping.hosts,
-        "note": mapping.note,
-        "certificate": _show_bytes(mapping.certificate),
-    }
+    return _record(MAPPING, mapping, MAPPING_FIELDS)
 
 
 def authority_record(authority: CertificateAuthority) -> Record:
     """Return *authority* with its rule as a record."""
-    return {
-        "type": AUTHORITY,
-        "name": authority.name,
-        **{
-            name: getattr(authority, name)
-            for name in (*AUTHORITY_TEXTS, *AUTHORITY_FLAGS)
-        },
-        "rule_groups": sorted(one.name for one in authority.rule_groups.all()),
-    }
+    names = ("name", *AUTHORITY_TEXTS, *AUTHORITY_FLAGS)
+    groups = sorted(group.name for group in authority.rule_groups.all())
+    return {**_record(AUTHORITY, authority, names), "rule_groups": groups}
 
 
 def revocation_record(revocation: Revocation) -> Record:
     """Return *revocation* as a record."""
-    by = revocation.revoked_by
-    return {
-        "type": REVOCATION,
-        "authority": _name(revocation.authority),
-        "public_key": _show_key(revocation.public_key),
-        "issuer_key": _show_key(revocation.issuer_key),
-        "serial": _show_key(revocation.serial),
-        "issued_from": to_iso(revocation.issued_from),
-        "issued_until": to_iso(revocation.issued_until),
-        "certificate": _show_bytes(revocation.certificate),
-        "description": revocation.description,
-        "reason": revocation.reason,
-        "note": revocation.note,
-        "revoked_at": to_iso(revocation.revoked_at),
-        "revoked_by": None if by is None else by.get_username(),
+    return _record(REVOCATION, revocation, _REVOCATION_FIELDS)
+
+
+def _crl_records(crl: RevocationList) -> Iterator[Record]:
+    yield {
+        **_record(LIST, crl, ("authority", "info", "issuer", "source")),
+        "info": json.loads(crl.info),
     }
-
-
-def _authorities(rows: QuerySet[CertificateAuthority]) -> Iterator[Record]:
-    rows = rows.prefetch_related("rule_groups").order_by("pk")
-    for authority in rows.iterator(chunk_size=100):
-        yield authority_record(authority)
-
-
-def _lists(rows: QuerySet[RevocationList]) -> Iterator[Record]:
-    for row in rows.select_related("authority").order_by("pk"):
-        name = row.authority.name
+    entries = (
+        RevokedSerial.objects.filter(crl=crl)
+        .order_by("pk")
+        .values_list("serial", "reason", "revoked_at")
+        .iterator(chunk_size=_CHUNK)
+    )
+    while batch := list(islice(entries, _CHUNK)):
         yield {
-            "type": LIST,
-            "authority": name,
-            "info": json.loads(row.info),
-            "issuer": row.issuer,
-            "source": row.source,
+            "type": SERIALS,
+            "authority": crl.authority.name,
+            "list": crl.fingerprint,
+            "serials": [
+                [bytes(serial).hex(), reason, to_iso(at)]
+                for serial, reason, at in batch
+            ],
         }
-        entries = (
-            RevokedSerial.objects.filter(crl=row)
-            .order_by("pk")
-            .values_list("serial", "reason", "revoked_at")
-            .iterator(chunk_size=_CHUNK)
+
+
+def _record(kind: str, row: Model, names: Iterable[str]) -> Record:
+    return {"type": kind, **{name: _show(name, getattr(row, name)) for name in names}}
+
+
+def _show(name: str, value: Any) -> Any:
+    """Return the value of a column as it is written in JSON."""
+    if value is None:
+        return None
+    if name in ("user", "revoked_by"):
+        return value.get_username()
+    if name == "authority":
+        return value.name
+    if name == "certificate":
+        return base64.b64encode(bytes(value)).decode()
+    if isinstance(value, dt.datetime):
+        return to_iso(value)
+    return value.hex() if isinstance(value, bytes) else value
+
+
+# --- values of records to those of columns -----------------------------------------
+
+
+def check_texts(record: Record) -> None:
+    """Refuse text that some database cannot store.
+
+    Raises:
+        Refused: names the field.
+    """
+    for name, value in record.items():
+        if isinstance(value, str) and not is_storable(value):
+            text = _("%(name)s contains a character that cannot be stored")
+            raise Refused(text % {"name": visible(name, 40)})
+
+
+def to_text(value: Any) -> str:
+    """Return *value*, which must be text.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError("no text")
+    return value
+
+
+def to_flag(value: Any) -> bool:
+    """Return *value*, which must be true or false.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if not isinstance(value, bool):
+        raise TypeError("neither true nor false")
+    return value
+
+
+def to_small(value: Any) -> int:
+    """Return *value*, the number of a reason (RFC 5280, 5.3.1).
+
+    Raises:
+        ValueError: it is not such a number.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 100:
+        raise ValueError("no reason")
+    return value
+
+
+def to_key(value: Any) -> bytes | None:
+    """Return the bytes, at most 32, that *value* spells in hex; None for None.
+
+    Raises:
+        TypeError, ValueError: it is not such a value.
+    """
+    return None if value is None else to_needed_key(value)
+
+
+def to_needed_key(value: Any) -> bytes:
+    """See to_key(); None is not allowed."""
+    octets = bytes.fromhex(to_text(value))
+    if not 0 < len(octets) <= 32:
+        raise ValueError("no key")
+    return octets
+
+
+def to_der(value: Any) -> bytes | None:
+    """Return the DER of a certificate that is base64, PEM, or parsed; None for None.
+
+    Raises:
+        Refused: it is not a certificate.
+        TypeError: it is not text.
+    """
+    if value is None:
+        return None
+    if isinstance(value, ClientCertificate):
+        return value.der
+    body = "".join(
+        line for line in to_text(value).splitlines() if not line.startswith("-----")
+    )
+    try:
+        der = base64.b64decode("".join(body.split()), validate=True)
+        ClientCertificate(der).x509  # noqa: B018 - loads it
+    except (binascii.Error, ValueError, ClientCertError) as error:
+        raise Refused(_("The certificate cannot be read")) from error
+    return der
+
+
+def to_moment(value: Any) -> dt.datetime | None:
+    """Return the moment that *value* spells, in UTC; None for None.
+
+    Raises:
+        Refused: says how to write one.
+    """
+    if value is None:
+        return None
+    try:
+        at = parse_datetime(to_text(value))
+    except (TypeError, ValueError) as error:
+        raise Refused(_("A date cannot be read")) from error
+    if at is None:
+        raise Refused(
+            _("A date cannot be read. Write it like 2027-01-31T23:59:00+01:00")
         )
-        while batch := list(islice(entries, _CHUNK)):
-            yield {
-                "type": SERIALS,
-                "authority": name,
-                "list": row.fingerprint,
-                "serials": [
-                    [bytes(serial).hex(), reason, to_iso(at)]
-                    for serial, reason, at in batch
-                ],
-            }
-
-
-def _revocations(rows: QuerySet[Revocation]) -> Iterator[Record]:
-    rows = rows.select_related("authority", "revoked_by").order_by("pk")
-    for revocation in rows.iterator(chunk_size=_CHUNK):
-        yield revocation_record(revocation)
-
-
-def _name(authority: CertificateAuthority | None) -> str | None:
-    return None if authority is None else authority.name
-
-
-def _show_key(key: bytes | None) -> str | None:
-    return None if key is None else bytes(key).hex()
-
-
-def _show_bytes(octets: bytes | memoryview | None) -> str | None:
-    return None if octets is None else base64.b64encode(bytes(octets)).decode()
+    at = at if at.tzinfo is not None else at.replace(tzinfo=dt.timezone.utc)
+    return at.astimezone(dt.timezone.utc)

@@ -119,7 +119,8 @@ def _first_element(value: str) -> dict[str, tuple[str, bool]]:
             if key in _OWN:
                 pairs[key] = match["quoted" if is_quoted else "bare"], is_quoted
             offset = match.end()
-        if value[offset : offset + 1] != ";":
+        # A semicolon at the very end is nothing: Azure Container Apps documents one.
+        if value[offset : offset + 1] != ";" or offset + 1 == len(value):
             return pairs
         offset += 1
 

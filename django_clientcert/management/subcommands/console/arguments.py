@@ -64,18 +64,18 @@ class SubcommandParser(CommandParser):
         """Add an option without a value."""
         self.add_argument(option, action="store_true", help=help)
 
-    def add_repeatable(
-        self, option: str, metavar: str, help: str, **options: Any
-    ) -> None:
+    def add_value(self, usage: str, help: str, **options: Any) -> None:
+        """Add what *usage* shows: an option and its value, “--user NAME”.
+
+        Or an argument by its position and its name in the usage line, “file FILE”.
+        """
+        option, metavar = usage.split()
+        self.add_argument(option, metavar=metavar, help=help, **options)
+
+    def add_repeatable(self, usage: str, help: str, **options: Any) -> None:
         """Add an option that may be given several times; its value is a list."""
-        self.add_argument(
-            option,
-            action="append",
-            default=[],
-            metavar=metavar,
-            help=f"{help}; may be repeated",
-            **options,
-        )
+        help = f"{help}; may be repeated"
+        self.add_value(usage, help, action="append", default=[], **options)
 
     def add_format(self, formats: Iterable[str], help: str) -> None:
         """Add ``--format``, whose default is the first of *formats*."""
@@ -90,21 +90,20 @@ class SubcommandParser(CommandParser):
 
     def add_certificate_file(self, **options: Any) -> None:
         """Add FILE, which holds a certificate."""
-        self.add_argument(
-            "file",
-            metavar="FILE",
-            help="the certificate: PEM, DER or PKCS#7, alone or with its chain; - "
+        self.add_value(
+            "file FILE",
+            "the certificate: PEM, DER or PKCS#7, alone or with its chain; - "
             "reads standard input",
             **options,
         )
 
     def add_authority_name(self) -> None:
         """Add NAME, which is an authority's."""
-        self.add_argument("name", metavar="NAME", help="the authority")
+        self.add_value("name NAME", "the authority")
 
     def add_note(self) -> None:
         """Add ``--note``."""
-        self.add_argument("--note", default="", metavar="TEXT", help="a note to keep")
+        self.add_value("--note TEXT", "a note to keep", default="")
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
