@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 
 from django_clientcert.backends import find_backend
 from django_clientcert.conf import conf
-from django_clientcert.evaluation import CanAuthenticate, evaluate, is_active
 from django_clientcert.evaluation.presented import Presented, present_certificates
+from django_clientcert.evaluation.run import CanAuthenticate, evaluate, is_active
 from django_clientcert.exceptions import CertificateParseError, Refusal
 from django_clientcert.wire import ABSENT, DECODERS, Proxy
 from django_clientcert.x509.certificates import ClientCertificate

@@ -140,9 +140,9 @@ def check_end_entity(
     key = certificate.public_key
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < profile.min_rsa_bits:
         raise _invalid(f"an RSA key of {key.key_size} bits")
-    on_curve = isinstance(key, ec.EllipticCurvePublicKey)
-    if on_curve and key.curve.name not in profile.curves:
-        raise _invalid(f"a key on the curve {key.curve.name}")
+    curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else None
+    if curve is not None and curve not in profile.curves:
+        raise _invalid(f"a key on the curve {curve}")
 
 
 def _invalid(detail: str) -> PathError:
