@@ -79,36 +79,28 @@ def renew(
     kind = IdentityKind(mapping.kind)
     if mapping.state == CertificateMapping.State.DISABLED:
         # Retiring it would accept its certificate again.
-        raise ValidationError(
-            _(
-                "Mapping %(pk)s is disabled. Enable it first, or map the certificate "
-                "without renewing it."
-            )
-            % {"pk": mapping.pk},
-            code="disabled",
+        message = _(
+            "Mapping %(pk)s is disabled. Enable it first, or map the certificate "
+            "without renewing it."
         )
+        raise ValidationError(message, "disabled", {"pk": mapping.pk})
     if mapping not in find_predecessors(certificate):
-        raise ValidationError(
-            _(
-                "This certificate does not renew that of mapping %(pk)s, because the "
-                "same authority must have issued both for the same subject."
-            )
-            % {"pk": mapping.pk},
-            code="no_successor",
+        message = _(
+            "This certificate does not renew that of mapping %(pk)s, because the same "
+            "authority must have issued both for the same subject."
         )
+        raise ValidationError(message, "no_successor", {"pk": mapping.pk})
     try:
         identity = identity_of_kind(kind, certificate)
     except ClientCertError as error:
         raise ValidationError(str(error), code="value") from error
     if identity.value == mapping.value:
-        raise ValidationError(
-            _(
-                "Mapping %(pk)s already covers this certificate, which has the same "
-                "%(kind)s. There is nothing to do."
-            )
-            % {"pk": mapping.pk, "kind": mapping.get_kind_display()},
-            code="still_matches",
+        message = _(
+            "Mapping %(pk)s already covers this certificate, which has the same "
+            "%(kind)s. There is nothing to do."
         )
+        params = {"pk": mapping.pk, "kind": mapping.get_kind_display()}
+        raise ValidationError(message, "still_matches", params)
     successor = CertificateMapping.for_identity(
         identity,
         certificate,
