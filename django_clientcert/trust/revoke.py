@@ -29,11 +29,7 @@ from .issuers import find_signer
 
 
 def revoke_certificate(
-    certificate: ClientCertificate,
-    *,
-    reason: int = 0,
-    note: str = "",
-    by: Any = None,
+    certificate: ClientCertificate, *, reason: int = 0, note: str = "", by: Any = None
 ) -> Revocation:
     """Revoke *certificate* by its public key, and by issuer’s key and serial number.
 
@@ -53,20 +49,13 @@ def revoke_certificate(
         )
         revocation.name_certificate(certificate, issuer)
     except CertificateParseError as error:
-        raise ValidationError(
-            _("The certificate cannot be read: %(why)s"),
-            code="malformed",
-            params={"why": error.detail},
-        ) from error
+        message = _("The certificate cannot be read: %(why)s")
+        raise ValidationError(message, "malformed", {"why": error.detail}) from error
     return _save(revocation)
 
 
 def revoke_public_key(
-    public_key: bytes,
-    *,
-    reason: int = 0,
-    note: str = "",
-    by: Any = None,
+    public_key: bytes, *, reason: int = 0, note: str = "", by: Any = None
 ) -> Revocation:
     """Revoke a public key (SHA-256 of the SubjectPublicKeyInfo, 32 bytes).
 
@@ -171,15 +160,12 @@ def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
         if len(named) == 1:
             return named[0]
         names = "; ".join(ca.subject.rfc4514() for ca in islice(cas.values(), 10))
-        raise ValidationError(
-            _("Enter which CA of “%(authority)s” issued it: %(names)s."),
-            code="issuer",
-            params={"authority": authority, "names": names},
-        )
+        message = _("Enter which CA of “%(authority)s” issued it: %(names)s.")
+        params = {"authority": authority, "names": names}
+        raise ValidationError(message, "issuer", params)
     except ClientCertError as error:
-        raise ValidationError(
-            _("Cannot be used: %(why)s"), code="issuer", params={"why": str(error)}
-        ) from error
+        message = _("Cannot be used: %(why)s")
+        raise ValidationError(message, "issuer", {"why": str(error)}) from error
 
 
 def _save(revocation: Revocation) -> Revocation:
