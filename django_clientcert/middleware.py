@@ -12,10 +12,10 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.html import format_html
 
-from . import probe as probing
 from .backends import find_backend
 from .conf import NAMES, conf
 from .decorators import ClientCertRequired
+from .probe import endpoint as probe
 from .recording.refusals import find_unrecorded_refusal, record_refusal
 from .recording.uses import find_unrecorded_use, record_use
 from .requests import RequestState, attach
@@ -51,10 +51,10 @@ class ClientCertMiddleware:
         """Handle a request."""
         if self.is_async:
             return self.__acall__(request)
-        question = probing.read_question(request)
+        question = probe.read_question(request)
         state = attach(request, self.backend)
-        if question is not None and probing.take(question):
-            return probing.answer(question, state.presented, state.host)
+        if question is not None and probe.take(question):
+            return probe.answer(question, state.presented, state.host)
         if state.must_be_reported:
             state.decide()  # makes no query
         response: HttpResponseBase = self.get_response(request)
@@ -66,10 +66,10 @@ class ClientCertMiddleware:
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
-        question = probing.read_question(request)
+        question = probe.read_question(request)
         state = attach(request, self.backend)
-        if question is not None and await sync_to_async(probing.take)(question):
-            return probing.answer(question, state.presented, state.host)
+        if question is not None and await sync_to_async(probe.take)(question):
+            return probe.answer(question, state.presented, state.host)
         if state.must_be_reported:
             await state.adecide()
         response: HttpResponseBase = await self.get_response(request)

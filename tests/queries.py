@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.db import DatabaseError, connection
 from django.db.models import Model
 
-from django_clientcert.models import CertificateAuthority
-from django_clientcert.models.authority_state import get_state
+from django_clientcert.models import CertificateAuthority, authority_state
 
 
 @dataclass
@@ -82,16 +81,20 @@ def assert_only_hashes(query: Query) -> None:
 
 
 @contextmanager
-def captured(*, warm: bool = True) -> Iterator[list[Query]]:
+def captured(
+    process: Literal["warm", "cold", "as it is"] = "warm",
+) -> Iterator[list[Query]]:
     """Collect the statements that are executed.
 
-    If *warm*, as in a process that has read the authorities before.
+    A “warm” process has read the authorities before, and a “cold” one has not.
     """
-    if warm:
+    if process == "cold":
+        authority_state._states.clear()
+    if process == "warm":
         with suppress(DatabaseError):
             for authority in CertificateAuthority.objects.all()[:20]:
                 with suppress(ValueError):
-                    get_state(authority)
+                    authority_state.get_state(authority)
     queries: list[Query] = []
 
     def collect(

@@ -17,16 +17,16 @@ from django_clientcert.exceptions import (
 from django_clientcert.models import CertificateAuthority, serial_key
 from django_clientcert.models.authority_state import AuthorityState
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import (
-    Entry,
+from django_clientcert.x509.crl.reasons import read_reason
+from django_clientcert.x509.crl.status import (
     Hits,
     Outcome,
     RevocationPolicy,
     check_path,
     collect_hits,
-    read_reason,
     status,
 )
+from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import Path, PathValidator
 

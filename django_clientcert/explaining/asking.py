@@ -19,21 +19,15 @@ from django_clientcert.wire import ABSENT, DECODERS, Proxy
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
-from .report import Report, make_report
-from .text import one_line
+from .report import Report, make_report, one_line
 
 
-class Assumption(NamedTuple):
-    """What was assumed, and which option of the command says otherwise."""
+class Assumptions(list[tuple[str, str]]):
+    """Sentences, each with the option of the command that says otherwise, or ""."""
 
-    text: str
-    hint: str = ""
-
-
-class _Assumptions(list[Assumption]):
-    def add(self, text: str, hint: str = "", **values: object) -> None:
+    def add(self, text: str, option: str = "", **values: object) -> None:
         """Add the sentence *text*, with *values* for its placeholders."""
-        self.append(Assumption(text % values if values else text, hint))
+        self.append((text % values if values else text, option))
 
 
 class ExplainQuery(NamedTuple):
@@ -44,26 +38,31 @@ class ExplainQuery(NamedTuple):
 
     presented: Presented
     certificate: ClientCertificate | None
-    assumptions: tuple[Assumption, ...]
+    assumptions: Assumptions
 
     def answer(
-        self, *, host: str, at: dt.datetime, assumptions: Sequence[str]
+        self, *, host: str | None, at: dt.datetime, options: bool = False
     ) -> Report:
         """Evaluate as of *at*; return every step, as ``make_report()`` does.
 
-        *assumptions* are one sentence for each thing that was assumed.
+        *host* may have a port; None assumes one. With *options*, the assumptions name
+        the options of the command.
         """
         can_authenticate, problem = user_rule()
+        host, about_host = _choose_host(host)
         decision = evaluate(
             self.presented, host=host, at=at, can_authenticate=can_authenticate
         )
+        texts = [
+            text + option * options for text, option in (*self.assumptions, *about_host)
+        ]
         return make_report(
             decision,
             self.presented,
             self.certificate,
             at=at,
             host=host,
-            assumptions=[*assumptions, *([problem] if problem else [])],
+            assumptions=[*texts, problem] if problem else texts,
         )
 
 
@@ -80,8 +79,9 @@ def ask_about_certificates(
     """
     proxy = conf.CLIENTCERT_PROXY
     verdict = present(verdict)
-    intermediates = [other for other in certificates if other != certificate]
-    assumptions = _Assumptions()
+    others = [other for other in certificates if other != certificate]
+    intermediates = others if proxy.forwards_chains else []
+    assumptions = Assumptions()
     assumptions.add(
         _(
             "request: none, because a file is evaluated: peer, transport, host, "
@@ -93,14 +93,13 @@ def ask_about_certificates(
             _("verdict: none, so Django validates the path"),
             f"; --verdict {proxy.success} evaluates as if the proxy had done so",
         )
-    if intermediates and proxy.forwards_chains:
+    if intermediates:
         assumptions.add(_("chain: the file’s other certificates, forwarded too"))
-    elif intermediates:
+    elif others:
         text = _("chain: none, because %(proxy)s forwards none")
         assumptions.add(text, proxy=proxy.name)
-        intermediates = []
     presented = present_certificates([certificate, *intermediates], verdict=verdict)
-    return ExplainQuery(presented, certificate, tuple(assumptions))
+    return ExplainQuery(presented, certificate, assumptions)
 
 
 def ask_about_header(
@@ -121,7 +120,7 @@ def ask_about_header(
     value = present(value)
     certificate = _decode(proxy, value)
     secret = conf.CLIENTCERT_PROXY_SECRET
-    assumptions = _Assumptions()
+    assumptions = Assumptions()
     assumptions.add(_("preset: %(proxy)s"), proxy=proxy.name)
     if verdict is None and proxy.verdict is not None:
         verdict = proxy.success
@@ -147,20 +146,7 @@ def ask_about_header(
     assumptions.add(_("transport: assumed to be secure"))
     if secret is not None:
         assumptions.add(_("secret: the first of CLIENTCERT_PROXY_SECRET"))
-    return ExplainQuery(presented, certificate, tuple(assumptions))
-
-
-def choose_host(given: str | None) -> tuple[str, tuple[Assumption, ...]]:
-    """Return the requested host without its port, and what was assumed."""
-    if given is not None:
-        return split_domain_port(given)[0], ()
-    for pattern in conf.CLIENTCERT_HOSTS or ():
-        host = pattern.lstrip(".")
-        if host != "*":
-            text = _("host: %(host)s, the first of CLIENTCERT_HOSTS")
-            return host, (Assumption(text % {"host": visible(host)}, " (--host)"),)
-    text = _("host: none; a mapping that is limited to certain hosts needs one")
-    return "", (Assumption(text, " (--host)"),)
+    return ExplainQuery(presented, certificate, assumptions)
 
 
 def user_rule() -> tuple[CanAuthenticate, str]:
@@ -185,6 +171,22 @@ def present(value: str | None) -> str | None:
     return None if value is None or value in ABSENT else value
 
 
+def _choose_host(given: str | None) -> tuple[str, Assumptions]:
+    """Return the requested host without its port, and what was assumed."""
+    assumptions = Assumptions()
+    if given is not None:
+        return split_domain_port(given)[0], assumptions
+    for pattern in conf.CLIENTCERT_HOSTS or ():
+        host = pattern.lstrip(".")
+        if host != "*":
+            text = _("host: %(host)s, the first of CLIENTCERT_HOSTS")
+            assumptions.add(text, " (--host)", host=visible(host))
+            return host, assumptions
+    text = _("host: none; a mapping that is limited to certain hosts needs one")
+    assumptions.add(text, " (--host)")
+    return "", assumptions
+
+
 def _decode(proxy: Proxy, value: str | None) -> ClientCertificate | None:
     """Return the certificate to show, whatever the decision on it will be."""
     if value is None:
@@ -200,7 +202,7 @@ def _choose_name(
     given: str | None,
     header: str | None,
     certificate: ClientCertificate | None,
-    assumptions: _Assumptions,
+    assumptions: Assumptions,
 ) -> str | None:
     """Return the value of a header with a name; if not given, the certificate's."""
     if given is not None:
@@ -219,7 +221,7 @@ def _choose_name(
     return present(rendered)
 
 
-def _choose_peer(assumptions: _Assumptions) -> str | None:
+def _choose_peer(assumptions: Assumptions) -> str | None:
     """Return the address of a trusted proxy; None for a Unix socket, or if unset."""
     trusted = conf.CLIENTCERT_TRUSTED_PROXIES
     if trusted.networks:

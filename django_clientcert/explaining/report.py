@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from django.db import DatabaseError
@@ -15,11 +16,11 @@ from django_clientcert.models import CertificateMapping, Revocation, serial_key
 from django_clientcert.models.rules import describe_rule
 from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import Identity, find_identities
+from django_clientcert.x509.escaping import visible, visible_once
+from django_clientcert.x509.identities import IdentityKind, find_identities
+from django_clientcert.x509.identities import show_value as show_identity
 
-from .reasons import explain
-from .text import describe_certificate, one_line, show_value
+from .reasons import EXPLANATIONS
 
 NOT_LOOKED_AT = "not_looked_at"
 
@@ -58,7 +59,8 @@ def make_report(
     ``valid_from``, ``valid_until``, ``hosts``.
     """
     reason = decision.reason
-    explanation = None if reason is None else explain(reason)
+    explanation = None if reason is None else EXPLANATIONS[reason]
+    mapping = decision.mapping if decision.accepted else None
     skipped = set() if presented.from_request else {name for name, _ in GATES}
     if not presented.from_request and presented.verdict is None:
         skipped.add("verdict")
@@ -73,11 +75,7 @@ def make_report(
         "remedy": None if explanation is None else str(explanation.remedy),
         "detail": one_line(decision.detail),
         "user": None if decision.user is None else _username(decision.user),
-        "mapping": (
-            _describe_mapping(decision.mapping)
-            if decision.accepted and decision.mapping is not None
-            else None
-        ),
+        "mapping": None if mapping is None else _describe_mapping(mapping),
         "rule": _describe_rule(decision),
         "successor_of": _successor_of(decision),
         "revocations": _revocations(certificate),
@@ -149,36 +147,25 @@ def _describe_identities(
     if certificate is None:
         return [], []
     identities = find_identities(certificate)
-    mappings = _find_mappings(identities.found)
+    mappings: defaultdict[tuple[str, bytes], list[Report]] = defaultdict(list)
+    can_be_read = True
+    try:
+        keys = [identity.key for identity in identities.found]
+        for row in CertificateMapping.objects.matching(keys).order_by("pk"):
+            mappings[row.kind, bytes(row.key)].append(_describe_mapping(row))
+    except DatabaseError:
+        can_be_read = False  # the evaluation reports it: trust_unavailable
     described = [
         {
             "kind": identity.kind.value,
             "value": show_value(identity.kind.value, identity.value),
-            "mappings": None
-            if mappings is None
-            else mappings[identity.kind.value, identity.key],
+            "mappings": mappings[identity.kind.value, identity.key]
+            if can_be_read
+            else None,
         }
         for identity in identities.found
     ]
     return described, [one_line(problem) for problem in identities.problems]
-
-
-def _find_mappings(
-    identities: Sequence[Identity],
-) -> dict[tuple[str, bytes], list[Report]] | None:
-    """Return the mappings by kind and key; None if they cannot be read."""
-    mappings: dict[tuple[str, bytes], list[Report]] = {
-        (identity.kind.value, identity.key): [] for identity in identities
-    }
-    try:
-        keys = [key for _kind, key in mappings]
-        for row in CertificateMapping.objects.matching(keys).order_by("pk"):
-            # A key that was looked up for another kind does not match.
-            if (row.kind, bytes(row.key)) in mappings:
-                mappings[row.kind, bytes(row.key)].append(_describe_mapping(row))
-    except DatabaseError:
-        return None  # the evaluation reports it: trust_unavailable
-    return mappings
 
 
 def _describe_mapping(mapping: CertificateMapping) -> Report:
@@ -202,3 +189,45 @@ def _username(user: Any) -> str:
 
 def _iso(moment: dt.datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
+
+
+MAX_CHARACTERS = 4096
+
+
+def one_line(text: str) -> str:
+    """Return *text*, which is usually escaped already, so that it stays on its line."""
+    return visible_once(text, MAX_CHARACTERS)
+
+
+def show_value(kind: str, value: str) -> str:
+    """Return the value of an identity, safe to show."""
+    return show_identity(IdentityKind(kind), value, MAX_CHARACTERS)
+
+
+def describe_certificate(certificate: ClientCertificate) -> dict[str, Any]:
+    """Return the fields of *certificate* by stable keys; never raises.
+
+    ``subject``, ``issuer``, ``serial_number`` (hex), ``not_before``, ``not_after``
+    (ISO 8601), ``fingerprint``, ``public_key`` (SHA-256, hex), each None if it
+    cannot be read, and ``problems``, the reasons for that.
+    """
+    problems: list[str] = []
+
+    def read(get: Callable[[], str]) -> str | None:
+        try:
+            return one_line(get())
+        except CertificateParseError as error:
+            if (problem := one_line(error.detail)) not in problems:
+                problems.append(problem)
+            return None
+
+    return {
+        "subject": read(lambda: str(certificate.subject)),
+        "issuer": read(lambda: str(certificate.issuer)),
+        "serial_number": read(lambda: certificate.serial_number_hex),
+        "not_before": read(lambda: certificate.not_before.isoformat()),
+        "not_after": read(lambda: certificate.not_after.isoformat()),
+        "fingerprint": certificate.fingerprint,
+        "public_key": read(lambda: certificate.public_key_fingerprint),
+        "problems": problems,
+    }

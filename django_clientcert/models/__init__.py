@@ -6,12 +6,15 @@ from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
 from .fields import KEY_BYTES, KeyField, KeyPlaceholder, name_key, serial_key
 from .imports import PendingImport
-from .locks import MappingLock
-from .mappings import CertificateMapping, CertificateMappingQuerySet
+from .mappings import CertificateMapping, CertificateMappingQuerySet, MappingLock
 from .notices import ExpiryNotice
+from .observed import (
+    SeenCertificate,
+    SeenCertificateQuerySet,
+    UnknownCertificate,
+    UnknownCertificateQuerySet,
+)
 from .revocations import Revocation, RevocationList, RevocationQuerySet, RevokedSerial
-from .seen import SeenCertificate, SeenCertificateQuerySet
-from .unknown import UnknownCertificate, UnknownCertificateQuerySet
 
 __all__ = [
     "KEY_BYTES",

@@ -6,7 +6,6 @@ import uuid
 from functools import lru_cache
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -14,14 +13,19 @@ from django_clientcert.exceptions import BundleError, ClientCertError
 from django_clientcert.x509.bundles import TrustStore, read_certificates, sort_bundle
 from django_clientcert.x509.ca_problems import check_bundle
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import RevocationPolicy
+from django_clientcert.x509.crl.status import RevocationPolicy
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES, PathValidator
 
 from .bases import SavedInTransaction
 from .fields import KeyField, name_key, serial_key
 from .rules import IdentityRuleFields
-from .validators import normalise_urls, validate_no_private_key
+from .validators import (
+    field_error,
+    normalise_urls,
+    optional_text,
+    validate_no_private_key,
+)
 
 
 class CertificateAuthorityQuerySet(models.QuerySet["CertificateAuthority"]):
@@ -77,19 +81,17 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
             "Entries of an out-of-date CRL stay revoked either way."
         ),
     )
-    crl_urls = models.TextField(
+    crl_urls = optional_text(
         _("CRL URLs"),
-        blank=True,
-        help_text=_(
+        _(
             "Where the CA publishes its CRLs: http or https URLs, one per line. "
             "“manage.py clientcert crl fetch” downloads them; requests never do."
         ),
-        validators=[validate_no_private_key],
     )
     # Replaced by each change of the bundle, the CRLs and the revocations
     # (``authority_state``), so that a process may keep what it has read of them.
     revision = models.UUIDField(default=uuid.uuid4, editable=False)
-    note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
+    note = optional_text(_("note"))
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = CertificateAuthorityQuerySet.as_manager()
@@ -116,15 +118,8 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
             check_bundle(self.certificates())
             self.validator()
         except ClientCertError as error:
-            raise ValidationError(
-                {
-                    "bundle": ValidationError(
-                        _("Cannot be used: %(why)s"),
-                        code="bundle",
-                        params={"why": str(error)},
-                    )
-                }
-            ) from error
+            message = _("Cannot be used: %(why)s")
+            raise field_error("bundle", message, "bundle", why=str(error)) from error
         self.clean_crl_urls()
 
     def clean_crl_urls(self) -> None:

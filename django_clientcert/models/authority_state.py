@@ -12,20 +12,19 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connections, models
 
 from django_clientcert.exceptions import CertificateParseError, ClientCertError
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import collect_hits
 from django_clientcert.x509.crl.reading import CRLInfo
-from django_clientcert.x509.crl.status import Hits
+from django_clientcert.x509.crl.status import Hits, collect_hits
 from django_clientcert.x509.paths import PathValidator
 
 from .authorities import CertificateAuthority, build_validator
@@ -36,6 +35,8 @@ from .revocations import Revocation, RevocationList, RevokedSerial
 MAX_KEPT = 512
 # How often a state is read again because it changed meanwhile
 ATTEMPTS = 5
+# Longer bundles are read one by one, because a query has a limited number of parameters
+MAX_PRELOADED = 20_000
 
 
 @dataclass(frozen=True)
@@ -107,12 +108,41 @@ def get_state(authority: CertificateAuthority) -> AuthorityState:
             _states.move_to_end(key)
             return state
     state = load_state(authority.pk, using)
-    if state.revision is not None:
-        with _lock:
-            _states[using, authority.pk, state.revision] = state
-            while len(_states) > MAX_KEPT:
-                _states.popitem(last=False)
+    _keep(authority.pk, using, state)
     return state
+
+
+def preload_states(authorities: Sequence[CertificateAuthority]) -> None:
+    """Read the states of *authorities* that this process does not know, in 5 queries.
+
+    ``get_state()`` then finds them, unless one cannot be read or changes meanwhile.
+    """
+    unknown = [
+        row.pk
+        for row in authorities
+        if (row._state.db, row.pk, row.revision) not in _states
+        and len(row.bundle) <= MAX_PRELOADED
+    ]
+    using = authorities[0]._state.db if unknown else None
+    if using is None or not _is_consistent(using):
+        return
+    rows = CertificateAuthority._base_manager.using(using).filter(pk__in=unknown)
+    read = list(rows)
+    stored = _read_rows(read, using)
+    current = dict(rows.values_list("pk", "revision"))
+    for authority in read:
+        if current.get(authority.pk) == authority.revision:
+            with suppress(ValueError):  # raised again by get_state()
+                _keep(authority.pk, using, _build_state(authority, stored))
+
+
+def _keep(authority_id: Any, using: str, state: AuthorityState) -> None:
+    if state.revision is None:
+        return
+    with _lock:
+        _states[using, authority_id, state.revision] = state
+        while len(_states) > MAX_KEPT:
+            _states.popitem(last=False)
 
 
 def _is_consistent(using: str) -> bool:
@@ -145,36 +175,62 @@ def load_state(authority_id: Any, using: str) -> AuthorityState:
         authority = rows.first()
         if authority is None:
             return AuthorityState()
-        state = _read_state(authority, using)
+        state = _build_state(authority, _read_rows([authority], using))
         if rows.filter(revision=authority.revision).exists():
             return state
     raise DatabaseError(f"authority {authority_id} changes while it is read")
 
 
-def _read_state(authority: CertificateAuthority, using: str) -> AuthorityState:
+class _Rows(NamedTuple):
+    """The rows that name one of some authorities, or one of their certificates."""
+
+    crls: list[RevocationList]
+    entries: list[RevokedSerial]
+    revocations: list[Revocation]
+
+
+def _read_rows(authorities: list[CertificateAuthority], using: str) -> _Rows:
+    certificates = [
+        certificate
+        for authority in authorities
+        for certificate in readable_certificates(authority)
+    ]
+    serials = {serial_key(certificate.serial_number) for certificate in certificates}
+    public_keys = {certificate.public_key_bytes for certificate in certificates}
+    crls = list(
+        RevocationList._base_manager.using(using)
+        .filter(authority__in=authorities)
+        .order_by("pk")
+    )
+    entries = RevokedSerial._base_manager.using(using).filter(
+        crl__in=[row.pk for row in crls], serial__in=serials
+    )
+    revocations = (
+        Revocation._base_manager.using(using)
+        .filter(
+            models.Q(public_key__in=public_keys)
+            | models.Q(serial__in=serials)
+            | models.Q(authority__in=authorities, issued_from__isnull=False)
+        )
+        .order_by("pk")
+    )
+    return _Rows(crls, list(entries), list(revocations))
+
+
+def _build_state(authority: CertificateAuthority, rows: _Rows) -> AuthorityState:
+    """Return the state of *authority* from *rows*, which may name others too.
+
+    Raises:
+        ValueError: one of its CRLs cannot be read.
+    """
     certificates = readable_certificates(authority)
     by_serial: dict[bytes, set[int]] = {}
     for certificate in certificates:
         number = certificate.serial_number
         by_serial.setdefault(serial_key(number), set()).add(number)
     crls = {
-        row.pk: _read_info(row)
-        for row in RevocationList._base_manager.using(using)
-        .filter(authority=authority)
-        .order_by("pk")
+        row.pk: _read_info(row) for row in rows.crls if row.authority_id == authority.pk
     }
-    entries = RevokedSerial._base_manager.using(using).filter(
-        crl__in=list(crls), serial__in=list(by_serial)
-    )
-    revocations = (
-        Revocation._base_manager.using(using)
-        .filter(
-            models.Q(public_key__in=[each.public_key_bytes for each in certificates])
-            | models.Q(serial__in=list(by_serial))
-            | models.Q(authority=authority, issued_from__isnull=False)
-        )
-        .order_by("pk")
-    )
     return AuthorityState(
         revision=authority.revision,
         bundle=authority.bundle,
@@ -182,13 +238,14 @@ def _read_state(authority: CertificateAuthority, using: str) -> AuthorityState:
         crls={str(key): info for key, info in crls.items()},
         hits=collect_hits(
             (crls[entry.crl_id].fingerprint, entry.entry(number))
-            for entry in entries
-            for number in by_serial[entry.serial]
+            for entry in rows.entries
+            if entry.crl_id in crls
+            for number in by_serial.get(entry.serial, ())
         ),
-        revoked=_find_revoked(authority, certificates, list(revocations)),
+        revoked=_find_revoked(authority, certificates, rows.revocations),
         periods=tuple(
             Period(str(row.pk), row.issued_from, row.issued_until)
-            for row in revocations
+            for row in rows.revocations
             if row.authority_id == authority.pk
             and row.issued_from is not None
             and row.issued_until is not None

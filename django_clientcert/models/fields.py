@@ -68,3 +68,11 @@ def name_key(name: bytes) -> bytes:
     Of the encoded bytes, because path validation compares those as well.
     """
     return hashlib.sha256(name).digest()
+
+
+def prefix_range(digits: str) -> tuple[bytes, bytes]:
+    """Return the least and the greatest key whose hex value begins with *digits*."""
+    digits, size = digits.lower(), 2 * KEY_BYTES
+    return bytes.fromhex(digits.ljust(size, "0")), bytes.fromhex(
+        digits.ljust(size, "f")
+    )

@@ -7,8 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.db import models, router
+from django.db import connections, models, router
 from django.http.request import validate_host
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -32,9 +31,13 @@ from django_clientcert.x509.names import Order
 
 from .authorities import CertificateAuthority
 from .bases import OptionalCertificate, describe
-from .fields import KEY_BYTES, KeyField, KeyPlaceholder
-from .locks import MappingLock
-from .validators import normalise_hosts, validate_no_private_key
+from .fields import KeyField, KeyPlaceholder, prefix_range
+from .validators import (
+    field_error,
+    normalise_hosts,
+    optional_text,
+    validate_no_private_key,
+)
 
 # What is derived from the certificate
 _DESCRIPTION = (
@@ -62,11 +65,7 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
 
     def fingerprint_prefix(self, digits: str) -> CertificateMappingQuerySet:
         """Return the pins whose hex value begins with *digits* (an index range)."""
-        digits = digits.lower()
-        low = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "0"))
-        high = bytes.fromhex(digits.ljust(2 * KEY_BYTES, "f"))
-        rows = self.filter(key__gte=low, key__lte=high)
-        return rows.of_kinds(*PINS)
+        return self.filter(key__range=prefix_range(digits)).of_kinds(*PINS)
 
     def of_kinds(self, *kinds: str) -> CertificateMappingQuerySet:
         """Return the mappings of *kinds*, without using the index on the kind.
@@ -74,7 +73,7 @@ class CertificateMappingQuerySet(models.QuerySet["CertificateMapping"]):
         SQLite expects that index to find few rows, and would read half of the table.
         """
         return self.exclude(
-            kind__in=[each.value for each in IdentityKind if each.value not in kinds]
+            kind__in=[kind.value for kind in IdentityKind if kind.value not in kinds]
         )
 
     def record_use(self, mapping: CertificateMapping) -> int:
@@ -94,6 +93,35 @@ def _read_value(kind: IdentityKind, value: str) -> Identity:
     except ClientCertError:
         return parse_identity(kind, value)
     return identity if identity.value == value else parse_identity(kind, value)
+
+
+class MappingLock(models.Model):
+    """The row that is locked before looking for an equal mapping and storing one.
+
+    A unique constraint could not replace it: pins need no authority, and in an index
+    every NULL is different.
+    """
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return "the lock on mappings"
+
+    @classmethod
+    def acquire(cls, using: str) -> None:
+        """Wait for others who store mappings; hold the lock until the transaction ends.
+
+        Does nothing outside of a transaction. Call it first in one: SQLite has no lock
+        on a row, and its transactions wait for each other only if they begin with a
+        write.
+        """
+        if not connections[using].in_atomic_block:
+            return
+        rows = cls._base_manager.using(using)
+        if not rows.filter(pk=1).update(id=1):
+            rows.bulk_create([cls(pk=1)], ignore_conflicts=True)
+            rows.filter(pk=1).update(id=1)
 
 
 class CertificateMapping(OptionalCertificate):
@@ -150,14 +178,12 @@ class CertificateMapping(OptionalCertificate):
     )
     valid_from = models.DateTimeField(_("valid from"), null=True, blank=True)
     valid_until = models.DateTimeField(_("valid until"), null=True, blank=True)
-    hosts = models.TextField(
+    hosts = optional_text(
         _("hosts"),
-        blank=True,
-        help_text=_(
+        _(
             "Host names that this mapping applies to, one per line; “.example.com” "
             "covers all subdomains. Leave empty for all hosts."
         ),
-        validators=[validate_no_private_key],
     )
     # Read from the certificate when it is saved, for lists, searches and filters; no
     # decision depends on it.
@@ -169,7 +195,7 @@ class CertificateMapping(OptionalCertificate):
     )
     # To find the mapping that an unmapped certificate renews
     certificate_subject_key = KeyField(null=True, editable=False)
-    note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
+    note = optional_text(_("note"))
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     last_used_at = models.DateTimeField(
         _("last used at"), null=True, blank=True, editable=False
@@ -246,9 +272,9 @@ class CertificateMapping(OptionalCertificate):
         """
         names = kwargs.get("update_fields")
         if names is None:
-            self.derive(
-                with_certificate="certificate" not in self.get_deferred_fields()
-            )
+            self.normalise()
+            if "certificate" not in self.get_deferred_fields():
+                self.describe_certificate()
         else:
             names = set(names)
             if names & {"kind", "value"}:
@@ -260,16 +286,6 @@ class CertificateMapping(OptionalCertificate):
             kwargs["update_fields"] = names
         super().save(**kwargs)
 
-    def derive(self, *, with_certificate: bool = True) -> None:
-        """Set every column that ``save()`` derives; ``bulk_create()`` does not.
-
-        Raises:
-            ValidationError: the value is not of the mapping's kind.
-        """
-        self.normalise()
-        if with_certificate:
-            self.describe_certificate()
-
     def clean(self) -> None:
         """Bring the value into canonical form and refuse what could never work.
 
@@ -278,43 +294,44 @@ class CertificateMapping(OptionalCertificate):
         """
         super().clean()
         self.clean_alone()
-        self._refuse_duplicate()
+        twin = self.find_twin()
+        if twin is None:
+            return
+        # Two users would lock out both.
+        message = (
+            _("Mapping %(pk)s already maps this to the same user (%(state)s).")
+            if twin.user_id == self.user_id
+            else _(
+                "Mapping %(pk)s already maps this to another user (%(state)s). A "
+                "certificate that is mapped to two users is refused, so delete that "
+                "mapping first."
+            )
+        )
+        state = twin.get_state_display()
+        raise field_error("value", message, "duplicate", pk=twin.pk, state=state)
 
     def clean_alone(self) -> None:
         """See clean(); needs no query, because it ignores other mappings."""
         self.normalise()
         if self.authority_id is None and not self.is_pin:
-            raise ValidationError(
-                {
-                    "authority": ValidationError(
-                        _(
-                            "Choose the authority that must have issued the "
-                            "certificate, because any other CA could issue one with "
-                            "the same name."
-                        ),
-                        code="authority_required",
-                    )
-                }
+            message = _(
+                "Choose the authority that must have issued the certificate, because "
+                "any other CA could issue one with the same name."
             )
+            raise field_error("authority", message, "authority_required")
         if (
             self.valid_from is not None
             and self.valid_until is not None
             and self.valid_from >= self.valid_until
         ):
-            raise ValidationError(
-                {"valid_until": _("This must be later than “valid from”.")},
-                code="dates",
-            )
+            message = _("This must be later than “valid from”.")
+            raise field_error("valid_until", message, "dates")
         if self.state == self.State.RETIRING and self.valid_until is None:
-            raise ValidationError(
-                {"valid_until": _("Enter the date on which the mapping retires.")},
-                code="retiring",
-            )
+            message = _("Enter the date on which the mapping retires.")
+            raise field_error("valid_until", message, "retiring")
         if self.state == self.State.SCHEDULED and self.valid_from is None:
-            raise ValidationError(
-                {"valid_from": _("Enter the date from which the mapping is valid.")},
-                code="scheduled",
-            )
+            message = _("Enter the date from which the mapping is valid.")
+            raise field_error("valid_from", message, "scheduled")
 
     def describe_certificate(self) -> None:
         """Set what lists show of the certificate, as far as it can be read."""
@@ -343,15 +360,8 @@ class CertificateMapping(OptionalCertificate):
         try:
             self.set_identity(_read_value(kind, self.value))
         except ClientCertError as error:
-            raise ValidationError(
-                {
-                    "value": ValidationError(
-                        _("Cannot be used: %(why)s"),
-                        code="value",
-                        params={"why": str(error)},
-                    )
-                }
-            ) from error
+            message = _("Cannot be used: %(why)s")
+            raise field_error("value", message, "value", why=str(error)) from error
 
     def is_twin(self, other: CertificateMapping) -> bool:
         """Return whether *other* covers the same certificates, for whichever user.
@@ -377,30 +387,6 @@ class CertificateMapping(OptionalCertificate):
         ]
         twins.sort(key=lambda other: (other.user_id != self.user_id, other.pk))
         return next(iter(twins), None)
-
-    def _refuse_duplicate(self) -> None:
-        """Refuse a key that is mapped already: two users would lock out both."""
-        twin = self.find_twin()
-        if twin is None:
-            return
-        message = (
-            _("Mapping %(pk)s already maps this to the same user (%(state)s).")
-            if twin.user_id == self.user_id
-            else _(
-                "Mapping %(pk)s already maps this to another user (%(state)s). A "
-                "certificate that is mapped to two users is refused, so delete that "
-                "mapping first."
-            )
-        )
-        raise ValidationError(
-            {
-                "value": ValidationError(
-                    message,
-                    code="duplicate",
-                    params={"pk": twin.pk, "state": twin.get_state_display()},
-                )
-            }
-        )
 
     @property
     def is_enabled(self) -> bool:

@@ -13,14 +13,16 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import CRLInfo, Entry, read_reason
+from django_clientcert.x509.crl.reading import CRLInfo
+from django_clientcert.x509.crl.reasons import read_reason
+from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.text import show_minute
 
 from .authorities import CertificateAuthority
 from .bases import OptionalCertificate, SavedInTransaction, describe
 from .fields import KeyField, KeyPlaceholder, serial_key
-from .validators import validate_no_private_key
+from .validators import field_error, optional_text
 
 
 class RevocationList(SavedInTransaction):
@@ -126,11 +128,7 @@ class RevokedSerial(models.Model):
 
     def entry(self, serial_number: int) -> Entry:
         """Return the entry for *serial_number*, which this row is the key of."""
-        return Entry(
-            serial_number,
-            read_reason(self.reason),
-            self.revoked_at,
-        )
+        return Entry(serial_number, read_reason(self.reason), self.revoked_at)
 
 
 class RevocationQuerySet(models.QuerySet["Revocation"]):
@@ -203,7 +201,7 @@ class Revocation(OptionalCertificate, SavedInTransaction):
     reason = models.SmallIntegerField(
         _("reason"), choices=RevocationReasonChoice.choices, default=0
     )
-    note = models.TextField(_("note"), blank=True, validators=[validate_no_private_key])
+    note = optional_text(_("note"))
     revoked_at = models.DateTimeField(_("revoked at"), auto_now_add=True)
     revoked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -249,10 +247,8 @@ class Revocation(OptionalCertificate, SavedInTransaction):
                 _("A serial number needs the CA that issued it."), code="issuer"
             )
         if self.issued_from is not None and self.authority_id is None:
-            raise ValidationError(
-                {"authority": _("Choose the authority that issued the certificates.")},
-                code="authority_required",
-            )
+            message = _("Choose the authority that issued the certificates.")
+            raise field_error("authority", message, "authority_required")
         if None not in period and self.issued_from > self.issued_until:  # type: ignore[operator]
             raise ValidationError(_("The period ends before it begins."), code="dates")
 

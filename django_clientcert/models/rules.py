@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +21,12 @@ from django_clientcert.x509.rules import (
     check_pattern,
 )
 
-from .validators import normalise_hosts, validate_no_private_key
+from .validators import (
+    field_error,
+    normalise_hosts,
+    optional_text,
+    validate_no_private_key,
+)
 
 _OID = re.compile(r"[0-2](\.(0|[1-9][0-9]{0,38})){1,31}\Z")
 
@@ -70,32 +75,26 @@ class IdentityRuleFields(models.Model):
         ),
         validators=[validate_no_private_key],
     )
-    rule_hosts = models.TextField(
+    rule_hosts = optional_text(
         _("hosts"),
-        blank=True,
-        help_text=_(
+        _(
             "Host names that the rule applies to, one per line; “.example.com” covers "
             "all subdomains. Leave empty for all hosts."
         ),
-        validators=[validate_no_private_key],
     )
-    rule_policies = models.TextField(
+    rule_policies = optional_text(
         _("certificate policies"),
-        blank=True,
-        help_text=_(
+        _(
             "Object identifiers, one per line; the certificate must have at least one "
             "of them. Leave empty to accept any."
         ),
-        validators=[validate_no_private_key],
     )
-    rule_extended_key_usages = models.TextField(
+    rule_extended_key_usages = optional_text(
         _("extended key usages"),
-        blank=True,
-        help_text=_(
+        _(
             "Object identifiers, one per line; the certificate must have all of them. "
             "Leave empty to accept any."
         ),
-        validators=[validate_no_private_key],
     )
     rule_creates_users = models.BooleanField(
         _("create missing users"),
@@ -210,28 +209,24 @@ def check_user_field(name: str) -> None:
     possible = user_fields()
     if name in possible:
         return
-    raise ValidationError(
-        {
-            "rule_user_field": ValidationError(
-                _("Users have no text field “%(name)s”. There are: %(fields)s."),
-                code="user_field",
-                params={"name": name, "fields": ", ".join(possible)},
-            )
-        }
+    message = _("Users have no text field “%(name)s”. There are: %(fields)s.")
+    fields = ", ".join(possible)
+    raise field_error(
+        "rule_user_field", message, "user_field", name=name, fields=fields
     )
 
 
 def user_fields() -> list[str]:
     """Return the fields by which a rule may find users, the unique ones first."""
     fields = [
-        one
-        for one in get_user_model()._meta.concrete_fields
-        if isinstance(one, (models.CharField, models.TextField))
-        and one.name != "password"
-        and not one.is_relation
-        and not one.choices
+        field
+        for field in get_user_model()._meta.concrete_fields
+        if isinstance(field, (models.CharField, models.TextField))
+        and field.name != "password"
+        and not field.is_relation
+        and not field.choices
     ]
-    return [one.name for one in sorted(fields, key=lambda one: not one.unique)]
+    return [field.name for field in sorted(fields, key=lambda field: not field.unique)]
 
 
 def is_unique_user_field(name: str) -> bool:
@@ -265,38 +260,24 @@ def _check_pattern(pattern: str) -> None:
     try:
         check_pattern(pattern)
     except PatternError as error:
-        message, params = _PATTERN_ERRORS[error.code], error.params
-    else:
-        # example.org is reserved (RFC 2606)
-        if pattern != PRESETS["spiffe"]["rule_pattern"]:
-            return
-        message, params = (
-            _(
-                "Write your own trust domain instead of example.org: "
-                "spiffe://corp.example/*"
-            ),
-            {},
+        message = _PATTERN_ERRORS[error.code]
+        raise field_error("rule_pattern", message, "pattern", **error.params) from error
+    # example.org is reserved (RFC 2606)
+    if pattern == PRESETS["spiffe"]["rule_pattern"]:
+        message = _(
+            "Write your own trust domain instead of example.org: "
+            "spiffe://corp.example/*"
         )
-    raise ValidationError(
-        {"rule_pattern": ValidationError(message, code="pattern", params=params)}
-    )
+        raise field_error("rule_pattern", message, "pattern")
 
 
 def _normalise_oids(text: str, field: str) -> str:
     """Return dotted object identifiers, one per line."""
-    found = re.split(r"[\s,;]+", text.strip()) if text.strip() else []
-    for one in found:
-        if not _OID.match(one):
-            raise ValidationError(
-                {
-                    field: ValidationError(
-                        _(
-                            "“%(oid)s” is not an object identifier such as "
-                            "1.3.6.1.5.5.7.3.2."
-                        ),
-                        code="oid",
-                        params={"oid": one[:80]},
-                    )
-                }
+    oids = re.split(r"[\s,;]+", text.strip()) if text.strip() else []
+    for oid in oids:
+        if not _OID.match(oid):
+            message = _(
+                "“%(oid)s” is not an object identifier such as 1.3.6.1.5.5.7.3.2."
             )
-    return "\n".join(dict.fromkeys(found))
+            raise field_error(field, message, "oid", oid=oid[:80])
+    return "\n".join(dict.fromkeys(oids))

@@ -5,28 +5,3 @@ which of them arrived, so it answers a request that carries a token made with th
 project's ``SECRET_KEY``, once, and within a minute. Anyone who can make such a token
 could sign sessions too. All other requests get their usual response.
 """
-
-from .endpoint import ProbeQuestion, answer, read_question, take
-from .tokens import (
-    HEADER,
-    MAX_AGE,
-    Answer,
-    Arrival,
-    make_token,
-    read_answer,
-    read_token,
-)
-
-__all__ = [
-    "HEADER",
-    "MAX_AGE",
-    "Answer",
-    "Arrival",
-    "ProbeQuestion",
-    "answer",
-    "make_token",
-    "read_answer",
-    "read_question",
-    "read_token",
-    "take",
-]

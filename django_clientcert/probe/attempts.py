@@ -1,10 +1,19 @@
-"""The attempts: every way in which a client may try to send the headers itself."""
+"""The attempts: every way in which a client may try to send the headers itself.
+
+Each request is raw octets: HTTP libraries would repair what must be malformed.
+"""
 
 from __future__ import annotations
 
+import http.client
+import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+_LIMIT = 65536
 
 
 @dataclass(frozen=True)
@@ -33,10 +42,6 @@ def _last_hyphen(name: str) -> str:
     return "_".join(name.rsplit("-", 1))
 
 
-def _twice(lines: Sequence[tuple[str, str]]) -> bytes:
-    return _plain(lines) + _plain(lines)
-
-
 def _after_line_feed(lines: Sequence[tuple[str, str]]) -> bytes:
     """Return the lines as one header whose value continues after bare line feeds."""
     hidden = "".join(f"\n{name}: {value}" for name, value in lines)
@@ -55,7 +60,7 @@ SPELLINGS = (
     Spelling("first hyphen an underscore", _renamed(_first_hyphen)),
     Spelling("last hyphen an underscore", _renamed(_last_hyphen)),
     Spelling("dots", _renamed(lambda name: name.replace("-", "."))),
-    Spelling("twice", _twice),
+    Spelling("twice", lambda lines: 2 * _plain(lines)),
     Spelling("after a bare line feed", _after_line_feed),
     Spelling("named in Connection", _removed, removes=True),
 )
@@ -119,3 +124,85 @@ def list_places(
 def _in_url(host: str, port: int) -> str:
     name = f"[{host}]" if ":" in host else host
     return name if port in (80, 443) else f"{name}:{port}"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The status and the beginning of the body, or the problem if there is none."""
+
+    status: int
+    body: str = ""
+    problem: str = ""
+    is_silence: bool = False
+
+
+class Client:
+    """Sends requests with or without TLS, with or without a certificate."""
+
+    def __init__(
+        self,
+        *,
+        cafile: str | None,
+        insecure: bool,
+        certificate: tuple[str, str | None] | None,
+        timeout: float,
+    ) -> None:
+        """Load the certificates.
+
+        Raises:
+            OSError: a file cannot be read, or contains no certificate or key.
+        """
+        self.timeout = timeout
+        self._contexts = {
+            own: _context(cafile, insecure, certificate if own else None)
+            for own in (False, True)
+        }
+
+    def send(self, place: Place, lines: bytes) -> Reply:
+        """Return the reply to a GET with header *lines*.
+
+        Never raises: any failure, including an invalid name or port, becomes the
+        ``problem`` of the reply.
+        """
+        request = (
+            f"GET {place.path} HTTP/1.1\r\nHost: {place.authority}\r\n".encode()
+            + b"User-Agent: django-clientcert-probe\r\nAccept: */*\r\n"
+            + lines
+            + b"\r\n"
+        )
+        try:
+            return self._send(place, request)
+        except (OSError, http.client.HTTPException, ValueError, OverflowError) as error:
+            return Reply(
+                0,
+                problem=f"{type(error).__name__}: {error}",
+                is_silence=isinstance(error, (TimeoutError, ConnectionRefusedError)),
+            )
+
+    def _send(self, place: Place, request: bytes) -> Reply:
+        address = (place.host, place.port)
+        with closing(socket.create_connection(address, self.timeout)) as plain:
+            connection: socket.socket = plain
+            if place.tls:
+                name = place.server_name
+                context = self._contexts[place.with_certificate]
+                connection = context.wrap_socket(plain, server_hostname=name)
+            with closing(connection):
+                connection.sendall(request)
+                response = http.client.HTTPResponse(connection, method="GET")
+                with closing(response):
+                    response.begin()
+                    body = response.read(_LIMIT)
+                    return Reply(response.status, body.decode("utf-8", "replace"))
+
+
+def _context(
+    cafile: str | None, insecure: bool, certificate: tuple[str, str | None] | None
+) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=cafile)
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from django_clientcert.exceptions import Reason
 from django_clientcert.wire import Proxy
 
-from . import Answer, Arrival
 from .attempts import Place, Spelling
+from .endpoint import Answer, Arrival
 
 HOLE, NOTE, CLOSED, UNREACHED = "HOLE", "note", "closed", "not reached"
 

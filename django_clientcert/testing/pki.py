@@ -66,15 +66,14 @@ def make_name(common_name: str | None, **attributes: str) -> x509.Name:
         "unit": NameOID.ORGANIZATIONAL_UNIT_NAME,
         "email": NameOID.EMAIL_ADDRESS,
         "serial_number": NameOID.SERIAL_NUMBER,
+        "common_name": NameOID.COMMON_NAME,
     }
-    parts = [
-        x509.NameAttribute(oids[key], attributes[key])
-        for key in oids
-        if key in attributes
-    ]
-    if common_name is not None:
-        parts.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
-    return x509.Name(parts)
+    values = {**attributes, "common_name": common_name}
+    return x509.Name(
+        x509.NameAttribute(oid, value)
+        for key, oid in oids.items()
+        if (value := values.get(key)) is not None
+    )
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,14 @@ class ThrowawayCA(IssuedCertificate):
             own.append((_key_usage(digital_signature=digital_signature), True))
         if eku is not None:
             own.append((x509.ExtendedKeyUsage(list(eku)), False))
-        if san := _general_names(emails, dns, uris, upns, ips):
+        san: list[x509.GeneralName] = [
+            *map(x509.RFC822Name, emails),
+            *map(x509.DNSName, dns),
+            *map(x509.UniformResourceIdentifier, uris),
+            *map(_upn, upns),
+            *(x509.IPAddress(ip_address(ip)) for ip in ips),
+        ]
+        if san:
             own.append((x509.SubjectAlternativeName(san), not name.rdns))
         certificate = _sign(builder, self.key, *own, *extensions)
         return IssuedCertificate(certificate, private, self._chain())
@@ -345,20 +351,7 @@ def _key_usage(*, digital_signature: bool = False, ca: bool = False) -> x509.Key
     )
 
 
-def _general_names(
-    emails: Iterable[str],
-    dns: Iterable[str],
-    uris: Iterable[str],
-    upns: Iterable[str],
-    ips: Iterable[str],
-) -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [
-        *map(x509.RFC822Name, emails),
-        *map(x509.DNSName, dns),
-        *map(x509.UniformResourceIdentifier, uris),
-    ]
-    for upn in upns:
-        text = upn.encode()
-        # UTF8String, short form of the length (X.690, 8.1.3.4)
-        names.append(x509.OtherName(UPN_OID, b"\x0c" + bytes([len(text)]) + text))
-    return [*names, *(x509.IPAddress(ip_address(ip)) for ip in ips)]
+def _upn(upn: str) -> x509.OtherName:
+    text = upn.encode()
+    # UTF8String, short form of the length (X.690, 8.1.3.4)
+    return x509.OtherName(UPN_OID, b"\x0c" + bytes([len(text)]) + text)

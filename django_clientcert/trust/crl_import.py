@@ -18,7 +18,8 @@ from django_clientcert.models import (
     serial_key,
 )
 from django_clientcert.models.derived import lock_authority, renew_revisions
-from django_clientcert.x509.crl import CRLInfo, Entry, read_crl
+from django_clientcert.x509.crl.reading import CRLInfo, read_crl
+from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible_once
 
 from .crl_warnings import find_warnings

@@ -10,28 +10,22 @@ from .encodings import DECODERS
 from .presets import NGINX, PRESETS
 from .proxy import FIELDS, Proxy, ProxyConfigurationError, ValueSource
 
-_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+\Z")
-_ENVIRON_KEY = re.compile(r"[A-Z][A-Z0-9_]*\Z")
-# By source: what the name of the certificate may look like, what the other names may
-# look like, and what to write
+# By source: what the name of the certificate may look like, and what to write. The
+# other names beside a connection are keys of the environ.
 _NAME_RULES = {
     ValueSource.HEADER: (
-        _HEADER_NAME,
-        _HEADER_NAME,
+        r"[A-Za-z0-9-]+",
         "write a header name of letters, digits and hyphens",
     ),
     ValueSource.ENVIRON: (
-        _ENVIRON_KEY,
-        _ENVIRON_KEY,
+        r"[A-Z][A-Z0-9_]*",
         "write a key of the environ, such as SSL_CLIENT_CERT",
     ),
     ValueSource.SOCKET: (
-        re.compile(r"[a-z][a-z0-9_.]*\Z"),
-        _ENVIRON_KEY,
+        r"[a-z][a-z0-9_.]*",
         "write the key of the environ that has the connection, such as gunicorn.socket",
     ),
 }
-
 _OPTIONAL_NAMES = ("subject_dn", "issuer_dn")
 _NAMES = ("certificate", "verdict", *_OPTIONAL_NAMES)
 
@@ -128,14 +122,11 @@ def _conditions(value: object) -> tuple[tuple[str, str], ...]:
 
 
 def _check_encodings(proxy: Proxy) -> None:
-    encodings: list[object] = [proxy.encoding]
-    if proxy.chain:
-        encodings.append(proxy.chain_encoding)
-    elif proxy.chain_encoding is not None:
+    if proxy.chain_encoding is not None and not proxy.chain:
         raise ProxyConfigurationError(
             "'chain_encoding' without 'chain': name the headers of the chain too"
         )
-    for encoding in encodings:
+    for encoding in [proxy.encoding, *([proxy.chain_encoding] if proxy.chain else [])]:
         # A custom description may contain anything.
         if not isinstance(encoding, str) or encoding not in DECODERS:
             raise ProxyConfigurationError(
@@ -158,9 +149,11 @@ def _named(proxy: Proxy) -> Iterator[tuple[str, object]]:
 
 
 def _check_name(proxy: Proxy, key: str, name: object) -> None:
-    of_certificate, of_others, what_to_write = _NAME_RULES[proxy.source]
-    pattern = of_certificate if key == "certificate" else of_others
-    if not isinstance(name, str) or not pattern.match(name):
+    source = proxy.source
+    if source == ValueSource.SOCKET and key != "certificate":
+        source = ValueSource.ENVIRON
+    pattern, what_to_write = _NAME_RULES[source]
+    if not isinstance(name, str) or not re.fullmatch(pattern, name):
         raise ProxyConfigurationError(f"{key!r} is {name!r}: {what_to_write}")
     if not proxy.is_header and name.startswith("HTTP_"):
         raise ProxyConfigurationError(

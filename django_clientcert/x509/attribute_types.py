@@ -10,7 +10,6 @@ ORGANIZATION = "2.5.4.10"
 ORGANIZATIONAL_UNIT = "2.5.4.11"
 COMMON_NAME = "2.5.4.3"
 SERIAL_NUMBER = "2.5.4.5"
-SURNAME = "2.5.4.4"
 EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
 DOMAIN_COMPONENT = "0.9.2342.19200300.100.1.25"
 USER_ID = "0.9.2342.19200300.100.1.1"
@@ -146,63 +145,42 @@ OPENSSL_NAMES: dict[str, tuple[str, str]] = {
 }
 
 # What other programs write for the same types (Java, Windows, HAProxy, RFC 4519).
-# "SN" is missing on purpose: surname for OpenSSL, serial number for Traefik.
 _OTHER_NAMES = {
-    "S": STATE,
-    "SP": STATE,
-    "STREET": STREET,
-    "E": EMAIL_ADDRESS,
+    "s": STATE,
+    "sp": STATE,
+    "e": EMAIL_ADDRESS,
     "email": EMAIL_ADDRESS,
-    "G": "2.5.4.42",
-    "I": "2.5.4.43",
-    "T": "2.5.4.12",
-    "userId": USER_ID,
-    "UID": USER_ID,
-    "DNQ": "2.5.4.46",
-    "GENERATION": "2.5.4.44",
+    "g": "2.5.4.42",
+    "i": "2.5.4.43",
+    "t": "2.5.4.12",
+    "uid": USER_ID,
+    "dnq": "2.5.4.46",
+    "generation": "2.5.4.44",
 }
 
-# Names that RFC 4514 (section 3) prints; for the rest the long name is printed.
-_RFC4514_NAMES = {
-    COMMON_NAME: "CN",
-    LOCALITY: "L",
-    STATE: "ST",
-    ORGANIZATION: "O",
-    ORGANIZATIONAL_UNIT: "OU",
-    COUNTRY: "C",
-    STREET: "STREET",
-    DOMAIN_COMPONENT: "DC",
-    USER_ID: "UID",
-}
-
+# Surname for OpenSSL, serial number for Traefik
 AMBIGUOUS_NAMES = frozenset({"sn"})
 
-
-def _build_aliases() -> dict[str, str]:
-    aliases: dict[str, str] = {}
-    for oid, names in OPENSSL_NAMES.items():
-        for name in names:
-            aliases.setdefault(name.lower(), oid)
-    for name, oid in _OTHER_NAMES.items():
-        aliases[name.lower()] = oid
-    for name in AMBIGUOUS_NAMES:
-        del aliases[name]
-    return aliases
-
-
 # lower-case name -> object identifier
-ALIASES = _build_aliases()
+ALIASES = {
+    name.lower(): oid
+    for oid, names in OPENSSL_NAMES.items()
+    for name in names
+    if name.lower() not in AMBIGUOUS_NAMES
+} | _OTHER_NAMES
+
+# The types that have a name in RFC 4514 (section 3): OpenSSL's short one in capitals
+_IN_RFC4514 = frozenset(
+    ALIASES[name] for name in ("cn", "l", "st", "o", "ou", "c", "street", "dc", "uid")
+)
 
 
 def openssl_name(oid: str) -> str | None:
     """Return the short name that OpenSSL prints for *oid*, or None."""
-    names = OPENSSL_NAMES.get(oid)
-    return names[0] if names else None
+    return OPENSSL_NAMES.get(oid, (None, None))[0]
 
 
 def display_name(oid: str) -> str | None:
     """Return the name shown for *oid*: RFC 4514's, else the long one, or None."""
-    if oid in _RFC4514_NAMES:
-        return _RFC4514_NAMES[oid]
-    names = OPENSSL_NAMES.get(oid)
-    return names[1] if names else None
+    short, long = OPENSSL_NAMES.get(oid, (None, None))
+    return short.upper() if short is not None and oid in _IN_RFC4514 else long

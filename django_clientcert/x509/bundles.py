@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+import ssl
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -30,9 +31,10 @@ MAX_BUNDLE_BYTES = 4 * 1024 * 1024
 MAX_CERTIFICATES = 2000
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
-_CERTIFICATE_LABELS = frozenset(
-    {b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"}
-)
+_CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
+_WHITE_SPACE = b" \t\r\n\f\v"
+# The PEM of a large CRL is decoded in pieces, which saves a copy in memory.
+_PIECE = 1 << 20
 
 # A length in DER; 80 is BER's "until further notice", which PKCS#12 files have.
 _LENGTH = rb"(?:[\x00-\x80]|\x81.|\x82..|\x83...|\x84....)"
@@ -157,56 +159,64 @@ def choose_end_entity(
 
 def to_pem(certificates: Sequence[ClientCertificate]) -> str:
     """Return *certificates* as concatenated PEM, as in the ingress' ``ca.crt``."""
-    blocks = []
-    for certificate in certificates:
-        text = base64.b64encode(certificate.der).decode("ascii")
-        lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-        blocks.append("-----BEGIN CERTIFICATE-----")
-        blocks += lines
-        blocks.append("-----END CERTIFICATE-----")
-    return "\n".join([*blocks, ""])
+    return "".join(ssl.DER_cert_to_PEM_cert(item.der) for item in certificates)
 
 
 def _from_pem(octets: bytes) -> list[bytes]:
-    encodings: list[bytes] = []
-    others = []
-    for number, (label, body) in enumerate(_split_pem(octets), 1):
-        try:
-            decoded = base64.b64decode(b"".join(body.split()), validate=True)
-        except binascii.Error as error:
-            raise BundleError(f"PEM block {number} is not base64: {error}.") from error
-        if label in _CERTIFICATE_LABELS:
-            # OpenSSL appends trust settings to a TRUSTED CERTIFICATE
-            encodings.append(
-                _first_element(decoded) if label.startswith(b"TRUSTED") else decoded
-            )
-        elif label == b"PKCS7":
-            encodings += _from_pkcs7(decoded)
-        else:
-            others.append(label.decode("ascii"))
-    if not encodings and others:
-        raise BundleError(
-            f"The file contains no certificate, only: {', '.join(sorted(set(others)))}."
-        )
-    return encodings
-
-
-def _split_pem(octets: bytes) -> list[tuple[bytes, bytes]]:
-    """Return label and body of every PEM block, in time linear in the size."""
-    blocks = []
-    position = 0
-    while begin := _BEGIN.search(octets, position):
-        end = b"-----END " + begin[1] + b"-----"
-        stop = octets.find(end, begin.end())
-        if stop < 0:
-            break
-        blocks.append((begin[1], octets[begin.end() : stop]))
-        position = stop + len(end)
+    blocks = [block for block in split_pem(octets) if block[2] >= 0]
     if octets.count(b"-----BEGIN ") != len(blocks):
         raise BundleError(
             "A PEM block is cut off: there are more BEGIN lines than whole blocks."
         )
-    return blocks
+    encodings: list[bytes] = []
+    others = set()
+    for number, (label, start, stop) in enumerate(blocks, 1):
+        try:
+            decoded = decode_base64(octets, start, stop)
+        except binascii.Error as error:
+            raise BundleError(f"PEM block {number} is not base64: {error}.") from error
+        if label in _CERTIFICATE_LABELS:
+            # OpenSSL appends trust settings to a TRUSTED CERTIFICATE
+            trusted = label.startswith("TRUSTED")
+            encodings.append(_first_element(decoded) if trusted else decoded)
+        elif label == "PKCS7":
+            encodings += _from_pkcs7(decoded)
+        else:
+            others.add(label)
+    if not encodings and others:
+        raise BundleError(
+            f"The file contains no certificate, only: {', '.join(sorted(others))}."
+        )
+    return encodings
+
+
+def split_pem(data: bytes) -> Iterator[tuple[str, int, int]]:
+    """Yield the label of every PEM block, and where its content begins and ends.
+
+    In time linear in the size. If the last block is cut off, its end is -1.
+    """
+    position = 0
+    while position >= 0 and (begin := _BEGIN.search(data, position)):
+        end = b"-----END " + begin[1] + b"-----"
+        stop = data.find(end, begin.end())
+        yield begin[1].decode("ascii"), begin.end(), stop
+        position = stop + len(end) if stop >= 0 else -1
+
+
+def decode_base64(data: bytes, start: int, stop: int) -> bytes:
+    """Return what is encoded between two offsets, decoded in pieces.
+
+    Raises:
+        binascii.Error: not base64.
+    """
+    decoded, rest = [], b""
+    for position in range(start, stop, _PIECE):
+        piece = data[position : min(position + _PIECE, stop)]
+        text = rest + piece.translate(None, _WHITE_SPACE)
+        whole = len(text) - len(text) % 4
+        decoded.append(base64.b64decode(text[:whole], validate=True))
+        rest = text[whole:]
+    return b"".join([*decoded, base64.b64decode(rest, validate=True)])
 
 
 def _first_element(octets: bytes) -> bytes:

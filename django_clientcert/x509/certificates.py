@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from ipaddress import ip_address
 from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import (
-    CertificatePublicKeyTypes,
-)
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from django_clientcert.exceptions import CertificateParseError
 
@@ -112,9 +111,7 @@ class SubjectAlternativeNames:
     others: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(
-            self.emails or self.dns or self.uris or self.upns or self.ips or self.others
-        )
+        return any(astuple(self))
 
 
 class ClientCertificate:
@@ -317,12 +314,8 @@ class ClientCertificate:
         """Whether basicConstraints marks this as a CA's certificate."""
 
         def read(value: bytes) -> bool:
-            parts = asn1.children(value)
-            return (
-                bool(parts)
-                and parts[0].tag == asn1.BOOLEAN
-                and asn1.boolean(parts[0].content)
-            )
+            parts = asn1.children(value)[:1]
+            return any(p.tag == asn1.BOOLEAN and asn1.boolean(p.content) for p in parts)
 
         return bool(self._extension(BASIC_CONSTRAINTS, read))
 
@@ -331,12 +324,9 @@ class ClientCertificate:
         """How many CAs may follow below this one; None if it is not limited."""
 
         def read(value: bytes) -> int | None:
-            parts = asn1.children(value)
-            return (
-                asn1.integer(parts[1].content)
-                if len(parts) > 1 and parts[1].tag == asn1.INTEGER
-                else None
-            )
+            parts = asn1.children(value)[1:2]
+            lengths = (asn1.integer(p.content) for p in parts if p.tag == asn1.INTEGER)
+            return next(lengths, None)
 
         return self._extension(BASIC_CONSTRAINTS, read)
 
@@ -430,14 +420,7 @@ def read_extensions(encoded: bytes) -> dict[str, Extension]:
 
 
 def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
-    kinds: dict[str, list[str]] = {
-        "emails": [],
-        "dns": [],
-        "uris": [],
-        "upns": [],
-        "ips": [],
-        "others": [],
-    }
+    kinds = defaultdict[str, list[str]](list)
     ia5 = {_RFC822_NAME: "emails", _DNS_NAME: "dns", _URI: "uris"}
     for name in asn1.children(encoded):
         if name.tag in ia5:
@@ -458,9 +441,8 @@ def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
             else:
                 kinds["others"].append(f"otherName {oid}=#{value.hex()}")
         elif name.tag == DIRECTORY_NAME:
-            kinds["others"].append(
-                f"directoryName {DistinguishedName.from_der(name.content)}"
-            )
+            subject = DistinguishedName.from_der(name.content)
+            kinds["others"].append(f"directoryName {subject}")
         else:
             kinds["others"].append(f"[{name.tag & 0x1F}] #{name.content.hex()}")
     return SubjectAlternativeNames(**{k: tuple(v) for k, v in kinds.items()})

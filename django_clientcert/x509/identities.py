@@ -61,16 +61,7 @@ _SAN_FIELDS = {
     IdentityKind.SAN_UPN: "upns",
 }
 SAN_KINDS = tuple(_SAN_FIELDS)
-_RANKS = {
-    IdentityKind.FINGERPRINT: 0,
-    IdentityKind.PUBLIC_KEY: 1,
-    IdentityKind.ISSUER_SERIAL: 2,
-    IdentityKind.SUBJECT: 3,
-    IdentityKind.SAN_EMAIL: 4,
-    IdentityKind.SAN_DNS: 4,
-    IdentityKind.SAN_URI: 4,
-    IdentityKind.SAN_UPN: 4,
-}
+_RANKS = {kind: min(rank, 4) for rank, kind in enumerate(IdentityKind)}
 
 
 @dataclass(frozen=True)
@@ -108,13 +99,7 @@ def find_identities(certificate: ClientCertificate) -> Identities:
     Identities that cannot be read or must not match (a NUL in a name, more than 256
     names of a kind) are left out and reported in ``problems``.
     """
-    found = [
-        Identity(
-            IdentityKind.FINGERPRINT,
-            certificate.fingerprint_bytes,
-            certificate.fingerprint,
-        )
-    ]
+    found = [identity_of_kind(IdentityKind.FINGERPRINT, certificate)]
     problems: list[str] = []
 
     def collect(what: str, read: Callable[[], Iterable[Identity]]) -> None:
@@ -125,8 +110,10 @@ def find_identities(certificate: ClientCertificate) -> Identities:
 
     collect("public key", lambda: [public_key_identity(certificate)])
     collect("issuer and serial number", lambda: [issuer_serial_identity(certificate)])
-    if _has_subject(certificate):
-        collect("subject", lambda: [subject_identity(certificate.subject)])
+    collect(
+        "subject",
+        lambda: map(subject_identity, filter(None, [certificate.subject])),
+    )
     collect("subject alternative names", lambda: san_identities(certificate))
     return Identities(tuple(found), tuple(problems))
 
@@ -304,14 +291,6 @@ def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
         _key(IdentityKind.ISSUER_SERIAL, f"{serial:x} ".encode() + issuer.canonical()),
         f"{show_serial(serial)} {issuer.rfc4514()}",
     )
-
-
-def _has_subject(certificate: ClientCertificate) -> bool:
-    """Return whether there is a subject; an unreadable one counts."""
-    try:
-        return bool(certificate.subject)
-    except CertificateParseError:
-        return True
 
 
 def _key(kind: IdentityKind, canonical: bytes) -> bytes:

@@ -227,34 +227,42 @@ def _prefixed(value: bytes) -> bytes:
 
 def _rfc4514_attribute(attribute: Attribute) -> str:
     name = attribute_types.display_name(attribute.oid)
-    if name is None:
-        return f"{attribute.oid}=#{attribute.encoded.hex()}"
-    if attribute.text is None:
-        return f"{name}=#{attribute.encoded.hex()}"
-    shown = []
-    last = len(attribute.text) - 1
-    for index, character in enumerate(attribute.text):
-        if character in ',+"\\<>;' or (character == "#" and index == 0):
-            shown.append("\\" + character)
-        elif _is_hidden(character, at_end=index in (0, last)):
-            shown.append("".join(f"\\{octet:02x}" for octet in _utf8_or_raw(character)))
-        else:
-            shown.append(character)
-    return f"{name}={''.join(shown)}"
+    if name is None or attribute.text is None:
+        return f"{name or attribute.oid}=#{attribute.encoded.hex()}"
+    return f"{name}={_escape(attribute.text, _hide)}"
 
 
-def _is_hidden(character: str, *, at_end: bool) -> bool:
-    """Return whether a character is invisible, or would be lost in a form field.
+def _escape(text: str, hide: Callable[[str, bool], str]) -> str:
+    """Return *text* with a backslash before what has a meaning in a name.
+
+    The rest is for *hide*, which also gets whether the character is at an end.
+    """
+    last = len(text) - 1
+    return "".join(
+        "\\" + character
+        if character in ',+"\\<>;' or (character == "#" and index == 0)
+        else hide(character, index in (0, last))
+        for index, character in enumerate(text)
+    )
+
+
+def _hide(character: str, at_end: bool) -> str:
+    """Escape a character that is invisible, or would be lost in a form field.
 
     str.strip() removes spaces at both ends, including those of Unicode.
     """
     if character == " ":
-        return at_end
-    return character.isspace() or visible(character) != character
+        hidden = at_end
+    else:
+        hidden = character.isspace() or visible(character) != character
+    octets = character.encode("utf-8", "surrogatepass")
+    return "".join(f"\\{octet:02x}" for octet in octets) if hidden else character
 
 
-def _utf8_or_raw(character: str) -> bytes:
-    return character.encode("utf-8", "surrogatepass")
+def _hide_from_openssl(character: str, at_end: bool) -> str:
+    if not " " <= character <= "~":
+        return f"\\{ord(character):02X}"
+    return "\\ " if at_end and character == " " else character
 
 
 # How OpenSSL's ASN1_STRING_print_ex reads each string type (tag2nbyte in
@@ -284,21 +292,7 @@ def _openssl_attribute(attribute: Attribute) -> str:
         raise CertificateParseError(
             f"a value of the name is not valid {codec}"
         ) from error
-    shown = []
-    last = len(octets) - 1
-    for index, octet in enumerate(octets):
-        character = chr(octet)
-        if octet >= 0x7F or octet < 0x20:
-            shown.append(f"\\{octet:02X}")
-        elif (
-            character in ',+"\\<>;'
-            or (character == " " and index in (0, last))
-            or (character == "#" and index == 0)
-        ):
-            shown.append("\\" + character)
-        else:
-            shown.append(character)
-    return f"{name}={''.join(shown)}"
+    return f"{name}={_escape(octets.decode('latin-1'), _hide_from_openssl)}"
 
 
 # --- what an administrator pastes -----------------------------------------------
@@ -306,7 +300,12 @@ def _openssl_attribute(attribute: Attribute) -> str:
 _BLANKS = " \t\r\n"
 _PREFIX = re.compile(r"\A(?:subject|issuer)\s*[=:]\s*", re.IGNORECASE)
 _SPACED_EQUALS = re.compile(r"\A[A-Za-z0-9.]+ = ")
-_HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
+# Type, and a value in hex, in quotes (with the closing one) or plain
+_ATTRIBUTE = re.compile(
+    r'([^=]*)= *(?:#([^,;+]*)|"([^"\\]*(?:\\.[^"\\]*)*\\?)(?:(") *)?'
+    r'|([^\\,;+"<>]*(?:\\.[^\\,;+"<>]*)*\\?))'
+)
+_ESCAPED = re.compile(r'([^\\]+)|\\(?:([0-9A-Fa-f]{2})|([,+"\\<>;=# ])|)')
 _UNESCAPED_SLASH = re.compile(r"(?<!\\)/")
 _ONELINE_ESCAPE = re.compile(
     rb"\\(?:x([01][0-9A-Fa-f]|7[Ff]|[89A-Fa-f][0-9A-Fa-f])|([/+]))"
@@ -345,15 +344,14 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
     text = _strip(text)
     if FORBIDDEN.search(text):
         raise NameSyntaxError("The name contains a line break or control character.")
-    openssl, text = _strip_prefix(text)
+    text, prefixes = _PREFIX.subn("", text)
     if not text:
         raise NameSyntaxError("The name is empty.")
     if text.startswith("/"):
-        rdns = _parse_oneline(text)
-        return DistinguishedName(tuple(rdns))
-    rdns, spaced = _Parser(text).parse()
-    openssl = openssl or bool(_SPACED_EQUALS.match(text))
+        return DistinguishedName(tuple(_parse_oneline(text)))
+    rdns, spaced = _parse_rfc4514(text)
     if order is None:
+        openssl = bool(prefixes or _SPACED_EQUALS.match(text))
         order = _find_order(rdns, spaced=spaced, openssl=openssl)
     if order is Order.MOST_SPECIFIC_FIRST:
         rdns.reverse()
@@ -370,12 +368,6 @@ def _strip(text: str) -> str:
     backslashes = len(stripped) - len(stripped.rstrip("\\"))
     escaped = backslashes % 2 == 1 and start[len(stripped) :][:1] == " "
     return stripped + " " if escaped else stripped
-
-
-def _strip_prefix(text: str) -> tuple[bool, str]:
-    """Return whether *text* begins with openssl's ``subject=``, and the rest."""
-    match = _PREFIX.match(text)
-    return (True, text[match.end() :]) if match else (False, text)
 
 
 def _find_order(rdns: list[Rdn], *, spaced: bool, openssl: bool) -> Order:
@@ -481,113 +473,74 @@ def _unescape_oneline(raw: str) -> bytes:
     return octets
 
 
-class _Parser:
-    """RFC 4514, with the additions of RFC 2253, RFC 1779 and OpenSSL."""
+def _parse_rfc4514(text: str) -> tuple[list[Rdn], bool]:
+    """Parse RFC 4514, with the additions of RFC 2253, RFC 1779 and OpenSSL.
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.position = 0
-        self.separators: list[bool] = []  # True: a space follows
+    Return the parts as written, and whether spaces follow the commas.
+    """
+    rdns: list[Rdn] = []
+    current: list[Attribute] = []
+    spaced = set()
+    position, separator = 0, "+"
+    while separator:
+        attribute, position = _parse_attribute(text, position)
+        current.append(attribute)
+        separator = text[position : position + 1]
+        position += 1
+        if separator != "+":
+            rdns.append(tuple(current))
+            current = []
+        if separator in (",", ";"):
+            spaced.add(text[position : position + 1] == " ")
+    if len(spaced) > 1:
+        raise NameSyntaxError("Some commas are followed by a space, some are not.")
+    return rdns, True in spaced
 
-    def parse(self) -> tuple[list[Rdn], bool]:
-        """Return the parts as written, and whether spaces follow the commas."""
-        rdns: list[Rdn] = []
-        current: list[Attribute] = []
-        while True:
-            current.append(self.attribute())
-            if self.at_end():
-                break
-            separator = self.take()
-            if separator in ",;":
-                rdns.append(tuple(current))
-                current = []
-                self.separators.append(self.peek() == " ")
-        rdns.append(tuple(current))
-        if len(set(self.separators)) > 1:
-            raise NameSyntaxError("Some commas are followed by a space, some are not.")
-        return rdns, bool(self.separators and self.separators[0])
 
-    def at_end(self) -> bool:
-        return self.position >= len(self.text)
+def _parse_attribute(text: str, position: int) -> tuple[Attribute, int]:
+    """Return the attribute at *position*, and the position of the separator after it.
 
-    def peek(self) -> str:
-        return self.text[self.position : self.position + 1]
+    After the last attribute that is the end of *text*.
+    """
+    match = _ATTRIBUTE.match(text, position)
+    if match is None:
+        raise NameSyntaxError(
+            f"“{visible(text[position:], 40)}” has no “=”: write parts as TYPE=value, "
+            "and a comma inside a value as “\\,”."
+        )
+    name, digits, quoted, closed, plain = match.groups()
+    oid = _attribute_type(name)
+    if digits is not None:
+        return _hex_attribute(oid, digits.strip(" ")), match.end()
+    octets = _unescape(_strip(plain) if quoted is None else quoted)
+    if quoted is not None and not closed:
+        raise NameSyntaxError("A quote is not closed.")
+    after = text[match.end() : match.end() + 1]
+    if after not in ",;+":
+        raise NameSyntaxError(
+            "Text follows a closing quote."
+            if closed
+            else f"“{after}” inside a value needs a backslash."
+        )
+    return _text_attribute(oid, octets), match.end()
 
-    def take(self) -> str:
-        character = self.peek()
-        self.position += 1
-        return character
 
-    def attribute(self) -> Attribute:
-        equals = self.text.find("=", self.position)
-        if equals < 0:
-            rest = self.text[self.position :]
-            raise NameSyntaxError(
-                f"“{visible(rest, 40)}” has no “=”: write parts as TYPE=value, and a "
-                "comma inside a value as “\\,”."
-            )
-        oid = _attribute_type(self.text[self.position : equals])
-        self.position = equals + 1
-        while self.peek() == " ":
-            self.position += 1
-        if self.peek() == "#":
-            return self.hex_value(oid)
-        if self.peek() == '"':
-            return _text_attribute(oid, self.quoted_value())
-        return _text_attribute(oid, self.plain_value())
+def _hex_attribute(oid: str, digits: str) -> Attribute:
+    try:
+        element, length = der.read(bytes.fromhex(digits))
+    except ValueError as error:
+        raise NameSyntaxError(f"“#” is not followed by DER: {error}.") from None
+    if length * 2 != len(digits):
+        raise NameSyntaxError("“#” is not followed by exactly one DER value.")
+    return Attribute(oid, element.tag, element.content)
 
-    def hex_value(self, oid: str) -> Attribute:
-        end = self.position + 1
-        while end < len(self.text) and self.text[end] not in ",;+":
-            end += 1
-        digits = self.text[self.position + 1 : end].strip(" ")
-        self.position = end
-        try:
-            element, length = der.read(bytes.fromhex(digits))
-        except ValueError as error:
-            raise NameSyntaxError(f"“#” is not followed by DER: {error}.") from None
-        if length * 2 != len(digits):
-            raise NameSyntaxError("“#” is not followed by exactly one DER value.")
-        return Attribute(oid, element.tag, element.content)
 
-    def quoted_value(self) -> bytes:
-        self.position += 1
-        octets = self.octets(lambda character: character == '"')
-        if self.take() != '"':
-            raise NameSyntaxError("A quote is not closed.")
-        while self.peek() == " ":
-            self.position += 1
-        if not self.at_end() and self.peek() not in ",;+":
-            raise NameSyntaxError("Text follows a closing quote.")
-        return octets
-
-    def plain_value(self) -> bytes:
-        octets = self.octets(lambda character: character in ',;+"<>', trim=True)
-        if not self.at_end() and self.peek() in '"<>':
-            raise NameSyntaxError(f"“{self.peek()}” inside a value needs a backslash.")
-        return octets
-
-    def octets(self, stop: Callable[[str], bool], *, trim: bool = False) -> bytes:
-        """Return the octets of a value; *trim* removes unescaped trailing spaces."""
-        octets = bytearray()
-        keep = 0
-        while not self.at_end() and not stop(self.peek()):
-            character = self.take()
-            if character == "\\":
-                octets += self.escaped()
-                keep = len(octets)
-                continue
-            octets += character.encode("utf-8", "surrogatepass")
-            if character != " ":
-                keep = len(octets)
-        return bytes(octets[:keep] if trim else octets)
-
-    def escaped(self) -> bytes:
-        pair = self.text[self.position : self.position + 2]
-        if _HEX_PAIR.fullmatch(pair):
-            self.position += 2
-            return bytes.fromhex(pair)
-        character = self.take()
-        if character and character in ',+"\\<>;=# ':
-            return character.encode()
-        raise NameSyntaxError("A backslash escapes nothing.")
+def _unescape(raw: str) -> bytes:
+    """Return the octets of a value in RFC 4514."""
+    octets = bytearray()
+    for literal, pair, special in _ESCAPED.findall(raw):
+        if not (literal or pair or special):
+            raise NameSyntaxError("A backslash escapes nothing.")
+        octets += bytes.fromhex(pair)
+        octets += (literal or special).encode("utf-8", "surrogatepass")
+    return bytes(octets)

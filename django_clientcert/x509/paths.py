@@ -150,11 +150,12 @@ def check_end_entity(
 def may_sign_crls(certificate: ClientCertificate) -> bool:
     """Return whether keyUsage lets *certificate* sign CRLs (RFC 5280, 4.2.1.3).
 
-    Raises:
-        CertificateParseError: the extensions cannot be read.
+    One whose extensions cannot be read may not.
     """
-    usage = certificate.key_usage
-    return usage is None or "cRLSign" in usage
+    with suppress(CertificateParseError):
+        usage = certificate.key_usage
+        return usage is None or "cRLSign" in usage
+    return False
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def few_plans(db: None) -> None:
 
 def queries_of(client: Client, **query: str) -> list[Query]:
     """Return the queries of the list that are about the mappings."""
-    with captured() as queries:
+    with captured("cold") as queries:
         assert client.get(page(LIST), query).status_code == 200
     return [one for one in queries if TABLE in one.sql.split("WHERE")[0]]
 
@@ -221,7 +221,7 @@ def test_no_facets(as_root: Client, rows: Any, name: str) -> None:
     """Each of them would count all rows, whoever asks for them."""
     counts = []
     for query in ({}, {"_facets": "True"}):
-        with captured() as queries:
+        with captured("cold") as queries:
             as_root.get(page(name), query)
         counts.append(len(queries))
     assert counts[0] == counts[1]

@@ -757,11 +757,34 @@ def test_n65_reach_where_the_certificate_was_seen(
     pinned = CertificateMapping.objects.create(user=root, kind=kind, value=pins[kind])
     revocation = _the_serial(authority, other)
     assert not reach.may_revoke(actor, revocation)
-    # A certificate names its holder: no doubt about that one.
-    assert reach.may_revoke(actor, revoke_certificate(parsed(other)))
+    # A fingerprint may be that of a certificate with the same key.
+    by_certificate = revoke_certificate(parsed(other))
+    assert reach.may_revoke(actor, by_certificate) == (kind == "public_key")
     seen(root, issued, mapping=pinned)
+    assert reach.may_revoke(actor, by_certificate)
     assert reach.may_revoke(actor, revocation)
     assert not reach.may_revoke(actor, _the_serial(authority, issued))
+
+
+@pytest.mark.parametrize("mapped_by", ["fingerprint", "subject", "rule"])
+def test_a14_an_older_certificate_of_the_same_key(
+    as_helper: Client, authority: Any, root: Any, ca: ThrowawayCA, mapped_by: str
+) -> None:
+    """A certificate revokes its key, so the unseen ones of that key count too."""
+    current = ca.issue("root")
+    older = ThrowawayCA.create("Elsewhere").issue("helper", key=current.key)
+    values = {"fingerprint": current.fingerprint, "subject": "CN=root"}
+    if mapped_by == "rule":
+        CertificateAuthority.objects.filter(pk=authority.pk).update(
+            rule_identity="common_name", rule_allows_privileged=True
+        )
+    else:
+        CertificateMapping.objects.create(
+            user=root, kind=mapped_by, value=values[mapped_by], authority=authority
+        )
+    errors = errors_on(add(as_helper, pasted=older.pem))
+    assert "would revoke certificates of users" in errors["__all__"][0]
+    assert decide(current).user == root
 
 
 def test_n65_reach_of_a_certificate_that_a_rule_knows(

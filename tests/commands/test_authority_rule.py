@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group
 
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.x509.crl import read_crl
+from django_clientcert.x509.crl.reading import read_crl
 from tests.deciding import decide
 from tests.private_keys import TEXTS
 

@@ -19,8 +19,7 @@ from django_clientcert.testing import ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import read_crl
-from django_clientcert.x509.crl.reading import MAX_AGE
+from django_clientcert.x509.crl.reading import MAX_AGE, read_crl
 from tests import der_writer as w
 from tests.conftest import Wsgi
 from tests.crl_writer import crl

@@ -15,12 +15,16 @@ import pytest
 from django.core import signing
 from django.core.cache import cache
 
-from django_clientcert import probe as probing
 from django_clientcert.management.subcommands import probe as command
 from django_clientcert.models import CertificateMapping, SeenCertificate
-from django_clientcert.probe import endpoint, tokens
-from django_clientcert.probe.attempts import SPELLINGS, Place, list_places
-from django_clientcert.probe.client import Client, Reply
+from django_clientcert.probe import endpoint
+from django_clientcert.probe.attempts import (
+    SPELLINGS,
+    Client,
+    Place,
+    Reply,
+    list_places,
+)
 from django_clientcert.probe.findings import judge
 from django_clientcert.testing import ThrowawayCA, proxy_headers
 from django_clientcert.wire import get_proxy
@@ -47,8 +51,8 @@ def nothing_taken() -> Iterator[None]:
 def question(der: bytes) -> tuple[dict[str, str], str]:
     """Return the headers of an attempt with *der*, and the nonce of its question."""
     headers = proxy_headers(der)
-    token, nonce = probing.make_token(headers, ClientCertificate(der).fingerprint)
-    return {**headers, probing.HEADER: token}, nonce
+    token, nonce = endpoint.make_token(headers, ClientCertificate(der).fingerprint)
+    return {**headers, endpoint.HEADER: token}, nonce
 
 
 def test_a_forged_certificate_that_arrives_is_reported(
@@ -59,7 +63,7 @@ def test_a_forged_certificate_that_arrives_is_reported(
     response = ask("/nowhere/", headers=headers)
     assert response.status_code == 200
     assert response["Cache-Control"] == "no-store"
-    answer = probing.read_answer(response.content.decode(), nonce)
+    answer = endpoint.read_answer(response.content.decode(), nonce)
     assert answer is not None
     assert answer.believed
     assert answer.proven
@@ -77,7 +81,7 @@ def test_other_values_are_told_apart_and_not_told(
     headers["ssl-client-verify"] = "SUCCESS, NONE"
     del headers["ssl-client-issuer-dn"]
     text = ask(headers=headers).content.decode()
-    answer = probing.read_answer(text, nonce)
+    answer = endpoint.read_answer(text, nonce)
     assert answer is not None
     assert answer.headers == {
         "ssl-client-cert": "other",
@@ -86,7 +90,7 @@ def test_other_values_are_told_apart_and_not_told(
         "ssl-client-issuer-dn": "absent",
     }
     assert not answer.believed
-    said = signing.loads(text, salt=tokens._ANSWER)
+    said = signing.loads(text, salt=endpoint._ANSWER)
     assert set(said) == {"nonce", "headers", "gate", "believed", "proven"}
 
 
@@ -98,7 +102,7 @@ def test_a_gate_is_told_and_nothing_is_logged_or_written(
     for peer, gate in (("203.0.113.9", "untrusted_peer"), ("10.1.2.3", "")):
         headers, nonce = question(alice_cert.der)
         response = ask(headers=headers, peer=peer)
-        answer = probing.read_answer(response.content.decode(), nonce)
+        answer = endpoint.read_answer(response.content.decode(), nonce)
         assert answer is not None
         assert answer.gate == gate
         assert answer.headers["ssl-client-cert"] == "forged"
@@ -111,7 +115,7 @@ def no_answer(ask: Any, headers: dict[str, str]) -> None:
     """Check that the view answers, as without a token."""
     response = ask(headers=headers)
     assert "accepted" in response.json()
-    without = {k: v for k, v in headers.items() if k != probing.HEADER}
+    without = {k: v for k, v in headers.items() if k != endpoint.HEADER}
     assert ask(headers=without).content == response.content
 
 
@@ -119,7 +123,7 @@ def no_answer(ask: Any, headers: dict[str, str]) -> None:
 def test_a_question_is_answered_once(ask: Any, mallory_cert: Any) -> None:
     """Also if another process answered it."""
     headers, nonce = question(mallory_cert.der)
-    assert probing.read_answer(ask(headers=headers).content.decode(), nonce)
+    assert endpoint.read_answer(ask(headers=headers).content.decode(), nonce)
     no_answer(ask, headers)
     endpoint._taken.clear()
     no_answer(ask, headers)
@@ -129,14 +133,14 @@ def test_what_was_answered_is_not_remembered_for_ever(monkeypatch: Any) -> None:
     """The memory has a limit; the cache remembers longer than a token is valid."""
     monkeypatch.setattr(endpoint, "_REMEMBERED", 2)
     for nonce in "abc":
-        assert probing.take(probing.ProbeQuestion(nonce, "", {}, {}))
+        assert endpoint.take(endpoint.ProbeQuestion(nonce, "", {}, {}))
     assert list(endpoint._taken) == ["b", "c"]
 
 
 @pytest.mark.parametrize("token", ["", "x", "a:b:c", "\x80", "é" * 9000])
 def test_garbage_gets_what_it_always_gets(ask: Any, token: str) -> None:
     """No error, no difference."""
-    no_answer(ask, {probing.HEADER: token})
+    no_answer(ask, {endpoint.HEADER: token})
 
 
 @pytest.mark.django_db(transaction=True)
@@ -147,49 +151,49 @@ def test_others_cannot_ask(ask: Any, mallory_cert: Any, settings: Any) -> None:
     settings.SECRET_KEY = "another"
     foreign, _ = question(mallory_cert.der)
     settings.SECRET_KEY = key
-    payload = signing.loads(headers[probing.HEADER], salt=tokens._QUESTION)
+    payload = signing.loads(headers[endpoint.HEADER], salt=endpoint._QUESTION)
     for token in (
-        foreign[probing.HEADER],
+        foreign[endpoint.HEADER],
         signing.dumps(payload),
-        signing.dumps(payload, salt=tokens._ANSWER),
-        signing.dumps(["n"], salt=tokens._QUESTION),
+        signing.dumps(payload, salt=endpoint._ANSWER),
+        signing.dumps(["n"], salt=endpoint._QUESTION),
     ):
-        no_answer(ask, {**headers, probing.HEADER: token})
+        no_answer(ask, {**headers, endpoint.HEADER: token})
 
 
 def test_an_old_question_is_not_answered(monkeypatch: Any) -> None:
     """A minute."""
-    token, _ = probing.make_token({}, "")
-    assert probing.read_token(token) is not None
-    monkeypatch.setattr(tokens, "MAX_AGE", -1)
-    assert probing.read_token(token) is None
+    token, _ = endpoint.make_token({}, "")
+    assert endpoint.read_token(token) is not None
+    monkeypatch.setattr(endpoint, "MAX_AGE", -1)
+    assert endpoint.read_token(token) is None
 
 
 def test_a_key_that_is_being_replaced_counts(settings: Any) -> None:
     """SECRET_KEY_FALLBACKS."""
-    token, _ = probing.make_token({}, "")
+    token, _ = endpoint.make_token({}, "")
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
     settings.SECRET_KEY = "new"
-    assert probing.read_token(token) is not None
+    assert endpoint.read_token(token) is not None
 
 
 def test_an_answer_to_another_question_is_none() -> None:
     """Nor is an unsigned one, or one of another version."""
-    answer = probing.Answer("n", {}, "", False, False)
-    text = tokens.sign_answer(answer)
-    assert probing.read_answer(text, "n") == answer
-    assert probing.read_answer(text, "m") is None
-    assert probing.read_answer("<html>", "n") is None
-    other = signing.dumps({"more": 1}, salt=tokens._ANSWER)
-    assert probing.read_answer(other, "n") is None
+    answer = endpoint.Answer("n", {}, "", False, False)
+    text = endpoint.sign_answer(answer)
+    assert endpoint.read_answer(text, "n") == answer
+    assert endpoint.read_answer(text, "m") is None
+    assert endpoint.read_answer("<html>", "n") is None
+    other = signing.dumps({"more": 1}, salt=endpoint._ANSWER)
+    assert endpoint.read_answer(other, "n") is None
 
 
 def test_a_key_of_the_environ_is_looked_at(ask: Any, settings: Any) -> None:
     """Which no client can write."""
     settings.CLIENTCERT_PROXY = "gunicorn"
-    token, nonce = probing.make_token({"gunicorn.socket": "forged"}, "f")
-    response = ask(headers={probing.HEADER: token, "gunicorn.socket": "forged"})
-    answer = probing.read_answer(response.content.decode(), nonce)
+    token, nonce = endpoint.make_token({"gunicorn.socket": "forged"}, "f")
+    response = ask(headers={endpoint.HEADER: token, "gunicorn.socket": "forged"})
+    answer = endpoint.read_answer(response.content.decode(), nonce)
     assert answer is not None
     assert answer.headers == {"gunicorn.socket": "absent"}
 
@@ -326,8 +330,8 @@ def verdict(
         get_proxy(preset),
         Place("p", "h", 1, True, "/", "h", direct=direct),
         SPELLINGS[spelling],
-        probing.Answer("n", headers, gate, believed, believed),
-        usual=probing.Answer("n", dict.fromkeys(headers, usual), "", False, False),
+        endpoint.Answer("n", headers, gate, believed, believed),
+        usual=endpoint.Answer("n", dict.fromkeys(headers, usual), "", False, False),
     )
     return finding.outcome, finding.said, finding.remedy
 
@@ -380,18 +384,18 @@ class Deployment:
             return self.reply
         if self.refuses is not None and b"x-clientcert-a" in lines:
             return self.refuses
-        prefix = f"{probing.HEADER}: ".encode()
+        prefix = f"{endpoint.HEADER}: ".encode()
         (token,) = (
             line.removeprefix(prefix).decode()
             for line in lines.split(b"\r\n")
             if line.startswith(prefix)
         )
-        asked = probing.read_token(token)
+        asked = endpoint.read_token(token)
         assert asked is not None
         forged = self.arrives and len(lines) > 1000
         headers = dict.fromkeys(asked["h"], "forged" if forged else "absent")
-        answer = probing.Answer(asked["n"], headers, "", forged, forged)
-        return Reply(200, tokens.sign_answer(answer))
+        answer = endpoint.Answer(asked["n"], headers, "", forged, forged)
+        return Reply(200, endpoint.sign_answer(answer))
 
 
 @pytest.fixture

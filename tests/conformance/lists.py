@@ -8,17 +8,14 @@ from dataclasses import dataclass
 
 from django_clientcert.exceptions import RevocationListError
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import (
-    CRLInfo,
-    ParsedCRL,
+from django_clientcert.x509.crl.reading import CRLInfo, ParsedCRL, read_crl
+from django_clientcert.x509.crl.status import (
     RevocationPolicy,
-    SignerPaths,
     check_path,
     collect_hits,
     lookups,
-    read_crl,
 )
-from django_clientcert.x509.paths import Path
+from django_clientcert.x509.paths import Path, PathValidator
 
 
 @dataclass
@@ -38,7 +35,7 @@ def load_lists(
     encoded: Sequence[bytes],
     issuers: Sequence[ClientCertificate],
     at: dt.datetime,
-    signers: SignerPaths,
+    signers: PathValidator,
     *,
     require_number: bool = False,
 ) -> Loaded:
@@ -61,7 +58,7 @@ def load_lists(
     return loaded
 
 
-def check(path: Path, loaded: Loaded, at: dt.datetime, signers: SignerPaths) -> None:
+def check(path: Path, loaded: Loaded, at: dt.datetime, signers: PathValidator) -> None:
     """Ask whether *path* is revoked, with the entries that are asked for.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from django_clientcert.x509.crl import Outcome, collect_hits, status
+from django_clientcert.x509.crl.status import Outcome, collect_hits, status
 from django_clientcert.x509.paths import PRIVATE, PathValidator
 
 from . import pkits

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from django_clientcert.models import SeenCertificate, UnknownCertificate, bases
+from django_clientcert.models import SeenCertificate, UnknownCertificate, observed
 from tests.queries import captured
 
 pytestmark = pytest.mark.django_db
@@ -43,7 +43,7 @@ def test_l07_a_table_is_pruned_in_bounded_steps(
     model: Any, alice: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many rows there are, no query names them, and no call deletes all."""
-    monkeypatch.setattr(bases, "MAX_PRUNED", 20)
+    monkeypatch.setattr(observed, "MAX_PRUNED", 20)
     fill(model, alice, list(range(50)))
     for left in (30, 10, 10):
         with captured() as queries:

@@ -34,7 +34,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.recording.uses import Use, record_use
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
-from django_clientcert.x509.crl import read_crl
+from django_clientcert.x509.crl.reading import read_crl
 from django_clientcert.x509.identities import IdentityKind
 from tests import der_writer as w
 from tests.conftest import Asgi, Wsgi

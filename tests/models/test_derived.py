@@ -32,7 +32,7 @@ from django_clientcert.models.derived import renew_revisions
 from django_clientcert.testing import ThrowawayCA
 from django_clientcert.trust.revoke import revoke_certificate, revoke_period
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import read_crl
+from django_clientcert.x509.crl.reading import read_crl
 from tests import der_writer as w
 from tests.deciding import decide, map_to
 

@@ -25,7 +25,11 @@ from django_clientcert.models import (
     RevocationList,
 )
 from django_clientcert.models import authority_state as module
-from django_clientcert.models.authority_state import get_state, load_state
+from django_clientcert.models.authority_state import (
+    get_state,
+    load_state,
+    preload_states,
+)
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import revoke_certificate, revoke_period
@@ -88,12 +92,12 @@ def test_one_query_once_the_revision_is_known(
 ) -> None:
     """And none of it brings the bundle."""
     assert decide(alice_cert).accepted
-    with captured(warm=False) as queries:
+    with captured("as it is") as queries:
         assert decide(alice_cert).accepted
     (query,) = queries
     assert "bundle" not in query.sql
     mapped.save()
-    with captured(warm=False) as queries:
+    with captured("as it is") as queries:
         assert decide(alice_cert).accepted
     assert len(queries) == 1 + 4  # no CRL, so no entries to look for
 
@@ -110,6 +114,66 @@ def test_no_more_states_are_kept_than_allowed(
     for each in (first, second, first, third):
         get_state(each)
     assert {key[1] for key in module._states} == {first.pk, third.pk}
+
+
+# --- the states of many authorities ----------------------------------------------
+
+
+@pytest.fixture
+def several(ca: ThrowawayCA) -> list[CertificateAuthority]:
+    """Authorities that share a CA, which the first two revoke in different ways."""
+    authorities = [
+        CertificateAuthority.objects.create(name=name, bundle=ca.pem) for name in "abc"
+    ]
+    for authority in authorities:
+        import_crl(authority, ca.crl([7]))
+    import_crl(authorities[0], ca.crl([ca.certificate.serial_number], number=2))
+    revoke_period(authorities[1], *FOREVER)
+    revoke_certificate(ca_certificate(ca))
+    return list(CertificateAuthority.objects.order_by("name"))
+
+
+@in_transaction
+def test_many_states_are_read_by_five_queries(
+    several: list[CertificateAuthority],
+) -> None:
+    """Each is the one that would be read by itself; then they are known."""
+    with captured("cold") as queries:
+        preload_states(several)
+    assert len(queries) == 5
+    with captured("as it is") as queries:
+        preload_states(several)
+        preload_states([])
+        states = [get_state(authority) for authority in several]
+    assert not queries
+    assert states == [load_state(authority.pk, "default") for authority in several]
+    assert [bool(state.hits) for state in states] == [True, False, False]
+    assert [bool(state.periods) for state in states] == [False, True, False]
+
+
+@in_transaction
+def test_what_is_not_preloaded(
+    several: list[CertificateAuthority], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long bundle, a CRL that cannot be read, and what changes meanwhile."""
+    first, second, third = several
+    third.bundle += " " * module.MAX_PRELOADED
+    RevocationList.objects.filter(authority=second).update(info="{}")
+    second.refresh_from_db()
+    read = module._read_rows
+
+    def read_and_change(*arguments: Any) -> Any:
+        rows = read(*arguments)
+        first.save()
+        return rows
+
+    monkeypatch.setattr(module, "_read_rows", read_and_change)
+    preload_states(several)
+    assert not module._states
+    monkeypatch.setattr(module, "_is_consistent", lambda using: False)
+    with captured("cold") as queries:
+        preload_states(several)
+    assert not queries
 
 
 # --- every change counts at once -------------------------------------------------
@@ -200,18 +264,18 @@ def test_a_state_that_changes_while_it_is_read_is_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A change between the two looks at the revision; one at a time, and always."""
-    read = module._read_state
+    read = module._read_rows
     changes = [1]
 
     def read_and_change(*arguments: Any) -> Any:
-        state = read(*arguments)
+        rows = read(*arguments)
         if changes:
             changes.pop()
             revoke_period(mapped, *FOREVER)
             mapped.save()
-        return state
+        return rows
 
-    monkeypatch.setattr(module, "_read_state", read_and_change)
+    monkeypatch.setattr(module, "_read_rows", read_and_change)
     assert decide(alice_cert).reason == "revoked"
     assert decide(alice_cert).reason == "revoked"
     changes[:] = range(1000)

@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from django_clientcert.models import CertificateMapping, SeenCertificate
-from django_clientcert.models.seen import describe
+from django_clientcert.models.bases import describe
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.x509.certificates import ClientCertificate
 from tests import der_writer as w

@@ -33,7 +33,7 @@ from tests.der_writer import attribute, common_name, name, tlv
 CN, C, O, OU = w.COMMON_NAME, w.COUNTRY, w.ORGANIZATION, w.UNIT  # noqa: E741
 UID, DC = attribute_types.USER_ID, attribute_types.DOMAIN_COMPONENT
 EMAIL, SERIAL_NUMBER = attribute_types.EMAIL_ADDRESS, attribute_types.SERIAL_NUMBER
-SURNAME = attribute_types.SURNAME
+SURNAME = attribute_types.ALIASES["surname"]
 
 FIRST, GENERAL = Order.MOST_SPECIFIC_FIRST, Order.MOST_GENERAL_FIRST
 

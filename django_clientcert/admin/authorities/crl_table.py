@@ -24,7 +24,8 @@ from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.authority_state import AuthorityState, get_state
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import CRLInfo, Outcome, RevocationPolicy, status
+from django_clientcert.x509.crl.reading import CRLInfo
+from django_clientcert.x509.crl.status import Outcome, RevocationPolicy, status
 from django_clientcert.x509.escaping import visible, visible_once
 
 Show = Callable[[CertificateAuthority, dt.datetime], str]

@@ -50,6 +50,7 @@ from django_clientcert.admin.base.times import moment, on_day, validity_status
 from django_clientcert.admin.base.warnings import authority_warnings
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority, RevocationList
+from django_clientcert.models.authority_state import preload_states
 from django_clientcert.x509.ca_problems import Admission, examine
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES
@@ -235,9 +236,10 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         return on_day(end, validity_status(None, end, timezone.now()))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the changelist, with the number of mappings of each row."""
+        """Return the changelist, with the mappings counted and the states read."""
         changelist: Any = super().get_changelist_instance(request)
         changelist.result_list = rows = list(changelist.result_list)
+        preload_states(rows)
         counts = _count_mappings(rows)
         for row in rows:
             row.mapping_counts = counts

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -82,19 +80,13 @@ def _digest_field(label: Any, attribute: str, name: Any) -> Any:
 
 
 @screen("view")
-def download_pem(
-    model_admin: Any, request: HttpRequest, object_id: str
-) -> HttpResponse:
+def download_pem(model_admin: Any, request: HttpRequest, row: Any) -> HttpResponse:
     """Return the certificate as a file.
 
     Raises:
-        PermissionDenied: the user may not view the row.
-        Http404: there is no such row, or it stores no certificate.
+        Http404: the row stores no certificate.
     """
-    row = model_admin.get_object(request, unquote(object_id))
-    if not model_admin.has_view_permission(request, row):
-        raise PermissionDenied
-    certificate = None if row is None else row.client_certificate()
+    certificate = row.client_certificate()
     if certificate is None:
         raise Http404
     name = f"certificate-{certificate.short_fingerprint}.pem"

@@ -5,14 +5,15 @@ A model admin names them in its table ``screens``, as rows of path, view and nam
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar
 
 import django
 from django.contrib.admin.helpers import AdminForm
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.views.debug import get_default_exception_reporter_filter
@@ -23,34 +24,56 @@ from django.views.decorators.debug import (
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
+# Django asks these about a row, if there is one.
+ROW_PERMISSIONS = frozenset({"view", "change", "delete"})
 
-def screen(*permissions: str) -> Callable[[View], View]:
-    """Make ``view(model_admin, request, …)`` a screen that needs all *permissions*.
+
+def screen(permission: str, *others: str) -> Callable[[View], View]:
+    """Make ``view(model_admin, request)`` a screen that needs these permissions.
 
     Each is the middle of a method of the model admin: “add” asks
-    ``has_add_permission(request)``. What concerns a single row is for the view to ask.
-    Error reports show nothing of what was sent, nor any variable of the view.
+    ``has_add_permission(request)``. If the path of the screen has an ``object_id``, the
+    view gets that row as a third argument, and ``ROW_PERMISSIONS`` are asked about it
+    too. Error reports show nothing of what was sent, nor any variable of the view.
 
     Raises:
         PermissionDenied: the user lacks one of the permissions.
+        Http404: there is no such row.
     """
+    permissions = (permission, *others)
 
     def decorate(view: View) -> View:
         @method_decorator(sensitive_post_parameters())
         @sensitive_variables()
         @wraps(view)
         def checked(
-            model_admin: Any, request: HttpRequest, **kwargs: Any
+            model_admin: Any,
+            request: HttpRequest,
+            object_id: str | None = None,
+            **kwargs: Any,
         ) -> HttpResponseBase:
             hide_from_reports(request)
-            for permission in permissions:
-                if not getattr(model_admin, f"has_{permission}_permission")(request):
-                    raise PermissionDenied
-            return view(model_admin, request, **kwargs)
+            _check(model_admin, request, permissions)
+            if object_id is None:
+                return view(model_admin, request, **kwargs)
+            row = model_admin.get_object(request, unquote(object_id))
+            if row is None:
+                raise Http404
+            _check(model_admin, request, ROW_PERMISSIONS & {*permissions}, row)
+            return view(model_admin, request, row, **kwargs)
 
+        setattr(checked, "permissions", permissions)  # noqa: B010
         return checked  # type: ignore[return-value]
 
     return decorate
+
+
+def _check(
+    model_admin: Any, request: HttpRequest, permissions: Iterable[str], *row: Any
+) -> None:
+    for permission in permissions:
+        if not getattr(model_admin, f"has_{permission}_permission")(request, *row):
+            raise PermissionDenied
 
 
 def posted(request: HttpRequest) -> tuple[Any, ...]:

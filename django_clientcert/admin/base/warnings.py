@@ -16,7 +16,7 @@ from django_clientcert.models.rules import is_unique_user_field
 from django_clientcert.x509.bundles import is_self_signed
 from django_clientcert.x509.ca_problems import examine
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import RevocationPolicy
+from django_clientcert.x509.crl.status import RevocationPolicy
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind
 from django_clientcert.x509.paths import PROFILES, check_usage, check_validity

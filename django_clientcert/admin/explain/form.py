@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import datetime as dt
 from typing import Any, NamedTuple
 
 from django import forms
@@ -21,14 +20,7 @@ from django_clientcert.admin.base.certificate_form import (
 from django_clientcert.admin.base.entries import read_bundle, read_end_entity, read_file
 from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.conf import conf
-from django_clientcert.explaining import (
-    Assumption,
-    ExplainQuery,
-    as_wsgi,
-    ask_about_certificates,
-    ask_about_header,
-    choose_host,
-)
+from django_clientcert.explaining import asking
 from django_clientcert.models import CertificateMapping
 from django_clientcert.wire import Proxy
 from django_clientcert.x509.bundles import to_pem
@@ -135,35 +127,36 @@ class ExplainForm(FormWithoutModel):
     def answer(self) -> dict[str, Any]:
         """Return the report of ``make_report()``; call ``is_valid()`` first."""
         cleaned = self.cleaned_data
-        question = self._question()
-        host, about_host = choose_host(cleaned["host"] or None)
-        assumptions: tuple[Assumption, ...] = (*question.assumptions, *about_host)
-        at: dt.datetime = cleaned["at"] or timezone.now()
-        texts = [assumption.text for assumption in assumptions]
-        return question.answer(host=host, at=at, assumptions=texts)
+        return self._question().answer(
+            host=cleaned["host"] or None, at=cleaned["at"] or timezone.now()
+        )
 
     def pem(self) -> str:
         """Return the certificates that were given, for the next question."""
         given = self.cleaned_data["pasted"] or self.cleaned_data["upload"]
         return to_pem(given.chain) if given else ""
 
-    def _question(self) -> ExplainQuery:
+    def _question(self) -> asking.ExplainQuery:
         cleaned = self.cleaned_data
         words = {name: word for name, word, _label in _verdicts(self.proxy)}
         verdict = words.get(cleaned["verdict"])
         # A pasted value may end with a line break.
         header = cleaned["header"].strip("\r\n")
         if header.strip():
-            return ask_about_header(
-                as_wsgi(header), verdict=verdict, peer=cleaned["peer"].strip() or None
+            return asking.ask_about_header(
+                asking.as_wsgi(header),
+                verdict=verdict,
+                peer=cleaned["peer"].strip() or None,
             )
         given = cleaned["pasted"] or cleaned["upload"]
         if given:
-            return ask_about_certificates(
+            return asking.ask_about_certificates(
                 given.chain, given.certificate, verdict=verdict
             )
         assert self.stored is not None  # noqa: S101 - checked by clean()
-        return ask_about_certificates([self.stored], self.stored, verdict=verdict)
+        return asking.ask_about_certificates(
+            [self.stored], self.stored, verdict=verdict
+        )
 
     def _refuse(self, name: str, text: Any) -> None:
         self.add_error(name, ValidationError(text, code="source"))

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.admin.base.base_admin import fieldset
 from django_clientcert.admin.base.permissions import may_see
 from django_clientcert.admin.base.screens import screen, show_page
-from django_clientcert.explaining import Report
+from django_clientcert.explaining.report import Report
 from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.escaping import visible_once
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.permissions import may_renew
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.times import moment
 from django_clientcert.admin.base.warnings import certificate_warnings
@@ -23,20 +20,11 @@ from django_clientcert.x509.identities import IdentityKind
 from .renewal_form import RenewalForm
 
 
-@screen()
-def renew_view(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
-    """Map a renewed certificate, and let the old mapping retire.
-
-    Raises:
-        PermissionDenied: the user may not change the mapping or add mappings.
-    """
-    mapping = model_admin.get_object(request, unquote(object_id))
-    if mapping is None:
-        # Django’s response: a message, and a redirect to the index page.
-        response: HttpResponse = model_admin.change_view(request, object_id)
-        return response
-    if not may_renew(model_admin.admin_site, request, mapping):
-        raise PermissionDenied
+@screen("view", "change", "add")
+def renew_view(
+    model_admin: Any, request: HttpRequest, mapping: CertificateMapping
+) -> HttpResponse:
+    """Map a renewed certificate, and let the old mapping retire."""
     suggestions = find_suggestions(model_admin, request)
     initial = {} if suggestions is None else {"pasted": suggestions.pem}
     form = RenewalForm(mapping, *posted(request), initial=initial)

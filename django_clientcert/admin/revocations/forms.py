@@ -37,7 +37,7 @@ from django_clientcert.trust.revoke import (
     revoke_serial,
 )
 from django_clientcert.x509.bundles import holds_private_key
-from django_clientcert.x509.crl import MAX_CRL_BYTES
+from django_clientcert.x509.crl.reading import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
 
 

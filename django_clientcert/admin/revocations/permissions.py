@@ -8,7 +8,6 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from django_clientcert.admin.base.permissions import (
-    authorities_with,
     has_flags,
     may_change_authority,
     why_not_map,
@@ -64,13 +63,9 @@ def _authorities(revocation: Revocation) -> Iterator[CertificateAuthority]:
     authority = revocation.authority
     if revocation.certificate is None and authority is not None:
         yield authority
-    elif _is_bare_key(revocation):
-        # Any CA may have issued certificates for it.
+    else:
+        # Any CA may have issued certificates for the key.
         yield from CertificateAuthority.objects.filter(rule_allows_privileged=True)
-    elif revocation.issuer_key is not None:
-        for row in authorities_with([revocation.issuer_key]):
-            if row.rule_allows_privileged:
-                yield row
     named = Q(pk__in=[])
     if revocation.public_key is not None:
         named |= Q(public_key=revocation.public_key)
@@ -102,11 +97,6 @@ def _users(revocation: Revocation) -> Iterator[Any]:
             yield row.user
 
 
-def _is_bare_key(revocation: Revocation) -> bool:
-    """Return whether only the public key of what is revoked is known."""
-    return revocation.certificate is None and revocation.authority is None
-
-
 def _affects(revocation: Revocation, mapping: CertificateMapping) -> bool:
     """Return whether *revocation* affects the certificate of *mapping*, or may."""
     is_key = mapping.kind == IdentityKind.PUBLIC_KEY.value
@@ -121,11 +111,10 @@ def _affects(revocation: Revocation, mapping: CertificateMapping) -> bool:
 def _may_affect(revocation: Revocation, mapping: CertificateMapping) -> bool:
     """Return whether *mapping*, whose certificate was never seen, may be affected.
 
-    A mapping with an authority is covered by the check of that authority.
+    Any certificate may have the key that is revoked. A mapping with an authority is
+    covered by the check of that authority if only what it issued is revoked.
     """
-    if revocation.certificate is not None:
-        return False  # its identities were compared
-    if _is_bare_key(revocation):
+    if revocation.public_key is not None:
         return mapping.kind != IdentityKind.PUBLIC_KEY.value
     return mapping.authority is None
 

@@ -15,13 +15,9 @@ from django.utils import timezone
 from django_clientcert.exceptions import ClientCertError, RevocationListError
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.x509.crl import (
-    MAX_CRL_BYTES,
-    CRLInfo,
-    RevocationPolicy,
-    read_crl,
-    split_crls,
-)
+from django_clientcert.x509.crl.files import split_crls
+from django_clientcert.x509.crl.reading import MAX_CRL_BYTES, CRLInfo, read_crl
+from django_clientcert.x509.crl.status import RevocationPolicy
 
 from .console.arguments import Subcommands
 from .console.command import ClientCertCommand

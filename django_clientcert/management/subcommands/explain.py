@@ -22,14 +22,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from django_clientcert.conf import conf
-from django_clientcert.explaining import (
-    ExplainQuery,
-    as_wsgi,
-    ask_about_certificates,
-    ask_about_header,
-    choose_host,
-    present,
-)
+from django_clientcert.explaining import asking
 from django_clientcert.wire import Proxy
 from django_clientcert.x509.bundles import choose_end_entity
 
@@ -87,7 +80,7 @@ def add_parser(subcommands: Subcommands) -> None:
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Evaluate, and print every step, as text or as one JSON object.
 
-    The keys of the object are those of ``explaining.make_report()``.
+    The keys of the object are those of ``explaining.report.make_report()``.
 
     Raises:
         CommandError: the certificate would be refused, or cannot be read.
@@ -103,18 +96,8 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     at, about_time = _choose_moment(options)
     read = _from_file if options["file"] is not None else _from_header
     question = read(options)
-    host, about_host = choose_host(options["host"])
-    report = question.answer(
-        host=host,
-        at=at,
-        assumptions=[
-            *about_time,
-            *(
-                assumption.text + assumption.hint
-                for assumption in (*question.assumptions, *about_host)
-            ),
-        ],
-    )
+    question.assumptions[:0] = about_time
+    report = question.answer(host=options["host"], at=at, options=True)
     if options["json"]:
         command.say_json(report)
     else:
@@ -123,15 +106,16 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         raise CommandError(f"The certificate {verdict_of(report)}.")
 
 
-def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, list[str]]:
+def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, asking.Assumptions]:
     """Return the moment to judge at, and what was assumed for it."""
     if options["at"] is None:
-        return timezone.now(), []
+        return timezone.now(), asking.Assumptions()
     at, assumed_utc = options["at"]
-    return at, ["time: --at names no time zone; taken as UTC"] if assumed_utc else []
+    text = "time: --at names no time zone; taken as UTC"
+    return at, asking.Assumptions([(text, "")] if assumed_utc else [])
 
 
-def _from_file(options: dict[str, Any]) -> ExplainQuery:
+def _from_file(options: dict[str, Any]) -> asking.ExplainQuery:
     """Return the question about the certificate in a file, without a request.
 
     Raises:
@@ -147,18 +131,20 @@ def _from_file(options: dict[str, Any]) -> ExplainQuery:
     certificates = read_certificate_file(options["file"])
     with errors_of_file(options["file"]):
         certificate = choose_end_entity(certificates)
-    return ask_about_certificates(certificates, certificate, verdict=options["verdict"])
+    return asking.ask_about_certificates(
+        certificates, certificate, verdict=options["verdict"]
+    )
 
 
-def _from_header(options: dict[str, Any]) -> ExplainQuery:
+def _from_header(options: dict[str, Any]) -> asking.ExplainQuery:
     """Return the question about a proxy's request, with defaults filled in."""
     value = options["header"]
     if value == STDIN:
         octets = read_input(STDIN)
         value = octets.removesuffix(b"\n").removesuffix(b"\r").decode("latin-1")
     else:
-        value = as_wsgi(value)
-    return ask_about_header(
+        value = asking.as_wsgi(value)
+    return asking.ask_about_header(
         value,
         verdict=options["verdict"],
         subject_dn=options["subject_dn"],
@@ -180,5 +166,5 @@ def _read_chain(values: list[str], proxy: Proxy) -> tuple[str, ...]:
             f"{len(proxy.chain)} headers for a chain.",
             returncode=2,
         )
-    present_values = (present(as_wsgi(value)) for value in values)
+    present_values = (asking.present(asking.as_wsgi(value)) for value in values)
     return tuple(value for value in present_values if value is not None)

@@ -36,9 +36,14 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from django_clientcert.conf import conf
-from django_clientcert.probe import HEADER, Answer, make_token, read_answer
-from django_clientcert.probe.attempts import SPELLINGS, Place, Spelling, list_places
-from django_clientcert.probe.client import Client
+from django_clientcert.probe.attempts import (
+    SPELLINGS,
+    Client,
+    Place,
+    Spelling,
+    list_places,
+)
+from django_clientcert.probe.endpoint import HEADER, Answer, make_token, read_answer
 from django_clientcert.probe.findings import CLOSED, HOLE, UNREACHED, Finding, judge
 from django_clientcert.wire import Proxy
 from django_clientcert.wire.forwarding import forwarded_values

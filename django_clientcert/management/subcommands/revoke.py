@@ -47,7 +47,7 @@ from django_clientcert.trust.revoke import (
     revoke_serial,
 )
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import RevocationReason
+from django_clientcert.x509.crl.reasons import RevocationReason
 from django_clientcert.x509.identities import IdentityKind, find_identities
 
 from .console.arguments import Moment, Subcommands, last_second, moment

@@ -32,7 +32,7 @@ from django.utils import timezone
 from django_clientcert.evaluation import CanAuthenticate, evaluate
 from django_clientcert.evaluation.lookup import LookupResult
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
-from django_clientcert.explaining import user_rule
+from django_clientcert.explaining.asking import user_rule
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,

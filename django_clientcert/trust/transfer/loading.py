@@ -29,7 +29,7 @@ from django_clientcert.models.derived import renew_revisions
 from django_clientcert.models.users import find_by_name
 from django_clientcert.trust.issuers import check_authority, find_authority
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.crl import CRLInfo
+from django_clientcert.x509.crl.reading import CRLInfo
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import (
     IdentityKind,
@@ -344,7 +344,7 @@ class Loader:
             mapping.set_identity(identity_of_kind(kind, certificate))
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
-        mapping.derive()
+        mapping.describe_certificate()
         if certificate is None:
             return _Candidate(row.place, mapping, ())
         identities = find_identities(certificate).found

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
-import re
+
+from django_clientcert.x509.bundles import decode_base64, split_pem
 
 from .problems import refuse
-
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
-_LABELS = frozenset({b"X509 CRL", b"CRL"})
-_WHITE_SPACE = b" \t\r\n\f\v"
-# The PEM of a large CRL is decoded in pieces, which saves a copy in memory.
-_PIECE = 1 << 20
 
 
 def split_crls(data: bytes) -> tuple[bytes, ...]:
@@ -23,9 +17,8 @@ def split_crls(data: bytes) -> tuple[bytes, ...]:
     """
     if data[:1] == b"\x30":
         return (data,)
-    start = data[:256].lstrip(_WHITE_SPACE)
     if b"-----BEGIN " not in data:
-        if start[:1] in (b"<", b"{"):
+        if data[:256].lstrip().startswith((b"<", b"{")):
             refuse(
                 "not_a_list",
                 "This is a web page or an error message, not a CRL. "
@@ -37,20 +30,19 @@ def split_crls(data: bytes) -> tuple[bytes, ...]:
             "not a CRL.",
         )
     crls, others = [], set()
-    position = 0
-    while begin := _BEGIN.search(data, position):
-        end = b"-----END " + begin[1] + b"-----"
-        stop = data.find(end, begin.end())
+    for label, start, stop in split_pem(data):
         if stop < 0:
             refuse(
                 "truncated",
                 "The file is cut off: an END line is missing. Download it again.",
             )
-        position = stop + len(end)
-        if begin[1] in _LABELS:
-            crls.append(_from_base64(data, begin.end(), stop))
-        else:
-            others.add(begin[1].decode("ascii"))
+        if label not in ("X509 CRL", "CRL"):
+            others.add(label)
+            continue
+        try:
+            crls.append(decode_base64(data, start, stop))
+        except binascii.Error:
+            refuse("not_a_list", "The content of the PEM block is not base64.")
     if not crls:
         refuse(
             "not_a_list",
@@ -73,19 +65,3 @@ def read_single(data: bytes) -> bytes:
             f"The file contains {len(crls)} CRLs. Import them one at a time.",
         )
     return crls[0]
-
-
-def _from_base64(data: bytes, start: int, stop: int) -> bytes:
-    """Return the base64 between two offsets, decoded in pieces."""
-    decoded, rest = [], b""
-    try:
-        for position in range(start, stop, _PIECE):
-            piece = data[position : min(position + _PIECE, stop)]
-            text = rest + piece.translate(None, _WHITE_SPACE)
-            whole = len(text) - len(text) % 4
-            decoded.append(base64.b64decode(text[:whole], validate=True))
-            rest = text[whole:]
-        decoded.append(base64.b64decode(rest, validate=True))
-    except binascii.Error:
-        refuse("not_a_list", "The content of the PEM block is not base64.")
-    return b"".join(decoded)

@@ -10,29 +10,25 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django_clientcert.x509 import der as asn1
 from django_clientcert.x509.certificates import (
     AUTHORITY_KEY_IDENTIFIER,
     ClientCertificate,
+    Extension,
     read_extensions,
 )
+from django_clientcert.x509.paths import PathValidator
 from django_clientcert.x509.text import show_minute
 
 from .files import read_single
 from .problems import INDIRECT, malformed, reading, refuse, show_subject
 from .reasons import read_reason_flags
 from .scopes import Scope, point_names, tagged_fields
-from .signers import SignerPaths, find_signer
-from .structure import (
-    Entry,
-    Outline,
-    count_entries,
-    read_entries,
-    read_outline,
-)
+from .signatures import find_signer
+from .structure import Entry, count_entries, read_entries, read_outline
 
 MAX_CRL_BYTES = 256 * 1024 * 1024
 # How far the clock of a CA may be ahead
@@ -76,15 +72,12 @@ class CRLInfo:
         """Whether the CRL only contains the changes since another one."""
         return self.base_number is not None
 
-    def expires(self, max_age: dt.timedelta = MAX_AGE) -> dt.datetime:
+    def expires(self) -> dt.datetime:
         """Return the last moment at which the CRL is not stale.
 
-        *max_age* is for CRLs without nextUpdate; RFC 5280 (5.1.2.5) requires it, and
-        some CAs omit it.
+        RFC 5280 (5.1.2.5) requires nextUpdate, and some CAs omit it.
         """
-        if self.next_update is not None:
-            return self.next_update
-        return self.this_update + max_age
+        return self.next_update or self.this_update + MAX_AGE
 
     def same_scope(self, other: CRLInfo) -> bool:
         """Return whether both CRLs are of one issuer, key and scope."""
@@ -122,7 +115,7 @@ class CRLInfo:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as what JSON can hold."""
-        return {
+        return asdict(self) | {
             "issuer_name": self.issuer_name.hex(),
             "issuer_key": self.issuer_key.hex(),
             # JSON's numbers end at 2**53 for many readers; these go to 2**159.
@@ -131,10 +124,6 @@ class CRLInfo:
             "this_update": self.this_update.isoformat(),
             "next_update": self.next_update and self.next_update.isoformat(),
             "scope": self.scope.to_json(),
-            "signature_algorithm": self.signature_algorithm,
-            "entry_count": self.entry_count,
-            "fingerprint": self.fingerprint,
-            "own_key_only": self.own_key_only,
         }
 
     @classmethod
@@ -192,10 +181,8 @@ def read_crl(
     *,
     at: dt.datetime,
     previous: Sequence[CRLInfo] = (),
-    signers: SignerPaths | None = None,
+    signers: PathValidator | None = None,
     require_number: bool = False,
-    leeway: dt.timedelta = LEEWAY,
-    max_bytes: int = MAX_CRL_BYTES,
 ) -> ParsedCRL:
     """Return the CRL in *data*, DER or PEM, checked for use at *at*.
 
@@ -214,17 +201,22 @@ def read_crl(
             ``no_number``, ``from_the_future``;
             ``already_loaded``, ``rollback_number``, ``rollback_date``.
     """
-    if len(data) > max_bytes:
+    if len(data) > MAX_CRL_BYTES:
         refuse(
             "too_large",
-            f"The file is larger than {max_bytes // 1024 // 1024} MiB. Ask the CA "
+            f"The file is larger than {MAX_CRL_BYTES // 1024 // 1024} MiB. Ask the CA "
             "for a partitioned CRL, or raise the limit.",
         )
     encoded = read_single(data)
     outline = read_outline(encoded)
-    extensions = _read_extensions(outline)
-    own_key_only = _check_extensions(outline, extensions)
-    signer, algorithm = find_signer(outline, extensions.key_identifier, issuers)
+    with reading():
+        extensions = read_extensions(outline.extensions)
+        number = _read_number(extensions, CRL_NUMBER)
+        base_number = _read_number(extensions, DELTA_CRL_INDICATOR)
+        key_identifier = _read_key_identifier(extensions)
+        scope = _read_scope(extensions, outline.issuer)
+    _check_critical(extensions)
+    signer, algorithm = find_signer(outline, key_identifier, issuers)
     if signers is not None and not signers.signer_paths(
         signer.subject_der, signer.public_key_bytes, at
     ):
@@ -237,18 +229,18 @@ def read_crl(
     info = CRLInfo(
         issuer_name=hashlib.sha256(signer.subject_der).digest(),
         issuer_key=signer.public_key_bytes,
-        number=extensions.number,
-        base_number=extensions.base_number,
+        number=number,
+        base_number=base_number,
         this_update=outline.this_update,
         next_update=outline.next_update,
-        scope=extensions.scope,
+        scope=scope,
         signature_algorithm=algorithm,
         entry_count=count_entries(encoded, *outline.entries),
         fingerprint=hashlib.sha256(encoded).hexdigest(),
-        own_key_only=own_key_only,
+        own_key_only=MICROSOFT_CA_VERSION in extensions,
     )
     _check_number(info, require_number=require_number)
-    if info.this_update > at + leeway:
+    if info.this_update > at + LEEWAY:
         refuse(
             "from_the_future",
             f"The CRL is not valid until {show_minute(info.this_update)}, which is "
@@ -258,99 +250,65 @@ def read_crl(
     return ParsedCRL(info, signer, encoded, outline.entries)
 
 
-@dataclass(frozen=True)
-class _Extensions:
-    number: int | None = None
-    base_number: int | None = None
-    scope: Scope = field(default_factory=Scope)
-    key_identifier: bytes | None = None
-    indirect: bool = False
-    attribute_certificates: bool = False
-    # Dotted type and criticality of every one
-    found: tuple[tuple[str, bool], ...] = ()
-
-
-def _read_extensions(outline: Outline) -> _Extensions:
-    if outline.extensions is None:
-        return _Extensions()
-    with reading():
-        extensions = read_extensions(outline.extensions)
-        values = {oid: extension.value for oid, extension in extensions.items()}
-        scope, indirect, attributes = _read_scope(
-            values.get(ISSUING_DISTRIBUTION_POINT, b"\x30\x00"), outline.issuer
-        )
-        return _Extensions(
-            number=_read_number(values, CRL_NUMBER),
-            base_number=_read_number(values, DELTA_CRL_INDICATOR),
-            scope=scope,
-            key_identifier=_read_key_identifier(values),
-            indirect=indirect,
-            attribute_certificates=attributes,
-            found=tuple((oid, item.critical) for oid, item in extensions.items()),
-        )
-
-
-def _read_number(values: Mapping[str, bytes], oid: str) -> int | None:
-    if oid not in values:
+def _read_number(extensions: Mapping[str, Extension], oid: str) -> int | None:
+    if oid not in extensions:
         return None
-    number = asn1.integer(asn1.only(values[oid], asn1.INTEGER).content)
+    number = asn1.integer(asn1.only(extensions[oid].value, asn1.INTEGER).content)
     if not 0 <= number < 1 << 160:
         raise asn1.DerError("a number that is negative or longer than 20 octets")
     return number
 
 
-def _read_key_identifier(values: Mapping[str, bytes]) -> bytes | None:
-    if AUTHORITY_KEY_IDENTIFIER not in values:
+def _read_key_identifier(extensions: Mapping[str, Extension]) -> bytes | None:
+    if AUTHORITY_KEY_IDENTIFIER not in extensions:
         return None
-    for part in asn1.children(values[AUTHORITY_KEY_IDENTIFIER]):
-        if part.tag == 0x80:
-            return part.content
-    return None
+    parts = asn1.children(extensions[AUTHORITY_KEY_IDENTIFIER].value)
+    return next((part.content for part in parts if part.tag == 0x80), None)
 
 
-def _read_scope(value: bytes, issuer: bytes) -> tuple[Scope, bool, bool]:
-    """Return the scope in an issuing distribution point (5.2.5), and two flags.
+def _read_scope(extensions: Mapping[str, Extension], issuer: bytes) -> Scope:
+    """Return the scope in the issuing distribution point (5.2.5).
 
-    Those are whether the CRL is indirect, and whether it is for attribute
-    certificates.
+    Raises:
+        RevocationListError: the CRL is not about certificates of its issuer.
     """
-    fields = tagged_fields(value, {0xA0, 0x81, 0x82, 0x83, 0x84, 0x85})
-    flags = {
-        tag: tag in fields and asn1.boolean(fields[tag])
-        for tag in (0x81, 0x82, 0x84, 0x85)
-    }
-    if flags[0x81] and flags[0x82]:
-        raise asn1.DerError("only end entities and only CAs at the same time")
-    return (
-        Scope(
-            names=point_names(fields[0xA0], issuer) if 0xA0 in fields else (),
-            only="user" if flags[0x81] else "ca" if flags[0x82] else None,
-            reasons=read_reason_flags(fields[0x83]) if 0x83 in fields else None,
-        ),
-        flags[0x84],
-        flags[0x85],
+    if ISSUING_DISTRIBUTION_POINT not in extensions:
+        return Scope()
+    fields = tagged_fields(
+        extensions[ISSUING_DISTRIBUTION_POINT].value,
+        {0xA0, 0x81, 0x82, 0x83, 0x84, 0x85},
     )
-
-
-def _check_extensions(outline: Outline, extensions: _Extensions) -> bool:
-    """Refuse unsupported kinds of CRLs; return ``own_key_only``."""
-    if extensions.indirect:
+    users, authorities, indirect, attributes = (
+        tag in fields and asn1.boolean(fields[tag]) for tag in (0x81, 0x82, 0x84, 0x85)
+    )
+    if users and authorities:
+        raise asn1.DerError("only end entities and only CAs at the same time")
+    scope = Scope(
+        names=point_names(fields[0xA0], issuer) if 0xA0 in fields else (),
+        only="user" if users else "ca" if authorities else None,
+        reasons=read_reason_flags(fields[0x83]) if 0x83 in fields else None,
+    )
+    if indirect:
         refuse("indirect", INDIRECT)
-    if extensions.attribute_certificates:
+    if attributes:
         refuse(
             "attribute_certificates",
             "This CRL is for attribute certificates. Ask the CA for the CRL of "
             "its public key certificates.",
         )
-    for oid, critical in extensions.found:
-        if critical and oid not in (ISSUING_DISTRIBUTION_POINT, DELTA_CRL_INDICATOR):
+    return scope
+
+
+def _check_critical(extensions: Mapping[str, Extension]) -> None:
+    known = (ISSUING_DISTRIBUTION_POINT, DELTA_CRL_INDICATOR)
+    for oid, extension in extensions.items():
+        if extension.critical and oid not in known:
             refuse(
                 "critical_extension",
                 f"The CRL has the critical extension {oid}, which is not known "
                 "here or must not be critical, so the CRL cannot be relied "
                 "on (RFC 5280, 5.2). Ask the CA for a CRL without it.",
             )
-    return any(oid == MICROSOFT_CA_VERSION for oid, _ in extensions.found)
 
 
 def _check_number(info: CRLInfo, *, require_number: bool) -> None:

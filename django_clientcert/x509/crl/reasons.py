@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from cryptography import x509
+
 from django_clientcert.x509 import der
 
 
@@ -24,35 +26,14 @@ class RevocationReason(IntEnum):
     @property
     def rfc_name(self) -> str:
         """The name that RFC 5280 gives it."""
-        return _REASON_NAMES[self]
+        return x509.ReasonFlags[self.name.lower()].value
 
 
-_REASON_NAMES = {
-    RevocationReason.UNSPECIFIED: "unspecified",
-    RevocationReason.KEY_COMPROMISE: "keyCompromise",
-    RevocationReason.CA_COMPROMISE: "cACompromise",
-    RevocationReason.AFFILIATION_CHANGED: "affiliationChanged",
-    RevocationReason.SUPERSEDED: "superseded",
-    RevocationReason.CESSATION_OF_OPERATION: "cessationOfOperation",
-    RevocationReason.CERTIFICATE_HOLD: "certificateHold",
-    RevocationReason.REMOVE_FROM_CRL: "removeFromCRL",
-    RevocationReason.PRIVILEGE_WITHDRAWN: "privilegeWithdrawn",
-    RevocationReason.AA_COMPROMISE: "aACompromise",
-}
-REASONS_BY_CODE = {reason.value: reason for reason in RevocationReason}
-
-# ReasonFlags (4.2.1.13) number them differently: bit 0 is not used.
-_REASON_BITS = {
-    1: RevocationReason.KEY_COMPROMISE,
-    2: RevocationReason.CA_COMPROMISE,
-    3: RevocationReason.AFFILIATION_CHANGED,
-    4: RevocationReason.SUPERSEDED,
-    5: RevocationReason.CESSATION_OF_OPERATION,
-    6: RevocationReason.CERTIFICATE_HOLD,
-    7: RevocationReason.PRIVILEGE_WITHDRAWN,
-    8: RevocationReason.AA_COMPROMISE,
-}
-ALL_REASONS = frozenset(_REASON_BITS.values())
+_BY_CODE = {reason.value: reason for reason in RevocationReason}
+# The reasons that ReasonFlags (4.2.1.13) has a bit for, in their order from bit 1 on;
+# bit 0 is not used.
+_FLAGGED = [_BY_CODE[code] for code in (1, 2, 3, 4, 5, 6, 9, 10)]
+ALL_REASONS = frozenset(_FLAGGED)
 
 
 def show_reasons(reasons: frozenset[RevocationReason]) -> str:
@@ -63,11 +44,9 @@ def show_reasons(reasons: frozenset[RevocationReason]) -> str:
 def read_reason_flags(content: bytes) -> frozenset[RevocationReason]:
     """Return the reasons in the content of a ReasonFlags bit string."""
     bits = der.set_bits(content)
-    return frozenset(reason for bit, reason in _REASON_BITS.items() if bit in bits)
+    return frozenset(reason for bit, reason in enumerate(_FLAGGED, 1) if bit in bits)
 
 
 def read_reason(code: int | None) -> RevocationReason | None:
     """Return the reason with the number *code*; an unknown number still revokes."""
-    if code is None:
-        return None
-    return REASONS_BY_CODE.get(code, RevocationReason.UNSPECIFIED)
+    return None if code is None else _BY_CODE.get(code, RevocationReason.UNSPECIFIED)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from django_clientcert.exceptions import CertificateParseError, NameNotMatchableError
 from django_clientcert.x509 import der as asn1
@@ -55,16 +55,10 @@ class Scope:
         """Return the scope for people; empty if a CRL covers everything."""
         parts = []
         if self.only is not None:
-            parts.append(
-                "certificates of CAs only"
-                if self.only == "ca"
-                else "certificates of end entities only"
-            )
+            holders = "CAs" if self.only == "ca" else "end entities"
+            parts.append(f"certificates of {holders} only")
         if self.names:
-            parts.append(
-                "partition "
-                + ", ".join(_show_general_name(name) for name in self.names)
-            )
+            parts.append(f"partition {', '.join(map(_show_general_name, self.names))}")
         if self.reasons is not None:
             parts.append(f"only for {show_reasons(self.reasons)}")
         return "; ".join(parts)
@@ -90,9 +84,9 @@ class Scope:
         if issuer in self.keys:
             return reasons
         reasons_of_points = [
-            point.reasons
-            for point in _distribution_points(certificate)
-            if point.keys & self.keys
+            reasons_of_point
+            for keys, reasons_of_point in _distribution_points(certificate)
+            if keys & self.keys
         ]
         if not reasons_of_points:
             return None
@@ -119,17 +113,13 @@ class Scope:
         )
 
 
-class _DistributionPoint(NamedTuple):
-    keys: frozenset[bytes]
-    reasons: frozenset[RevocationReason]
-
-
 def _distribution_points(
     certificate: ClientCertificate,
-) -> list[_DistributionPoint]:
-    """Return the distribution points whose CRLs the issuer itself signs (4.2.1.13).
+) -> list[tuple[set[bytes], frozenset[RevocationReason]]]:
+    """Return keys and reasons of each distribution point (4.2.1.13).
 
-    A point that names another cRLIssuer has an indirect CRL, which is refused.
+    Only of those whose CRLs the issuer itself signs: a point that names another
+    cRLIssuer has an indirect CRL, which is refused.
     """
     extension = certificate.extensions.get(CRL_DISTRIBUTION_POINTS)
     if extension is None:
@@ -147,7 +137,7 @@ def _distribution_points(
                 names = point_names(fields[0xA0], certificate.issuer_der)
                 keys = {_general_name_key(name) for name in names}
             reasons = read_reason_flags(fields[0x81]) if 0x81 in fields else ALL_REASONS
-            points.append(_DistributionPoint(frozenset(keys), reasons))
+            points.append((keys, reasons))
     except ValueError as error:
         raise CertificateParseError(
             f"extension {CRL_DISTRIBUTION_POINTS}: {error}"

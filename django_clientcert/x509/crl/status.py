@@ -17,14 +17,13 @@ from typing import NamedTuple
 
 from django_clientcert.exceptions import Reason, Refusal, Word
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.paths import Path
+from django_clientcert.x509.paths import Path, PathValidator
 from django_clientcert.x509.text import show_day, show_minute
 
 from .problems import show_subject
-from .reading import LEEWAY, MAX_AGE, CRLInfo
+from .reading import LEEWAY, CRLInfo
 from .reasons import ALL_REASONS, RevocationReason, show_reasons
 from .scopes import Scope
-from .signers import SignerPaths
 from .structure import Entry
 
 # The entry of a serial number, by the CRL's fingerprint and that number
@@ -86,7 +85,6 @@ def status(
     hits: Hits,
     *,
     at: dt.datetime,
-    max_age: dt.timedelta = MAX_AGE,
     other_keys: Mapping[bytes, bool] | None = None,
 ) -> Status:
     """Return what *crls* say at *at* of *certificate*, which *issuer* issued.
@@ -99,7 +97,7 @@ def status(
     Raises:
         CertificateParseError: a part of a certificate that is needed is unreadable.
     """
-    check = _Check(crls, hits, at, max_age)
+    check = _Check(crls, hits, at)
     return check.status(certificate, issuer, other_keys or {})
 
 
@@ -110,8 +108,7 @@ def check_path(
     *,
     at: dt.datetime,
     policy: RevocationPolicy,
-    max_age: dt.timedelta = MAX_AGE,
-    signers: SignerPaths | None = None,
+    signers: PathValidator | None = None,
 ) -> tuple[Status, ...]:
     """Return the status of every certificate of *path* but the anchor, leaf first.
 
@@ -126,7 +123,7 @@ def check_path(
     """
     if policy is RevocationPolicy.OFF:
         return ()
-    check = _Check(crls, hits, at, max_age, policy, signers)
+    check = _Check(crls, hits, at, policy, signers)
     statuses = check.statuses(path)
     for outcome, reason in (
         (Outcome.REVOKED, Reason.REVOKED),
@@ -143,7 +140,7 @@ def lookups(
     crls: Sequence[CRLInfo],
     *,
     at: dt.datetime,
-    signers: SignerPaths | None = None,
+    signers: PathValidator | None = None,
 ) -> frozenset[tuple[str, int]]:
     """Return what ``check_path()`` may need: CRL fingerprints with serial numbers.
 
@@ -175,9 +172,8 @@ class _Check:
     crls: Sequence[CRLInfo]
     hits: Hits
     at: dt.datetime
-    max_age: dt.timedelta = MAX_AGE
     policy: RevocationPolicy = RevocationPolicy.OFF
-    signers: SignerPaths | None = None
+    signers: PathValidator | None = None
     by_name: dict[bytes, list[CRLInfo]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -323,7 +319,7 @@ class _Check:
             ):
                 # The only way to lift a revocation, and only a hold (5.3.1)
                 entry = None
-        fresh_until = max(crl.expires(self.max_age) for crl in (complete or last, last))
+        fresh_until = max(crl.expires() for crl in (complete or last, last))
         return _Judgement(
             key=last.issuer_key,
             scope=last.scope,
@@ -349,13 +345,13 @@ class _Check:
             if (delta.base_number or 0) <= reached < (delta.number or 0):
                 chain.append(delta)
                 reached = delta.number or 0
-        while chain and not self.is_fresh(chain[-1], self.max_age):
+        while chain and not self.is_fresh(chain[-1]):
             chain.pop()
         return chain
 
-    def is_fresh(self, crl: CRLInfo, max_age: dt.timedelta) -> bool:
+    def is_fresh(self, crl: CRLInfo) -> bool:
         """Return whether a CRL has begun and is not stale."""
-        return crl.this_update <= self.at + LEEWAY and self.at <= crl.expires(max_age)
+        return crl.this_update <= self.at + LEEWAY and self.at <= crl.expires()
 
     def problem(
         self,
@@ -377,7 +373,7 @@ class _Check:
         problem = f"{last.label()} has been stale since {show_minute(fresh_until)}"
         later = (crl for crl in deltas if (crl.number or 0) > (last.number or 0))
         gap = next(later, None)
-        if gap is not None and self.is_fresh(gap, dt.timedelta(0)):
+        if gap is not None and gap.next_update is not None and self.is_fresh(gap):
             problem += (
                 f", and {gap.label()} builds on number {gap.base_number}, which is "
                 "missing"

@@ -32,7 +32,7 @@ class Outline:
     this_update: dt.datetime
     next_update: dt.datetime | None
     entries: tuple[int, int]
-    extensions: bytes | None
+    extensions: bytes
     algorithm: bytes
     signature: bytes
 
@@ -102,11 +102,9 @@ def _read_parts(data: bytes) -> Outline:
     this_update = read_time(tag, data[body:position])
     next_update = None
     entries = (position, position)
-    extensions = None
-    if position < tbs_stop and data[position] in (
-        asn1.UTC_TIME,
-        asn1.GENERALIZED_TIME,
-    ):
+    extensions = b"\x30\x00"
+    times = (asn1.UTC_TIME, asn1.GENERALIZED_TIME)
+    if position < tbs_stop and data[position] in times:
         tag, body, position = asn1.span(data, position, tbs_stop)
         next_update = read_time(tag, data[body:position])
         if next_update < this_update:
@@ -244,7 +242,8 @@ def _read_entry_extensions(
         if oid == CERTIFICATE_ISSUER:
             refuse("indirect", INDIRECT)
         elif oid == REASON_CODE:
-            reason = _read_reason(extension.value)
+            encoded_reason = asn1.only(extension.value, _ENUMERATED).content
+            reason = read_reason(asn1.integer(encoded_reason))
         elif oid == INVALIDITY_DATE:
             tag, start, stop = asn1.span(extension.value, 0, len(extension.value))
             invalid_since = read_time(tag, extension.value[start:stop])
@@ -253,8 +252,3 @@ def _read_entry_extensions(
     if unknown and reason is RevocationReason.REMOVE_FROM_CRL:
         reason = RevocationReason.UNSPECIFIED
     return reason, invalid_since
-
-
-def _read_reason(value: bytes) -> RevocationReason | None:
-    code = asn1.integer(asn1.only(value, _ENUMERATED).content)
-    return read_reason(code)

@@ -8,7 +8,11 @@ from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from django_clientcert.explaining import describe_certificate, one_line, show_value
+from django_clientcert.explaining.report import (
+    describe_certificate,
+    one_line,
+    show_value,
+)
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.text import show_moment, some_of
 
