@@ -107,8 +107,8 @@ def run(folder: Path, entries: int, rounds: int) -> dict[str, Any]:
     from django.contrib.auth import get_user_model
 
     from django_clientcert.conf import conf
-    from django_clientcert.evaluation import evaluate
     from django_clientcert.evaluation.presented import Presented
+    from django_clientcert.evaluation.run import evaluate
     from django_clientcert.models import CertificateAuthority, CertificateMapping
     from django_clientcert.testing import ThrowawayCA
 

@@ -10,8 +10,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .evaluation import Decision, Evaluation, Peer
+from .evaluation import Decision
+from .evaluation.peer import Peer
 from .evaluation.presented import get_host, present_certificates, read_request
+from .evaluation.run import Evaluation
 from .requests import RequestState, get_state
 from .x509.certificates import ClientCertificate
 

@@ -10,7 +10,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from .evaluation import Decision, Peer
+from .evaluation import Decision
+from .evaluation.peer import Peer
 from .evaluation.presented import get_host, read_request, strip_headers
 from .exceptions import Reason
 from .signals import client_cert_accepted, client_cert_refused

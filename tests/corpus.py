@@ -3,7 +3,7 @@
 Each file has the captures of one program; each case says what the proxy passed on
 and which certificate, if any, it spoke of. Every case goes through the project's
 own way: a request is made of it, once as ASGI and once as WSGI hand requests over,
-``presented`` reads it and ``evaluation.identify_peer`` decides, once for a proxy that
+``presented`` reads it and ``Peer`` identifies the sender, once for a proxy that
 verifies and once for one that does not. Every mismatch is printed, then
 ``N passed, N failed``; the exit status is 1 where anything failed.
 
@@ -47,9 +47,9 @@ from django.http import HttpRequest  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django.test.client import FakePayload  # noqa: E402
 
-from django_clientcert.evaluation import Decision, identify_peer  # noqa: E402
+from django_clientcert.evaluation import Decision  # noqa: E402
+from django_clientcert.evaluation.peer import Peer, find_certificates  # noqa: E402
 from django_clientcert.evaluation.presented import Presented, get_host, read_request  # noqa: E402
-from django_clientcert.evaluation.reading import find_certificates  # noqa: E402
 from django_clientcert.wire import INGRESS_NGINX, NGINX, PRESETS, Proxy  # noqa: E402
 
 Case = Mapping[str, Any]
@@ -295,7 +295,7 @@ def _compare(case: Case, proxy: Proxy, *, mixes: bool) -> Iterator[str]:
                 CLIENTCERT_PROXY_VERIFIES=verifies,
             ):
                 presented = read_request(request)
-                decision = identify_peer(presented, host=get_host(request))
+                decision = Peer(presented, get_host(request)).decision()
             trusted = _is_trusted(proxy, expected["verify"], verifies=verifies)
             yield from _check(
                 decision, forwarded if trusted else None, label, strict=strict

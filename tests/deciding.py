@@ -10,8 +10,9 @@ from typing import Any
 from django.db import connection
 
 from django_clientcert.conf import conf
-from django_clientcert.evaluation import Decision, evaluate
+from django_clientcert.evaluation import Decision
 from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.run import evaluate
 from django_clientcert.models import CertificateMapping
 from django_clientcert.testing import IssuedCertificate, proxy_headers
 

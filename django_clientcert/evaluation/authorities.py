@@ -7,13 +7,7 @@ import logging
 from collections.abc import Sequence
 from itertools import pairwise
 
-from django_clientcert.exceptions import (
-    BundleError,
-    CertificateParseError,
-    PathError,
-    Reason,
-    Refusal,
-)
+from django_clientcert.exceptions import PathError, Reason, Refusal
 from django_clientcert.models import CertificateAuthority, serial_key
 from django_clientcert.models.authority_state import AuthorityState
 from django_clientcert.x509.certificates import ClientCertificate
@@ -79,7 +73,7 @@ def _get_validator(
     """
     try:
         return result.state_of(authority).validator
-    except (BundleError, CertificateParseError, ValueError) as error:
+    except ValueError as error:
         raise unavailable(authority, error) from error
 
 
@@ -139,9 +133,7 @@ def _check_key(certificate: ClientCertificate, result: LookupResult) -> None:
     """Refuse a certificate whose public key is revoked here."""
     for hit in result.revocations:
         if hit.public_key == certificate.public_key_bytes:
-            raise Refusal(
-                Reason.REVOKED, f"revocation {hit.number} revokes its public key"
-            )
+            raise _revoked(hit.number, "its public key")
 
 
 def _check_serial_and_periods(
@@ -154,16 +146,15 @@ def _check_serial_and_periods(
     serial = serial_key(certificate.serial_number)
     for hit in result.revocations:
         if hit.serial == serial and hit.issuer_key == issuer.public_key_bytes:
-            raise Refusal(
-                Reason.REVOKED, f"revocation {hit.number} revokes its serial number"
-            )
+            raise _revoked(hit.number, "its serial number")
     for period in state.periods:
         if period.covers(certificate.not_before):
-            raise Refusal(
-                Reason.REVOKED,
-                f"revocation {period.number} revokes everything issued from "
-                f"{period.begin:%Y-%m-%d} to {period.end:%Y-%m-%d}",
-            )
+            dates = f"{period.begin:%Y-%m-%d} to {period.end:%Y-%m-%d}"
+            raise _revoked(period.number, f"everything issued from {dates}")
+
+
+def _revoked(number: str, what: str) -> Refusal:
+    return Refusal(Reason.REVOKED, f"revocation {number} revokes {what}")
 
 
 def _check_entries(
@@ -196,9 +187,7 @@ def check_crls(
     for certificate in path.certificates:
         number = state.revoked.get(certificate.fingerprint)
         if number is not None:
-            raise Refusal(
-                Reason.REVOKED, f"revocation {number} revokes a CA on the path"
-            )
+            raise _revoked(number, "a CA on the path")
     # The certificates of the bundle were compared when the state was read.
     sent = [
         (certificate, issuer)

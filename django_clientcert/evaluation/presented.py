@@ -45,11 +45,7 @@ class Presented:
     @property
     def has_certificate(self) -> bool:
         """Whether there is a certificate, or an ambiguity that has to be refused."""
-        return (
-            self.certificates is not None
-            or self.value is not None
-            or bool(self.ambiguity)
-        )
+        return not self.from_request or self.value is not None or bool(self.ambiguity)
 
     @property
     def is_vouched_for(self) -> bool:
@@ -69,11 +65,9 @@ class Presented:
         """
         if not self.from_request:
             return None
-        for (name, word), value in zip(
-            self.proxy.conditions,
-            self.conditions or (None,) * len(self.proxy.conditions),
-            strict=True,
-        ):
+        required = self.proxy.conditions
+        values = self.conditions or (None,) * len(required)
+        for (name, word), value in zip(required, values, strict=True):
             if value != word:
                 return name, value, word
         return None
@@ -112,8 +106,8 @@ def read_request(request: HttpRequest) -> Presented:
     meta = request.META
 
     def value(name: str | None) -> str | None:
-        found = None if name is None else meta.get(proxy.meta_key(name))
-        return found if isinstance(found, str) and found not in ABSENT else None
+        text = None if name is None else meta.get(proxy.meta_key(name))
+        return text if isinstance(text, str) and text not in ABSENT else None
 
     chain = (value(name) for name in proxy.chain)
     secret = conf.CLIENTCERT_PROXY_SECRET
@@ -129,7 +123,7 @@ def read_request(request: HttpRequest) -> Presented:
         ),
         verdict=value(proxy.verdict),
         conditions=tuple(value(name) for name, _ in proxy.conditions),
-        chain=tuple(one for one in chain if one is not None),
+        chain=tuple(text for text in chain if text is not None),
         subject_dn=value(proxy.subject_dn),
         issuer_dn=value(proxy.issuer_dn),
         peer=peer if isinstance(peer, str) else None,
@@ -162,11 +156,8 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
     scope = getattr(request, "scope", None)
     if scope is not None and proxy.is_header:
         keys = {meta_key(name) for name in proxy.names}
-        kept = [
-            (name, value)
-            for name, value in scope.get("headers", ())
-            if _meta_key(name) not in keys
-        ]
+        lines = _scope_headers(request)
+        kept = [line for line in lines if _meta_key(line[0]) not in keys]
         request.scope = {**scope, "headers": kept}  # type: ignore[attr-defined]
 
 
@@ -177,11 +168,11 @@ def _read_socket(connection: object) -> str | None:
     is gone already (its owner will notice).
     """
     get_certificate = getattr(connection, "getpeercert", None)
-    found: object = None
+    der: object = None
     if callable(get_certificate):
         with suppress(OSError, ValueError):
-            found = get_certificate(True)
-    return found.decode("latin-1") if isinstance(found, bytes) and found else None
+            der = get_certificate(True)
+    return der.decode("latin-1") if isinstance(der, bytes) and der else None
 
 
 def _scope_headers(request: HttpRequest) -> Iterable[tuple[bytes, bytes]]:

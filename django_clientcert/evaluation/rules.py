@@ -87,17 +87,18 @@ def choose_user(claims: Sequence[Claim], users: Sequence[Any]) -> Any:
         Refusal: there is none, more than one, or one whom no rule may authenticate.
     """
     listed = "; ".join(map(str, claims))
-    if len({(one.field, one.value) for one in claims}) > 1 and not users:
-        raise Refusal(Reason.AMBIGUOUS_MAPPING, f"{listed} name different users")
+    ambiguous = Refusal(Reason.AMBIGUOUS_MAPPING, f"{listed} name different users")
     if not users:
-        if all(one.authority.rule_creates_users for one in claims):
+        if len({(claim.field, claim.value) for claim in claims}) > 1:
+            raise ambiguous
+        if all(claim.authority.rule_creates_users for claim in claims):
             return None
         raise Refusal(Reason.UNMAPPED, f"{listed}: there is no such user")
-    user = users[0]
-    if len(users) > 1 or not all(_names(one, user) for one in claims):
-        raise Refusal(Reason.AMBIGUOUS_MAPPING, f"{listed} name different users")
+    user, *others = users
+    if others or any(getattr(user, claim.field) != claim.value for claim in claims):
+        raise ambiguous
     if is_privileged(user) and not all(
-        one.authority.rule_allows_privileged for one in claims
+        claim.authority.rule_allows_privileged for claim in claims
     ):
         raise Refusal(
             Reason.UNMAPPED,
@@ -105,10 +106,6 @@ def choose_user(claims: Sequence[Claim], users: Sequence[Any]) -> Any:
             "authenticate; create a mapping for the certificate",
         )
     return user
-
-
-def _names(claim: Claim, user: Any) -> bool:
-    return bool(getattr(user, claim.field) == claim.value)
 
 
 def is_privileged(user: Any) -> bool:
@@ -125,7 +122,7 @@ def new_user(claim: Claim) -> Any:
         Refusal: the user model does not take such a user.
     """
     model = get_user_model()
-    fields = {one.name for one in model._meta.concrete_fields}
+    fields = {field.name for field in model._meta.concrete_fields}
     values = {model.USERNAME_FIELD: claim.value, claim.field: claim.value}
     email_field = getattr(model, "EMAIL_FIELD", "")
     if (

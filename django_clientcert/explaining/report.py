@@ -9,7 +9,8 @@ from typing import Any
 
 from django.db import DatabaseError
 
-from django_clientcert.evaluation import GATES, NOT_REACHED, REFUSED, STEPS, Decision
+from django_clientcert.evaluation.decisions import NOT_REACHED, REFUSED, Decision
+from django_clientcert.evaluation.peer import GATES, STEPS
 from django_clientcert.evaluation.presented import Presented
 from django_clientcert.exceptions import CertificateParseError, Reason
 from django_clientcert.models import CertificateMapping, Revocation, serial_key
@@ -61,7 +62,7 @@ def make_report(
     reason = decision.reason
     explanation = None if reason is None else EXPLANATIONS[reason]
     mapping = decision.mapping if decision.accepted else None
-    skipped = set() if presented.from_request else {name for name, _ in GATES}
+    skipped = set() if presented.from_request else set(GATES)
     if not presented.from_request and presented.verdict is None:
         skipped.add("verdict")
     identities, problems = _describe_identities(certificate)

@@ -18,7 +18,7 @@ from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse
 
 from django_clientcert.conf import conf
-from django_clientcert.evaluation import check_gates, identify_peer
+from django_clientcert.evaluation.peer import Peer
 from django_clientcert.evaluation.presented import Presented
 from django_clientcert.wire import meta_key
 
@@ -155,8 +155,8 @@ def take(question: ProbeQuestion) -> bool:
 
 def answer(question: ProbeQuestion, presented: Presented, host: str) -> HttpResponse:
     """Return which forged values arrived, signed; never any other value."""
-    refusal = check_gates(presented, host=host)
-    proof = identify_peer(presented, host=host)
+    peer = Peer(presented, host)
+    refusal = peer.gates[1]
     result = Answer(
         nonce=question.nonce,
         headers={
@@ -164,9 +164,9 @@ def answer(question: ProbeQuestion, presented: Presented, host: str) -> HttpResp
             for name, value in question.arrived.items()
         },
         gate="" if refusal is None else str(refusal.reason),
-        believed=proof.certificate is not None
-        and proof.certificate.fingerprint == question.fingerprint,
-        proven=proof.certificate is not None,
+        believed=peer.certificate is not None
+        and peer.certificate.fingerprint == question.fingerprint,
+        proven=peer.certificate is not None,
     )
     return HttpResponse(
         sign_answer(result),

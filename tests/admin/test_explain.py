@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_clientcert.admin.explain.form import ExplainForm
 from django_clientcert.admin.explain.report_html import OUTCOMES, STEP_TITLES
 from django_clientcert.admin.explain.sources import SOURCES
-from django_clientcert.evaluation import STEPS
+from django_clientcert.evaluation.peer import STEPS
 from django_clientcert.explaining.reasons import EXPLANATIONS
 from django_clientcert.models import (
     CertificateAuthority,

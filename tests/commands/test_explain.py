@@ -12,7 +12,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
 
-from django_clientcert.evaluation import STEPS
+from django_clientcert.evaluation.peer import STEPS
 from django_clientcert.exceptions import Reason
 from django_clientcert.explaining.reasons import EXPLANATIONS
 from django_clientcert.models import (

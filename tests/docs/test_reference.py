@@ -18,7 +18,7 @@ from django.core.management import load_command_class
 
 from django_clientcert import models, signals, wire, x509
 from django_clientcert.conf import NAMES, conf
-from django_clientcert.evaluation import STEPS
+from django_clientcert.evaluation.peer import STEPS
 from django_clientcert.exceptions import Reason
 from django_clientcert.testing import IssuedCertificate
 from django_clientcert.x509.identities import IdentityKind

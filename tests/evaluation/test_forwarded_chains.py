@@ -15,8 +15,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from django_clientcert.conf import conf
-from django_clientcert.evaluation import REFUSED, Decision, evaluate
+from django_clientcert.evaluation.decisions import REFUSED, Decision
 from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.run import evaluate
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.testing import (

@@ -15,8 +15,8 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from django_clientcert.backends import ClientCertBackend
-from django_clientcert.evaluation import REFUSED
 from django_clientcert.evaluation import rules as rules_of_evaluation
+from django_clientcert.evaluation.decisions import REFUSED
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,

@@ -13,8 +13,8 @@ from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from django_clientcert.conf import conf
-from django_clientcert.evaluation import evaluate
 from django_clientcert.evaluation.presented import Presented
+from django_clientcert.evaluation.run import evaluate
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.exceptions import ValidationError
 
-from django_clientcert.evaluation import REFUSED
+from django_clientcert.evaluation.decisions import REFUSED
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import (
     CertificateAuthority,

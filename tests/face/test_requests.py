@@ -94,7 +94,7 @@ def test_nothing_is_read_that_nobody_asks_for(
 @pytest.fixture
 def decoded() -> Any:
     """Count how many header values were decoded, by the cache's own figures."""
-    from django_clientcert.evaluation.reading import _decode
+    from django_clientcert.evaluation.peer import _decode
 
     _decode.cache_clear()
     return lambda: _decode.cache_info().misses

@@ -380,13 +380,13 @@ def test_hosts_limit_where_the_header_is_believed(
 
 def test_an_invalid_host_is_covered_by_nothing(rf: Any, settings: Any) -> None:
     """A Host header that Django refuses makes no error here."""
-    from django_clientcert.evaluation import check_gates
+    from django_clientcert.evaluation.peer import Peer
     from django_clientcert.evaluation.presented import get_host, read_request
 
     settings.CLIENTCERT_HOSTS = ["testserver"]
     request = rf.get("/", HTTP_HOST="a b", REMOTE_ADDR="10.1.2.3", secure=True)
     assert get_host(request) == ""
-    refusal = check_gates(read_request(request), host="")
+    _, refusal = Peer(read_request(request), "").gates
     assert refusal is not None
     assert refusal.reason == "host_not_covered"
 

@@ -18,7 +18,7 @@ from django_clientcert.admin.base.base_admin import admin_url
 from django_clientcert.admin.base.markup import join_lines, link, more_than
 from django_clientcert.admin.base.permissions import has_permission, may_see
 from django_clientcert.admin.base.times import moment
-from django_clientcert.evaluation import NOT_REACHED, PASSED, REFUSED
+from django_clientcert.evaluation.decisions import NOT_REACHED, PASSED, REFUSED
 from django_clientcert.explaining.report import NOT_LOOKED_AT, Report
 from django_clientcert.models import CertificateMapping, Revocation
 

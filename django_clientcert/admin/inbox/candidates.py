@@ -18,7 +18,7 @@ from django_clientcert.admin.base.revocation_status import (
     show_revocation,
 )
 from django_clientcert.admin.base.warnings import certificate_warnings
-from django_clientcert.evaluation import is_active
+from django_clientcert.evaluation.run import is_active
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,

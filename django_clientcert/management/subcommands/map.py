@@ -21,8 +21,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import router, transaction
 
-from django_clientcert.evaluation import evaluate
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
+from django_clientcert.evaluation.run import evaluate
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.explaining.reasons import explain
 from django_clientcert.models import CertificateMapping

@@ -29,9 +29,9 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.evaluation import CanAuthenticate, evaluate
 from django_clientcert.evaluation.lookup import LookupResult
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
+from django_clientcert.evaluation.run import CanAuthenticate, evaluate
 from django_clientcert.explaining.asking import user_rule
 from django_clientcert.models import (
     CertificateAuthority,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django_clientcert.evaluation import REFUSED
+from django_clientcert.evaluation.decisions import REFUSED
 from django_clientcert.explaining.report import Report
 from django_clientcert.x509.identities import PINS
 

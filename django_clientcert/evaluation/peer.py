@@ -1,0 +1,412 @@
+"""Who sent a request: gates, verdict, decoding and names; neither time nor query."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import Any, ParamSpec
+
+from django.http.request import validate_host
+from django.utils.crypto import constant_time_compare
+
+from django_clientcert.conf import Network, TrustedProxies, conf
+from django_clientcert.exceptions import NameSyntaxError, Reason, Refusal
+from django_clientcert.wire import DECODERS, Proxy
+from django_clientcert.wire.encodings.xfcc import read_caller_uris
+from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.names import DistinguishedName, Order, parse_name
+from django_clientcert.x509.paths import MAX_PRESENTED
+
+from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
+from .presented import Presented
+
+_P = ParamSpec("_P")
+
+
+class Steps(list[Step]):
+    """The steps that were taken."""
+
+    def take(
+        self, name: str, check: Callable[_P, str], *args: _P.args, **kwargs: _P.kwargs
+    ) -> None:
+        """Call *check* and append what came of it.
+
+        Raises:
+            Refusal: the check refused.
+        """
+        try:
+            detail = check(*args, **kwargs)
+        except Refusal as refusal:
+            self.refuse(name, refusal)
+            raise
+        self.append(Step(name, PASSED, detail))
+
+    def refuse(self, name: str, refusal: Refusal) -> Refusal:
+        """Append a step that refused; return *refusal*, to be raised."""
+        self.append(Step(name, REFUSED, refusal.detail))
+        return refusal
+
+    def decision(
+        self, refusal: Refusal | None, *, accepted: bool = False, **values: Any
+    ) -> Decision:
+        """Return the decision after these steps; those not taken are added."""
+        taken = {step.name for step in self}
+        missing = (Step(name, NOT_REACHED) for name in STEPS if name not in taken)
+        return Decision(
+            accepted=accepted,
+            reason=None if refusal is None else refusal.reason,
+            detail="" if refusal is None else refusal.detail,
+            steps=(*self, *missing),
+            **values,
+        )
+
+
+class Peer:
+    """Who sent a request, as far as the request tells; each step is taken once."""
+
+    def __init__(self, presented: Presented, host: str) -> None:
+        self.presented = presented
+        self.host = host
+        self.steps = Steps()
+        self.refusal: Refusal | None = None
+        # What the client sent to lead from its certificate to a CA
+        self.intermediates: tuple[ClientCertificate, ...] = ()
+
+    @cached_property
+    def gates(self) -> tuple[Steps, Refusal | None]:
+        """The gates, and the refusal of the last one, if any. Decodes nothing."""
+        steps = Steps()
+        try:
+            for name, gate in GATES.items():
+                steps.take(name, gate, self.presented, self.host)
+        except Refusal as refusal:
+            return steps, refusal
+        return steps, None
+
+    @cached_property
+    def certificate(self) -> ClientCertificate | None:
+        """The certificate that the peer proved possession of.
+
+        None if there is none that can be believed; ``refusal`` says why.
+        """
+        steps = Steps()
+        try:
+            certificate, *intermediates = self._identify(steps)
+        except Refusal as refusal:
+            self.steps, self.refusal = steps, refusal
+            return None
+        self.steps, self.intermediates = steps, tuple(intermediates)
+        return certificate
+
+    def _identify(self, steps: Steps) -> Sequence[ClientCertificate]:
+        presented = self.presented
+        if not presented.has_certificate:
+            raise Refusal(Reason.NO_CERTIFICATE, self._explain_absence())
+        if presented.from_request:
+            passed, refusal = self.gates
+            steps += passed
+            if refusal is not None:
+                raise refusal
+        if presented.from_request or presented.verdict is not None:
+            steps.take("verdict", check_verdict, presented)
+        certificates: list[ClientCertificate] = []
+
+        def decode() -> str:
+            certificates.extend(find_certificates(presented))
+            detail = f"{len(certificates[0].der)} bytes of DER"
+            count = len(certificates) - 1
+            return f"{detail}, with {count} intermediates" if count else detail
+
+        steps.take("decode", decode)
+        steps.take("parse", parse, certificates[0])
+        steps.take("names", compare_names, presented, certificates[0])
+        return certificates
+
+    def _explain_absence(self) -> str:
+        """Return why there is no certificate although the proxy reports success."""
+        if not self.presented.is_vouched_for or self.gates[1] is not None:
+            return ""
+        return (
+            f"the proxy says {self.presented.proxy.success} but forwards no "
+            "certificate: its configuration leaves it out, or it is too long for the "
+            "proxy"
+        )
+
+    def decision(self) -> Decision:
+        """Return why the peer is unknown, or which certificate it has.
+
+        Never an acceptance: nothing says yet which user that is.
+        """
+        certificate = self.certificate  # takes the steps
+        return self.steps.decision(self.refusal, certificate=certificate)
+
+
+# --- the gates: cheap, before anything is decoded --------------------------------
+
+
+def _gate_peer(presented: Presented, host: str) -> str:
+    trusted = conf.CLIENTCERT_TRUSTED_PROXIES
+    if not trusted and not presented.proxy.is_header:
+        # No client can write there, and the address is the client's own.
+        return "nothing is read from a header"
+    if not trusted:
+        raise Refusal(
+            Reason.UNTRUSTED_PEER,
+            "CLIENTCERT_TRUSTED_PROXIES is not set, so no peer is trusted",
+        )
+    if not _is_trusted(presented.peer, trusted):
+        raise Refusal(
+            Reason.UNTRUSTED_PEER,
+            f"{quote(presented.peer)} is not in CLIENTCERT_TRUSTED_PROXIES",
+        )
+    return presented.peer or "Unix socket"
+
+
+def _gate_transport(presented: Presented, host: str) -> str:
+    if conf.CLIENTCERT_REQUIRE_SECURE and not presented.secure:
+        raise Refusal(
+            Reason.INSECURE_TRANSPORT,
+            "the request is not is_secure(); behind a proxy, set "
+            "SECURE_PROXY_SSL_HEADER",
+        )
+    return "secure" if presented.secure else "not required"
+
+
+def _gate_host(presented: Presented, host: str) -> str:
+    hosts = conf.CLIENTCERT_HOSTS
+    if hosts is not None and not validate_host(host, list(hosts)):
+        raise Refusal(
+            Reason.HOST_NOT_COVERED,
+            f"{visible(host, 80) or 'an invalid host'} is not in CLIENTCERT_HOSTS",
+        )
+    return visible(host, 80) if hosts is not None else "every host"
+
+
+def _gate_secret(presented: Presented, host: str) -> str:
+    expected = conf.CLIENTCERT_PROXY_SECRET
+    if expected is None:
+        return "not configured"
+    # Compare every secret, so that the time does not tell which one matched.
+    given = presented.secret or ""
+    matches = [constant_time_compare(given, secret) for secret in expected[1]]
+    if not any(matches):
+        raise Refusal(
+            Reason.BAD_PROXY_SECRET,
+            "the proxy’s secret is missing" if not given else "the secret is wrong",
+        )
+    return "the secret matches"
+
+
+def _gate_spelling(presented: Presented, host: str) -> str:
+    if presented.ambiguity:
+        raise Refusal(Reason.AMBIGUOUS_HEADER, presented.ambiguity)
+    return "each header occurs once"
+
+
+def _gate_size(presented: Presented, host: str) -> str:
+    limit = conf.CLIENTCERT_MAX_HEADER_BYTES
+    # Certificate and chain together: each header has its own limit in the server.
+    certificates = len(presented.value or "") + sum(map(len, presented.chain))
+    others = (
+        presented.verdict,
+        presented.subject_dn,
+        presented.issuer_dn,
+        *presented.conditions,
+    )
+    for size in (certificates, *(len(value or "") for value in others)):
+        if size > limit:
+            raise Refusal(
+                Reason.HEADER_TOO_LARGE,
+                f"{size} bytes, more than CLIENTCERT_MAX_HEADER_BYTES ({limit})",
+            )
+    return f"{certificates} bytes"
+
+
+GATES = {
+    "peer": _gate_peer,
+    "transport": _gate_transport,
+    "host": _gate_host,
+    "secret": _gate_secret,
+    "spelling": _gate_spelling,
+    "size": _gate_size,
+}
+
+STEPS = (
+    *GATES,
+    *("verdict", "decode", "parse", "names", "validity", "purpose"),
+    *("revocation", "match", "verify", "crls", "mapping", "user"),
+)
+
+
+def quote(text: str | None) -> str:
+    """Return untrusted *text* in quotation marks, or “nothing” if it is missing."""
+    return "nothing" if text is None else f"“{visible(text, 80)}”"
+
+
+def _is_trusted(peer: str | None, trusted: TrustedProxies) -> bool:
+    # Servers that listen on a Unix socket have no address to report.
+    if not peer:
+        return trusted.unix
+    return _is_in(peer, trusted.networks)
+
+
+@lru_cache(maxsize=1024)
+def _is_in(peer: str, networks: tuple[Network, ...]) -> bool:
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
+
+
+# --- from a header to the certificate --------------------------------------------
+
+
+def check_verdict(presented: Presented) -> str:
+    proxy = presented.proxy
+    unmet = presented.unmet_condition
+    if unmet is not None:
+        raise _refuse_value(proxy, *unmet)
+    if proxy.verdict is None:
+        return "the proxy sends none"
+    verdict = presented.verdict
+    if verdict == proxy.success:
+        return verdict
+    if (
+        verdict is not None
+        and verdict.startswith(proxy.failure)
+        and not conf.CLIENTCERT_PROXY_VERIFIES
+    ):
+        return f"{visible(verdict, 80)}; Django validates the path"
+    raise _refuse_value(proxy, proxy.verdict, verdict, proxy.success)
+
+
+def _refuse_value(proxy: Proxy, name: str, value: str | None, expected: str) -> Refusal:
+    """Return the refusal for a value that is not the *expected* one."""
+    source = f"header {name}" if proxy.is_header else name
+    actual = "missing" if value is None else quote(value)
+    return Refusal(
+        Reason.PROXY_VERDICT, f"{source} is {actual} (expected “{expected}”)"
+    )
+
+
+def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
+    """Return the client's own certificate, followed by the intermediates.
+
+    Raises:
+        Refusal: they cannot be read, or come from two header lines; or the request did
+            not come through the required gateway.
+    """
+    if presented.certificates is not None:
+        return _as_chain(presented.certificates)
+    proxy = presented.proxy
+    certificates = _decode(
+        proxy.encoding,
+        presented.value or "",
+        proxy.chain_encoding if presented.chain else None,
+        presented.chain,
+    )
+    if proxy.gateway_identity is not None:
+        _check_gateway(proxy.gateway_identity, presented.value or "")
+    return certificates
+
+
+@lru_cache(maxsize=1024)
+def _decode(
+    encoding: str, value: str, chain_encoding: str | None, chain: tuple[str, ...]
+) -> tuple[ClientCertificate, ...]:
+    """Return the certificates of header values; the same ones for the same texts.
+
+    Pure, so the result may be cached. A refusal is not cached.
+    """
+    certificates = list(DECODERS[encoding](value))
+    if chain_encoding is not None:
+        for header in chain:
+            certificates += DECODERS[chain_encoding](header)
+    return _as_chain(certificates)
+
+
+def _as_chain(ders: Sequence[bytes]) -> tuple[ClientCertificate, ...]:
+    """Return the certificates, provided that all but the first are CA certificates.
+
+    Two header lines that were joined look like one list of certificates; the second
+    client's certificate gives them away.
+    """
+    leaf, *others = map(ClientCertificate, ders)
+    # Some proxies write the client's own certificate into both headers.
+    intermediates = [certificate for certificate in others if certificate != leaf]
+    if len(intermediates) > MAX_PRESENTED:
+        raise Refusal(
+            Reason.MALFORMED_HEADER,
+            f"{len(intermediates)} intermediates; at most {MAX_PRESENTED} are accepted",
+        )
+    if any(not certificate.is_ca for certificate in intermediates):
+        raise Refusal(
+            Reason.AMBIGUOUS_HEADER,
+            "one of the intermediates is not a CA certificate: two header lines were "
+            "joined, or the client sent a certificate that does not belong there",
+        )
+    return leaf, *intermediates
+
+
+def _check_gateway(expected: str, value: str) -> None:
+    """Refuse requests that reached the sidecar from anyone but the gateway."""
+    callers = read_caller_uris(value)
+    if set(callers) != {expected}:
+        raise Refusal(
+            Reason.UNTRUSTED_PEER,
+            f"the last proxy was called by {quote(' '.join(callers) or None)}, not by "
+            f"{expected}",
+        )
+
+
+def parse(certificate: ClientCertificate) -> str:
+    certificate.x509  # noqa: B018 - strict DER, or a refusal
+    certificate.extensions  # noqa: B018 - none twice
+    return certificate.fingerprint
+
+
+def compare_names(presented: Presented, certificate: ClientCertificate) -> str:
+    """Compare the proxy's DN headers with the certificate.
+
+    A client can send somebody else's certificate if the proxy does not set that
+    header but does set these.
+    """
+    proxy = presented.proxy
+    if not presented.from_request:
+        return "no headers to compare"
+    compared = 0
+    for header, given, attribute in (
+        (proxy.subject_dn, presented.subject_dn, "subject"),
+        (proxy.issuer_dn, presented.issuer_dn, "issuer"),
+    ):
+        if header is None or (given is None and not proxy.names_required):
+            continue
+        name: DistinguishedName = getattr(certificate, attribute)
+        if not _is_name(given or "", name):
+            raise Refusal(
+                Reason.HEADER_MISMATCH,
+                f"{header} is missing"
+                if given is None
+                else f"{header} belongs to another certificate",
+            )
+        compared += 1
+    return f"{compared} headers agree" if compared else "no headers to compare"
+
+
+def _is_name(given: str, name: DistinguishedName) -> bool:
+    # A server strips spaces from the end of a header (RFC 9110, 5.5), even one that a
+    # backslash escapes. No name ends with a lone backslash otherwise.
+    if given.rstrip(" ") == name.openssl_rfc2253().rstrip(" "):
+        return True
+    # nginx escapes everything but ASCII. Another spelling of the same values is
+    # accepted, but order and structure have to match.
+    try:
+        parsed = parse_name(given, order=Order.MOST_SPECIFIC_FIRST)
+    except NameSyntaxError:
+        return False
+    return parsed.same_values(name)
