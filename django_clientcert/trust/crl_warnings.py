@@ -53,8 +53,8 @@ def find_warnings(
     same_ca = [
         crl
         for crl in kept
-        if crl.crl_info().issuer_name == info.issuer_name
-        and crl.crl_info().issuer_key == info.issuer_key
+        if (other := crl.crl_info()).issuer_name == info.issuer_name
+        and other.issuer_key == info.issuer_key
     ]
     released = (RevocationReason.CERTIFICATE_HOLD, RevocationReason.REMOVE_FROM_CRL)
     old = entries.filter(crl__in=replaced)

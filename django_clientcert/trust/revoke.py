@@ -25,12 +25,8 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.names import Order, parse_name
 from django_clientcert.x509.text import parse_serial, show_serial
 
-<<<<<<< HEAD
 from .affected import is_known
-from .issuers import find_signers
-=======
 from .issuers import find_signer
->>>>>>> main
 
 UNKNOWN_SERIAL = _("No certificate with this serial number is known here.")
 # RFC 5280, 4.1.2.2
