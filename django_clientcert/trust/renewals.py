@@ -42,15 +42,11 @@ def find_predecessors(certificate: ClientCertificate) -> list[CertificateMapping
         return []
     if not authorities:
         return []
-    candidates = (
-        CertificateMapping.objects.filter(certificate_subject_key=key)
-        .exclude(certificate=None)
-        .select_related("user", "authority")
-        .order_by("-pk")[:MAX_CANDIDATES]
-    )
+    rows = CertificateMapping.objects.filter(certificate_subject_key=key)
+    rows = rows.exclude(certificate=None).select_related("user", "authority")
     return [
         mapping
-        for mapping in candidates
+        for mapping in rows.order_by("-pk")[:MAX_CANDIDATES]
         if (old := mapping.client_certificate()) is not None
         and old != certificate
         and any(signers_in(authority, old) for authority in authorities)
@@ -76,8 +72,8 @@ def renew(
         ValidationError: the certificate does not renew that of the mapping, the
             mapping is disabled, or it matches the new certificate already.
     """
-    kind = IdentityKind(mapping.kind)
-    if mapping.state == CertificateMapping.State.DISABLED:
+    kind, states = IdentityKind(mapping.kind), CertificateMapping.State
+    if mapping.state == states.DISABLED:
         # Retiring it would accept its certificate again.
         message = _(
             "Mapping %(pk)s is disabled. Enable it first, or map the certificate "
@@ -108,14 +104,10 @@ def renew(
         authority=mapping.authority,
         hosts=mapping.hosts,
         note=_("Renews mapping %(pk)s.") % {"pk": mapping.pk},
-        state=(
-            CertificateMapping.State.ACTIVE
-            if valid_from is None
-            else CertificateMapping.State.SCHEDULED
-        ),
+        state=states.SCHEDULED if valid_from else states.ACTIVE,
         valid_from=valid_from,
     )
-    mapping.state = CertificateMapping.State.RETIRING
+    mapping.state = states.RETIRING
     if mapping.valid_until is None or mapping.valid_until > retire_on:
         mapping.valid_until = retire_on
     with transaction.atomic(using=router.db_for_write(CertificateMapping)):
