@@ -51,10 +51,10 @@ def is_revoked(revocation: Revocation, certificate: ClientCertificate) -> bool:
             return False
         if begin is not None and end is not None:
             in_time = begin <= certificate.not_before <= end
-            return in_time and bool(authority.validator().issuers_of(certificate))
-        if revocation.serial != serial_key(certificate.serial_number):
-            return False
-        issuers = authority.validator().issuers_of(certificate)
-        return revocation.issuer_key in {issuer.public_key_bytes for issuer in issuers}
+            return in_time and bool(authority.issuer_keys(certificate))
+        same_serial = revocation.serial == serial_key(certificate.serial_number)
+        return same_serial and revocation.issuer_key in authority.issuer_keys(
+            certificate
+        )
     except ClientCertError:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -118,7 +119,9 @@ def _insert(
     prepared = _prepare(row, entries, connection)
     quote = connection.ops.quote_name
     table = quote(RevokedSerial._meta.db_table)
-    by_name = {one.name: one.column for one in RevokedSerial._meta.concrete_fields}
+    by_name = {
+        field.name: field.column for field in RevokedSerial._meta.concrete_fields
+    }
     columns = ", ".join(quote(str(by_name[name])) for name in _COLUMNS)
     limit = connection.features.max_query_params
     size = min(_BATCH, limit // len(_COLUMNS)) if limit else _BATCH
@@ -141,16 +144,13 @@ def _prepare(
     """Yield the values of each entry as the database driver expects them."""
     serial = RevokedSerial._meta.get_field("serial")
     revoked_at = RevokedSerial._meta.get_field("revoked_at")
-    moments: dict[dt.datetime | None, Any] = {None: None}
+    moment = lru_cache(_REMEMBERED)(
+        lambda at: revoked_at.get_db_prep_save(at, connection)
+    )
     for entry in entries:
-        moment = moments.get(entry.revoked_at)
-        if moment is None and entry.revoked_at is not None:
-            moment = revoked_at.get_db_prep_save(entry.revoked_at, connection)
-            if len(moments) < _REMEMBERED:
-                moments[entry.revoked_at] = moment
         yield (
             row.pk,
             serial.get_db_prep_save(serial_key(entry.serial), connection),
             None if entry.reason is None else int(entry.reason),
-            moment,
+            moment(entry.revoked_at),
         )

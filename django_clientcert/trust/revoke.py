@@ -7,7 +7,7 @@ on. To lift it, delete the row.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -25,15 +25,11 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.names import Order, parse_name
 from django_clientcert.x509.text import show_serial
 
-from .issuers import find_signers
+from .issuers import find_signer
 
 
 def revoke_certificate(
-    certificate: ClientCertificate,
-    *,
-    reason: int = 0,
-    note: str = "",
-    by: Any = None,
+    certificate: ClientCertificate, *, reason: int = 0, note: str = "", by: Any = None
 ) -> Revocation:
     """Revoke *certificate* by its public key, and by issuer’s key and serial number.
 
@@ -47,29 +43,19 @@ def revoke_certificate(
         ValidationError: the certificate cannot be read, or the note cannot be stored.
     """
     try:
-        signers = find_signers(certificate)
-        revocation = Revocation(reason=reason, note=note, revoked_by=by)
-        signer = signers[0] if signers else None
-        if signer is not None:
-            revocation.authority = signer.authority
-        revocation.name_certificate(
-            certificate, None if signer is None else signer.certificate
+        authority, issuer = find_signer(certificate) or (None, None)
+        revocation = Revocation(
+            authority=authority, reason=reason, note=note, revoked_by=by
         )
+        revocation.name_certificate(certificate, issuer)
     except CertificateParseError as error:
-        raise ValidationError(
-            _("The certificate cannot be read: %(why)s"),
-            code="malformed",
-            params={"why": error.detail},
-        ) from error
+        message = _("The certificate cannot be read: %(why)s")
+        raise ValidationError(message, "malformed", {"why": error.detail}) from error
     return _save(revocation)
 
 
 def revoke_public_key(
-    public_key: bytes,
-    *,
-    reason: int = 0,
-    note: str = "",
-    by: Any = None,
+    public_key: bytes, *, reason: int = 0, note: str = "", by: Any = None
 ) -> Revocation:
     """Revoke a public key (SHA-256 of the SubjectPublicKeyInfo, 32 bytes).
 
@@ -166,26 +152,20 @@ def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
         ValidationError: there is none, or more than one.
     """
     try:
-        cas = {one.public_key_bytes: one for one in authority.certificates()}
+        cas = {ca.public_key_bytes: ca for ca in authority.certificates()}
         named = list(cas.values())
         if issuer.strip():
             name = parse_name(issuer, order=Order.MOST_SPECIFIC_FIRST).canonical()
-            named = [one for one in named if one.subject.canonical() == name]
+            named = [ca for ca in named if ca.subject.canonical() == name]
         if len(named) == 1:
             return named[0]
-        raise ValidationError(
-            _("Enter which CA of “%(authority)s” issued it: %(names)s."),
-            code="issuer",
-            params={"authority": authority, "names": _list_names(list(cas.values()))},
-        )
+        names = "; ".join(ca.subject.rfc4514() for ca in islice(cas.values(), 10))
+        message = _("Enter which CA of “%(authority)s” issued it: %(names)s.")
+        params = {"authority": authority, "names": names}
+        raise ValidationError(message, "issuer", params)
     except ClientCertError as error:
-        raise ValidationError(
-            _("Cannot be used: %(why)s"), code="issuer", params={"why": str(error)}
-        ) from error
-
-
-def _list_names(certificates: Sequence[ClientCertificate]) -> str:
-    return "; ".join(one.subject.rfc4514() for one in certificates[:10])
+        message = _("Cannot be used: %(why)s")
+        raise ValidationError(message, "issuer", {"why": str(error)}) from error
 
 
 def _save(revocation: Revocation) -> Revocation:

@@ -19,7 +19,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_clientcert.admin.base import base_admin as guarded
 from django_clientcert.models import CertificateAuthority, CertificateMapping
-from django_clientcert.testing import IssuedCertificate
+from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 
 from .pages import (
     MAPPING,
@@ -143,6 +143,28 @@ def test_everything(mappings: list[Any], authority: CertificateAuthority) -> Non
     who = log_in(make_staff("all", "view_certificatemapping", *EVERYTHING))
     text = text_in(who.post(page(EXPORT), {"what": "everything"}))
     assert users_in(text) == ["authority", "alice", "bob"]
+
+
+def test_a05_full_configuration_of_what_the_changelists_show(
+    mappings: list[Any],
+    authority: CertificateAuthority,
+    other_ca: ThrowawayCA,
+    monkeypatch: Any,
+) -> None:
+    """Rows that a project's own admin hides are in no export."""
+    other = CertificateAuthority.objects.create(name="Other", bundle=other_ca.pem)
+    for rows in (
+        CertificateMapping.objects.filter(user__username="alice"),
+        CertificateAuthority.objects.filter(pk=other.pk),
+    ):
+        model_admin = admin.site.get_model_admin(rows.model)
+        monkeypatch.setattr(
+            model_admin, "get_queryset", lambda request, rows=rows: rows
+        )
+    client = log_in(get_user_model().objects.create_superuser("root"))
+    text = text_in(client.post(page(EXPORT), {"what": "everything"}))
+    records = json.loads(text)["records"]
+    assert [one.get("user", one.get("name")) for one in records] == ["Other", "alice"]
 
 
 def test_there_and_back(mappings: list[Any], alice_cert: IssuedCertificate) -> None:

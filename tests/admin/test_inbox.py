@@ -297,9 +297,29 @@ def test_what_is_known_of_it_already(
     viewer = log_in(make_staff("viewer", "view_unknowncertificate"))
     content = viewer.get(page(CHANGE, row.pk)).content.decode()
     assert link not in content
-    assert f"mapping {mapping.pk} (disabled)" in content
+    assert "hidden from you" in content
     assert "Map to…" not in content
     assert "?unknown=" not in content
+
+
+def test_a05_what_is_known_of_it_as_far_as_the_changelist_shows_it(
+    as_root: Client,
+    alice: Any,
+    bob: Any,
+    alice_cert: IssuedCertificate,
+    authority: CertificateAuthority,
+    monkeypatch: Any,
+) -> None:
+    """A project's own admin may show each user only some of the mappings."""
+    row = refuse(alice_cert, reason=Reason.EXPIRED)
+    hidden = map_to(alice, "fingerprint", alice_cert.fingerprint)
+    shown = map_to(bob, "subject", "CN=alice", authority=authority)
+    model_admin = admin.site.get_model_admin(CertificateMapping)
+    rows = CertificateMapping.objects.filter(pk=shown.pk)
+    monkeypatch.setattr(model_admin, "get_queryset", lambda request: rows)
+    content = as_root.get(page(CHANGE, row.pk)).content.decode()
+    assert f"mapping {shown.pk} (active)" in content
+    assert f"mapping {hidden.pk} (" not in content
 
 
 def test_a_reason_of_another_version(as_root: Client, ca: ThrowawayCA) -> None:
@@ -423,7 +443,7 @@ def test_without_screens_of_mappings(
     content = as_root.get(page(CHANGE, row.pk)).content.decode()
     assert "Map to…" not in content
     assert "Explain" not in content
-    assert "(active)" in content
+    assert "hidden from you" in content
 
 
 def test_a_successor_is_one_step_away(

@@ -23,7 +23,14 @@ from django.views.debug import ExceptionReporter
 from django_clientcert.admin import CertificateMappingAdmin
 from django_clientcert.admin.mappings import changelist
 from django_clientcert.admin.mappings.form import CertificateMappingForm
-from django_clientcert.models import CertificateAuthority, CertificateMapping, users
+from django_clientcert.exceptions import Reason
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    SeenCertificate,
+    UnknownCertificate,
+    users,
+)
 from django_clientcert.testing import (
     SERVER_AUTH,
     IssuedCertificate,
@@ -80,6 +87,35 @@ def stored(user: Any, der: bytes, **fields: Any) -> CertificateMapping:
     """Return a new fingerprint mapping with its certificate."""
     value = ClientCertificate(der).fingerprint
     return pin(user, value=value, certificate=der, **fields)
+
+
+def accept(
+    certificate: ClientCertificate, user: Any, mapping: Any, authority: Any
+) -> None:
+    """Record that *certificate* was accepted as *user*."""
+    SeenCertificate.record(
+        certificate,
+        user=user,
+        mapping=mapping,
+        authority=authority,
+        host="",
+        size=10,
+        at=NOW,
+    )
+
+
+def refuse(certificate: IssuedCertificate) -> None:
+    """Put *certificate* into the inbox."""
+    UnknownCertificate.record(
+        ClientCertificate(certificate.der),
+        reason=Reason.UNMAPPED,
+        detail="",
+        host="",
+        address="",
+        count=1,
+        size=10,
+        at=NOW,
+    )
 
 
 def add(client: Client, user: Any, /, **data: Any) -> Any:
@@ -1030,6 +1066,119 @@ def test_n65_certificate_of_one_above_is_not_taken_over(
     (message,) = errors_on(response)["__all__"]
     assert "whose mappings you may not change" in message
     messages_after(add(log_in(root), alice, pasted=alice_cert.pem))
+
+
+@pytest.mark.parametrize("kind", ["fingerprint", "public_key"])
+@pytest.mark.parametrize("known", ["mapped", "accepted", "by rule", "refused"])
+def test_a02_typed_digest_of_one_above(
+    as_helper: Client,
+    root: Any,
+    alice: Any,
+    alice_cert: IssuedCertificate,
+    authority: CertificateAuthority,
+    known: str,
+    kind: str,
+) -> None:
+    """A typed digest of the superuser's certificate is refused like the certificate."""
+    name: dict[str, Any] = {
+        "kind": "san_email",
+        "value": "alice@example.com",
+        "authority": authority,
+    }
+    certificate = ClientCertificate(alice_cert.der)
+    if known == "mapped":
+        pin(root, certificate=alice_cert.der, **name)
+    elif known == "refused":
+        pin(root, **name)
+        refuse(alice_cert)
+    else:
+        mapping = pin(root, **name) if known == "accepted" else None
+        accept(certificate, root, mapping, authority)
+    value = {
+        "fingerprint": certificate.fingerprint,
+        "public_key": certificate.public_key_fingerprint,
+    }[kind]
+    (message,) = errors_on(add(as_helper, alice, kind=kind, value=value))["__all__"]
+    assert "user whose mappings you may not change" in message
+    response = add(as_helper, alice, kind=kind, pasted=alice_cert.pem)
+    assert "__all__" in errors_on(response)
+    messages_after(add(log_in(root), alice, kind=kind, value=value))
+
+
+@pytest.mark.parametrize("changed", ["user", "value"])
+def test_a02_mapping_is_not_changed_to_match_one_above(
+    as_helper: Client,
+    root: Any,
+    alice: Any,
+    bob: Any,
+    alice_cert: IssuedCertificate,
+    changed: str,
+) -> None:
+    """Neither the value nor the user of a mapping that the superuser has accepted."""
+    certificate = ClientCertificate(alice_cert.der)
+    accept(certificate, root, None, None)
+    own = certificate.fingerprint if changed == "user" else DIGEST
+    mapping = pin(alice, value=own)
+    data = {"user": bob.pk} if changed == "user" else {"value": certificate.fingerprint}
+    assert "__all__" in errors_on(change(as_helper, mapping, **data))
+    messages_after(change(as_helper, mapping, note="not touched"))
+
+
+def test_a02_many_other_mappings_do_not_hide_one(
+    as_helper: Client,
+    root: Any,
+    alice: Any,
+    bob: Any,
+    ca: ThrowawayCA,
+    authority: CertificateAuthority,
+) -> None:
+    """However many mappings of others match the certificate too."""
+    names = [f"boss{number}@example.com" for number in range(12)]
+    certificate = ca.issue("boss", emails=names)
+    for name in names:
+        owner = root if name == names[-1] else bob
+        pin(owner, kind="san_email", value=name, authority=authority)
+    response = add(as_helper, alice, pasted=certificate.pem)
+    (message,) = errors_on(response)["__all__"]
+    assert "whose mappings you may not change" in message
+
+
+@pytest.mark.parametrize("known", ["mapped", "used", "accepted", "refused"])
+def test_first_use_n07_fingerprint_under_the_kind_public_key(
+    as_root: Client, alice: Any, bob: Any, alice_cert: IssuedCertificate, known: str
+) -> None:
+    """Bare digits have no label, but the certificate may be known."""
+    certificate = ClientCertificate(alice_cert.der)
+    digits = bytes.fromhex(certificate.fingerprint).hex(":").upper()
+    if known == "mapped":
+        stored(bob, alice_cert.der)
+    elif known == "used":
+        pin(bob, value=certificate.fingerprint, last_used_at=NOW)
+    elif known == "accepted":
+        accept(certificate, bob, None, None)
+    else:
+        refuse(alice_cert)
+    response = add(as_root, alice, kind="public_key", value=digits)
+    (message,) = errors_on(response)["value"]
+    assert "This is the fingerprint of a certificate, not of its public key" in message
+
+
+def test_first_use_n07_mapping_of_the_wrong_kind_is_replaced(
+    as_root: Client, alice: Any
+) -> None:
+    """A mapping that was typed and never matched proves nothing."""
+    pin(alice, kind="public_key", value=DIGEST)
+    messages_after(add(as_root, alice, value=DIGEST))
+
+
+def test_first_use_n07_digest_of_a_key_under_the_kind_fingerprint(
+    as_root: Client, alice: Any, alice_cert: IssuedCertificate
+) -> None:
+    """The other way round, too."""
+    refuse(alice_cert)
+    value = ClientCertificate(alice_cert.der).public_key_fingerprint
+    (message,) = errors_on(add(as_root, alice, value=value))["value"]
+    assert "This is the digest of a public key, not of a certificate" in message
 
 
 def test_n65_authority_is_not_swapped_by_popup(

@@ -44,7 +44,7 @@ MAX_BUNDLE_BYTES = 1024 * 1024
 _NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
 # For each kind of digest, the label of the other, and what to say of it
-_OTHER_DIGESTS = {
+OTHER_DIGESTS = {
     IdentityKind.PUBLIC_KEY: (
         re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE),
         _(
@@ -225,7 +225,7 @@ def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
     Raises:
         ValidationError: the mapping would never match.
     """
-    label, message = _OTHER_DIGESTS.get(kind, (None, ""))
+    label, message = OTHER_DIGESTS.get(kind, (None, ""))
     if label is not None and label.match(text):
         raise ValidationError(message, code="other_digest")
 

@@ -29,6 +29,7 @@ from django_clientcert.admin.base.markup import (
     link,
     more_than,
 )
+from django_clientcert.admin.base.permissions import visible_rows
 from django_clientcert.admin.base.readonly_admin import ReadOnlyCertificateAdmin
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.admin.base.search import fingerprint_digits
@@ -425,12 +426,15 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
             identity.key: identity.kind.value
             for identity in find_identities(obj.client_certificate()).found
         }
+        request = obj.suggestions.request
+        rows = visible_rows(self.admin_site, request, CertificateMapping)
+        if rows is None:
+            return gettext("hidden from you")
         mappings = [
             mapping
-            for mapping in CertificateMapping.objects.matching(keys)[:50]
+            for mapping in rows.filter(key__in=keys).order_by()[:50]
             if mapping.kind == keys[bytes(mapping.key)]
         ]
-        request = obj.suggestions.request
         return join_lines(
             self._link_to(request, mapping) for mapping in mappings[:10]
         ) or gettext("no mapping matches it")
@@ -456,14 +460,10 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
             "state": mapping.get_state_display(),
         }
         site: Any = self.admin_site
-        if not (
-            site.is_registered(CertificateMapping)
-            and site.get_model_admin(CertificateMapping).has_view_permission(
-                request, mapping
-            )
-        ):
+        model_admin = site.get_model_admin(CertificateMapping)
+        if not model_admin.has_view_permission(request, mapping):
             return text
-        return link(admin_url(site, CertificateMapping, "change", mapping.pk), text)
+        return link(model_admin.page_url("change", mapping.pk), text)
 
 
 def _breakable_address(address: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -14,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.permissions import has_permission
+from django_clientcert.admin.base.permissions import may_see, visible_rows
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.models import (
     CertificateAuthority,
@@ -22,13 +23,12 @@ from django_clientcert.models import (
     Revocation,
     RevocationList,
 )
-from django_clientcert.trust.transfer import (
+from django_clientcert.trust.transfer.records import (
+    Record,
     export_mappings,
     export_records,
-    write_csv,
-    write_json,
 )
-from django_clientcert.trust.transfer.records import Record
+from django_clientcert.trust.transfer.writing import write_csv, write_json
 
 from .transfer_forms import ExportForm
 
@@ -42,16 +42,18 @@ Rows = QuerySet[CertificateMapping]
 @screen("view")
 def export_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase:
     """Ask what to export, and send it."""
+    site = model_admin.admin_site
     may_export_everything = all(
-        has_permission(request.user, "view", model)
+        may_see(site, request, model)
         for model in (CertificateAuthority, RevocationList, Revocation)
     )
     form = ExportForm(*posted(request), everything=may_export_everything)
     if form.is_valid():
         what = form.cleaned_data["what"]
+        # A project’s own admin may show each user only some of the rows.
         if what == "everything":
-            return _send(request, export_records(), "json")
-        # A project’s own admin may show each user only some of the mappings.
+            rows_of: Any = partial(visible_rows, site, request)
+            return _send(request, export_records(rows_of=rows_of), "json")
         return _send(request, export_mappings(model_admin.get_queryset(request)), what)
     return show_page(
         model_admin,

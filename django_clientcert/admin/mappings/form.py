@@ -30,6 +30,10 @@ from django_clientcert.x509.identities import (
 )
 from django_clientcert.x509.names import Order
 
+from .known import known_certificates, refuse_other_digest
+
+_MAX_NOTICES = 10
+
 
 class CertificateMappingForm(CertificateForm):
     """A mapping made from a pasted or uploaded certificate, or from a typed value.
@@ -145,15 +149,18 @@ class CertificateMappingForm(CertificateForm):
             given = self.given_certificate()
             field = "value"
             self.identity = self._find_identity(kind, given)
+            if self.certificate is None and self.identity and kind.is_pin:
+                refuse_other_digest(self.identity)
         except ValidationError as error:
             self.add_error(field, error)
             return cleaned
         if self.identity is not None:
             cleaned["value"] = self.identity.value
         touched = {"user", "kind", "value", "authority"} & set(self.changed_data)
-        if self.certificate is not None and (given is not None or touched):
-            self._check_other_users(self.certificate)
-            self._settle_authority(kind, self.certificate)
+        if given is not None or touched:
+            key = self.instance.key if self.identity is None else self.identity.key
+            self._check_other_users(key if kind.is_pin else None)
+            self._settle_authority(kind)
         return cleaned
 
     def _post_clean(self) -> None:
@@ -249,15 +256,37 @@ class CertificateMappingForm(CertificateForm):
         )
         return identity
 
-    def _check_other_users(self, certificate: ClientCertificate) -> None:
-        """Refuse a key that belongs to another user, and mention other mappings."""
-        keys = [identity.key for identity in find_identities(certificate).found]
+    def _check_other_users(self, pin: bytes | None) -> None:
+        """Refuse a key that belongs to another user, and mention other mappings.
+
+        *pin* is the fingerprint or public key of the mapping, if it is one. If it was
+        typed, the certificates that are known by it count.
+        """
+        user, refuse = self.cleaned_data["user"], self.refuse_user
+        known = []
+        if pin is not None:
+            known = list(known_certificates(pin, of_privileged=refuse is not None))
+        owners = [owner for _certificate, owner in known if owner not in (None, user)]
+        if refuse is not None and any(map(refuse, owners)):
+            message = _(
+                "A certificate with this value belongs to a user whose mappings you "
+                "may not change."
+            )
+            self.add_error(None, ValidationError(message, "user_not_allowed"))
+            return
+        certificates = [certificate for certificate, _owner in known]
+        if self.certificate is not None:
+            certificates = [self.certificate]
+        keys = {
+            identity.key
+            for certificate in certificates
+            for identity in find_identities(certificate).found
+        }
         others = (
-            CertificateMapping.objects.filter(key__in=keys)
-            .exclude(user=self.cleaned_data["user"])
+            CertificateMapping.objects.matching(keys)
+            .exclude(user=user)
             .exclude(pk=self.instance.pk)
-            .select_related("user")
-            .order_by("pk")[:10]
+            .order_by("pk")
         )
         for other in others:
             params = {"pk": other.pk, "kind": other.get_kind_display()}
@@ -268,7 +297,7 @@ class CertificateMappingForm(CertificateForm):
                     "mapping first."
                 )
                 self.add_error(None, ValidationError(message, "shared_key", params))
-            elif self.refuse_user is not None and self.refuse_user(other.user):
+            elif refuse is not None and refuse(other.user):
                 message = _(
                     "Mapping %(pk)s (%(kind)s) maps this certificate to a user whose "
                     "mappings you may not change."
@@ -276,7 +305,7 @@ class CertificateMappingForm(CertificateForm):
                 self.add_error(
                     None, ValidationError(message, "user_not_allowed", params)
                 )
-            else:
+            elif len(self.notices) < _MAX_NOTICES:
                 self.notices.append(
                     gettext(
                         "Mapping %(pk)s (%(kind)s) maps this certificate to another "
@@ -286,11 +315,11 @@ class CertificateMappingForm(CertificateForm):
                     % params
                 )
 
-    def _settle_authority(
-        self, kind: IdentityKind, certificate: ClientCertificate
-    ) -> None:
-        """Check that the chosen authority issued *certificate*, or fill it in."""
-        authority = self.cleaned_data["authority"]
+    def _settle_authority(self, kind: IdentityKind) -> None:
+        """Check that the chosen authority issued the certificate, or fill it in."""
+        certificate, authority = self.certificate, self.cleaned_data["authority"]
+        if certificate is None:
+            return
         try:
             if authority is not None:
                 check_authority(authority, certificate)

@@ -19,7 +19,8 @@ from django_clientcert.admin.base.permissions import why_not_map
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.models import CertificateMapping, MappingLock, PendingImport
-from django_clientcert.trust.transfer import Loader, Outcome, Row, Status, TransferError
+from django_clientcert.trust.transfer.loading import Loader, Outcome, Status
+from django_clientcert.trust.transfer.reading import Row, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.identities import IdentityKind
 

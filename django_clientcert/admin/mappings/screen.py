@@ -128,7 +128,8 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         """Return the form, which asks whom the current user may map."""
         form: Any = super().get_form(request, obj, change, **kwargs)
         # modelform_factory() returns a new class per call, so this is safe.
-        form.refuse_user = staticmethod(partial(why_not_map, request.user))
+        if not getattr(request.user, "is_superuser", False):
+            form.refuse_user = staticmethod(partial(why_not_map, request.user))
         suggestions = find_suggestions(self, request) if obj is None else None
         if suggestions is not None:
             form.offered_kinds = {identity.kind for identity in suggestions.identities}

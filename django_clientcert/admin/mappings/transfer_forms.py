@@ -13,8 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.models import CertificateMapping
-from django_clientcert.trust.transfer import Row, TransferError, read_uploads
-from django_clientcert.trust.transfer.reading import USER_FROM, refuse_bombs
+from django_clientcert.trust.transfer.reading import (
+    USER_FROM,
+    Row,
+    TransferError,
+    read_uploads,
+    refuse_bombs,
+)
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind
 

@@ -10,7 +10,7 @@ import base64
 import binascii
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -63,21 +63,31 @@ class Refused(Exception):
 # --- rows to records --------------------------------------------------------------
 
 
-def export_records(*, mappings_only: bool = False) -> Iterator[Record]:
+def all_rows(model: type[Model]) -> QuerySet[Any]:
+    """Return the rows of *model*."""
+    return model._default_manager.all()
+
+
+def export_records(
+    *,
+    mappings_only: bool = False,
+    rows_of: Callable[[type[Model]], QuerySet[Any]] = all_rows,
+) -> Iterator[Record]:
     """Yield every record that decisions depend on, referenced records first.
 
+    *rows_of* returns the rows of a model that are exported; by default, all of them.
     Rows are read in chunks, so memory does not grow with the tables.
     """
     if not mappings_only:
-        authorities = CertificateAuthority.objects.prefetch_related("rule_groups")
+        authorities = rows_of(CertificateAuthority).prefetch_related("rule_groups")
         for authority in authorities.order_by("pk").iterator(chunk_size=100):
             yield authority_record(authority)
-        for crl in RevocationList.objects.select_related("authority").order_by("pk"):
+        for crl in rows_of(RevocationList).select_related("authority").order_by("pk"):
             yield from _crl_records(crl)
-        revocations = Revocation.objects.select_related("authority", "revoked_by")
+        revocations = rows_of(Revocation).select_related("authority", "revoked_by")
         for revocation in revocations.order_by("pk").iterator(chunk_size=_CHUNK):
             yield revocation_record(revocation)
-    yield from export_mappings(CertificateMapping.objects.all())
+    yield from export_mappings(rows_of(CertificateMapping))
 
 
 def export_mappings(rows: QuerySet[CertificateMapping]) -> Iterator[Record]:
