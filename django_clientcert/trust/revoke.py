@@ -1,12 +1,14 @@
 """Immediate revocation of a certificate, a serial number, or a whole period.
 
 Each function saves a ``Revocation``, which overrides every mapping and rule from then
-on. To lift it, delete the row.
+on. To lift it, delete the row. ``find_mappings()`` and ``find_seen()`` return the known
+certificates that it revokes.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -19,6 +21,7 @@ from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     Revocation,
+    SeenCertificate,
     serial_key,
 )
 from django_clientcert.x509.certificates import ClientCertificate
@@ -26,6 +29,8 @@ from django_clientcert.x509.names import Order, parse_name
 from django_clientcert.x509.text import show_serial
 
 from .issuers import find_signer
+
+_CHUNK = 500
 
 
 def revoke_certificate(
@@ -143,6 +148,49 @@ def certificate_of(mapping: CertificateMapping) -> ClientCertificate | None:
         return certificate
     seen = mapping.seen_certificates.order_by("-last_seen_at").first()
     return None if seen is None else seen.client_certificate()
+
+
+def find_mappings(revocation: Revocation) -> Iterator[CertificateMapping]:
+    """Yield the mappings with a stored certificate that *revocation* revokes.
+
+    Reads every stored certificate, because no column holds the public key.
+    """
+    rows = CertificateMapping.objects.exclude(certificate=None).order_by("pk")
+    for row in rows.select_related("user").iterator(chunk_size=_CHUNK):
+        certificate = row.client_certificate()
+        if certificate is not None and is_revoked(revocation, certificate):
+            yield row
+
+
+def find_seen(revocation: Revocation) -> Iterator[SeenCertificate]:
+    """Yield the recently accepted certificates that *revocation* revokes."""
+    rows = SeenCertificate.objects.order_by("pk").select_related("user")
+    for row in rows.iterator(chunk_size=_CHUNK):
+        if is_revoked(revocation, row.client_certificate()):
+            yield row
+
+
+def is_revoked(revocation: Revocation, certificate: ClientCertificate) -> bool:
+    """Return whether *revocation* revokes *certificate*.
+
+    False for one that cannot be read, which is never accepted.
+    """
+    authority: CertificateAuthority | None = revocation.authority
+    begin, end = revocation.issued_from, revocation.issued_until
+    try:
+        if revocation.public_key == certificate.public_key_bytes:
+            return True
+        if authority is None:
+            return False
+        if begin is not None and end is not None:
+            in_time = begin <= certificate.not_before <= end
+            return in_time and bool(authority.issuer_keys(certificate))
+        same_serial = revocation.serial == serial_key(certificate.serial_number)
+        return same_serial and revocation.issuer_key in authority.issuer_keys(
+            certificate
+        )
+    except ClientCertError:
+        return False
 
 
 def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:

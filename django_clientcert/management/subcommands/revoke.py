@@ -32,9 +32,10 @@ from django_clientcert.models import (
     CertificateMapping,
     Revocation,
 )
-from django_clientcert.trust.affected import find_mappings, find_seen
 from django_clientcert.trust.revoke import (
     certificate_of,
+    find_mappings,
+    find_seen,
     revoke_certificate,
     revoke_period,
     revoke_public_key,
