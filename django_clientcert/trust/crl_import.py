@@ -23,6 +23,8 @@ from django_clientcert.x509.crl.reading import CRLInfo, read_crl
 from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible_once
 
+from .crl_warnings import find_warnings
+
 # Called with the number of entries stored so far, and their total
 Progress = Callable[[int, int], None]
 
@@ -33,11 +35,15 @@ _COLUMNS = ("crl", "serial", "reason", "revoked_at")
 
 
 class Imported(NamedTuple):
-    """The result of an import: the new row, and the labels of the CRLs it replaced."""
+    """The result of an import: the new row, and the labels of the CRLs it replaced.
+
+    ``warnings`` are sentences, see ``find_warnings()``.
+    """
 
     row: RevocationList
     info: CRLInfo
     replaced: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def import_crl(
@@ -73,11 +79,6 @@ def import_crl(
             signers=authority.validator(),
         )
         replaced = [crl for crl in before if parsed.info.replaces(crl.crl_info())]
-        # delete() would load a million rows if a project has a receiver for every
-        # deletion.
-        entries = RevokedSerial._base_manager.using(using)
-        entries.filter(crl__in=replaced)._raw_delete(using)
-        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         row = RevocationList.of(
             authority,
             parsed.info,
@@ -86,10 +87,17 @@ def import_crl(
         )
         row.save(using=using)
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
+        kept = [crl for crl in before if crl not in replaced]
+        warnings = tuple(find_warnings(row, replaced, kept, at=now, using=using))
+        # delete() would load a million rows if a project has a receiver for every
+        # deletion.
+        entries = RevokedSerial._base_manager.using(using)
+        entries.filter(crl__in=replaced)._raw_delete(using)
+        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         # Once more, because the entries are there only now.
         renew_revisions([authority.pk], using)
     labels = tuple(crl.label() for crl in replaced)
-    return Imported(row, parsed.info, labels)
+    return Imported(row, parsed.info, labels, warnings)
 
 
 def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:

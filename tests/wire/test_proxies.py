@@ -237,6 +237,11 @@ def test_a_proxy_that_does_not_verify_needs_no_verdict() -> None:
             "has the connection",
             id="a socket with a space",
         ),
+        pytest.param(
+            {"preset": "gunicorn", "verdict": "x-verify"},
+            "a key of the environ",
+            id="a header beside a socket",
+        ),
     ],
 )
 def test_n08_refused(value: Any, says: str) -> None:
