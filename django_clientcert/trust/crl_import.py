@@ -18,10 +18,12 @@ from django_clientcert.models import (
     RevokedSerial,
     serial_key,
 )
-from django_clientcert.models.derived import lock_authority, renew_revisions
+from django_clientcert.models.derived import renew_revisions
 from django_clientcert.x509.crl.reading import CRLInfo, read_crl
 from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible_once
+
+from .crl_warnings import find_warnings
 
 # Called with the number of entries stored so far, and their total
 Progress = Callable[[int, int], None]
@@ -33,11 +35,15 @@ _COLUMNS = ("crl", "serial", "reason", "revoked_at")
 
 
 class Imported(NamedTuple):
-    """The result of an import: the new row, and the labels of the CRLs it replaced."""
+    """The result of an import: the new row, and the labels of the CRLs it replaced.
+
+    ``warnings`` are sentences, see ``find_warnings()``.
+    """
 
     row: RevocationList
     info: CRLInfo
     replaced: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def import_crl(
@@ -73,11 +79,6 @@ def import_crl(
             signers=authority.validator(),
         )
         replaced = [crl for crl in before if parsed.info.replaces(crl.crl_info())]
-        # delete() would load a million rows if a project has a receiver for every
-        # deletion.
-        entries = RevokedSerial._base_manager.using(using)
-        entries.filter(crl__in=replaced)._raw_delete(using)
-        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         row = RevocationList.of(
             authority,
             parsed.info,
@@ -86,10 +87,17 @@ def import_crl(
         )
         row.save(using=using)
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
+        kept = [crl for crl in before if crl not in replaced]
+        warnings = tuple(find_warnings(row, replaced, kept, at=now, using=using))
+        # delete() would load a million rows if a project has a receiver for every
+        # deletion.
+        entries = RevokedSerial._base_manager.using(using)
+        entries.filter(crl__in=replaced)._raw_delete(using)
+        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         # Once more, because the entries are there only now.
         renew_revisions([authority.pk], using)
     labels = tuple(crl.label() for crl in replaced)
-    return Imported(row, parsed.info, labels)
+    return Imported(row, parsed.info, labels, warnings)
 
 
 def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
@@ -101,7 +109,11 @@ def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
     # SQLite has no lock of a row. There, a transaction that begins with a write waits
     # for its turn; one that writes only later fails if another has written meanwhile.
     renew_revisions([authority.pk], using)
-    locked = lock_authority(authority.pk, using)
+    rows = CertificateAuthority._base_manager.using(using).filter(pk=authority.pk)
+    # If there is a lock that still lets others refer to the row, that one: a CRL of a
+    # million entries must not hold up those who log in with a new certificate.
+    no_key = connections[using].features.has_select_for_no_key_update
+    locked = rows.select_for_update(no_key=no_key).first()
     if locked is None:
         raise CertificateAuthority.DoesNotExist(f"{authority} was deleted.")
     return locked

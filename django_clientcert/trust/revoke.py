@@ -23,9 +23,14 @@ from django_clientcert.models import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.names import Order, parse_name
-from django_clientcert.x509.text import show_serial
+from django_clientcert.x509.text import parse_serial, show_serial
 
+from .affected import is_known
 from .issuers import find_signer
+
+UNKNOWN_SERIAL = _("No certificate with this serial number is known here.")
+# RFC 5280, 4.1.2.2
+_MAX_SERIAL_BITS = 20 * 8
 
 
 def revoke_certificate(
@@ -73,9 +78,44 @@ def revoke_public_key(
     )
 
 
+def read_serial(text: str) -> tuple[int, int | None]:
+    """Return the serial number that *text* spells in hex, and in decimal if it may be.
+
+    The second is None unless *text* has only digits, and differs in decimal.
+
+    Raises:
+        ValidationError: it is not a serial number in hex.
+    """
+    number, decimal = parse_serial(text), parse_serial(text, decimal=True)
+    if number is None:
+        raise ValidationError(
+            _("Enter the serial number in hexadecimal, such as 1E:AD:85."),
+            code="serial",
+        )
+    if number.bit_length() <= _MAX_SERIAL_BITS:
+        return number, None if decimal == number else decimal
+    if decimal is None or decimal.bit_length() > _MAX_SERIAL_BITS:
+        raise ValidationError(
+            _(
+                "This is too long: a serial number has at most 20 octets, which are 40 "
+                "hexadecimal digits (RFC 5280, 4.1.2.2)."
+            ),
+            code="serial",
+        )
+    raise ValidationError(
+        _(
+            "A serial number has at most 20 octets, and in hexadecimal, this has more "
+            "(RFC 5280, 4.1.2.2). Is this decimal? Then enter %(hex)s."
+        ),
+        code="serial",
+        params={"hex": show_serial(decimal)},
+    )
+
+
 def revoke_serial(
     authority: CertificateAuthority,
     serial_number: int,
+    decimal: int | None = None,
     *,
     issuer: str = "",
     reason: int = 0,
@@ -85,21 +125,37 @@ def revoke_serial(
     """Revoke the certificate with *serial_number* that a CA of *authority* issued.
 
     *issuer* is the CA's distinguished name, required if the authority has several CAs.
+    *decimal* is the other reading of what was typed, see ``read_serial()``: if a known
+    certificate has that serial number and none has *serial_number*, nothing is revoked.
     Returns and raises as ``revoke_certificate()``.
     """
     ca = _find_ca(authority, issuer)
-    return _save(
-        Revocation(
-            authority=authority,
-            issuer_key=ca.public_key_bytes,
-            serial=serial_key(serial_number),
-            description=_("serial number %(serial)s of %(issuer)s")
-            % {"serial": show_serial(serial_number), "issuer": ca.subject.rfc4514()},
-            reason=reason,
-            note=note,
-            revoked_by=by,
-        )
+    named = {"authority": authority, "issuer_key": ca.public_key_bytes}
+    digits = show_serial(serial_number)
+    revocation = Revocation(
+        **named,
+        serial=serial_key(serial_number),
+        description=_("serial number %(serial)s of %(issuer)s")
+        % {"serial": digits, "issuer": ca.subject.rfc4514()},
+        reason=reason,
+        note=note,
+        revoked_by=by,
     )
+    if (
+        decimal is not None
+        and is_known(Revocation(**named, serial=serial_key(decimal)))
+        and not is_known(revocation)
+    ):
+        raise ValidationError(
+            _(
+                "Read as decimal, this is %(decimal)s, the serial number of a known "
+                "certificate; read as hexadecimal, it is %(hex)s, which no known "
+                "certificate has. Enter %(decimal)s, or 0x%(hex)s if you mean that."
+            ),
+            code="decimal",
+            params={"decimal": show_serial(decimal), "hex": digits},
+        )
+    return _save(revocation)
 
 
 def revoke_period(

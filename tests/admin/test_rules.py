@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from django_clientcert.admin.authorities import crl_table
 from django_clientcert.admin.authorities.crl_table import show_crls, show_revocations
+from django_clientcert.admin.base import markup
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.models.authority_state import get_state
@@ -412,12 +412,12 @@ def test_more_than_fit(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """The page of an authority with hundreds of lists or times stays one."""
-    monkeypatch.setattr(crl_table, "MAX_SHOWN", 0)
+    monkeypatch.setattr(markup, "MAX_SHOWN", 0)
     import_crl(authority, ca.crl())
     revoke_period(authority, NOW - DAY, NOW)
     authority.refresh_from_db()
     assert "and 1 more" in show_crls(authority, NOW)
-    monkeypatch.setattr(crl_table, "MAX_SHOWN", 1)
+    monkeypatch.setattr(markup, "MAX_SHOWN", 1)
     revoke_period(authority, NOW - 3 * DAY, NOW - 2 * DAY)
     authority.refresh_from_db()
     assert "and 1 more" in show_revocations(authority, NOW)
