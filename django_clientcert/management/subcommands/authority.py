@@ -115,8 +115,8 @@ def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
 def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Store the certificates of an authority.
 
-    They are those in the ca.crt of the proxy, roots and intermediates in one file.
-    Prints each certificate, with the problems that make it unusable.
+    Use the file that is the proxy's ca.crt, with roots and intermediates in one
+    file. Prints each certificate, with the problems that make it unusable.
 
     Example:
       manage.py clientcert authority add ca.crt --name Partners

@@ -1,8 +1,8 @@
 """Set the rule that assigns an authority's certificates to users.
 
 With a rule, certificates that have no mapping of their own log in the user
-whose field equals a value in the certificate. Options that are not given go
-back to their defaults; without any option, the rule is shown.
+whose field equals a value in the certificate. Options that are not given are
+reset to their defaults. Without any options, the current rule is shown.
 
 Examples:
   manage.py clientcert authority rule "DoD" --preset cac

@@ -80,8 +80,8 @@ def _seconds(text: str) -> float:
 def run_import(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Import CRLs from a file.
 
-    A CRL may be complete, a delta or partitioned. It is checked first; if it is
-    refused, the CRL in force stays in force.
+    A CRL may be complete, a delta or partitioned. It is checked first. If it is
+    refused, the CRL that is loaded stays in force.
 
     Example:
       manage.py clientcert crl import issuing.crl --authority Partners
@@ -105,10 +105,10 @@ def run_import(command: ClientCertCommand, options: dict[str, Any]) -> None:
 
 
 def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
-    """Fetch the CRLs of authorities from their addresses; for cron.
+    """Fetch the CRLs of authorities from their URLs, for example from cron.
 
-    A CRL that is loaded already is not an error. If one fails, the others are
-    fetched nevertheless. A CRL that has lost entries is loaded, with a warning.
+    A CRL that is loaded already is not an error. If one cannot be fetched, the
+    others still are. A CRL that has lost entries is loaded, with a warning.
 
     Example:
       manage.py clientcert crl fetch -v 0

@@ -7,8 +7,8 @@ are compared.
 Example:
   manage.py clientcert diff staging.json
 
-Exit status: 0 no difference, 1 there are some, or a file cannot be read, 2
-wrong usage.
+Exit status: 0 no differences, 1 some differences, or a file cannot be read,
+2 wrong usage.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """List what expires soon or has expired.
 
-That is: certificates of mappings and those that were used recently, mappings,
+Covers mappings and their certificates, certificates that were used recently,
 certificates of authorities, and CRLs. Disabled mappings are left out.
 
 Examples:
   manage.py clientcert expiring --within 30d
   manage.py clientcert expiring --within 2w --format csv > expiring.csv
 
-Exit status, for cron: 0 nothing expires, 1 something does, 2 wrong usage.
+Exit status, for cron: 0 nothing is listed, 1 something is, 2 wrong usage.
 """
 
 from __future__ import annotations

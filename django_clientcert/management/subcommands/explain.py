@@ -1,8 +1,8 @@
 """Explain why a certificate is accepted or refused.
 
 Takes every step of the decision and prints its outcome; nothing is stored.
-With FILE, the certificate itself is judged, without any request. With
---header, a request is judged in which the proxy sends this value.
+With FILE, only the certificate is evaluated, without a request. With --header,
+a request is evaluated in which the proxy sends this value.
 
 Examples:
   manage.py clientcert explain alice.crt

@@ -1,7 +1,7 @@
 """Export all mappings and authorities to a file.
 
-As JSON, everything that decisions depend on: authorities with their rules,
-CRLs, revocations and mappings. As CSV, the mappings only.
+JSON contains everything that decisions depend on: authorities with their
+rules, CRLs, revocations and mappings. CSV contains only the mappings.
 
 Example:
   manage.py clientcert export --output clientcert.json

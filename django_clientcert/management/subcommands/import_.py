@@ -1,14 +1,14 @@
 """Import many mappings at once.
 
-Imports a file of "clientcert export", or maps the certificates of a CSV file,
-a folder or a zip archive. Prints for each row whether it is new, exists or is
-refused. Either all rows are stored, or none.
+Imports a file written by "clientcert export", or maps the certificates of a
+CSV file, a folder or a zip archive. Prints for each row whether it is new,
+exists already or is refused. Either all rows are stored, or none.
 
 Examples:
   manage.py clientcert import clientcert.json --dry-run
   manage.py clientcert import certificates.zip --user-from common-name
 
-Exit status: 0 no row was refused, 1 one was, 2 wrong usage.
+Exit status: 0 no row was refused, 1 at least one was, 2 wrong usage.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
 def run_purge(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Delete what is in the inbox.
 
-    A certificate that is presented again comes back, and is counted from 1.
+    A certificate that is presented again is added again, and counted from 1.
 
     Exit status: 0 deleted, 1 the database cannot be used, 2 wrong usage.
     """

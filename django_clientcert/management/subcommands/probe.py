@@ -1,4 +1,4 @@
-"""Attack the deployment with forged headers, and tell which got through.
+"""Attack the deployment with forged headers, and report which got through.
 
 Sends forged headers to the deployment at URL, in every spelling that a proxy
 or server may let pass, and asks the application which of them arrived. The
@@ -12,8 +12,8 @@ Examples:
     --cert alice.pem --key alice.key --host www.example.com \\
     --upstream 10.42.7.9:8000
 
-Exit status: 0 no hole, 1 a hole, 2 wrong usage, or no result because the
-application did not answer.
+Exit status: 0 no hole was found, 1 a hole was found, 2 wrong usage, or no
+result because the application did not answer.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Print the proxy's configuration that fits the settings.
+"""Print the proxy configuration that matches the settings.
 
 Prints the directives for the proxy in front of Django: which headers it sets,
 which of the client's own it removes, and the secret that it sends. They are
-part of a configuration; comments say which part.
+only part of a configuration; comments say where they belong.
 
 Examples:
   manage.py clientcert proxy-config haproxy
   manage.py clientcert proxy-config nginx --ca /etc/ssl/clients.pem
 
-Test the result: manage.py clientcert probe URL.
+Test the result with: manage.py clientcert probe URL.
 
 Exit status: 0 printed, 1 a setting cannot be written there, 2 wrong usage.
 """

@@ -1,4 +1,4 @@
-"""Revoke a certificate, or all that an authority issued in a period.
+"""Revoke a certificate, or everything that an authority issued in a period.
 
 A certificate is revoked by its public key, and by its issuer's key and serial
 number if a stored authority issued it. A revocation takes precedence over

@@ -1,6 +1,6 @@
-"""Tell who would be locked out, before you change anything.
+"""List who would lose access, before you change anything.
 
-Tells which mappings, and which certificates that logged in recently, would be
+Lists the mappings, and the certificates accepted recently, that would be
 refused without an authority, at another time, under another revocation policy,
 or all of these. Nothing is changed.
 
@@ -9,7 +9,7 @@ Examples:
   manage.py clientcert what-if --at 2027-01-01 --json
   manage.py clientcert what-if --policy Partners=required
 
-Exit status: 0 nobody, 1 somebody would be locked out, 2 wrong usage.
+Exit status: 0 nobody would lose access, 1 somebody would, 2 wrong usage.
 """
 
 # Every answer is that of ``evaluate()``. The objects that it has read from the
