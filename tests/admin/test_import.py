@@ -20,7 +20,7 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from django_clientcert.admin.base.which_form import Which
-from django_clientcert.admin.mappings import importing, transfer_forms
+from django_clientcert.admin.mappings import importing
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -85,7 +85,7 @@ def preview(client: Client, *files: SimpleUploadedFile, **data: Any) -> Any:
 
 def results(response: Any) -> list[tuple[str, str]]:
     """Return the place and result of each row on the page."""
-    return [(row["place"], str(row["result"])) for row in response.context["rows"]]
+    return [(row.place, str(result)) for row, result in response.context["rows"]]
 
 
 def store(client: Client, response: Any, which: str = "all") -> Any:
@@ -306,13 +306,13 @@ def test_more_than_a_page_can_show(
     as_adder: Client, alice: Any, monkeypatch: Any
 ) -> None:
     """Too many rows or bytes are refused, and the message names the command."""
-    monkeypatch.setattr(transfer_forms, "MAX_ROWS", 2)
+    monkeypatch.setattr(importing, "MAX_ROWS", 2)
     rows = [("alice", pin) for pin in PINS]
     (error,) = errors_on(choose(as_adder, csv_of(*rows)))["uploads"]
     assert "more than 2 rows" in error
     assert "manage.py clientcert import" in error
     assert len(results(preview(as_adder, csv_of(*rows[:2])))) == 2
-    monkeypatch.setattr(transfer_forms, "MAX_BYTES", 10)
+    monkeypatch.setattr(importing, "MAX_BYTES", 10)
     assert errors_on(choose(as_adder, csv_of(*rows[:2])))["uploads"]
 
 

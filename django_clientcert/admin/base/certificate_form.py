@@ -59,7 +59,7 @@ def pasted_field() -> forms.CharField:
 def upload_field() -> forms.FileField:
     """Return a field for uploading a certificate."""
     return forms.FileField(
-        label=_("or upload it"),
+        label=_("Or upload a certificate"),
         required=False,
         widget=forms.FileInput,
         help_text=_("PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Never a .p12."),
