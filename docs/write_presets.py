@@ -1,4 +1,4 @@
-"""Generate the sections of ``reference/presets.md`` from the presets themselves.
+"""Generate the sections of ``reference/presets.md`` from the presets and their notes.
 
     python3 docs/write_presets.py
 
@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS.parent))
+sys.path[:0] = [str(DOCS.parent), str(DOCS)]
+
+from preset_notes import NOTES  # noqa: E402
 
 from django_clientcert.wire import (  # noqa: E402
     CHAIN_ENCODINGS,
@@ -26,36 +28,6 @@ from django_clientcert.wire import (  # noqa: E402
 PAGE = DOCS / "reference" / "presets.md"
 BEGIN = "<!-- begin: written by docs/write_presets.py -->\n"
 END = "<!-- end -->\n"
-
-# The how-to page of each preset
-HOWTOS = {
-    "ingress-nginx": "ingress-nginx",
-    "nginx": "nginx",
-    "traefik-ingress-nginx": "traefik",
-    "traefik": "traefik",
-    "envoy": "envoy",
-    "envoy-gateway": "envoy-gateway",
-    "contour": "contour",
-    "istio": "istio",
-    "istio-sidecar": "istio",
-    "haproxy": "haproxy",
-    "haproxy-ingress": "haproxy-ingress",
-    "caddy": "caddy",
-    "apache": "apache",
-    "mod_wsgi": "apache",
-    "uwsgi": "app-servers",
-    "gunicorn": "app-servers",
-    "werkzeug": "app-servers",
-    "rfc9440": "rfc9440",
-    "aws-alb-verify": "aws",
-    "aws-alb-passthrough": "aws",
-    "gcp": "gcp",
-    "cloudflare": "cloudflare",
-    "cloudflare-rfc9440": "cloudflare",
-    "azure-app-service": "azure",
-    "azure-app-gateway": "azure",
-    "kong": "kong",
-}
 
 _SOURCES = {
     ValueSource.ENVIRON: "keys of `request.META` that no client can set",
@@ -106,14 +78,15 @@ def _sections() -> Iterator[str]:
     for proxy in PRESETS.values():
         yield f"### `{proxy.name}`"
         yield ""
-        howto = f"See [how to use it](../howto/{HOWTOS[proxy.name]}.md)."
+        notes = NOTES[proxy.name]
+        howto = f"See [how to use it](../howto/{notes.howto}.md)."
         yield f"{_mark_up(proxy.title)}. {howto}"
         yield ""
         for fact in _facts(proxy):
             yield _item(fact)
         yield "- Pitfalls:"
-        for trap in proxy.traps:
-            yield _item(_mark_up(trap), indent="  ")
+        for pitfall in notes.pitfalls:
+            yield _item(_mark_up(pitfall), indent="  ")
         yield f"- Reference: {_reference(proxy.reference)}"
         yield ""
 
@@ -141,7 +114,7 @@ def _facts(proxy: Proxy) -> Iterator[str]:
             f"Names, compared: `{proxy.subject_dn}`, `{proxy.issuer_dn}`; {required}"
         )
     yield f"Validates the path: {'yes' if proxy.verifies else 'no; Django does'}"
-    yield f"A client's own headers: {_mark_up(proxy.client_copies)}"
+    yield f"A client's own headers: {_mark_up(NOTES[proxy.name].client_copies)}"
 
 
 def _item(text: str, indent: str = "") -> str:

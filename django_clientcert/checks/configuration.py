@@ -191,7 +191,7 @@ def check_proxy_verifies(**kwargs: Any) -> Messages:
 # --- the middleware, the backend and the database router ------------------------
 
 
-def dotted_paths(setting: str) -> list[str]:
+def _dotted_paths(setting: str) -> list[str]:
     """Return the texts in a list setting, whatever else it may contain."""
     value = getattr(settings, setting, None)
     if not isinstance(value, (list, tuple)):
@@ -199,7 +199,7 @@ def dotted_paths(setting: str) -> list[str]:
     return [path for path in value if isinstance(path, str)]
 
 
-def import_or_none(path: str) -> Any:
+def _import_or_none(path: str) -> Any:
     """Return the object at a dotted path, or None if it cannot be imported."""
     try:
         return import_string(path)
@@ -208,7 +208,7 @@ def import_or_none(path: str) -> Any:
         return None
 
 
-def is_subclass(candidate: Any, parent: Any) -> bool:
+def _is_subclass(candidate: Any, parent: Any) -> bool:
     """Return whether both are classes, and *candidate* a subclass of *parent*."""
     return (
         isinstance(candidate, type)
@@ -217,10 +217,10 @@ def is_subclass(candidate: Any, parent: Any) -> bool:
     )
 
 
-def find_subclass(paths: Sequence[str], parent: Any) -> int | None:
+def _find_subclass(paths: Sequence[str], parent: Any) -> int | None:
     """Return the index of the first of *paths* that is *parent* or a subclass."""
     for index, path in enumerate(paths):
-        if is_subclass(import_or_none(path), parent):
+        if _is_subclass(_import_or_none(path), parent):
             return index
     return None
 
@@ -228,7 +228,7 @@ def find_subclass(paths: Sequence[str], parent: Any) -> int | None:
 @register(Tags.security)
 def check_middleware_is_there(**kwargs: Any) -> Messages:
     """Is the middleware, or a subclass, in MIDDLEWARE?"""
-    if find_subclass(dotted_paths("MIDDLEWARE"), import_or_none(MIDDLEWARE)) is None:
+    if _find_subclass(_dotted_paths("MIDDLEWARE"), _import_or_none(MIDDLEWARE)) is None:
         yield Error(
             "The middleware is not in MIDDLEWARE: client certificates are ignored.",
             hint=(
@@ -242,9 +242,9 @@ def check_middleware_is_there(**kwargs: Any) -> Messages:
 @register(Tags.security)
 def check_middleware_order(**kwargs: Any) -> Messages:
     """Is the middleware after AuthenticationMiddleware?"""
-    paths = dotted_paths("MIDDLEWARE")
-    ours = find_subclass(paths, import_or_none(MIDDLEWARE))
-    django = find_subclass(paths, AuthenticationMiddleware)
+    paths = _dotted_paths("MIDDLEWARE")
+    ours = _find_subclass(paths, _import_or_none(MIDDLEWARE))
+    django = _find_subclass(paths, AuthenticationMiddleware)
     if ours is not None and django is not None and ours <= django:
         yield Error(
             f"{paths[ours]} is before {paths[django]}, which replaces the user of the "
@@ -258,7 +258,7 @@ def check_middleware_order(**kwargs: Any) -> Messages:
 def check_backend_is_there(**kwargs: Any) -> Messages:
     """Is the backend, or a subclass, in AUTHENTICATION_BACKENDS?"""
     if (
-        find_subclass(dotted_paths("AUTHENTICATION_BACKENDS"), ClientCertBackend)
+        _find_subclass(_dotted_paths("AUTHENTICATION_BACKENDS"), ClientCertBackend)
         is None
     ):
         yield Error(
@@ -273,9 +273,9 @@ def check_remote_user(**kwargs: Any) -> Messages:
     """Does a RemoteUserMiddleware trust one of the certificate headers?"""
     proxy = usable("CLIENTCERT_PROXY")
     ours = set() if proxy is None else {proxy.meta_key(name) for name in proxy.names}
-    for path in dotted_paths("MIDDLEWARE"):
-        middleware = import_or_none(path)
-        if not is_subclass(middleware, RemoteUserMiddleware):
+    for path in _dotted_paths("MIDDLEWARE"):
+        middleware = _import_or_none(path)
+        if not _is_subclass(middleware, RemoteUserMiddleware):
             continue
         header = str(getattr(middleware, "header", "")).upper().replace("-", "_")
         # Under ASGI, Django before 6.1 prefixes it with HTTP_.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from typing import Any
 
@@ -29,9 +29,9 @@ from django_clientcert.x509.identities import PINS
 from django_clientcert.x509.paths import PathValidator
 from django_clientcert.x509.text import MAX_LISTED, show_day, some_of
 
-Messages = Iterator[CheckMessage]
+from .configuration import Messages
 
-REPLACE_BUNDLE = (
+_REPLACE_BUNDLE = (
     "Ask the CA for its current certificates and type manage.py clientcert authority "
     "add BUNDLE --name NAME --replace."
 )
@@ -72,7 +72,7 @@ def check_of_database(find: Callable[[str], Messages]) -> Any:
     return register(wrapped, Tags.database)
 
 
-def authorities_of(alias: str) -> Iterable[CertificateAuthority]:
+def _authorities_of(alias: str) -> Iterable[CertificateAuthority]:
     """Return the authorities of a database, with what their validators need."""
     return (
         CertificateAuthority.objects.using(alias)
@@ -81,7 +81,7 @@ def authorities_of(alias: str) -> Iterable[CertificateAuthority]:
     )
 
 
-def label(authority: CertificateAuthority) -> str:
+def _label(authority: CertificateAuthority) -> str:
     """Return the name and id of an authority."""
     return f"“{authority}” (id {authority.pk})"
 
@@ -93,16 +93,16 @@ def label(authority: CertificateAuthority) -> str:
 def check_authorities_are_usable(alias: str) -> Messages:
     """Can every authority's bundle be loaded?"""
     broken = []
-    for authority in authorities_of(alias):
+    for authority in _authorities_of(alias):
         try:
             authority.validator()
         except ClientCertError as error:
-            broken.append(f"{label(authority)}: {visible_once(str(error))}")
+            broken.append(f"{_label(authority)}: {visible_once(str(error))}")
     if broken:
         yield Error(
             f"Authorities that cannot be used, in the database “{alias}”: "
             f"{some_of(broken)} Certificates that depend on them are refused.",
-            hint=REPLACE_BUNDLE,
+            hint=_REPLACE_BUNDLE,
             id="clientcert.E012",
         )
 
@@ -113,7 +113,7 @@ def check_anchors_are_valid(alias: str) -> Messages:
     now = timezone.now()
     mappings = CertificateMapping.objects.using(alias)
     expired = []
-    for authority in authorities_of(alias):
+    for authority in _authorities_of(alias):
         try:
             anchors = ", ".join(
                 f"{anchor.subject} expired on {show_day(anchor.not_after)}"
@@ -124,12 +124,12 @@ def check_anchors_are_valid(alias: str) -> Messages:
             continue  # reported by check_authorities_are_usable()
         if anchors:
             count = mappings.filter(authority=authority).count()
-            expired.append(f"{label(authority)}, {count} mappings: {anchors}")
+            expired.append(f"{_label(authority)}, {count} mappings: {anchors}")
     if expired:
         yield Warning(
             f"Trust anchors that have expired, in the database “{alias}”: "
             f"{some_of(expired)}. Certificates that they issued are refused.",
-            hint=REPLACE_BUNDLE,
+            hint=_REPLACE_BUNDLE,
             id="clientcert.W020",
         )
 
@@ -146,12 +146,12 @@ def check_rules_are_usable(alias: str) -> Messages:
             authority.rule()
         except (ValidationError, ValueError) as error:
             text = "; ".join(getattr(error, "messages", [str(error)]))
-            broken.append(f"{label(authority)}: {visible_once(text)}")
+            broken.append(f"{_label(authority)}: {visible_once(text)}")
             continue
         if not is_unique_user_field(authority.user_field):
-            shared.append(f"{label(authority)}: {authority.user_field}")
+            shared.append(f"{_label(authority)}: {authority.user_field}")
         if authority.rule_allows_privileged:
-            privileged.append(label(authority))
+            privileged.append(_label(authority))
     if broken:
         yield Error(
             f"Identity rules that cannot be used, in the database “{alias}”: "
@@ -233,7 +233,7 @@ def _list_ids(rows: QuerySet[CertificateMapping]) -> str:
 def check_mappings_can_be_reached(alias: str) -> Messages:
     """Did each mapping's authority issue the certificate that it was made from?"""
     unreachable = []
-    for authority in authorities_of(alias):
+    for authority in _authorities_of(alias):
         try:
             validator = authority.validator()
         except ClientCertError:
@@ -245,7 +245,7 @@ def check_mappings_can_be_reached(alias: str) -> Messages:
         )
         if count:
             kinds = ", ".join(f"{count[kind]} {kind}" for kind in sorted(count))
-            unreachable.append(f"{label(authority)}: {kinds}")
+            unreachable.append(f"{_label(authority)}: {kinds}")
     if unreachable:
         yield Warning(
             "Mappings whose certificate was not issued by their authority, in the "
@@ -335,16 +335,16 @@ def check_crls_are_current(alias: str) -> Messages:
         if authority.revocation_policy == "required":
             names = {crl.crl_info().issuer_name for crl in crls}
             stale += [
-                f"{label(authority)}: no CRL of {subject} is loaded"
+                f"{_label(authority)}: no CRL of {subject} is loaded"
                 for subject in _cas_without_crl(authority, names, now)
             ]
         for crl in crls:
             info = crl.crl_info()
             end = info.expires()
             if end < now:
-                stale.append(f"{label(authority)}: {crl}")
+                stale.append(f"{_label(authority)}: {crl}")
             elif end - now < (end - info.this_update) * _LAST_PART:
-                expiring.append(f"{label(authority)}: {crl}")
+                expiring.append(f"{_label(authority)}: {crl}")
     if stale:
         yield Warning(
             f"CRLs that are out of date or missing, in the database “{alias}”: "

@@ -102,7 +102,7 @@ def check_header_size(**kwargs: Any) -> Messages:
         limit is not None
         and limit > _GUNICORN_BYTES
         and reads_headers()
-        and is_installed("gunicorn")
+        and _is_installed("gunicorn")
     ):
         yield Warning(
             f"CLIENTCERT_MAX_HEADER_BYTES is {limit}, and gunicorn's "
@@ -163,7 +163,7 @@ def check_gateway_identity_is_known(**kwargs: Any) -> Messages:
         )
 
 
-def is_installed(package: str) -> bool:
+def _is_installed(package: str) -> bool:
     """Return whether *package* can be imported."""
     try:
         return importlib.util.find_spec(package) is not None

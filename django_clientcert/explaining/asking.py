@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
@@ -126,16 +127,13 @@ def ask_about_header(
         verdict = proxy.success
         text = _("verdict: %(word)s, the proxy’s word for success")
         assumptions.add(text, " (--verdict)", word=verdict)
+    choose_name = partial(_choose_name, proxy, certificate, assumptions)
     presented = Presented(
         proxy,
         value=value,
         verdict=present(verdict),
-        subject_dn=_choose_name(
-            "subject", subject_dn, proxy.subject_dn, certificate, assumptions
-        ),
-        issuer_dn=_choose_name(
-            "issuer", issuer_dn, proxy.issuer_dn, certificate, assumptions
-        ),
+        subject_dn=choose_name("subject", subject_dn),
+        issuer_dn=choose_name("issuer", issuer_dn),
         conditions=tuple(word for _name, word in proxy.conditions),
         chain=chain,
         peer=_choose_peer(assumptions) if peer is None else peer,
@@ -198,15 +196,16 @@ def _decode(proxy: Proxy, value: str | None) -> ClientCertificate | None:
 
 
 def _choose_name(
-    what: str,
-    given: str | None,
-    header: str | None,
+    proxy: Proxy,
     certificate: ClientCertificate | None,
     assumptions: Assumptions,
+    what: str,
+    given: str | None,
 ) -> str | None:
     """Return the value of a header with a name; if not given, the certificate's."""
     if given is not None:
         return present(as_wsgi(given))
+    header = proxy.subject_dn if what == "subject" else proxy.issuer_dn
     if header is None or certificate is None:
         return None
     try:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
 from .fields import KEY_BYTES, KeyField, KeyPlaceholder, name_key, serial_key
-from .imports import PendingImport
 from .mappings import CertificateMapping, CertificateMappingQuerySet, MappingLock
-from .notices import ExpiryNotice
 from .observed import (
     SeenCertificate,
     SeenCertificateQuerySet,
@@ -15,6 +13,7 @@ from .observed import (
     UnknownCertificateQuerySet,
 )
 from .revocations import Revocation, RevocationList, RevocationQuerySet, RevokedSerial
+from .temporary import ExpiryNotice, PendingImport
 
 __all__ = [
     "KEY_BYTES",

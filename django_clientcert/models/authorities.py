@@ -151,6 +151,15 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         """
         return build_validator(self.bundle, self.profile)
 
+    def issuer_keys(self, certificate: ClientCertificate) -> set[bytes]:
+        """Return the public keys (SHA-256) of the bundle that signed *certificate*.
+
+        Raises:
+            BundleError, CertificateParseError: something cannot be read.
+        """
+        issuers = self.validator().issuers_of(certificate)
+        return {issuer.public_key_bytes for issuer in issuers}
+
     def policy(self) -> RevocationPolicy:
         """Return how strictly CRLs are applied.
 

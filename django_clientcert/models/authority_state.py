@@ -282,23 +282,10 @@ def _find_revoked(
     revoked: dict[str, str] = {}
     for row in revocations:
         for certificate in certificates:
-            same_serial = (
-                row.serial is not None
-                and serial_key(certificate.serial_number) == row.serial
-                and row.issuer_key in _issuer_keys(authority, certificate)
-            )
-            if same_serial or certificate.public_key_bytes == row.public_key:
+            is_revoked = certificate.public_key_bytes == row.public_key
+            if serial_key(certificate.serial_number) == row.serial:
+                with suppress(ClientCertError):
+                    is_revoked |= row.issuer_key in authority.issuer_keys(certificate)
+            if is_revoked:
                 revoked.setdefault(certificate.fingerprint, str(row.pk))
     return revoked
-
-
-def _issuer_keys(
-    authority: CertificateAuthority, certificate: ClientCertificate
-) -> set[bytes]:
-    try:
-        return {
-            issuer.public_key_bytes
-            for issuer in authority.validator().issuers_of(certificate)
-        }
-    except ClientCertError:
-        return set()

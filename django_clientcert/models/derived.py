@@ -59,8 +59,8 @@ def index_certificates(authority: CertificateAuthority) -> None:
     )
 
 
-def _find_concerned(revocation: Revocation, using: str) -> set[Any]:
-    """Return the primary keys of the authorities whose state *revocation* is part of.
+def _renew_concerned(revocation: Revocation, using: str) -> None:
+    """Renew the authorities whose state *revocation* is part of.
 
     A revocation of a client's certificate is part of none: each request looks for it.
     """
@@ -74,11 +74,7 @@ def _find_concerned(revocation: Revocation, using: str) -> set[Any]:
     )
     if revocation.is_period and revocation.authority_id is not None:
         concerned.add(revocation.authority_id)
-    return concerned
-
-
-def _renew_concerned(revocation: Revocation, using: str) -> None:
-    renew_revisions(_find_concerned(revocation, using), using)
+    renew_revisions(concerned, using)
 
 
 @receiver(post_save, sender=CertificateAuthority)

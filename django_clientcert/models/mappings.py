@@ -319,11 +319,7 @@ class CertificateMapping(OptionalCertificate):
                 "any other CA could issue one with the same name."
             )
             raise field_error("authority", message, "authority_required")
-        if (
-            self.valid_from is not None
-            and self.valid_until is not None
-            and self.valid_from >= self.valid_until
-        ):
+        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
             message = _("This must be later than “valid from”.")
             raise field_error("valid_until", message, "dates")
         if self.state == self.State.RETIRING and self.valid_until is None:

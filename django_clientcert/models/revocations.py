@@ -222,7 +222,7 @@ class Revocation(OptionalCertificate, SavedInTransaction):
         indexes = (
             models.Index(fields=["public_key"], name="clientcert_revoked_key"),
             models.Index(fields=["serial"], name="clientcert_revocation_serial"),
-            # For the list of the admin
+            # For the changelist
             models.Index(fields=["revoked_at"], name="clientcert_revocation_at"),
         )
 

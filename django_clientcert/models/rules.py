@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -105,10 +103,7 @@ class IdentityRuleFields(models.Model):
         ),
     )
     rule_groups = models.ManyToManyField(
-        Group,
-        blank=True,
-        related_name="+",
-        verbose_name=_("groups of created users"),
+        Group, blank=True, related_name="+", verbose_name=_("groups of created users")
     )
     rule_allows_privileged = models.BooleanField(
         _("the rule may log in staff and superusers"),
@@ -137,14 +132,10 @@ class IdentityRuleFields(models.Model):
         self.rule_hosts = normalise_hosts(self.rule_hosts, "rule_hosts")
         for name in ("rule_policies", "rule_extended_key_usages"):
             setattr(self, name, _normalise_oids(getattr(self, name), name))
-        if not self.rule_identity:
-            return
-        try:
-            RuleIdentity(self.rule_identity)
-        except ValueError:
-            return  # field validation reports the valid choices
-        _check_pattern(self.rule_pattern)
-        check_user_field(self.user_field)
+        # For other values, field validation reports the valid choices.
+        if self.rule_identity in self.IdentityChoice.values:
+            _check_pattern(self.rule_pattern)
+            check_user_field(self.user_field)
 
     @property
     def user_field(self) -> str:
@@ -159,10 +150,9 @@ class IdentityRuleFields(models.Model):
         """
         if not self.rule_identity:
             return None
-        identity = RuleIdentity(self.rule_identity)
         check_pattern(self.rule_pattern)
         return Rule(
-            identity,
+            RuleIdentity(self.rule_identity),
             self.user_field,
             self.rule_pattern,
             tuple(self.rule_policies.split()),
@@ -174,22 +164,15 @@ def describe_rule(authority: IdentityRuleFields) -> str:
     """Return the rule of *authority* in one sentence, safe to show."""
     if not authority.rule_identity:
         return gettext("no rule")
-    pattern = authority.rule_pattern
-    parts = [
-        gettext("the certificate’s %(identity)s is the user’s %(field)s")
-        % {
-            "identity": visible(authority.get_rule_identity_display()),
-            "field": visible(authority.user_field),
-        }
-    ]
+    identity = visible(authority.get_rule_identity_display())
+    text = gettext("the certificate’s %(identity)s is the user’s %(field)s")
+    parts = [text % {"identity": identity, "field": visible(authority.user_field)}]
+    usages = authority.rule_extended_key_usages
     for text, value in (
-        (gettext("if it matches “%(value)s”"), pattern),
+        (gettext("if it matches “%(value)s”"), authority.rule_pattern),
         (gettext("on %(value)s"), authority.rule_hosts),
         (gettext("with one of the policies %(value)s"), authority.rule_policies),
-        (
-            gettext("with the extended key usages %(value)s"),
-            authority.rule_extended_key_usages,
-        ),
+        (gettext("with the extended key usages %(value)s"), usages),
     ):
         if value:
             parts.append(text % {"value": visible(", ".join(value.split()), 200)})
@@ -231,11 +214,8 @@ def user_fields() -> list[str]:
 
 def is_unique_user_field(name: str) -> bool:
     """Return whether the database stores at most one user per value of a field."""
-    try:
-        field: Any = get_user_model()._meta.get_field(name)
-    except FieldDoesNotExist:
-        return False
-    return bool(field.unique)
+    fields = get_user_model()._meta.concrete_fields
+    return any(field.name == name and field.unique for field in fields)
 
 
 _PATTERN_ERRORS = {

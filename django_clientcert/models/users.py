@@ -82,10 +82,10 @@ def find_folded(
         Q(_lower__in={value.lower() for value in values})
         | Q(**{f"{field}__in": set(values)})
     )
-    found: dict[str, list[Any]] = {}
+    by_value: dict[str, list[Any]] = {}
     for user in rows.order_by("pk")[:limit]:
-        found.setdefault(fold(str(getattr(user, field))), []).append(user)
-    return found
+        by_value.setdefault(fold(str(getattr(user, field))), []).append(user)
+    return by_value
 
 
 def find_by_name(names: Collection[str]) -> dict[str, Any]:
@@ -100,25 +100,17 @@ def find_by_name(names: Collection[str]) -> dict[str, Any]:
         rows = list(manager.filter(**{f"{model.USERNAME_FIELD}__in": names}))
     except (TypeError, ValueError, ValidationError):
         rows = []  # a field that is not text: look each name up
-    found: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = {}
     for user in rows:
-        found.setdefault(str(user.get_username()), []).append(user)
-    for name in names:
-        if name in found or not hasattr(manager, "get_by_natural_key"):
-            continue
-        try:
-            user = manager.get_by_natural_key(name)
-        except (
-            ObjectDoesNotExist,
-            TypeError,
-            ValueError,
-            ValidationError,
-            model.MultipleObjectsReturned,
-        ):
-            continue
-        if fold_ascii(str(user.get_username())) == fold_ascii(name):
-            found[name] = [user]
-    return {name: found[name][0] for name in names if len(found.get(name, ())) == 1}
+        by_name.setdefault(str(user.get_username()), []).append(user)
+    nobody = (ObjectDoesNotExist, TypeError, ValueError, ValidationError)
+    if hasattr(manager, "get_by_natural_key"):
+        for name in set(names) - by_name.keys():
+            with suppress(*nobody, model.MultipleObjectsReturned):
+                user = manager.get_by_natural_key(name)
+                if fold_ascii(str(user.get_username())) == fold_ascii(name):
+                    by_name[name] = [user]
+    return {name: by_name[name][0] for name in names if len(by_name.get(name, ())) == 1}
 
 
 def is_storable(text: str) -> bool:

@@ -6,12 +6,13 @@ Each request is raw octets: HTTP libraries would repair what must be malformed.
 from __future__ import annotations
 
 import http.client
+import secrets
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 _LIMIT = 65536
 
@@ -88,31 +89,40 @@ class Place:
 
 
 def list_places(
+    url: SplitResult,
     *,
-    host: str,
-    port: int,
-    tls: bool,
-    path: str,
-    plain_port: int | None,
-    other_paths: Sequence[str],
-    other_hosts: Sequence[str],
+    paths: Sequence[str],
+    hosts: Sequence[str],
     upstreams: Sequence[tuple[str, int]],
+    plain_port: int | None,
     has_certificate: bool,
 ) -> Iterator[Place]:
-    """Return every place, the most likely holes first."""
-    scheme = "https" if tls else "http"
+    """Return every place, the most likely holes first.
+
+    *url* has a host; *paths* (default: the root and a made-up one) and *hosts* are
+    tried in addition to its own. *plain_port* is that of plain HTTP, 0 for none; None
+    means 80, if the URL is one of https without a port.
+    """
+    tls = url.scheme == "https"
+    host = url.hostname or ""
+    port = url.port or (443 if tls else 80)
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    made_up = f"/clientcert-probe-{secrets.token_hex(4)}/"
+    others = paths or [other for other in ("/", made_up) if other != path]
     variants = [
         ("", path, host),
-        *((f", path {other}", other, host) for other in other_paths),
-        *((f", host {other}", path, other) for other in other_hosts),
+        *((f", path {other}", other, host) for other in others),
+        *((f", host {other}", path, other) for other in hosts),
     ]
     for certificate in [False, True] if has_certificate and tls else [False]:
         suffix = ", own certificate" if certificate else ""
         for variant, its_path, its_host in variants:
-            name = f"{scheme}{variant}{suffix}"
+            name = f"{url.scheme}{variant}{suffix}"
             authority = _in_url(its_host, port)
             yield Place(name, host, port, tls, its_path, authority, certificate)
-    if plain_port is not None:
+    if plain_port is None and tls and url.port is None:
+        plain_port = 80
+    if plain_port:
         authority = _in_url(host, plain_port)
         yield Place("http", host, plain_port, False, path, authority)
     authority = _in_url(host, port)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import (
@@ -13,6 +15,9 @@ from django_clientcert.models import (
     serial_key,
 )
 from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.identities import IdentityKind, parse_identity
+from django_clientcert.x509.names import Order
+from django_clientcert.x509.text import show_serial
 
 _CHUNK = 500
 
@@ -37,6 +42,34 @@ def find_seen(revocation: Revocation) -> Iterator[SeenCertificate]:
             yield row
 
 
+def is_known(revocation: Revocation) -> bool:
+    """Return whether any mapping or recently accepted certificate is revoked.
+
+    *revocation* is that of a serial number.
+    """
+    numbered = CertificateMapping.objects.matching(issuer_serial_keys(revocation))
+    known = chain(numbered, find_mappings(revocation), find_seen(revocation))
+    return next(known, None) is not None
+
+
+def issuer_serial_keys(revocation: Revocation) -> list[bytes]:
+    """Return the keys of mappings of the serial number that *revocation* revokes."""
+    # No mapping has one so long that only its digest is stored.
+    number = int.from_bytes(revocation.serial, "big", signed=True)
+    authority: CertificateAuthority | None = revocation.authority
+    keys = []
+    for ca in () if authority is None else authority.certificates():
+        if ca.public_key_bytes == revocation.issuer_key:
+            # A name that cannot be mapped has no mapping.
+            with suppress(ClientCertError):
+                value = f"{show_serial(number)} {ca.subject}"
+                order = Order.MOST_SPECIFIC_FIRST
+                keys.append(
+                    parse_identity(IdentityKind.ISSUER_SERIAL, value, order=order).key
+                )
+    return keys
+
+
 def is_revoked(revocation: Revocation, certificate: ClientCertificate) -> bool:
     """Return whether *revocation* revokes *certificate*.
 
@@ -51,10 +84,10 @@ def is_revoked(revocation: Revocation, certificate: ClientCertificate) -> bool:
             return False
         if begin is not None and end is not None:
             in_time = begin <= certificate.not_before <= end
-            return in_time and bool(authority.validator().issuers_of(certificate))
-        if revocation.serial != serial_key(certificate.serial_number):
-            return False
-        issuers = authority.validator().issuers_of(certificate)
-        return revocation.issuer_key in {issuer.public_key_bytes for issuer in issuers}
+            return in_time and bool(authority.issuer_keys(certificate))
+        same_serial = revocation.serial == serial_key(certificate.serial_number)
+        return same_serial and revocation.issuer_key in authority.issuer_keys(
+            certificate
+        )
     except ClientCertError:
         return False

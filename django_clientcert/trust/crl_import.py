@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from django_clientcert.x509.crl.reading import CRLInfo, read_crl
 from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible_once
 
+from .crl_warnings import find_warnings
+
 # Called with the number of entries stored so far, and their total
 Progress = Callable[[int, int], None]
 
@@ -32,11 +35,15 @@ _COLUMNS = ("crl", "serial", "reason", "revoked_at")
 
 
 class Imported(NamedTuple):
-    """The result of an import: the new row, and the labels of the CRLs it replaced."""
+    """The result of an import: the new row, and the labels of the CRLs it replaced.
+
+    ``warnings`` are sentences, see ``find_warnings()``.
+    """
 
     row: RevocationList
     info: CRLInfo
     replaced: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def import_crl(
@@ -72,11 +79,6 @@ def import_crl(
             signers=authority.validator(),
         )
         replaced = [crl for crl in before if parsed.info.replaces(crl.crl_info())]
-        # delete() would load a million rows if a project has a receiver for every
-        # deletion.
-        entries = RevokedSerial._base_manager.using(using)
-        entries.filter(crl__in=replaced)._raw_delete(using)
-        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         row = RevocationList.of(
             authority,
             parsed.info,
@@ -85,10 +87,17 @@ def import_crl(
         )
         row.save(using=using)
         _insert(row, parsed.entries(), using, parsed.info.entry_count, progress)
+        kept = [crl for crl in before if crl not in replaced]
+        warnings = tuple(find_warnings(row, replaced, kept, at=now, using=using))
+        # delete() would load a million rows if a project has a receiver for every
+        # deletion.
+        entries = RevokedSerial._base_manager.using(using)
+        entries.filter(crl__in=replaced)._raw_delete(using)
+        rows.filter(pk__in=[crl.pk for crl in replaced]).delete()
         # Once more, because the entries are there only now.
         renew_revisions([authority.pk], using)
     labels = tuple(crl.label() for crl in replaced)
-    return Imported(row, parsed.info, labels)
+    return Imported(row, parsed.info, labels, warnings)
 
 
 def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
@@ -118,7 +127,9 @@ def _insert(
     prepared = _prepare(row, entries, connection)
     quote = connection.ops.quote_name
     table = quote(RevokedSerial._meta.db_table)
-    by_name = {one.name: one.column for one in RevokedSerial._meta.concrete_fields}
+    by_name = {
+        field.name: field.column for field in RevokedSerial._meta.concrete_fields
+    }
     columns = ", ".join(quote(str(by_name[name])) for name in _COLUMNS)
     limit = connection.features.max_query_params
     size = min(_BATCH, limit // len(_COLUMNS)) if limit else _BATCH
@@ -141,16 +152,13 @@ def _prepare(
     """Yield the values of each entry as the database driver expects them."""
     serial = RevokedSerial._meta.get_field("serial")
     revoked_at = RevokedSerial._meta.get_field("revoked_at")
-    moments: dict[dt.datetime | None, Any] = {None: None}
+    moment = lru_cache(_REMEMBERED)(
+        lambda at: revoked_at.get_db_prep_save(at, connection)
+    )
     for entry in entries:
-        moment = moments.get(entry.revoked_at)
-        if moment is None and entry.revoked_at is not None:
-            moment = revoked_at.get_db_prep_save(entry.revoked_at, connection)
-            if len(moments) < _REMEMBERED:
-                moments[entry.revoked_at] = moment
         yield (
             row.pk,
             serial.get_db_prep_save(serial_key(entry.serial), connection),
             None if entry.reason is None else int(entry.reason),
-            moment,
+            moment(entry.revoked_at),
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,9 +137,9 @@ def date_expiries(mappings: Rows) -> Iterator[Expiry]:
 def seen_expiries(span: Interval) -> Iterator[Expiry]:
     """Yield the expiry of certificates that were accepted recently."""
     rows = SeenCertificate.objects.filter(span.of("not_after"))
-    for one in rows.select_related("user").defer("certificate").iterator():
-        assert one.not_after is not None  # noqa: S101 - selected by it
-        yield Expiry("seen_certificate", one, str(one), one.not_after)
+    for seen in rows.select_related("user").defer("certificate").iterator():
+        assert seen.not_after is not None  # noqa: S101 - selected by it
+        yield Expiry("seen_certificate", seen, str(seen), seen.not_after)
 
 
 def authority_expiries(
@@ -147,34 +148,23 @@ def authority_expiries(
     """Yield the expiry of the certificates in all bundles, or in *authorities*."""
     rows = CertificateAuthority.objects.all() if authorities is None else authorities
     for authority in rows.order_by("pk").iterator():
-        for certificate, end in _ends_of(authority):
-            if span.has(end):
+        certificates: tuple[ClientCertificate, ...] = ()
+        with suppress(ClientCertError):  # reported by check --database
+            certificates = authority.certificates()
+        for certificate in certificates:
+            with suppress(CertificateParseError):  # reported by “authority list”
                 name = visible_once(f"{authority}: {certificate.subject}", _MAX_NAME)
-                yield Expiry("authority", authority, name, end, certificate)
+                if span.has(end := certificate.not_after):
+                    yield Expiry("authority", authority, name, end, certificate)
 
 
 def crl_expiries(
-    span: Interval, lists: QuerySet[RevocationList] | None = None
+    span: Interval, crls: QuerySet[RevocationList] | None = None
 ) -> Iterator[Expiry]:
-    """Yield the expiry of CRLs, of all or of *lists*."""
-    rows = RevocationList.objects.all() if lists is None else lists
+    """Yield the expiry of CRLs, of all or of *crls*."""
+    rows = RevocationList.objects.all() if crls is None else crls
     for row in rows.select_related("authority").order_by("pk").iterator():
         end = row.crl_info().expires()
         if span.has(end):
             name = visible_once(f"{row.authority}: {row}", _MAX_NAME)
             yield Expiry("revocation_list", row, name, end)
-
-
-def _ends_of(
-    authority: CertificateAuthority,
-) -> Iterator[tuple[ClientCertificate, dt.datetime]]:
-    try:
-        certificates = list(authority.certificates())
-    except ClientCertError:
-        return  # reported by check --database
-    for certificate in certificates:
-        try:
-            certificate.subject  # noqa: B018 - raises if it cannot be read
-            yield certificate, certificate.not_after
-        except CertificateParseError:
-            continue  # reported by “authority list”

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -54,13 +54,6 @@ class Issuers(NamedTuple):
         )
 
 
-class Signer(NamedTuple):
-    """An authority, and the CA certificate of its bundle whose key signed another."""
-
-    authority: CertificateAuthority
-    certificate: ClientCertificate
-
-
 def find_issuers(certificate: ClientCertificate) -> Issuers:
     """Return the authorities that issued *certificate*: one query.
 
@@ -78,36 +71,36 @@ def find_issuers_of_all(
 
     A certificate that cannot be read has no issuers.
     """
-    found: dict[Key, Issuers] = dict.fromkeys(certificates, Issuers())
+    issuers: dict[Key, Issuers] = dict.fromkeys(certificates, Issuers())
     for key, candidates in _candidates(certificates).items():
         refusals = [
             (authority, why_not_issued(authority, certificates[key]))
             for authority in candidates
         ]
-        found[key] = Issuers(
+        issuers[key] = Issuers(
             tuple(authority for authority, why in refusals if why is None),
             tuple((authority, why) for authority, why in refusals if why is not None),
         )
-    return found
+    return issuers
 
 
-def find_signers(certificate: ClientCertificate) -> list[Signer]:
-    """Return the stored CA certificates whose key signed *certificate*: one query.
+def find_signer(
+    certificate: ClientCertificate,
+) -> tuple[CertificateAuthority, ClientCertificate] | None:
+    """Return a stored CA certificate whose key signed *certificate*, and its authority.
 
-    Whether a CA was allowed to issue it, and whether a path leads to an anchor, is not
-    asked: a revocation must also reach a certificate that requests would refuse.
+    Whether that CA was allowed to issue it, and whether a path leads to an anchor, is
+    not asked: a revocation must also reach a certificate that requests would refuse.
+    One query; None if no stored CA signed it.
 
     Raises:
         CertificateParseError: the certificate cannot be read.
     """
     certificate.issuer_der  # noqa: B018 - raises if it cannot be read
-    return [
-        Signer(authority, ca)
-        for authority in _candidates({None: certificate})[None]
-        for ca in {
-            ca.public_key_bytes: ca for ca in signers_in(authority, certificate)
-        }.values()
-    ]
+    for authority in _candidates({None: certificate})[None]:
+        for ca in signers_in(authority, certificate):
+            return authority, ca
+    return None
 
 
 def signers_in(
@@ -143,47 +136,28 @@ def why_not_single(
         quoted = (gettext("“%(name)s”") % {"name": ca} for ca in issuers.authorities)
         return ValidationError(
             _("Several authorities issued this certificate: %(names)s. Choose one."),
-            code=code,
-            params={"names": ", ".join(islice(quoted, 10))},
+            code,
+            {"names": ", ".join(islice(quoted, 10))},
         )
     for authority, why in issuers.refused:
         if why.reason is not Reason.UNTRUSTED_ISSUER:
-            return ValidationError(
-                _(
-                    "Which authority issued this certificate cannot be determined "
-                    "(%(authority)s: %(detail)s). Choose the authority."
-                ),
-                code=code,
-                params={
-                    "authority": authority,
-                    "detail": visible_once(why.detail, 1000),
-                },
+            message = _(
+                "Which authority issued this certificate cannot be determined "
+                "(%(authority)s: %(detail)s). Choose the authority."
             )
-    try:
+            return ValidationError(message, code, _details(authority, why))
+    issuer = "—"
+    with suppress(CertificateParseError):
         issuer = visible_once(str(certificate.issuer), 120)
-    except CertificateParseError:
-        issuer = "—"
-    none = ValidationError(
-        _(
-            "None of the stored authorities issued this certificate (its issuer is "
-            "%(issuer)s). Add that CA first, or map the public key or the fingerprint."
-        ),
-        code=code,
-        params={"issuer": issuer},
+    message = _(
+        "None of the stored authorities issued this certificate (its issuer is "
+        "%(issuer)s). Add that CA first, or map the public key or the fingerprint."
     )
-    return ValidationError(
-        [
-            none,
-            *(
-                ValidationError(
-                    _("“%(authority)s” has a CA of that name: %(detail)s"),
-                    code=code,
-                    params={"authority": ca, "detail": visible_once(why.detail, 1000)},
-                )
-                for ca, why in issuers.refused[:3]
-            ),
-        ]
-    )
+    errors = [ValidationError(message, code, {"issuer": issuer})]
+    message = _("“%(authority)s” has a CA of that name: %(detail)s")
+    for authority, why in issuers.refused[:3]:
+        errors.append(ValidationError(message, code, _details(authority, why)))
+    return ValidationError(errors)
 
 
 def check_authority(
@@ -198,14 +172,12 @@ def check_authority(
     """
     why = why_not_issued(authority, certificate)
     if why is not None and why.reason is Reason.UNTRUSTED_ISSUER:
-        raise ValidationError(
-            _("“%(authority)s” did not issue this certificate: %(detail)s"),
-            code="not_issued",
-            params={
-                "authority": authority,
-                "detail": visible_once(why.detail, 1000),
-            },
-        )
+        message = _("“%(authority)s” did not issue this certificate: %(detail)s")
+        raise ValidationError(message, "not_issued", _details(authority, why))
+
+
+def _details(authority: CertificateAuthority, why: Refusal) -> dict[str, Any]:
+    return {"authority": authority, "detail": visible_once(why.detail, 1000)}
 
 
 def why_not_issued(
@@ -244,8 +216,7 @@ def _candidates(
         .select_related("authority")
         .order_by("authority__name")
     ):
-        by_pk = authorities.setdefault(ca.subject_key, {})
-        by_pk[ca.authority_id] = ca.authority
+        authorities.setdefault(ca.subject_key, {})[ca.authority_id] = ca.authority
     return {
         key: list(authorities.get(name, {}).values()) for key, name in names.items()
     }

@@ -71,18 +71,14 @@ def write_mail(
         "%(count)d client certificates or related settings will expire soon",
         len(notices),
     ) % {"count": len(notices)}
-    head = (
-        gettext(
+    head = gettext("Renew these, or inform their owners.")
+    if to_owner:
+        head = gettext(
             "These are your registered certificates. Request replacements and have "
             "them registered before the dates below."
         )
-        if to_owner
-        else gettext("Renew these, or inform their owners.")
-    )
-    expiries = sorted(
-        (notice.expiry for notice in notices), key=lambda expiry: expiry.expires_at
-    )
-    lines = [_line(expiry, now) for expiry in expiries]
+    ordered = sorted(notices, key=lambda notice: notice.expiry.expires_at)
+    lines = [_line(notice.expiry, now) for notice in ordered]
     return title, "\n".join([head, "", *lines, ""])
 
 

@@ -42,15 +42,11 @@ def find_predecessors(certificate: ClientCertificate) -> list[CertificateMapping
         return []
     if not authorities:
         return []
-    candidates = (
-        CertificateMapping.objects.filter(certificate_subject_key=key)
-        .exclude(certificate=None)
-        .select_related("user", "authority")
-        .order_by("-pk")[:MAX_CANDIDATES]
-    )
+    rows = CertificateMapping.objects.filter(certificate_subject_key=key)
+    rows = rows.exclude(certificate=None).select_related("user", "authority")
     return [
         mapping
-        for mapping in candidates
+        for mapping in rows.order_by("-pk")[:MAX_CANDIDATES]
         if (old := mapping.client_certificate()) is not None
         and old != certificate
         and any(signers_in(authority, old) for authority in authorities)
@@ -76,39 +72,31 @@ def renew(
         ValidationError: the certificate does not renew that of the mapping, the
             mapping is disabled, or it matches the new certificate already.
     """
-    kind = IdentityKind(mapping.kind)
-    if mapping.state == CertificateMapping.State.DISABLED:
+    kind, states = IdentityKind(mapping.kind), CertificateMapping.State
+    if mapping.state == states.DISABLED:
         # Retiring it would accept its certificate again.
-        raise ValidationError(
-            _(
-                "Mapping %(pk)s is disabled. Enable it first, or map the certificate "
-                "without renewing it."
-            )
-            % {"pk": mapping.pk},
-            code="disabled",
+        message = _(
+            "Mapping %(pk)s is disabled. Enable it first, or map the certificate "
+            "without renewing it."
         )
+        raise ValidationError(message, "disabled", {"pk": mapping.pk})
     if mapping not in find_predecessors(certificate):
-        raise ValidationError(
-            _(
-                "This certificate does not renew that of mapping %(pk)s, because the "
-                "same authority must have issued both for the same subject."
-            )
-            % {"pk": mapping.pk},
-            code="no_successor",
+        message = _(
+            "This certificate does not renew that of mapping %(pk)s, because the same "
+            "authority must have issued both for the same subject."
         )
+        raise ValidationError(message, "no_successor", {"pk": mapping.pk})
     try:
         identity = identity_of_kind(kind, certificate)
     except ClientCertError as error:
         raise ValidationError(str(error), code="value") from error
     if identity.value == mapping.value:
-        raise ValidationError(
-            _(
-                "Mapping %(pk)s already covers this certificate, which has the same "
-                "%(kind)s. There is nothing to do."
-            )
-            % {"pk": mapping.pk, "kind": mapping.get_kind_display()},
-            code="still_matches",
+        message = _(
+            "Mapping %(pk)s already covers this certificate, which has the same "
+            "%(kind)s. There is nothing to do."
         )
+        params = {"pk": mapping.pk, "kind": mapping.get_kind_display()}
+        raise ValidationError(message, "still_matches", params)
     successor = CertificateMapping.for_identity(
         identity,
         certificate,
@@ -116,14 +104,10 @@ def renew(
         authority=mapping.authority,
         hosts=mapping.hosts,
         note=_("Renews mapping %(pk)s.") % {"pk": mapping.pk},
-        state=(
-            CertificateMapping.State.ACTIVE
-            if valid_from is None
-            else CertificateMapping.State.SCHEDULED
-        ),
+        state=states.SCHEDULED if valid_from else states.ACTIVE,
         valid_from=valid_from,
     )
-    mapping.state = CertificateMapping.State.RETIRING
+    mapping.state = states.RETIRING
     if mapping.valid_until is None or mapping.valid_until > retire_on:
         mapping.valid_until = retire_on
     with transaction.atomic(using=router.db_for_write(CertificateMapping)):

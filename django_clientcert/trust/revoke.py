@@ -7,7 +7,7 @@ on. To lift it, delete the row.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -23,17 +23,18 @@ from django_clientcert.models import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.names import Order, parse_name
-from django_clientcert.x509.text import show_serial
+from django_clientcert.x509.text import parse_serial, show_serial
 
-from .issuers import find_signers
+from .affected import is_known
+from .issuers import find_signer
+
+UNKNOWN_SERIAL = _("No certificate with this serial number is known here.")
+# RFC 5280, 4.1.2.2
+_MAX_SERIAL_BITS = 20 * 8
 
 
 def revoke_certificate(
-    certificate: ClientCertificate,
-    *,
-    reason: int = 0,
-    note: str = "",
-    by: Any = None,
+    certificate: ClientCertificate, *, reason: int = 0, note: str = "", by: Any = None
 ) -> Revocation:
     """Revoke *certificate* by its public key, and by issuer’s key and serial number.
 
@@ -47,29 +48,19 @@ def revoke_certificate(
         ValidationError: the certificate cannot be read, or the note cannot be stored.
     """
     try:
-        signers = find_signers(certificate)
-        revocation = Revocation(reason=reason, note=note, revoked_by=by)
-        signer = signers[0] if signers else None
-        if signer is not None:
-            revocation.authority = signer.authority
-        revocation.name_certificate(
-            certificate, None if signer is None else signer.certificate
+        authority, issuer = find_signer(certificate) or (None, None)
+        revocation = Revocation(
+            authority=authority, reason=reason, note=note, revoked_by=by
         )
+        revocation.name_certificate(certificate, issuer)
     except CertificateParseError as error:
-        raise ValidationError(
-            _("The certificate cannot be read: %(why)s"),
-            code="malformed",
-            params={"why": error.detail},
-        ) from error
+        message = _("The certificate cannot be read: %(why)s")
+        raise ValidationError(message, "malformed", {"why": error.detail}) from error
     return _save(revocation)
 
 
 def revoke_public_key(
-    public_key: bytes,
-    *,
-    reason: int = 0,
-    note: str = "",
-    by: Any = None,
+    public_key: bytes, *, reason: int = 0, note: str = "", by: Any = None
 ) -> Revocation:
     """Revoke a public key (SHA-256 of the SubjectPublicKeyInfo, 32 bytes).
 
@@ -87,9 +78,44 @@ def revoke_public_key(
     )
 
 
+def read_serial(text: str) -> tuple[int, int | None]:
+    """Return the serial number that *text* spells in hex, and in decimal if it may be.
+
+    The second is None unless *text* has only digits, and differs in decimal.
+
+    Raises:
+        ValidationError: it is not a serial number in hex.
+    """
+    number, decimal = parse_serial(text), parse_serial(text, decimal=True)
+    if number is None:
+        raise ValidationError(
+            _("Enter the serial number in hexadecimal, such as 1E:AD:85."),
+            code="serial",
+        )
+    if number.bit_length() <= _MAX_SERIAL_BITS:
+        return number, None if decimal == number else decimal
+    if decimal is None or decimal.bit_length() > _MAX_SERIAL_BITS:
+        raise ValidationError(
+            _(
+                "This is too long: a serial number has at most 20 octets, which are 40 "
+                "hexadecimal digits (RFC 5280, 4.1.2.2)."
+            ),
+            code="serial",
+        )
+    raise ValidationError(
+        _(
+            "A serial number has at most 20 octets, and in hexadecimal, this has more "
+            "(RFC 5280, 4.1.2.2). Is this decimal? Then enter %(hex)s."
+        ),
+        code="serial",
+        params={"hex": show_serial(decimal)},
+    )
+
+
 def revoke_serial(
     authority: CertificateAuthority,
     serial_number: int,
+    decimal: int | None = None,
     *,
     issuer: str = "",
     reason: int = 0,
@@ -99,21 +125,37 @@ def revoke_serial(
     """Revoke the certificate with *serial_number* that a CA of *authority* issued.
 
     *issuer* is the CA's distinguished name, required if the authority has several CAs.
+    *decimal* is the other reading of what was typed, see ``read_serial()``: if a known
+    certificate has that serial number and none has *serial_number*, nothing is revoked.
     Returns and raises as ``revoke_certificate()``.
     """
     ca = _find_ca(authority, issuer)
-    return _save(
-        Revocation(
-            authority=authority,
-            issuer_key=ca.public_key_bytes,
-            serial=serial_key(serial_number),
-            description=_("serial number %(serial)s of %(issuer)s")
-            % {"serial": show_serial(serial_number), "issuer": ca.subject.rfc4514()},
-            reason=reason,
-            note=note,
-            revoked_by=by,
-        )
+    named = {"authority": authority, "issuer_key": ca.public_key_bytes}
+    digits = show_serial(serial_number)
+    revocation = Revocation(
+        **named,
+        serial=serial_key(serial_number),
+        description=_("serial number %(serial)s of %(issuer)s")
+        % {"serial": digits, "issuer": ca.subject.rfc4514()},
+        reason=reason,
+        note=note,
+        revoked_by=by,
     )
+    if (
+        decimal is not None
+        and is_known(Revocation(**named, serial=serial_key(decimal)))
+        and not is_known(revocation)
+    ):
+        raise ValidationError(
+            _(
+                "Read as decimal, this is %(decimal)s, the serial number of a known "
+                "certificate; read as hexadecimal, it is %(hex)s, which no known "
+                "certificate has. Enter %(decimal)s, or 0x%(hex)s if you mean that."
+            ),
+            code="decimal",
+            params={"decimal": show_serial(decimal), "hex": digits},
+        )
+    return _save(revocation)
 
 
 def revoke_period(
@@ -166,26 +208,20 @@ def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
         ValidationError: there is none, or more than one.
     """
     try:
-        cas = {one.public_key_bytes: one for one in authority.certificates()}
+        cas = {ca.public_key_bytes: ca for ca in authority.certificates()}
         named = list(cas.values())
         if issuer.strip():
             name = parse_name(issuer, order=Order.MOST_SPECIFIC_FIRST).canonical()
-            named = [one for one in named if one.subject.canonical() == name]
+            named = [ca for ca in named if ca.subject.canonical() == name]
         if len(named) == 1:
             return named[0]
-        raise ValidationError(
-            _("Enter which CA of “%(authority)s” issued it: %(names)s."),
-            code="issuer",
-            params={"authority": authority, "names": _list_names(list(cas.values()))},
-        )
+        names = "; ".join(ca.subject.rfc4514() for ca in islice(cas.values(), 10))
+        message = _("Enter which CA of “%(authority)s” issued it: %(names)s.")
+        params = {"authority": authority, "names": names}
+        raise ValidationError(message, "issuer", params)
     except ClientCertError as error:
-        raise ValidationError(
-            _("Cannot be used: %(why)s"), code="issuer", params={"why": str(error)}
-        ) from error
-
-
-def _list_names(certificates: Sequence[ClientCertificate]) -> str:
-    return "; ".join(one.subject.rfc4514() for one in certificates[:10])
+        message = _("Cannot be used: %(why)s")
+        raise ValidationError(message, "issuer", {"why": str(error)}) from error
 
 
 def _save(revocation: Revocation) -> Revocation:

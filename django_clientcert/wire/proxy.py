@@ -61,11 +61,8 @@ class Proxy:
     # Whether the proxy itself validates the path; CLIENTCERT_PROXY_VERIFIES overrides.
     verifies: bool = True
     source: str = ValueSource.HEADER
-    # For people: the proxy's name, what happens to a client's own headers of these
-    # names, what else to know, and where all of this is documented
+    # For people: the proxy's name, and where its headers are documented
     title: str = ""
-    client_copies: str = ""
-    traps: tuple[str, ...] = ()
     reference: str = ""
 
     @property

@@ -201,8 +201,7 @@ def problems(
     try:
         return (
             *_authority_problems(certificate, profile, is_anchor=is_anchor),
-            *_validity_problems(certificate, at),
-            *_form_problems(certificate),
+            *_field_problems(certificate, at),
             *_key_problems(certificate),
             *(() if is_anchor else _signature_problems(certificate)),
             *_extension_problems(certificate),
@@ -270,9 +269,7 @@ def _authority_problems(
             )
 
 
-def _validity_problems(
-    certificate: ClientCertificate, at: dt.datetime
-) -> Iterator[str]:
+def _field_problems(certificate: ClientCertificate, at: dt.datetime) -> Iterator[str]:
     if at > certificate.not_after:
         yield f"It expired on {show_day(certificate.not_after)}: {_NOT_AT_ALL}."
     elif at < certificate.not_before:
@@ -280,9 +277,6 @@ def _validity_problems(
             f"It is valid from {show_day(certificate.not_before)} on; until then "
             f"{_NOT_AT_ALL}."
         )
-
-
-def _form_problems(certificate: ClientCertificate) -> Iterator[str]:
     serial = certificate.serial_number
     if serial < 0:
         yield f"Its serial number is negative; {_BY_PROXY}."
@@ -298,9 +292,9 @@ def _key_problems(certificate: ClientCertificate) -> Iterator[str]:
     except CertificateParseError:
         yield f"Its public key is of an unsupported kind: {_NOT_AT_ALL}."
         return
-    what = _unusable_key(certificate, key)
-    if what is not None:
-        yield f"{what} CAs cannot be verified here; {_BY_PROXY}."
+    kind = _unusable_key(certificate, key)
+    if kind is not None:
+        yield f"{kind} CAs cannot be verified here; {_BY_PROXY}."
 
 
 def _unusable_key(certificate: ClientCertificate, key: object) -> str | None:
@@ -347,27 +341,16 @@ def _extension_problems(certificate: ClientCertificate) -> Iterator[str]:
         if oid in _NEVER_CRITICAL:
             yield f"Its {_NEVER_CRITICAL[oid]} is marked critical; {_BY_PROXY}."
         elif oid not in _UNDERSTOOD:
-            yield (f"Its critical extension {oid} is not understood here; {_BY_PROXY}.")
-    if _has_critical_directory_constraint(certificate, extensions):
-        yield (
-            "Its critical name constraints limit directory names, which cannot be "
-            f"verified here; {_BY_PROXY}."
-        )
-
-
-def _has_critical_directory_constraint(
-    certificate: ClientCertificate, extensions: x509.Extensions
-) -> bool:
-    if NAME_CONSTRAINTS not in certificate.extensions:
-        return False
-    constraints = extensions.get_extension_for_class(x509.NameConstraints)
-    subtrees = (
-        *(constraints.value.permitted_subtrees or ()),
-        *(constraints.value.excluded_subtrees or ()),
-    )
-    return constraints.critical and any(
-        isinstance(base, x509.DirectoryName) for base in subtrees
-    )
+            yield f"Its critical extension {oid} is not understood here; {_BY_PROXY}."
+        elif oid == NAME_CONSTRAINTS:
+            limits = extensions.get_extension_for_class(x509.NameConstraints).value
+            subtrees = [*(limits.permitted_subtrees or ())]
+            subtrees += limits.excluded_subtrees or ()
+            if any(isinstance(base, x509.DirectoryName) for base in subtrees):
+                yield (
+                    "Its critical name constraints limit directory names, which "
+                    f"cannot be verified here; {_BY_PROXY}."
+                )
 
 
 def _same_name(issuer: ClientCertificate, certificate: ClientCertificate) -> bool:

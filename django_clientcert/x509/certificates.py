@@ -261,7 +261,7 @@ class ClientCertificate:
 
         def load() -> CertificatePublicKeyTypes:
             algorithm = asn1.children(self.public_key_der)[0]
-            oid = asn1.object_identifier(asn1.children(algorithm.encoded)[0].content)
+            oid = asn1.object_identifier(asn1.children(algorithm.encoded)[0])
             if oid not in SIGNING_KEYS:
                 raise asn1.DerError(f"not a key that TLS clients sign with ({oid})")
             return self.x509.public_key()
@@ -347,12 +347,7 @@ class ClientCertificate:
         """The extended key usages, dotted; None without the extension."""
 
         def read(value: bytes) -> tuple[str, ...]:
-            return tuple(
-                asn1.object_identifier(
-                    asn1.only(usage.encoded, asn1.OBJECT_IDENTIFIER).content
-                )
-                for usage in asn1.children(value)
-            )
+            return tuple(map(asn1.object_identifier, asn1.children(value)))
 
         return self._extension(EXTENDED_KEY_USAGE, read)
 
@@ -362,7 +357,7 @@ class ClientCertificate:
 
         def read(value: bytes) -> tuple[str, ...]:
             return tuple(
-                asn1.object_identifier(asn1.children(policy.encoded)[0].content)
+                asn1.object_identifier(asn1.children(policy.encoded)[0])
                 for policy in asn1.children(value)
             )
 
@@ -406,9 +401,9 @@ def read_extensions(encoded: bytes) -> dict[str, Extension]:
     extensions: dict[str, Extension] = {}
     for item in asn1.children(encoded):
         parts = asn1.children(item.encoded)
-        if not 2 <= len(parts) <= 3 or parts[0].tag != asn1.OBJECT_IDENTIFIER:
+        if not 2 <= len(parts) <= 3:
             raise asn1.DerError("a malformed extension")
-        oid = asn1.object_identifier(parts[0].content)
+        oid = asn1.object_identifier(parts[0])
         critical = len(parts) == 3 and asn1.boolean(
             asn1.only(parts[1].encoded, asn1.BOOLEAN).content
         )
@@ -429,9 +424,7 @@ def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
             kinds["ips"].append(str(ip_address(name.content)))
         elif name.tag == _OTHER_NAME:
             type_id, wrapped = asn1.read_all(name.content)
-            oid = asn1.object_identifier(
-                asn1.only(type_id.encoded, asn1.OBJECT_IDENTIFIER).content
-            )
+            oid = asn1.object_identifier(type_id)
             value = asn1.only(wrapped.encoded, _EXPLICIT).content
             if oid == UPN:
                 text, end = asn1.read(value)

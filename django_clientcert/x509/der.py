@@ -112,8 +112,11 @@ def encode(tag: int, content: bytes) -> bytes:
     return bytes([tag, 0x80 | len(length)]) + length + content
 
 
-def object_identifier(content: bytes) -> str:
-    """Return the dotted form of an OBJECT IDENTIFIER's *content* (X.690, 8.19)."""
+def object_identifier(element: Element) -> str:
+    """Return the dotted form of an OBJECT IDENTIFIER (X.690, 8.19)."""
+    content = element.content
+    if element.tag != OBJECT_IDENTIFIER:
+        raise DerError(f"tag {element.tag:#04x} instead of an object identifier")
     if not content or content[-1] & 0x80:
         raise DerError("truncated object identifier")
     arcs: list[int] = []

@@ -262,23 +262,20 @@ def parse_sha256(text: str, kind: IdentityKind = IdentityKind.FINGERPRINT) -> by
     text = text.strip()
     command = _SHA256_COMMANDS[kind]
     rest = _LABEL.sub("", text).strip().strip('"')
+    octets = b""
     if _HEX_WITH_MARKS.fullmatch(rest):
         octets = bytes.fromhex(rest.replace(":", "").replace(" ", ""))
-        if len(octets) == 32:
-            return octets
-        if len(octets) in (16, 20):
-            raise NameSyntaxError(
-                "This is a SHA-1 or MD5 fingerprint, which can be forged. Print the "
-                f"SHA-256: {command}"
-            )
     elif re.fullmatch(r"[A-Za-z0-9+/_-]{43}=?", rest):
         standard = rest.rstrip("=").replace("-", "+").replace("_", "/")
-        octets = base64.b64decode(standard + "=")
-        if base64.b64encode(octets).decode().rstrip("=") == standard:
-            return octets
-    if _SHA1_LABEL.match(text):
+        decoded = base64.b64decode(standard + "=")
+        if base64.b64encode(decoded).decode().rstrip("=") == standard:
+            octets = decoded
+    if len(octets) == 32:
+        return octets
+    if len(octets) in (16, 20) or _SHA1_LABEL.match(text):
         raise NameSyntaxError(
-            f"SHA-1 and MD5 can be forged. Print the SHA-256: {command}"
+            "This is a SHA-1 or MD5 fingerprint, which can be forged. Print the "
+            f"SHA-256: {command}"
         )
     raise NameSyntaxError(
         f"Enter a SHA-256: 64 hex digits, with or without colons. Print it: {command}"

@@ -106,24 +106,15 @@ class DistinguishedName:
             CertificateParseError: not a Name.
         """
         try:
-            rdns = []
-            for rdn in der.children(encoded):
-                attributes = []
-                for attribute in der.children(rdn.encoded, der.SET):
-                    oid, value = der.children(attribute.encoded)
-                    if oid.tag != der.OBJECT_IDENTIFIER:
-                        raise der.DerError("an attribute without a type")
-                    attributes.append(
-                        Attribute(
-                            der.object_identifier(oid.content), value.tag, value.content
-                        )
-                    )
-                if not attributes:
-                    raise der.DerError("an empty relative name")
-                rdns.append(tuple(attributes))
+            rdns = tuple(
+                tuple(map(_read_attribute, der.children(rdn.encoded, der.SET)))
+                for rdn in der.children(encoded)
+            )
+            if () in rdns:
+                raise der.DerError("an empty relative name")
         except ValueError as error:
             raise CertificateParseError(f"the name is not readable: {error}") from error
-        return cls(tuple(rdns))
+        return cls(rdns)
 
     def __bool__(self) -> bool:
         return bool(self.rdns)
@@ -205,6 +196,11 @@ class DistinguishedName:
             "+".join(_openssl_attribute(item) for item in reversed(rdn))
             for rdn in reversed(self.rdns)
         )
+
+
+def _read_attribute(element: der.Element) -> Attribute:
+    oid, value = der.children(element.encoded)
+    return Attribute(der.object_identifier(oid), value.tag, value.content)
 
 
 def fold_email(address: str) -> str:
@@ -408,7 +404,8 @@ def _attribute_type(name: str) -> str:
         return attribute_types.ALIASES[lowered]
     if _DOTTED.fullmatch(lowered):
         try:
-            return der.object_identifier(der.encode_object_identifier(lowered)[2:])
+            encoded = der.encode_object_identifier(lowered)
+            return der.object_identifier(der.read(encoded)[0])
         except der.DerError:
             pass
     raise NameSyntaxError(

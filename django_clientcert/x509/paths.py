@@ -139,12 +139,14 @@ def check_end_entity(
         raise Refusal(Reason.WRONG_PURPOSE, "keyUsage is missing")
     key = certificate.public_key
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < profile.min_rsa_bits:
-        raise PathError(Reason.INVALID_PATH, f"an RSA key of {key.key_size} bits")
-    if (
-        isinstance(key, ec.EllipticCurvePublicKey)
-        and key.curve.name not in profile.curves
-    ):
-        raise PathError(Reason.INVALID_PATH, f"a key on the curve {key.curve.name}")
+        raise _invalid(f"an RSA key of {key.key_size} bits")
+    curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else None
+    if curve is not None and curve not in profile.curves:
+        raise _invalid(f"a key on the curve {curve}")
+
+
+def _invalid(detail: str) -> PathError:
+    return PathError(Reason.INVALID_PATH, detail)
 
 
 def may_sign_crls(certificate: ClientCertificate) -> bool:
@@ -245,15 +247,12 @@ class PathValidator:
             CertificateParseError: it cannot be read.
         """
         # Other presented certificates may lead to another path.
-        prefix = b"".join(intermediate.fingerprint_bytes for intermediate in presented)
-        remembered = self._remembered.get(prefix + certificate.fingerprint_bytes)
-        if remembered is not None and remembered.covers(at):
+        key = b"".join(item.fingerprint_bytes for item in (*presented, certificate))
+        if (remembered := self._recall(key, at)) is not None:
             return remembered
         check_validity(certificate, at)
         check_end_entity(certificate, self.profile, self.purpose)
-        path = self._validate(certificate, at, presented)
-        self._remember(certificate, path, prefix)
-        return path
+        return self._remember(key, self._validate(certificate, at, presented))
 
     def _validate(
         self,
@@ -314,8 +313,8 @@ class PathValidator:
         Raises:
             PathError, Refusal, CertificateParseError: as ``validate()``.
         """
-        remembered = self._remembered.get(b"issuer" + certificate.fingerprint_bytes)
-        if remembered is not None and remembered.covers(at):
+        key = b"issuer" + certificate.fingerprint_bytes
+        if (remembered := self._recall(key, at)) is not None:
             return remembered
         check_validity(certificate, at)
         check_end_entity(certificate, self.profile, self.purpose)
@@ -334,11 +333,8 @@ class PathValidator:
         else:
             path = Path.of(chain)
         if not path.covers(at):
-            raise PathError(
-                Reason.INVALID_PATH, "a CA’s certificate is not valid at this time"
-            )
-        self._remember(certificate, path, b"issuer")
-        return path
+            raise _invalid("a CA’s certificate is not valid at this time")
+        return self._remember(key, path)
 
     def __contains__(self, certificate: object) -> bool:
         """Return whether *certificate* is in the bundle."""
@@ -406,13 +402,10 @@ class PathValidator:
         check_validity(certificate, at)
         if certificate in self._anchors:
             return Path.of([certificate])
-        prefix = b"signer"
-        remembered = self._remembered.get(prefix + certificate.fingerprint_bytes)
-        if remembered is not None and remembered.covers(at):
+        key = b"signer" + certificate.fingerprint_bytes
+        if (remembered := self._recall(key, at)) is not None:
             return remembered
-        path = self._verify(self._issuer_builder, certificate, at)
-        self._remember(certificate, path, prefix)
-        return path
+        return self._remember(key, self._verify(self._issuer_builder, certificate, at))
 
     def _climb(
         self, chain: list[ClientCertificate], at: dt.datetime, budget: Iterator[int]
@@ -468,13 +461,16 @@ class PathValidator:
         except CertificateParseError:
             return False
 
-    def _remember(
-        self, certificate: ClientCertificate, path: Path, prefix: bytes = b""
-    ) -> None:
+    def _recall(self, key: bytes, at: dt.datetime) -> Path | None:
+        path = self._remembered.get(key)
+        return path if path is not None and path.covers(at) else None
+
+    def _remember(self, key: bytes, path: Path) -> Path:
         with self._lock:
             while len(self._remembered) >= MAX_REMEMBERED_PATHS:
                 self._remembered.pop(next(iter(self._remembered)))
-            self._remembered[prefix + certificate.fingerprint_bytes] = path
+            self._remembered[key] = path
+        return path
 
 
 def _is_ca(certificate: ClientCertificate) -> bool:
@@ -606,9 +602,7 @@ def _name_constraints(ca: ClientCertificate) -> x509.NameConstraints | None:
     try:
         return ca.x509.extensions.get_extension_for_class(x509.NameConstraints).value
     except UNREADABLE as error:
-        raise PathError(
-            Reason.INVALID_PATH, f"the name constraints of a CA: {error}"
-        ) from error
+        raise _invalid(f"the name constraints of a CA: {error}") from error
 
 
 def _check_directory_names(
@@ -622,15 +616,11 @@ def _check_directory_names(
         return
     try:
         inside = not allowed or any(_is_within(subject, base) for base in allowed)
-        outside = not any(_is_within(subject, base) for base in refused)
+        outside = any(_is_within(subject, base) for base in refused)
     except (NameNotMatchableError, CertificateParseError) as error:
-        raise PathError(
-            Reason.INVALID_PATH, f"a name under a name constraint: {error}"
-        ) from error
-    if not (inside and outside):
-        raise PathError(
-            Reason.INVALID_PATH, "the subject is outside a CA’s name constraints"
-        )
+        raise _invalid(f"a name under a name constraint: {error}") from error
+    if outside or not inside:
+        raise _invalid("the subject is outside a CA’s name constraints")
 
 
 def _is_within(name: DistinguishedName, base: x509.Name) -> bool:
@@ -655,18 +645,16 @@ def _check_subject_text(
         and not names.emails
         and certificate.subject.values(attribute_types.EMAIL_ADDRESS)
     ):
-        raise PathError(
-            Reason.INVALID_PATH,
-            "an e-mail address in the subject, under an e-mail name constraint",
+        raise _invalid(
+            "an e-mail address in the subject, under an e-mail name constraint"
         )
     if (
         any(isinstance(base, x509.DNSName) for base in subtrees)
         and not names.dns
         and any("." in (value or ".") for value in certificate.common_names)
     ):
-        raise PathError(
-            Reason.INVALID_PATH,
-            "a host name in the common name only, under a DNS name constraint",
+        raise _invalid(
+            "a host name in the common name only, under a DNS name constraint"
         )
 
 

@@ -10,7 +10,7 @@ MAX_LISTED = 10
 
 _SERIAL_LABEL = re.compile(r"\A\s*serial(\s*number)?\s*[=:]\s*")
 # Longer than any CA may issue (RFC 5280, 4.1.2.2: 20 octets)
-_SERIAL = re.compile(r"-?[0-9a-f]{1,128}")
+_HEX, _DECIMAL = r"-?[0-9a-f]{1,128}", r"-?[0-9]{1,128}"
 
 
 def show_moment(at: dt.datetime) -> str:
@@ -45,14 +45,18 @@ def show_serial(number: int) -> str:
     return ("-" if number < 0 else "") + digits.zfill(len(digits) + len(digits) % 2)
 
 
-def parse_serial(text: str) -> int | None:
+def parse_serial(text: str, *, decimal: bool = False) -> int | None:
     """Return the serial number that *text* spells in hex, or None.
 
     With or without colons, spaces, “0x” or the label of ``openssl x509 -serial``.
+    With *decimal*, return what the digits would be in decimal, if colons or “0x” do not
+    show that they are hex.
     """
-    digits = re.sub(r"[\s:]", "", _SERIAL_LABEL.sub("", text.lower()))
-    digits = digits.removeprefix("0x")
-    return int(digits, 16) if _SERIAL.fullmatch(digits) else None
+    digits = re.sub(r"\s", "", _SERIAL_LABEL.sub("", text.lower()))
+    if decimal:
+        return int(digits) if re.fullmatch(_DECIMAL, digits) else None
+    digits = digits.replace(":", "").removeprefix("0x")
+    return int(digits, 16) if re.fullmatch(_HEX, digits) else None
 
 
 def some_of(texts: Iterable[str], total: int | None = None) -> str:

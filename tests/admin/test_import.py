@@ -30,7 +30,8 @@ from django_clientcert.models import (
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.trust.transfer import export_records, write_json
+from django_clientcert.trust.transfer.records import export_records
+from django_clientcert.trust.transfer.writing import write_json
 from django_clientcert.x509.certificates import ClientCertificate
 from tests import crl_writer
 from tests.commands.test_import import revocation

@@ -33,6 +33,7 @@ from django_clientcert.trust.revoke import (
     revoke_serial,
 )
 from django_clientcert.x509.certificates import ClientCertificate
+from tests import crl_writer
 from tests import der_writer as write
 from tests.deciding import decide
 from tests.private_keys import TEXTS, UPLOADS, secrets_of
@@ -154,6 +155,19 @@ def test_stale_list_is_imported_with_a_warning(
     response = add_list(as_root, authority, data)
     (text,) = warnings_after(response)
     assert "already stale" in text
+
+
+def test_r23_list_that_lost_entries_is_imported_with_a_warning(
+    as_root: Client, authority: Any, ca: ThrowawayCA
+) -> None:
+    """A message for each warning of the import."""
+    import_crl(authority, ca.crl([7], number=1))
+    entries, extensions = [crl_writer.entry(0)], [crl_writer.number(2)]
+    data = crl_writer.crl(ca, entries=entries, extensions=extensions)
+    lost, zero = warnings_after(add_list(as_root, authority, data))
+    assert lost.startswith("1 serial number that CRL number 1 revoked is not in CRL")
+    assert "the serial number 0" in zero
+    assert RevocationList.objects.get().number == "2"
 
 
 @pytest.mark.parametrize(
@@ -403,6 +417,37 @@ def test_revoke_a_serial_number(
     assert "CN=Below" in errors["issuer"][0]
     messages_after(add(as_root, **{**data, "serial_number": "7", "issuer": "CN=Below"}))
     assert "of CN=Below" in Revocation.objects.latest("pk").description
+
+
+def test_r09_serial_number_in_decimal_is_refused(
+    as_root: Client, authority: Any, ca: ThrowawayCA, alice: Any
+) -> None:
+    """As the command does: at the field, and nothing is revoked."""
+    issued = ca.issue("decimal", serial=5350096667996093292)
+    stored(alice, issued)
+    data = {"authority": authority.pk, "serial_number": "5350096667996093292"}
+    (error,) = errors_on(add(as_root, **data))["serial_number"]
+    assert "4a3f5c92d1e87b6c" in error
+    assert "0x05350096667996093292" in error
+    long = "719299236242288014642003068697124896264407037746"
+    (error,) = errors_on(add(as_root, **{**data, "serial_number": long}))[
+        "serial_number"
+    ]
+    assert "Is this decimal?" in error
+    assert not Revocation.objects.exists()
+
+
+def test_r09_serial_number_of_no_known_certificate(
+    as_root: Client, authority: Any, ca: ThrowawayCA, alice: Any
+) -> None:
+    """That none is known here is said, but not of one that is."""
+    data = {"authority": authority.pk, "serial_number": "deadbeef"}
+    (text,) = warnings_after(add(as_root, **data))
+    assert text == "No certificate with this serial number is known here."
+    issued = ca.issue("known")
+    stored(alice, issued)
+    digits = f"{issued.certificate.serial_number:x}"
+    assert not warnings_after(add(as_root, **{**data, "serial_number": digits}))
 
 
 @pytest.mark.parametrize(

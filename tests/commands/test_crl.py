@@ -198,6 +198,26 @@ def test_the_lists_are_listed(authority: CertificateAuthority, ca: ThrowawayCA) 
     assert first["policy"] == "if_loaded"
 
 
+def test_r23_a_crl_that_lost_entries_is_imported_with_a_warning(
+    alice: Any, authority: CertificateAuthority, ca: ThrowawayCA, alice_cert: Any
+) -> None:
+    """On standard error, with the mapping that is accepted again."""
+    fields = {"certificate": alice_cert.der}
+    mapping = map_to(alice, "fingerprint", alice_cert.fingerprint, **fields)
+    clientcert("crl", "import", "-", stdin=ca.crl([alice_cert, 7], number=1))
+    data = lists.crl(ca, entries=[lists.entry(0)], extensions=[lists.number(2)])
+    outcome = clientcert("crl", "import", "-", stdin=data)
+    assert outcome.status == 0
+    end = alice_cert.certificate.not_valid_after_utc
+    lost, zero = outcome.err.splitlines()
+    assert lost.startswith(
+        "Warning: Test CA: 2 serial numbers that CRL number 1 revoked are not in CRL "
+        f"number 2, among them that of CN=alice (mapping {mapping.pk}, valid until "
+        f"{end:%Y-%m-%d})."
+    )
+    assert "CRL number 2 has an entry for the serial number 0" in zero
+
+
 # --- fetch ---------------------------------------------------------------------------
 
 
@@ -276,6 +296,23 @@ def test_lists_are_fetched(
     assert (quiet.status, quiet.text) == (0, "")
     assert RevocationList.objects.get().number == "2"
     CertificateAuthority.objects.update(crl_urls="")
+    assert clientcert("crl", "fetch", "-v", "0").text == ""
+
+
+def test_r23_a_fetched_crl_that_lost_entries_is_for_somebody_to_look_at(
+    server: Server, authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Exit status 1 and a warning, also with -v 0; it is in force, so only once."""
+    authority.crl_urls = address(server)
+    authority.save()
+    server.answers["/a.crl"] = ca.crl([7, 8], number=1)
+    assert clientcert("crl", "fetch", "-v", "0").text == ""
+    server.answers["/a.crl"] = ca.crl([8], number=2)
+    outcome = clientcert("crl", "fetch", "-v", "0")
+    assert outcome.status == 1
+    assert "1 serial number that CRL number 1 revoked is not in CRL" in outcome.err
+    assert outcome.error.startswith("CRLs that were imported with a warning: 1.")
+    assert RevocationList.objects.get().number == "2"
     assert clientcert("crl", "fetch", "-v", "0").text == ""
 
 

@@ -21,8 +21,8 @@ from django_clientcert.models import (
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.trust.transfer import export_records, reading
-from django_clientcert.trust.transfer.records import authority_record
+from django_clientcert.trust.transfer import reading
+from django_clientcert.trust.transfer.records import authority_record, export_records
 from django_clientcert.trust.transfer.writing import JSON_HEAD
 from tests import crl_writer
 from tests.private_keys import TEXTS

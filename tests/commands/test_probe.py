@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.core import signing
@@ -221,14 +222,11 @@ def test_places() -> None:
     """Every path and host without and with a certificate; http; the server itself."""
     places = list(
         list_places(
-            host="::1",
-            port=8443,
-            tls=True,
-            path="/",
-            plain_port=8080,
-            other_paths=["/x/"],
-            other_hosts=["b.example"],
+            urlsplit("https://[::1]:8443"),
+            paths=["/x/"],
+            hosts=["b.example"],
             upstreams=[("10.0.0.1", 8000)],
+            plain_port=8080,
             has_certificate=True,
         )
     )

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from django_clientcert.management.subcommands import revoke as subcommand
-from django_clientcert.models import CertificateAuthority, Revocation
+from django_clientcert.models import (
+    CertificateAuthority,
+    Revocation,
+    SeenCertificate,
+)
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signed
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
@@ -291,6 +296,87 @@ def test_a_ca_whose_name_cannot_be_typed_can_have_its_numbers_revoked(
     outcome = clientcert("revoke", "--authority", "Odd", "--serial", "-7")
     assert outcome.status == 0
     assert "no mapping matches it now" in outcome.out
+
+
+@pytest.fixture
+def decimal_cert(ca: ThrowawayCA) -> IssuedCertificate:
+    """A certificate whose serial number is that of the report, 4a3f5c92d1e87b6c."""
+    return ca.issue("decimal", serial=5350096667996093292)
+
+
+@pytest.mark.parametrize("known", ["stored", "seen", "numbered"])
+def test_r09_the_serial_number_of_a_known_certificate_in_decimal_is_refused(
+    known: str, alice: Any, authority: Any, decimal_cert: Any
+) -> None:
+    """Nothing is revoked; both readings are named, and each can be typed."""
+    certificate = ClientCertificate(decimal_cert.der)
+    if known == "stored":
+        fields = {"certificate": decimal_cert.der}
+        map_to(alice, "fingerprint", decimal_cert.fingerprint, **fields)
+    elif known == "seen":
+        at, none = timezone.now(), {"mapping": None, "authority": None}
+        SeenCertificate.record(certificate, user=alice, host="", size=9, at=at, **none)
+    else:
+        value = f"4a3f5c92d1e87b6c {certificate.issuer}"
+        map_to(alice, "issuer_serial", value, authority=authority)
+    revoke = ["revoke", "--authority", "Test CA", "--serial"]
+    for typed in ("5350096667996093292", "Serial Number: 5350096667996093292"):
+        outcome = clientcert(*revoke, typed)
+        assert outcome.status == 1
+        assert "4a3f5c92d1e87b6c" in outcome.error
+        assert "0x05350096667996093292" in outcome.error
+        assert not Revocation.objects.exists()
+    assert clientcert(*revoke, "0x05350096667996093292").status == 0
+    outcome = clientcert(*revoke, "4a3f5c92d1e87b6c")
+    assert (outcome.status, outcome.err) == (0, "")
+
+
+def test_r09_digits_are_hex_if_a_certificate_has_that_number(
+    alice: Any, bob: Any, authority: Any, ca: ThrowawayCA, decimal_cert: Any
+) -> None:
+    """As documented, also if the other reading is known too."""
+    other = ca.issue("hex", serial=0x5350096667996093292)
+    for user, issued in ((alice, decimal_cert), (bob, other)):
+        map_to(user, "fingerprint", issued.fingerprint, certificate=issued.der)
+    outcome = clientcert(
+        "revoke", "--authority", "Test CA", "--serial", "5350096667996093292"
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    assert decide(other).reason == "revoked"
+    assert decide(decimal_cert).accepted
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (
+            "719299236242288014642003068697124896264407037746",
+            "Is this decimal? Then enter 7dfe7e47e24d19155969b504f8fd84e5b6853732.",
+        ),
+        ("1" + "0" * 40, "has at most 20 octets"),
+        ("1" + "0" * 127, "has at most 20 octets"),
+        ("ab" * 21, "has at most 20 octets"),
+    ],
+)
+def test_r09_more_than_20_octets_are_no_serial_number(
+    authority: Any, typed: str, words: str
+) -> None:
+    """RFC 5280, 4.1.2.2: most decimal numbers are too long to be hexadecimal."""
+    outcome = clientcert("revoke", "--authority", "Test CA", "--serial", typed)
+    assert outcome.status == 2
+    assert words in outcome.error
+    assert not Revocation.objects.exists()
+
+
+def test_r09_a_serial_number_of_no_known_certificate_is_revoked_with_a_warning(
+    authority: Any,
+) -> None:
+    """It does not look like the revocation of a known certificate."""
+    revoke = ["revoke", "--authority", "Test CA", "--serial"]
+    for typed in ("deadbeef", "1234", "f" * 40):
+        outcome = clientcert(*revoke, typed)
+        assert outcome.status == 0
+        assert "No certificate with this serial number is known here." in outcome.err
 
 
 @pytest.mark.parametrize(

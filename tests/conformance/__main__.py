@@ -66,7 +66,7 @@ class Result:
     others: list[str] = field(default_factory=list)
 
 
-def read_crl(path: Path = OVER_STRICT) -> dict[str, str]:
+def read_list(path: Path = OVER_STRICT) -> dict[str, str]:
     """Return the listed over-strict refusals: id to reason."""
     listed = {}
     for line in path.read_text("utf-8").splitlines():
@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cases = json.loads(file.read_text("utf-8"))["cases"]
             ids |= {case["id"] for case in cases}
             run(cases, result)
-    return 0 if report(result, ids, read_crl(), strict=options.strict) else 1
+    return 0 if report(result, ids, read_list(), strict=options.strict) else 1
 
 
 if __name__ == "__main__":

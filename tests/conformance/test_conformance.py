@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django_clientcert.testing import ThrowawayCA
 
 from . import __main__ as conformance
-from .__main__ import Result, main, read_crl, run
+from .__main__ import Result, main, read_list, run
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "conformance"
 CASES = SHARED / "x509-limbo.json"
@@ -33,17 +33,17 @@ def test_every_case(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_list_names_cases_that_exist() -> None:
     """A listed case that is gone would hide nothing, and say so never."""
     cases = json.loads(CASES.read_text("utf-8"))["cases"]
-    assert set(read_crl()) <= {case["id"] for case in cases}
+    assert set(read_list()) <= {case["id"] for case in cases}
 
 
 def test_the_list_needs_reasons(tmp_path: Path) -> None:
     """Whoever lists a refusal says why; comments and blank lines do not count."""
     file = tmp_path / "list.txt"
     file.write_text("# comment\n\na::b\tbecause\n", "utf-8")
-    assert read_crl(file) == {"a::b": "because"}
+    assert read_list(file) == {"a::b": "because"}
     file.write_text("a::b\n", "utf-8")
     with pytest.raises(ValueError, match="no reason"):
-        read_crl(file)
+        read_list(file)
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +225,6 @@ def test_status_and_last_line(
     file = tmp_path / "cases.json"
     cases = [{**good, **one, "id": str(number)} for number, one in enumerate(changes)]
     file.write_text(json.dumps({"cases": cases}), "utf-8")
-    monkeypatch.setattr(conformance, "read_crl", lambda: listed)
+    monkeypatch.setattr(conformance, "read_list", lambda: listed)
     assert main([str(file), *(["--strict"] if strict else [])]) == status
     assert capsys.readouterr().out.splitlines()[-1] == line

@@ -47,6 +47,17 @@ def test_the_generated_part_is_up_to_date() -> None:
     assert written == writer.render()
 
 
+def test_every_preset_has_notes() -> None:
+    """Sentences side by side, none joined by accident."""
+    notes = load_writer().NOTES
+    assert list(notes) == list(PRESETS)
+    for note in notes.values():
+        assert note.pitfalls
+        for sentence in (note.client_copies, *note.pitfalls):
+            assert sentence.endswith(".")
+            assert not re.search(r"\.[A-Z]", sentence)
+
+
 def test_every_preset_is_in_the_overview() -> None:
     """There is a row for each, in their order."""
     _, *rows = find_table(read_reference("presets"), "Preset")
@@ -76,7 +87,11 @@ def test_all_of_a_preset_is_in_its_section(proxy: Proxy) -> None:
     text = read_preset(proxy.name)
     for name in proxy.names:
         assert re.search(rf"[ ]{name}[,; ]", text), name
-    for note in (proxy.title, proxy.client_copies, *proxy.traps, proxy.reference):
+    notes = load_writer().NOTES[proxy.name]
+    for note in (
+        *(proxy.title, proxy.reference),
+        *(notes.client_copies, *notes.pitfalls),
+    ):
         assert note
         assert note in text
     if proxy.verdict is not None:

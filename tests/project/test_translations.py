@@ -339,9 +339,9 @@ def test_no_page_of_the_admin_is_left_in_english(
         ("changelist", "Explain a decision"),
         ("changelist", "expires within 30 days"),
         ("add", "Paste a certificate"),
-        ("change", "A renewed certificate needs a new mapping: renew this one."),
-        ("explain", "The host name that is asked for."),
-        ("renew", "Until then, both certificates are good."),
+        ("change", "A renewed certificate needs a new mapping: use “Renew”."),
+        ("explain", "The host name that the request is for."),
+        ("renew", "Until then, both certificates are accepted."),
     ],
 )
 def test_a_page_speaks_the_language(

@@ -20,11 +20,13 @@ from django_clientcert.models import (
     CertificateAuthority,
     RevocationList,
     RevokedSerial,
+    SeenCertificate,
     serial_key,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust import crl_import as importing
 from django_clientcert.trust.crl_import import Imported, import_crl
+from django_clientcert.x509.certificates import ClientCertificate
 from tests import crl_writer as lists
 from tests import der_writer as w
 from tests.conftest import Wsgi
@@ -513,3 +515,94 @@ def test_an_authority_that_is_broken_takes_no_list(
     with pytest.raises(BundleError):
         import_crl(authority, ca.crl([7]))
     assert not RevocationList.objects.exists()
+
+
+# --- what a newer CRL lacks ----------------------------------------------------------
+
+
+REASON = x509.ReasonFlags
+
+
+def warnings_of(authority: CertificateAuthority, *crls: bytes) -> list[str]:
+    """Return the warnings of the import of the last of *crls*."""
+    for crl in crls:
+        imported = import_crl(authority, crl)
+    return list(imported.warnings)
+
+
+def test_r23_lost_entries_of_known_certificates_are_named(
+    alice: Any, bob: Any, authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Once each, ten at most; those that have expired are not counted."""
+    issued = [ca.issue(f"c{number:02}") for number in range(12)]
+    for certificate in issued:
+        value, der = certificate.fingerprint, certificate.der
+        map_to(alice, "fingerprint", value, certificate=der)
+    past = ca.issue("past", not_before=NOW - 3 * DAY, not_after=NOW - DAY)
+    map_to(alice, "fingerprint", past.fingerprint, certificate=past.der)
+    visitor = ca.issue("visitor")
+    for seen in (visitor, issued[0]):
+        SeenCertificate.record(
+            ClientCertificate(seen.der),
+            user=bob,
+            mapping=None,
+            authority=None,
+            host="",
+            size=9,
+            at=NOW,
+        )
+    crls = ca.crl([past, *issued], number=1), ca.crl([past, visitor], number=2)
+    (text,) = warnings_of(authority, *crls)
+    assert text.startswith("12 serial numbers that CRL number 1 revoked are not in CRL")
+    assert "CN=c09 (mapping" in text
+    assert "and 2 more" in text
+    (text,) = warnings_of(authority, ca.crl(number=3))
+    day = visitor.certificate.not_valid_after_utc.date()
+    assert text.startswith("1 serial number that CRL number 2 revoked is not in CRL")
+    assert f"that of CN=visitor (last accepted as bob, valid until {day})." in text
+
+
+def test_r23_serial_numbers_of_unknown_certificates_are_counted(
+    alice: Any, authority: CertificateAuthority, ca: ThrowawayCA, other_ca: ThrowawayCA
+) -> None:
+    """Those of another CA are other certificates."""
+    foreign = other_ca.issue("foreign", serial=7)
+    map_to(alice, "fingerprint", foreign.fingerprint, certificate=foreign.der)
+    crls = [ca.crl([7, 8], number=1), ca.crl([8], number=2)]
+    (text,) = warnings_of(authority, *crls)
+    assert text.startswith("1 serial number that")
+    assert "among them" not in text
+
+
+def test_r23_an_entry_that_a_loaded_crl_still_has_is_not_lost(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Be it in the base of a delta, or in one that replaces several."""
+    base = ca.crl([7], number=1)
+    delta = ca.crl([7, 8], number=2, base_number=1)
+    assert not warnings_of(authority, base, delta, ca.crl([8], number=3, base_number=1))
+    assert not warnings_of(authority, ca.crl([7, 8], number=4))
+    (text,) = warnings_of(authority, ca.crl([7], number=5))
+    assert text.startswith("1 serial number that CRL number 4")
+
+
+def test_r23_what_a_ca_releases_on_purpose_is_not_lost(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """It was on hold, or a delta CRL has said removeFromCRL (RFC 5280, 5.3.1)."""
+    stolen, hold = REASON.key_compromise, REASON.certificate_hold
+    base = ca.crl({7: stolen, 8: hold, 9: None}, number=1)
+    delta = ca.crl({7: REASON.remove_from_crl}, number=2, base_number=1)
+    assert not warnings_of(authority, base, delta, ca.crl([9], number=3))
+    again = ca.crl([7, 9], number=4, base_number=3)
+    removed = ca.crl({7: REASON.remove_from_crl}, number=5, base_number=3)
+    assert not warnings_of(authority, again, removed)
+
+
+def test_r23_the_serial_number_0_is_called_out(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """No certificate may have it (RFC 5280, 4.1.2.2): the CA writes wrong CRLs."""
+    data = lists.crl(ca, entries=[lists.entry(0)], extensions=[lists.number(1)])
+    (text,) = warnings_of(authority, data)
+    assert text.startswith("CRL number 1 has an entry for the serial number 0")

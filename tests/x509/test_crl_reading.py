@@ -1,4 +1,4 @@
-"""Revocation lists when they are imported: what is read, and what is refused."""
+"""CRLs when they are imported: what is read, and what is refused."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def own(ca: Any) -> ClientCertificate:
 def read(
     data: bytes, *issuers: Any, at: dt.datetime = NOW, **options: Any
 ) -> ParsedCRL:
-    """Read a list of one of *issuers*."""
+    """Read a CRL of one of *issuers*."""
     return read_crl(data, [own(one) for one in issuers], at=at, **options)
 
 
 def refused(
     code: str, data: bytes, *issuers: Any, at: dt.datetime = NOW, **options: Any
 ) -> str:
-    """Check that a list is refused with *code*; return the sentence."""
+    """Check that a CRL is refused with *code*; return the message."""
     with pytest.raises(RevocationListError) as raised:
         read(data, *issuers, at=at, **options)
     assert raised.value.code == code
@@ -105,13 +105,13 @@ def hashes_of(data: bytes) -> bytes:
 
 
 def test_bulk_is_not_shown(ca: ThrowawayCA) -> None:
-    """A list in a traceback is not 35 MB of it."""
+    """A CRL does not add 35 MB to a traceback."""
     assert "der" not in repr(read(ca.crl(range(1, 50)), ca))
 
 
 @pytest.mark.parametrize("label", ["X509 CRL", "CRL"])
 def test_pem(ca: ThrowawayCA, label: str) -> None:
-    """PEM with text around it, and with any ends of lines, is the same list."""
+    """PEM with text around it, and with any line endings, is the same CRL."""
     data = ca.crl([5])
     lines = base64.encodebytes(data).decode().splitlines()
     text = "\r\n".join(
@@ -122,21 +122,21 @@ def test_pem(ca: ThrowawayCA, label: str) -> None:
 
 
 def test_pem_in_pieces(ca: ThrowawayCA, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the pieces fall, the same octets come out."""
+    """The size of the pieces does not change the result."""
     monkeypatch.setattr("django_clientcert.x509.bundles._PIECE", 7)
     data = ca.crl(range(1, 30))
     assert read(pem(data), ca).der == data
 
 
 def pem(data: bytes) -> bytes:
-    """Return a list in PEM."""
+    """Return a CRL in PEM."""
     return b"-----BEGIN X509 CRL-----\n%s-----END X509 CRL-----\n" % base64.encodebytes(
         data
     )
 
 
-def test_several_lists_in_one_file(ca: ThrowawayCA) -> None:
-    """They are named as such, and can be taken apart."""
+def test_several_crls_in_one_file(ca: ThrowawayCA) -> None:
+    """They are reported as such, and can be split."""
     one, other = ca.crl([5]), ca.crl([6], number=2)
     data = pem(one) + pem(other)
     assert "The file contains 2 CRLs" in refused("several_lists", data, ca)
@@ -145,7 +145,7 @@ def test_several_lists_in_one_file(ca: ThrowawayCA) -> None:
 
 
 def test_version_1(ca: ThrowawayCA) -> None:
-    """OpenSSL writes it where nobody asked for extensions."""
+    """OpenSSL writes it if nobody asked for extensions."""
     data = crl(ca, version=b"", entries=[entry(5)], extensions=None)
     parsed = read(data, ca)
     assert parsed.info.number is None
@@ -162,7 +162,7 @@ def test_no_entries(ca: ThrowawayCA, entries: Any, count: int) -> None:
 
 
 def test_without_next_update(ca: ThrowawayCA) -> None:
-    """Such a list counts for a time that the caller names."""
+    """Such a CRL is current for seven days."""
     info = read(crl(ca, next_update=b""), ca).info
     assert info.next_update is None
     assert info.expires() == info.this_update + 7 * DAY
@@ -186,7 +186,7 @@ def test_dates_of_either_type(ca: ThrowawayCA) -> None:
     assert years == [1950, 2049]
 
 
-def test_a_list_for_one_moment(ca: ThrowawayCA) -> None:
+def test_a_crl_for_one_moment(ca: ThrowawayCA) -> None:
     """Both dates may be the same, and both ends count."""
     moment = w.time(NOW - DAY)
     assert read(crl(ca, this_update=moment, next_update=moment), ca)
@@ -283,7 +283,7 @@ def test_entries_of_any_size(ca: ThrowawayCA) -> None:
 
 
 def test_unknown_extensions_that_are_not_critical(ca: ThrowawayCA) -> None:
-    """They are passed over, in the list and in its entries."""
+    """They are ignored, in the CRL and in its entries."""
     unknown = extension("1.2.3.4", b"\x05\x00")
     data = crl(ca, entries=[entry(5, unknown, c.reason(8))], extensions=[unknown])
     (found,) = read(data, ca).entries()
@@ -291,7 +291,7 @@ def test_unknown_extensions_that_are_not_critical(ca: ThrowawayCA) -> None:
 
 
 def test_entries_take_no_memory(ca: ThrowawayCA) -> None:
-    """They are handed out one at a time, from the list where it stands."""
+    """They are read from the CRL one at a time."""
     data = crl(ca, entries=[entry(n, c.reason(1)) for n in range(1, 50_000)])
     issuer = own(ca)
     issuer.public_key  # noqa: B018 - what is read once is not counted
@@ -305,7 +305,7 @@ def test_entries_take_no_memory(ca: ThrowawayCA) -> None:
     assert peak < 200_000 < len(data)
 
 
-# --- what is not a list -----------------------------------------------------------
+# --- what is not a CRL ------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -327,12 +327,12 @@ def test_entries_take_no_memory(ca: ThrowawayCA) -> None:
         (b"0\x02\x05\x00", "may be a certificate"),
     ],
 )
-def test_not_a_list(ca: ThrowawayCA, data: bytes, word: str) -> None:
+def test_not_a_crl(ca: ThrowawayCA, data: bytes, word: str) -> None:
     """Web pages, error messages, other files: each is named."""
     assert word in refused("not_a_list", data, ca)
 
 
-def test_a_certificate_is_not_a_list(ca: ThrowawayCA) -> None:
+def test_a_certificate_is_not_a_crl(ca: ThrowawayCA) -> None:
     """In DER or in PEM."""
     assert "may be a certificate" in refused("not_a_list", ca.der, ca)
     message = refused("not_a_list", (ca.pem + ca.key_pem).encode(), ca)
@@ -422,7 +422,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "reasons that are no bits": {
         "extensions": [c.issuing_distribution_point(tlv(0x83, b"\x08\xff"))],
     },
-    "a delta list older than its base": {
+    "a delta CRL older than its base": {
         "extensions": [c.number(4), c.delta_indicator(5)],
     },
 }
@@ -430,12 +430,12 @@ BROKEN: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("parts", BROKEN.values(), ids=BROKEN)
 def test_malformed(ca: ThrowawayCA, parts: dict[str, Any]) -> None:
-    """A list that breaks the rules is refused as a whole, signed or not."""
+    """A CRL that breaks the rules is refused as a whole, signed or not."""
     message = refused("malformed", crl(ca, **parts), ca)
     assert "Have the CA issue a new one" in message
 
 
-def test_bytes_behind_the_list(ca: ThrowawayCA) -> None:
+def test_bytes_after_the_crl(ca: ThrowawayCA) -> None:
     """They are no part of what was signed."""
     refused("malformed", ca.crl() + b"\n", ca)
 
@@ -467,8 +467,8 @@ def test_an_entry_that_cannot_be_read(ca: ThrowawayCA, one: bytes) -> None:
 # --- which kinds are refused ------------------------------------------------------
 
 
-def test_indirect_lists(ca: ThrowawayCA) -> None:
-    """They are refused with that word, by the list or by one of its entries."""
+def test_indirect_crls(ca: ThrowawayCA) -> None:
+    """They are refused as such, whether the CRL or one of its entries says so."""
     flag = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
     assert "indirect CRL" in refused("indirect", ca.crl(distribution_point=flag), ca)
     other = extension(c.CERTIFICATE_ISSUER, tlv(0x30, c.uri("x")), critical=True)
@@ -478,15 +478,15 @@ def test_indirect_lists(ca: ThrowawayCA) -> None:
     assert raised.value.code == "indirect"
 
 
-def test_indirect_lists_of_somebody_else(ca: ThrowawayCA) -> None:
-    """That they are indirect is said rather than that the issuer is unknown."""
+def test_indirect_crls_of_somebody_else(ca: ThrowawayCA) -> None:
+    """The message says that they are indirect, not that the issuer is unknown."""
     flag = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
     stranger = ThrowawayCA.create("Indirect")
     refused("indirect", stranger.crl(distribution_point=flag), ca)
 
 
 def test_attribute_certificates(ca: ThrowawayCA) -> None:
-    """Their lists are refused with that word."""
+    """CRLs for them are refused as such."""
     flag = x509.IssuingDistributionPoint(None, None, False, False, None, False, True)
     data = ca.crl(distribution_point=flag)
     assert "attribute certificates" in refused("attribute_certificates", data, ca)
@@ -512,7 +512,7 @@ def test_another_issuer(ca: ThrowawayCA) -> None:
 
 
 def test_names_are_escaped() -> None:
-    """No name in a list can break the line or turn its direction."""
+    """No name in a CRL can break the line or turn its direction."""
     evil = ThrowawayCA.create(subject=make_name("evil\n\u202e"))
     message = refused("unknown_issuer", evil.crl())
     assert "\\0a" in message
@@ -520,12 +520,12 @@ def test_names_are_escaped() -> None:
 
 @pytest.mark.parametrize("issuer", [b"\x30\x00", tlv(0x30, b"\x05\x00")])
 def test_an_issuer_without_a_name(ca: ThrowawayCA, issuer: bytes) -> None:
-    """An empty name, or what is no name, is nobody's."""
+    """An empty or malformed name belongs to nobody."""
     refused("unknown_issuer", crl(ca, issuer=issuer), ca)
 
 
 def test_a_certificate_that_cannot_be_read_is_no_issuer(ca: ThrowawayCA) -> None:
-    """It is passed over, and the right one behind it is found."""
+    """It is skipped, and the right one after it is found."""
     broken = ClientCertificate(b"\x30\x00")
     assert read_crl(ca.crl(), [broken, own(ca)], at=NOW).signer == own(ca)
     with pytest.raises(RevocationListError, match="cannot be read"):
@@ -540,7 +540,7 @@ def test_the_name_in_another_string_type(ca: ThrowawayCA) -> None:
 
 
 def test_another_key(ca: ThrowawayCA) -> None:
-    """A CA of the same name with another key is told by the key identifiers."""
+    """The key identifiers reveal a CA of the same name with another key."""
     twin = ThrowawayCA.create("List CA")
     assert "authorityKeyIdentifier" in refused("other_key", twin.crl(), ca)
     assert read(twin.crl(), ca, twin).signer == own(twin)
@@ -554,7 +554,7 @@ def test_another_key(ca: ThrowawayCA) -> None:
 def test_another_key_without_identifiers(
     ca: ThrowawayCA, extensions: Sequence[bytes]
 ) -> None:
-    """Then the signature tells, whatever the order of the certificates."""
+    """Then the signature decides, whatever the order of the certificates."""
     twin = ThrowawayCA.create("List CA")
     data = crl(twin, extensions=extensions)
     refused("bad_signature", data, ca)
@@ -566,7 +566,7 @@ def test_another_key_without_identifiers(
 def test_an_issuer_whose_key_identifier_is_no_help(
     identifier: bytes | None,
 ) -> None:
-    """Without one that can be read, the signature tells as well."""
+    """If none can be read, the signature decides too."""
     root = ThrowawayCA.create("Odd CA")
     extensions = [*w.CA_EXTENSIONS]
     if identifier is not None:
@@ -580,7 +580,7 @@ def test_an_issuer_whose_key_identifier_is_no_help(
 
 
 def test_key_usage() -> None:
-    """A CA whose keyUsage lacks cRLSign may sign certificates, and no lists."""
+    """A CA whose keyUsage lacks cRLSign may sign certificates, but not CRLs."""
     root = ThrowawayCA.create("No CRLs")
     usage = extension(w.KEY_USAGE, bytes.fromhex("03020204"), critical=True)
     der = w.certificate(
@@ -651,7 +651,7 @@ def with_cryptography(
     digest: hashes.HashAlgorithm | None,
     rsa_padding: padding.PSS | None = None,
 ) -> bytes:
-    """Return a list that cryptography has signed."""
+    """Return a CRL that cryptography has signed."""
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(ca.certificate.subject)
@@ -853,12 +853,12 @@ def test_pss_with_sha1(ca: ThrowawayCA, encoded: bytes) -> None:
     ],
 )
 def test_pss_that_is_broken(ca: ThrowawayCA, encoded: bytes) -> None:
-    """Parameters that mean nothing are no list's."""
+    """A CRL with meaningless parameters is refused."""
     refused("malformed", crl(ca, signature_algorithm=encoded), ca)
 
 
 def test_pss_with_defaults(rsa_ca: ThrowawayCA) -> None:
-    """The length of the salt is 20 where it is left out; the trailer may be there."""
+    """The length of the salt is 20 if it is omitted; the trailer may be present."""
     key = rsa_ca.key
     assert isinstance(key, rsa.RSAPrivateKey)
     for fields in ((), (tlv(0xA3, integer(1)),)):
@@ -882,13 +882,13 @@ def test_from_the_future(ca: ThrowawayCA) -> None:
     refused("from_the_future", data, ca, at=begin - 6 * minute)
 
 
-def test_a_stale_list_is_read(ca: ThrowawayCA) -> None:
-    """What it lists is revoked, so it is better than none."""
+def test_a_stale_crl_is_read(ca: ThrowawayCA) -> None:
+    """Its entries revoke, so it is better than none."""
     assert read(ca.crl([5]), ca, at=NOW + 300 * DAY).info.next_update
 
 
 def test_numbers(ca: ThrowawayCA) -> None:
-    """A list may have none, unless it is asked for; a delta list must."""
+    """A CRL may lack one unless it is required; a delta CRL must have one."""
     assert read(ca.crl(number=None), ca).info.number is None
     assert "CRLNumber" in refused(
         "no_number", ca.crl(number=None), ca, require_number=True
@@ -904,7 +904,7 @@ def test_numbers(ca: ThrowawayCA) -> None:
 
 
 def at_day(ca: ThrowawayCA, day: int, **options: Any) -> bytes:
-    """Return a list that begins so many days ago."""
+    """Return a CRL that was issued so many days ago."""
     begin = NOW.replace(microsecond=0) - day * DAY
     return ca.crl(this_update=begin, **options)
 
@@ -921,7 +921,7 @@ def test_rollback_by_number(ca: ThrowawayCA) -> None:
 
 
 def test_rollback_by_date(ca: ThrowawayCA) -> None:
-    """An earlier date is refused, also where there are no numbers."""
+    """An earlier date is refused, even without numbers."""
     for numbers in ((7, 8), (None, None), (7, None), (None, 8)):
         loaded = [read(at_day(ca, 2, number=numbers[0]), ca).info]
         older = at_day(ca, 3, number=numbers[1])
@@ -930,8 +930,8 @@ def test_rollback_by_date(ca: ThrowawayCA) -> None:
         assert read(same_moment, ca, previous=loaded)
 
 
-def test_the_same_list_again(ca: ThrowawayCA) -> None:
-    """Whoever fetches every hour is told that there is nothing new."""
+def test_the_same_crl_again(ca: ThrowawayCA) -> None:
+    """If you fetch it every hour, the message says that nothing is new."""
     data = ca.crl()
     loaded = [read(ca.crl(number=2), ca).info, read(data, ca).info]
     assert "CRL number 1" in refused("already_loaded", data, ca, previous=loaded)
@@ -950,8 +950,8 @@ def test_rollback_is_of_one_scope(ca: ThrowawayCA) -> None:
         assert read(data, ca, other, previous=loaded)
 
 
-def test_what_a_list_replaces(ca: ThrowawayCA) -> None:
-    """The complete one before it and deltas that it has taken over."""
+def test_what_a_crl_replaces(ca: ThrowawayCA) -> None:
+    """The complete CRL before it, and the delta CRLs that it includes."""
 
     def info(number: int | None, base: int | None = None) -> CRLInfo:
         return read(ca.crl(number=number, base_number=base), ca).info
@@ -979,7 +979,7 @@ def test_what_a_list_replaces(ca: ThrowawayCA) -> None:
 
 
 def scope_of(ca: ThrowawayCA, *fields: bytes) -> Scope:
-    """Return the scope of a list with a raw issuing distribution point."""
+    """Return the scope of a CRL with a raw issuing distribution point."""
     point = c.issuing_distribution_point(*fields)
     return read(crl(ca, extensions=[point]), ca).info.scope
 
@@ -1061,8 +1061,8 @@ def test_the_digest_of_a_scope(ca: ThrowawayCA) -> None:
     assert len({scope_of(ca, *fields).digest for fields in different}) == 8
 
 
-def test_microsoft_lists_are_of_one_key(ca: ThrowawayCA) -> None:
-    """AD CS signs a list with each key, for the certificates of that key."""
+def test_microsoft_crls_are_of_one_key(ca: ThrowawayCA) -> None:
+    """AD CS signs a CRL with each key, for the certificates of that key."""
     version = extension("1.3.6.1.4.1.311.21.1", integer(1))
     assert read(crl(ca, extensions=[version]), ca).info.own_key_only
     assert not read(crl(ca), ca).info.own_key_only
@@ -1091,7 +1091,7 @@ def test_json(ca: ThrowawayCA, options: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def seeds(ca: ThrowawayCA) -> list[bytes]:
-    """Lists with everything in them."""
+    """CRLs with every field."""
     point = c.issuing_distribution_point(
         c.full_name(c.directory_name(w.common_name("x")), c.uri("http://x")),
         tlv(0x81, b"\xff"),
@@ -1116,10 +1116,8 @@ def seeds(ca: ThrowawayCA) -> list[bytes]:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
-def test_changed_lists(
-    seeds: list[bytes], ca: ThrowawayCA, data: st.DataObject
-) -> None:
-    """Whatever is changed, a list is read or refused with a sentence."""
+def test_changed_crls(seeds: list[bytes], ca: ThrowawayCA, data: st.DataObject) -> None:
+    """Whatever is changed, a CRL is read or refused with a message."""
     changed = bytearray(data.draw(st.sampled_from(seeds)))
     for _ in range(data.draw(st.integers(1, 4))):
         offset = data.draw(st.integers(0, len(changed) - 1))
@@ -1138,7 +1136,7 @@ def test_changed_lists(
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
-    """Bytes that are no list are refused with a sentence."""
+    """Bytes that are not a CRL are refused with a message."""
     with pytest.raises(RevocationListError):
         read_crl(data, [], at=NOW)
 
@@ -1150,7 +1148,7 @@ def test_any_bytes(data: bytes) -> None:
 )
 @given(data=st.data())
 def test_changed_and_signed(ca: ThrowawayCA, data: st.DataObject) -> None:
-    """Also where the CA itself has signed what makes no sense."""
+    """Even if the CA itself has signed nonsense."""
     entries = data.draw(
         st.lists(st.binary(max_size=40) | st.just(entry(5)), max_size=4)
     )

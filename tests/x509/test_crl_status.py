@@ -1,4 +1,4 @@
-"""What revocation lists say of certificates and paths (THREATS N49, N51-N53)."""
+"""What CRLs say about certificates and paths (THREATS N49, N51-N53)."""
 
 from __future__ import annotations
 
@@ -54,32 +54,32 @@ def of(issued: Any) -> ClientCertificate:
 
 
 def read(ca: Any, *data: bytes, at: dt.datetime = NOW) -> list[ParsedCRL]:
-    """Read lists of one CA."""
+    """Read CRLs of one CA."""
     return [read_crl(one, [of(ca)], at=at) for one in data]
 
 
-def infos(lists: Sequence[ParsedCRL]) -> list[CRLInfo]:
-    """Return what is remembered of lists."""
-    return [one.info for one in lists]
+def infos(crls: Sequence[ParsedCRL]) -> list[CRLInfo]:
+    """Return what is stored about CRLs."""
+    return [one.info for one in crls]
 
 
-def hits(lists: Sequence[ParsedCRL]) -> dict[tuple[str, int], Entry]:
-    """Return every entry of lists, as if all had been looked up."""
+def hits(crls: Sequence[ParsedCRL]) -> dict[tuple[str, int], Entry]:
+    """Return every entry of CRLs, as if all had been looked up."""
     return collect_hits(
-        (one.info.fingerprint, entry) for one in lists for entry in one.entries()
+        (one.info.fingerprint, entry) for one in crls for entry in one.entries()
     )
 
 
 def ask(
     issued: Any,
     ca: Any,
-    lists: Sequence[ParsedCRL],
+    crls: Sequence[ParsedCRL],
     *,
     at: dt.datetime = NOW,
     **options: Any,
 ) -> Status:
     """Return the status of a certificate of *ca*."""
-    return status(of(issued), of(ca), infos(lists), hits(lists), at=at, **options)
+    return status(of(issued), of(ca), infos(crls), hits(crls), at=at, **options)
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +98,10 @@ def alice(ca: ThrowawayCA) -> IssuedCertificate:
 
 
 def test_good(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """Not on a list that is fresh and covers everything."""
+    """Not on a CRL that is current and covers everything."""
     begin = NOW - HOUR
-    lists = read(ca, ca.crl([8], this_update=begin, next_update=begin + DAY))
-    found = ask(alice, ca, lists)
+    crls = read(ca, ca.crl([8], this_update=begin, next_update=begin + DAY))
+    found = ask(alice, ca, crls)
     assert found.outcome is GOOD
     assert found.fresh_until == begin + DAY
     assert found.reason is None
@@ -115,8 +115,8 @@ def test_good(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
 def test_revoked(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """Reason and date are those of the entry."""
     begin = NOW - DAY
-    lists = read(ca, ca.crl({7: COMPROMISE}, number=3, this_update=begin))
-    found = ask(alice, ca, lists)
+    crls = read(ca, ca.crl({7: COMPROMISE}, number=3, this_update=begin))
+    found = ask(alice, ca, crls)
     assert found.outcome is REVOKED
     assert found.reason is RevocationReason.KEY_COMPROMISE
     assert found.revoked_at == begin
@@ -144,9 +144,9 @@ def test_n49_the_twin_of_a_revoked_certificate(
     assert twin.fingerprint != of(alice).fingerprint
     validator = PathValidator([of(ca)])
     assert validator.validate(twin, NOW)
-    lists = read(ca, ca.crl([alice]))
+    crls = read(ca, ca.crl([alice]))
     for one in (of(alice), twin):
-        found = status(one, of(ca), infos(lists), hits(lists), at=NOW)
+        found = status(one, of(ca), infos(crls), hits(crls), at=NOW)
         assert found.outcome is REVOKED
 
 
@@ -163,7 +163,7 @@ def make_twin(certificate: ClientCertificate) -> ClientCertificate:
 def test_n51_a_serial_number_is_one_issuers(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
-    """Serial number 7 of another CA says nothing, also where the name is the same."""
+    """Serial number 7 of another CA says nothing, even if the name is the same."""
     twin = ThrowawayCA.create("List CA")
     other = ThrowawayCA.create("Other CA")
     mine = read(ca, ca.crl([8]))
@@ -175,12 +175,12 @@ def test_n51_a_serial_number_is_one_issuers(
     assert "no CRL of “CN=List CA” is loaded" in ask(alice, ca, []).detail
 
 
-def test_n52_a_stale_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """It says nothing any more of those it does not list; both ends count."""
+def test_n52_a_stale_crl(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+    """It no longer clears the certificates that it omits; both ends are inclusive."""
     begin = NOW - DAY
-    lists = read(ca, ca.crl([8], this_update=begin, next_update=begin + DAY))
-    assert ask(alice, ca, lists, at=begin + DAY).outcome is GOOD
-    found = ask(alice, ca, lists, at=begin + DAY + dt.timedelta(seconds=1))
+    crls = read(ca, ca.crl([8], this_update=begin, next_update=begin + DAY))
+    assert ask(alice, ca, crls, at=begin + DAY).outcome is GOOD
+    found = ask(alice, ca, crls, at=begin + DAY + dt.timedelta(seconds=1))
     assert found.outcome is UNKNOWN
     since = (begin + DAY).strftime("%Y-%m-%d %H:%M")
     assert found.detail == (
@@ -189,28 +189,28 @@ def test_n52_a_stale_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
 
 
 @pytest.mark.parametrize("reason", [None, COMPROMISE, HOLD])
-def test_n52_an_entry_in_a_stale_list(
+def test_n52_an_entry_in_a_stale_crl(
     ca: ThrowawayCA, alice: IssuedCertificate, reason: R | None
 ) -> None:
-    """What it lists is revoked for good, also a hold until it is lifted."""
-    lists = read(ca, ca.crl({7: reason}))
-    assert ask(alice, ca, lists, at=NOW + 300 * DAY).outcome is REVOKED
+    """Its entries revoke for good, and so does a hold until it is lifted."""
+    crls = read(ca, ca.crl({7: reason}))
+    assert ask(alice, ca, crls, at=NOW + 300 * DAY).outcome is REVOKED
 
 
 def test_n52_without_next_update(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """Such a CRL is stale after seven days."""
-    lists = read(ca, c.crl(ca, next_update=b"", extensions=[c.number(1)]))
-    begin = lists[0].info.this_update
-    assert ask(alice, ca, lists, at=begin + 7 * DAY).outcome is GOOD
-    assert ask(alice, ca, lists, at=begin + 8 * DAY).outcome is UNKNOWN
+    crls = read(ca, c.crl(ca, next_update=b"", extensions=[c.number(1)]))
+    begin = crls[0].info.this_update
+    assert ask(alice, ca, crls, at=begin + 7 * DAY).outcome is GOOD
+    assert ask(alice, ca, crls, at=begin + 8 * DAY).outcome is UNKNOWN
 
 
-def test_before_the_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """A list says nothing of a time before it begins, but what it lists is revoked."""
-    lists = read(ca, ca.crl([8], this_update=NOW))
+def test_before_the_crl(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+    """Before it begins, a CRL clears nobody, but its entries revoke."""
+    crls = read(ca, ca.crl([8], this_update=NOW))
     minutes = dt.timedelta(minutes=5)
-    assert ask(alice, ca, lists, at=NOW - minutes).outcome is GOOD
-    found = ask(alice, ca, lists, at=NOW - minutes - dt.timedelta(seconds=1))
+    assert ask(alice, ca, crls, at=NOW - minutes).outcome is GOOD
+    found = ask(alice, ca, crls, at=NOW - minutes - dt.timedelta(seconds=1))
     assert found.outcome is UNKNOWN
     assert f"is not valid until {NOW:%Y-%m-%d %H:%M} UTC" in found.detail
     revoking = read(ca, ca.crl([7], this_update=NOW))
@@ -245,28 +245,28 @@ def points(*names: str, reasons: frozenset[R] | None = None) -> Any:
     )
 
 
-def test_n53_every_list_is_used(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """It is enough that one of several lists has the serial number."""
-    lists = read(
+def test_n53_every_crl_is_used(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+    """It is enough that one of several CRLs has the serial number."""
+    crls = read(
         ca,
         ca.crl([8]),
         ca.crl([9], distribution_point=partition("", users=True)),
         ca.crl({7: COMPROMISE}, distribution_point=partition("http://x/2")),
     )
-    assert ask(alice, ca, lists[:2]).outcome is GOOD
-    assert ask(alice, ca, lists).outcome is REVOKED
-    assert ask(alice, ca, lists[::-1]).outcome is REVOKED
+    assert ask(alice, ca, crls[:2]).outcome is GOOD
+    assert ask(alice, ca, crls).outcome is REVOKED
+    assert ask(alice, ca, crls[::-1]).outcome is REVOKED
 
 
 def test_the_newest_of_a_scope_counts(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
-    """An older list of the same scope says nothing any more, in either direction."""
+    """An older CRL of the same scope no longer counts, in either direction."""
     old = ca.crl({7: HOLD}, number=1, this_update=NOW - 2 * DAY)
     new = ca.crl([8], number=2, this_update=NOW - DAY)
-    lists = read(ca, old, new)
-    assert ask(alice, ca, lists).outcome is GOOD
-    assert ask(alice, ca, lists[::-1]).outcome is GOOD
+    crls = read(ca, old, new)
+    assert ask(alice, ca, crls).outcome is GOOD
+    assert ask(alice, ca, crls[::-1]).outcome is GOOD
     same_day = read(
         ca,
         ca.crl([8], number=None, this_update=NOW - DAY),
@@ -279,8 +279,8 @@ def test_the_newest_of_a_scope_counts(
 # --- scopes -----------------------------------------------------------------------
 
 
-def test_lists_of_one_kind(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """A list of CAs' certificates says nothing of a client's, and the other way."""
+def test_crls_of_one_kind(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+    """A CRL for CAs' certificates says nothing about a client's, and vice versa."""
     users = read(ca, ca.crl(distribution_point=partition("", users=True)))
     cas = read(ca, ca.crl(distribution_point=partition("", cas=True)))
     sub = ca.issue_ca("Sub")
@@ -294,14 +294,14 @@ def test_lists_of_one_kind(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
 
 
 def test_partitions(ca: ThrowawayCA) -> None:
-    """A partition speaks of the certificates that name it, and of no others."""
-    lists = read(ca, ca.crl([9], distribution_point=partition("http://x/1")))
+    """A partition covers the certificates that name it, and no others."""
+    crls = read(ca, ca.crl([9], distribution_point=partition("http://x/1")))
     named = ca.issue("a", extensions=[points("http://x/0", "http://x/1")])
     other = ca.issue("b", extensions=[points("http://x/2")])
     none = ca.issue("c")
-    assert ask(named, ca, lists).outcome is GOOD
+    assert ask(named, ca, crls).outcome is GOOD
     for one in (other, none):
-        found = ask(one, ca, lists)
+        found = ask(one, ca, crls)
         assert found.outcome is UNKNOWN
         assert "(partition http://x/1)" in found.detail
     whole = read(ca, ca.crl([9]))
@@ -312,11 +312,11 @@ def test_partitions(ca: ThrowawayCA) -> None:
 def test_a_partition_of_the_issuers_name(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
-    """Where a certificate names none, that of the issuer's name counts."""
+    """If a certificate names none, that of the issuer's name counts."""
     name = c.directory_name(of(ca).subject_der)
     point = c.issuing_distribution_point(c.full_name(name))
-    lists = read(ca, c.crl(ca, extensions=[point]))
-    assert ask(alice, ca, lists).outcome is GOOD
+    crls = read(ca, c.crl(ca, extensions=[point]))
+    assert ask(alice, ca, crls).outcome is GOOD
 
 
 def with_points(ca: ThrowawayCA, *raw: bytes) -> ClientCertificate:
@@ -333,21 +333,21 @@ def test_relative_names(ca: ThrowawayCA) -> None:
     whole = c.directory_name(w.name(attribute(w.COMMON_NAME, "List CA"), part))
     for listed in (c.relative_name(part), c.full_name(whole)):
         point = c.issuing_distribution_point(listed)
-        lists = read(ca, c.crl(ca, extensions=[point]))
+        crls = read(ca, c.crl(ca, extensions=[point]))
         for named in (c.relative_name(part), c.full_name(c.uri("http://x"), whole)):
             certificate = with_points(ca, tlv(0x30, named))
-            found = status(certificate, of(ca), infos(lists), {}, at=NOW)
+            found = status(certificate, of(ca), infos(crls), {}, at=NOW)
             assert found.outcome is GOOD
         other = c.relative_name(attribute(w.COMMON_NAME, "P2"))
         certificate = with_points(ca, tlv(0x30, other))
-        found = status(certificate, of(ca), infos(lists), {}, at=NOW)
+        found = status(certificate, of(ca), infos(crls), {}, at=NOW)
         assert found.outcome is UNKNOWN
 
 
-def test_another_issuer_of_lists(ca: ThrowawayCA) -> None:
-    """A distribution point of another issuer takes an indirect list: none here."""
+def test_another_issuer_of_crls(ca: ThrowawayCA) -> None:
+    """A distribution point of another issuer needs an indirect CRL."""
     url = c.full_name(c.uri("http://x/1"))
-    lists = read(ca, c.crl(ca, extensions=[c.issuing_distribution_point(url)]))
+    crls = read(ca, c.crl(ca, extensions=[c.issuing_distribution_point(url)]))
     own, other = (
         tlv(0xA2, c.directory_name(name))
         for name in (of(ca).subject_der, w.common_name("Other"))
@@ -359,7 +359,7 @@ def test_another_issuer_of_lists(ca: ThrowawayCA) -> None:
         (tlv(0x30, own), UNKNOWN),
     ):
         certificate = with_points(ca, point)
-        found = status(certificate, of(ca), infos(lists), {}, at=NOW)
+        found = status(certificate, of(ca), infos(crls), {}, at=NOW)
         assert found.outcome is outcome
 
 
@@ -375,13 +375,13 @@ def test_another_issuer_of_lists(ca: ThrowawayCA) -> None:
     ],
 )
 def test_distribution_points_that_cannot_be_read(ca: ThrowawayCA, raw: bytes) -> None:
-    """They are an error of the certificate, where a partition asks for them."""
+    """They are an error of the certificate if a partition needs them."""
     certificate = with_points(ca, raw)
     whole = read(ca, ca.crl())
     assert status(certificate, of(ca), infos(whole), {}, at=NOW).outcome is GOOD
-    lists = read(ca, ca.crl(distribution_point=partition("http://x/1")))
+    crls = read(ca, ca.crl(distribution_point=partition("http://x/1")))
     with pytest.raises(CertificateParseError, match=r"extension 2\.5\.29\.31"):
-        status(certificate, of(ca), infos(lists), {}, at=NOW)
+        status(certificate, of(ca), infos(crls), {}, at=NOW)
 
 
 COMPROMISES = frozenset({R.key_compromise, R.ca_compromise})
@@ -398,7 +398,7 @@ OTHERS = frozenset(
 
 
 def test_all_reasons_are_covered(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """Lists for some reasons have to cover them all together."""
+    """CRLs for some reasons must together cover them all."""
     some, rest = read(
         ca,
         ca.crl(distribution_point=partition("", reasons=COMPROMISES)),
@@ -421,10 +421,10 @@ def test_all_reasons_are_covered(ca: ThrowawayCA, alice: IssuedCertificate) -> N
 
 
 def test_reasons_of_a_distribution_point(ca: ThrowawayCA) -> None:
-    """A point may promise fewer reasons than the list has."""
-    lists = read(ca, ca.crl(distribution_point=partition("http://x/1")))
+    """A point may have fewer reasons than the CRL."""
+    crls = read(ca, ca.crl(distribution_point=partition("http://x/1")))
     some = ca.issue("a", extensions=[points("http://x/1", reasons=COMPROMISES)])
-    assert ask(some, ca, lists).outcome is UNKNOWN
+    assert ask(some, ca, crls).outcome is UNKNOWN
     both = x509.CRLDistributionPoints(
         [
             x509.DistributionPoint(
@@ -434,10 +434,10 @@ def test_reasons_of_a_distribution_point(ca: ThrowawayCA) -> None:
         ]
     )
     whole = ca.issue("b", extensions=[(both, False)])
-    assert ask(whole, ca, lists).outcome is GOOD
+    assert ask(whole, ca, crls).outcome is GOOD
 
 
-# --- delta lists ------------------------------------------------------------------
+# --- delta CRLs -------------------------------------------------------------------
 
 
 def delta(
@@ -449,7 +449,7 @@ def delta(
     age: dt.timedelta = HOUR,
     **options: Any,
 ) -> bytes:
-    """Return a delta list."""
+    """Return a delta CRL."""
     return ca.crl(
         revoked, number=number, base_number=base, this_update=NOW - age, **options
     )
@@ -463,163 +463,155 @@ def complete(
     age: dt.timedelta = DAY,
     **options: Any,
 ) -> bytes:
-    """Return a complete list that is older than the delta lists."""
+    """Return a complete CRL that is older than the delta CRLs."""
     return ca.crl(revoked, number=number, this_update=NOW - age, **options)
 
 
-def test_a_delta_list_adds(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """What it lists is revoked."""
-    lists = read(ca, complete(ca, 5), delta(ca, 6, 5, {7: COMPROMISE}))
-    found = ask(alice, ca, lists)
+def test_a_delta_crl_adds(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+    """Its entries revoke."""
+    crls = read(ca, complete(ca, 5), delta(ca, 6, 5, {7: COMPROMISE}))
+    found = ask(alice, ca, crls)
     assert found.outcome is REVOKED
     assert "according to delta CRL number 6 of" in found.detail
     assert ask(alice, ca, read(ca, complete(ca, 5), delta(ca, 6, 5))).outcome is GOOD
 
 
-def test_a_delta_list_lifts_a_hold(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+def test_a_delta_crl_lifts_a_hold(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """And nothing but a hold."""
     lifting = delta(ca, 6, 5, {7: R.remove_from_crl})
     assert ask(alice, ca, read(ca, complete(ca, 5), lifting)).outcome is GOOD
-    lists = read(ca, complete(ca, 5, {7: HOLD}), lifting)
-    assert ask(alice, ca, lists).outcome is GOOD
+    crls = read(ca, complete(ca, 5, {7: HOLD}), lifting)
+    assert ask(alice, ca, crls).outcome is GOOD
     for reason in (None, COMPROMISE):
-        lists = read(ca, complete(ca, 5, {7: reason}), lifting)
-        assert ask(alice, ca, lists).outcome is REVOKED
+        crls = read(ca, complete(ca, 5, {7: reason}), lifting)
+        assert ask(alice, ca, crls).outcome is REVOKED
 
 
-def test_a_complete_list_lifts_nothing(
+def test_a_complete_crl_lifts_nothing(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
     """removeFromCRL has no meaning there, so the entry counts."""
-    lists = read(ca, complete(ca, 5, {7: R.remove_from_crl}))
-    assert ask(alice, ca, lists).outcome is REVOKED
+    crls = read(ca, complete(ca, 5, {7: R.remove_from_crl}))
+    assert ask(alice, ca, crls).outcome is REVOKED
 
 
-def test_a_stale_delta_list(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+def test_a_stale_delta_crl(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """It still revokes, and lifts nothing."""
     old = {"age": DAY, "next_update": NOW - HOUR}
     base = complete(ca, 5, {8: HOLD}, age=2 * DAY)
-    lists = read(ca, base, delta(ca, 6, 5, {7: None, 8: R.remove_from_crl}, **old))
-    assert ask(alice, ca, lists).outcome is REVOKED
+    crls = read(ca, base, delta(ca, 6, 5, {7: None, 8: R.remove_from_crl}, **old))
+    assert ask(alice, ca, crls).outcome is REVOKED
     bob = ca.issue("bob", serial=8)
-    assert ask(bob, ca, lists).outcome is REVOKED
+    assert ask(bob, ca, crls).outcome is REVOKED
     carol = ca.issue("carol", serial=9)
-    assert ask(carol, ca, lists).outcome is GOOD
+    assert ask(carol, ca, crls).outcome is GOOD
 
 
-def test_a_delta_list_refreshes(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """A complete list may be stale where a delta list goes on from it."""
+def test_a_delta_crl_refreshes(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+    """A complete CRL may be stale if a delta CRL continues it."""
     old = complete(ca, 5, {8: None}, age=30 * DAY)
     assert ask(alice, ca, read(ca, old)).outcome is UNKNOWN
-    lists = read(ca, old, delta(ca, 9, 5))
-    found = ask(alice, ca, lists)
+    crls = read(ca, old, delta(ca, 9, 5))
+    found = ask(alice, ca, crls)
     assert found.outcome is GOOD
     assert found.fresh_until == NOW - HOUR + 7 * DAY
-    bob = ask(ca.issue("bob", serial=8), ca, lists)
+    bob = ask(ca.issue("bob", serial=8), ca, crls)
     assert bob.outcome is REVOKED
     assert "according to CRL number 5 of" in bob.detail
     last = found.fresh_until
-    assert ask(alice, ca, lists, at=last).outcome is GOOD
+    assert ask(alice, ca, crls, at=last).outcome is GOOD
     after = last + dt.timedelta(seconds=1)
-    assert ask(alice, ca, lists, at=after).outcome is UNKNOWN
+    assert ask(alice, ca, crls, at=after).outcome is UNKNOWN
 
 
 def test_a_gap(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """A delta list that builds on another number refreshes nothing, and says so."""
+    """A delta CRL that builds on another number refreshes nothing, as it says."""
     old = complete(ca, 5, age=30 * DAY)
-    lists = read(ca, old, delta(ca, 9, 6))
-    found = ask(alice, ca, lists)
+    crls = read(ca, old, delta(ca, 9, 6))
+    found = ask(alice, ca, crls)
     assert found.outcome is UNKNOWN
     assert "CRL number 5 has been stale since" in found.detail
     assert "delta CRL number 9 builds on number 6, which is missing" in found.detail
-    later = ask(alice, ca, lists, at=NOW + 8 * DAY)
+    later = ask(alice, ca, crls, at=NOW + 8 * DAY)
     assert "missing" not in later.detail
-    # It still revokes; and where the complete list is fresh, that is enough.
-    lists = read(ca, old, delta(ca, 9, 6, [7]))
-    assert ask(alice, ca, lists).outcome is REVOKED
+    # It still revokes; and if the complete CRL is current, that is enough.
+    crls = read(ca, old, delta(ca, 9, 6, [7]))
+    assert ask(alice, ca, crls).outcome is REVOKED
     assert ask(alice, ca, read(ca, complete(ca, 5), delta(ca, 9, 6))).outcome is GOOD
 
 
 def test_a_hold_over_a_gap(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """It is not lifted: what happened in between is not known."""
-    lists = read(
-        ca, complete(ca, 5, {7: HOLD}), delta(ca, 9, 6, {7: R.remove_from_crl})
-    )
-    assert ask(alice, ca, lists).outcome is REVOKED
+    """It is not lifted, because nobody knows what happened in between."""
+    crls = read(ca, complete(ca, 5, {7: HOLD}), delta(ca, 9, 6, {7: R.remove_from_crl}))
+    assert ask(alice, ca, crls).outcome is REVOKED
 
 
-def test_several_delta_lists(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
-    """They are taken by their numbers, and lead on from each other."""
+def test_several_delta_crls(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+    """They are sorted by number, and each continues the one before it."""
     old = {"next_update": NOW - 3 * HOUR}
     base = complete(ca, 5, {7: HOLD}, age=30 * DAY)
     first = delta(ca, 6, 5, {7: R.remove_from_crl}, age=9 * HOUR, **old)
     second = delta(ca, 7, 6, {8: None}, age=2 * HOUR)
-    lists = read(ca, base, second, first)
-    # The first is stale, and the second has taken over what it said.
-    assert ask(alice, ca, lists).outcome is GOOD
-    assert ask(ca.issue("bob", serial=8), ca, lists).outcome is REVOKED
+    crls = read(ca, base, second, first)
+    # The first is stale, and the second includes it.
+    assert ask(alice, ca, crls).outcome is GOOD
+    assert ask(ca.issue("bob", serial=8), ca, crls).outcome is REVOKED
     assert ask(alice, ca, read(ca, base, first)).outcome is REVOKED
     again = delta(ca, 8, 7, {7: HOLD})
     assert ask(alice, ca, read(ca, base, second, first, again)).outcome is REVOKED
 
 
-def test_a_delta_list_that_is_overtaken(
+def test_a_delta_crl_that_is_overtaken(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
-    """A complete list of a higher number says all that it did."""
-    lists = read(ca, delta(ca, 6, 5, {7: HOLD}, age=2 * DAY), complete(ca, 7))
-    assert ask(alice, ca, lists).outcome is GOOD
+    """A complete CRL with a higher number includes it."""
+    crls = read(ca, delta(ca, 6, 5, {7: HOLD}, age=2 * DAY), complete(ca, 7))
+    assert ask(alice, ca, crls).outcome is GOOD
     # Of the same number both speak of the same moment, so one of them is wrong.
-    lists = read(ca, delta(ca, 7, 5, {7: HOLD}, age=2 * DAY), complete(ca, 7))
-    assert ask(alice, ca, lists).outcome is REVOKED
+    crls = read(ca, delta(ca, 7, 5, {7: HOLD}, age=2 * DAY), complete(ca, 7))
+    assert ask(alice, ca, crls).outcome is REVOKED
     lifting = delta(ca, 7, 5, {7: R.remove_from_crl})
-    lists = read(ca, complete(ca, 7, {7: HOLD}), lifting)
-    assert ask(alice, ca, lists).outcome is REVOKED
+    crls = read(ca, complete(ca, 7, {7: HOLD}), lifting)
+    assert ask(alice, ca, crls).outcome is REVOKED
 
 
-def test_a_delta_list_alone(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
+def test_a_delta_crl_alone(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """It revokes, and clears nobody; N52."""
-    lists = read(ca, delta(ca, 6, 5), delta(ca, 7, 5))
-    found = ask(alice, ca, lists)
+    crls = read(ca, delta(ca, 6, 5), delta(ca, 7, 5))
+    found = ask(alice, ca, crls)
     assert found.outcome is UNKNOWN
     assert "without the complete CRL" in found.detail
     assert "(number 5 or later)" in found.detail
     assert ask(alice, ca, read(ca, delta(ca, 6, 5, [7]))).outcome is REVOKED
 
 
-def test_a_complete_list_without_a_number(
+def test_a_complete_crl_without_a_number(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
-    """No delta list can build on it, but what one lists is revoked."""
+    """No delta CRL can build on it, but the entries of a delta CRL revoke."""
     base = complete(ca, None, {7: HOLD})
-    lists = read(ca, base, delta(ca, 6, 5, {7: R.remove_from_crl}))
-    assert ask(alice, ca, lists).outcome is REVOKED
-    lists = read(ca, complete(ca, None), delta(ca, 6, 5, [7]))
-    assert ask(alice, ca, lists).outcome is REVOKED
+    crls = read(ca, base, delta(ca, 6, 5, {7: R.remove_from_crl}))
+    assert ask(alice, ca, crls).outcome is REVOKED
+    crls = read(ca, complete(ca, None), delta(ca, 6, 5, [7]))
+    assert ask(alice, ca, crls).outcome is REVOKED
 
 
-def test_delta_lists_of_another_scope(
-    ca: ThrowawayCA, alice: IssuedCertificate
-) -> None:
+def test_delta_crls_of_another_scope(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """They do not build on this one."""
     users = {"distribution_point": partition("", users=True)}
-    lists = read(
+    crls = read(
         ca,
         complete(ca, 5, {7: HOLD}),
         delta(ca, 6, 5, {7: R.remove_from_crl}, **users),
     )
-    assert ask(alice, ca, lists).outcome is REVOKED
+    assert ask(alice, ca, crls).outcome is REVOKED
 
 
-def test_a_delta_list_from_the_future(
-    ca: ThrowawayCA, alice: IssuedCertificate
-) -> None:
+def test_a_delta_crl_from_the_future(ca: ThrowawayCA, alice: IssuedCertificate) -> None:
     """It lifts nothing before it begins."""
-    lists = read(
-        ca, complete(ca, 5, {7: HOLD}), delta(ca, 6, 5, {7: R.remove_from_crl})
-    )
-    assert ask(alice, ca, lists).outcome is GOOD
-    assert ask(alice, ca, lists, at=NOW - 2 * HOUR).outcome is REVOKED
+    crls = read(ca, complete(ca, 5, {7: HOLD}), delta(ca, 6, 5, {7: R.remove_from_crl}))
+    assert ask(alice, ca, crls).outcome is GOOD
+    assert ask(alice, ca, crls, at=NOW - 2 * HOUR).outcome is REVOKED
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -629,8 +621,8 @@ def test_a_serial_number_twice(
     """What revokes counts, in whatever order."""
     entries = [c.entry(7, c.reason(8)), c.entry(7, c.reason(1))][::order]
     data = c.crl(ca, entries=entries, extensions=[c.number(6), c.delta_indicator(5)])
-    lists = read(ca, complete(ca, 5), data)
-    found = ask(alice, ca, lists)
+    crls = read(ca, complete(ca, 5), data)
+    found = ask(alice, ca, crls)
     assert found.outcome is REVOKED
     assert found.reason is RevocationReason.KEY_COMPROMISE
 
@@ -639,13 +631,13 @@ def test_a_serial_number_twice(
 
 
 class Pki:
-    """A root, an issuing CA, a client, and whatever lists are loaded."""
+    """A root, an issuing CA, a client, and the loaded CRLs."""
 
     def __init__(self, *others: Any) -> None:
         self.root = ThrowawayCA.create("Root")
         self.sub = self.root.issue_ca("Sub")
         self.leaf = self.sub.issue("alice", serial=7)
-        self.lists: list[ParsedCRL] = []
+        self.crls: list[ParsedCRL] = []
         self.trust(*others)
 
     def trust(self, *others: Any) -> None:
@@ -654,9 +646,9 @@ class Pki:
         self.validator = PathValidator([of(self.root)], self.bundle)
 
     def load(self, *data: bytes) -> None:
-        """Import lists."""
+        """Import CRLs."""
         issuers = [of(self.root), *self.bundle]
-        self.lists += [
+        self.crls += [
             read_crl(one, issuers, at=NOW, signers=self.validator) for one in data
         ]
 
@@ -672,10 +664,10 @@ class Pki:
         signers: bool = True,
     ) -> tuple[Status, ...]:
         """Check the path, with the entries that are asked for and no others."""
-        path, loaded = self.path(leaf), infos(self.lists)
+        path, loaded = self.path(leaf), infos(self.crls)
         using = self.validator if signers else None
         asked = lookups(path, loaded, at=at, signers=using)
-        every = hits(self.lists)
+        every = hits(self.crls)
         return check_path(
             path,
             loaded,
@@ -700,7 +692,7 @@ def pki() -> Pki:
 
 
 def test_every_certificate_of_the_path(pki: Pki) -> None:
-    """All but the anchor need a list where one is required."""
+    """All but the anchor need a CRL if the policy requires one."""
     assert "“CN=alice”: no CRL of “CN=Sub”" in pki.refused(Reason.REVOCATION_UNKNOWN)
     pki.load(pki.sub.crl())
     assert "“CN=Sub”: no CRL of “CN=Root”" in pki.refused(Reason.REVOCATION_UNKNOWN)
@@ -709,7 +701,7 @@ def test_every_certificate_of_the_path(pki: Pki) -> None:
 
 
 def test_a_revoked_intermediate(pki: Pki) -> None:
-    """It takes all below it along, and is said before what is unknown."""
+    """It revokes all below it, and is reported before what is unknown."""
     pki.load(pki.root.crl([pki.sub]))
     for policy in ("required", "if_loaded"):
         detail = pki.refused(Reason.REVOKED, policy=policy)
@@ -718,13 +710,13 @@ def test_a_revoked_intermediate(pki: Pki) -> None:
 
 
 def test_a_revoked_anchor(pki: Pki) -> None:
-    """An anchor is trusted because somebody said so: no list speaks of it."""
+    """An anchor is trusted by configuration, so no CRL covers it."""
     pki.load(pki.root.crl([pki.root]), pki.sub.crl())
     assert len(pki.check()) == 2
 
 
 def test_the_policies(pki: Pki) -> None:
-    """Nothing known passes unless a list is required; a revoked one never."""
+    """An unknown status passes unless a CRL is required; a revoked one never does."""
     assert [one.outcome for one in pki.check("if_loaded")] == [UNKNOWN, UNKNOWN]
     pki.load(pki.root.crl(), pki.sub.crl([pki.leaf]))
     for policy in ("required", "if_loaded"):
@@ -756,23 +748,23 @@ def test_a_subject_that_cannot_be_read(ca: ThrowawayCA) -> None:
 
 
 def test_what_is_looked_up(pki: Pki) -> None:
-    """One serial number for each certificate, in the lists of its issuer."""
+    """One serial number for each certificate, in the CRLs of its issuer."""
     pki.load(pki.root.crl([5]), pki.sub.crl([6]), pki.sub.crl([7], base_number=1))
-    root, sub, sub_delta = (one.info.fingerprint for one in pki.lists)
-    assert lookups(pki.path(), infos(pki.lists), at=NOW) == {
+    root, sub, sub_delta = (one.info.fingerprint for one in pki.crls)
+    assert lookups(pki.path(), infos(pki.crls), at=NOW) == {
         (sub, 7),
         (sub_delta, 7),
         (root, pki.sub.certificate.serial_number),
     }
 
 
-# --- lists signed with another key ------------------------------------------------
+# --- CRLs signed with another key -------------------------------------------------
 
 
-def list_signer(
+def crl_signer(
     issuer: ThrowawayCA, name: x509.Name, *, key: Any = None, **options: Any
 ) -> IssuedCertificate:
-    """Return a certificate that signs lists in the name of a CA and nothing else."""
+    """Return a certificate that only signs CRLs, in the name of a CA."""
     usage = x509.KeyUsage(*[False] * 6, True, False, False)
     return issuer.issue(
         subject=name,
@@ -786,15 +778,15 @@ def list_signer(
 
 @pytest.fixture
 def separate() -> tuple[Pki, IssuedCertificate]:
-    """A CA whose lists are signed with a key of their own."""
+    """A CA whose CRLs are signed with a separate key."""
     pki = Pki()
-    signer = list_signer(pki.root, pki.sub.certificate.subject)
+    signer = crl_signer(pki.root, pki.sub.certificate.subject)
     pki.trust(signer)
     return pki, signer
 
 
 def test_a_separate_key(separate: tuple[Pki, IssuedCertificate]) -> None:
-    """Its lists count where its certificate leads to the same anchor and is good."""
+    """Its CRLs count if its certificate leads to the same anchor and is good."""
     pki, signer = separate
     pki.load(pki.root.crl(), pki.sub.crl([8], signer=signer))
     assert [one.outcome for one in pki.check()] == [GOOD, GOOD]
@@ -810,14 +802,14 @@ def test_a_separate_key_is_looked_up(
     """The certificate of the signer is among what is asked for."""
     pki, signer = separate
     pki.load(pki.root.crl(), pki.sub.crl(signer=signer))
-    asked = lookups(pki.path(), infos(pki.lists), at=NOW, signers=pki.validator)
-    root = pki.lists[0].info.fingerprint
+    asked = lookups(pki.path(), infos(pki.crls), at=NOW, signers=pki.validator)
+    root = pki.crls[0].info.fingerprint
     assert (root, signer.certificate.serial_number) in asked
     assert len(asked) == 3
 
 
 def test_a_revoked_signer(separate: tuple[Pki, IssuedCertificate]) -> None:
-    """Its lists clear nobody; what they list stays revoked."""
+    """Its CRLs clear nobody; their entries still revoke."""
     pki, signer = separate
     pki.load(pki.root.crl([signer]), pki.sub.crl([8], signer=signer))
     detail = pki.refused(Reason.REVOCATION_UNKNOWN)
@@ -830,7 +822,7 @@ def test_a_revoked_signer(separate: tuple[Pki, IssuedCertificate]) -> None:
 def test_a_signer_of_whom_nothing_is_known(
     separate: tuple[Pki, IssuedCertificate],
 ) -> None:
-    """Where lists are required, the signer needs one too."""
+    """If CRLs are required, the signer needs one too."""
     pki, signer = separate
     pki.load(pki.sub.crl(signer=signer))
     assert "“CN=alice”" in pki.refused(Reason.REVOCATION_UNKNOWN)
@@ -857,7 +849,7 @@ def test_the_same_anchor_twice() -> None:
     pki = Pki()
     name = pki.root.certificate.subject
     renewed = ThrowawayCA.create(subject=name, key=pki.root.key)
-    signer = list_signer(pki.root, pki.sub.certificate.subject)
+    signer = crl_signer(pki.root, pki.sub.certificate.subject)
     pki.bundle = [of(pki.sub), of(signer)]
     pki.validator = PathValidator([of(pki.root), of(renewed)], pki.bundle)
     pki.load(pki.root.crl(), pki.sub.crl(signer=signer))
@@ -865,7 +857,7 @@ def test_the_same_anchor_twice() -> None:
 
 
 def test_a_ca_with_a_new_key() -> None:
-    """Its lists with the new key speak of the certificates of the old one."""
+    """Its CRLs with the new key cover the certificates of the old one."""
     pki = Pki()
     renewed = pki.root.issue_ca("Sub")
     pki.trust(renewed)
@@ -874,21 +866,21 @@ def test_a_ca_with_a_new_key() -> None:
     pki.refused(Reason.REVOKED, leaf=pki.sub.issue("bob", serial=8))
 
 
-def test_a_ca_that_signs_a_list_with_each_key() -> None:
-    """Where the old key has a list of its own, the new key's silence says nothing."""
+def test_a_ca_that_signs_a_crl_with_each_key() -> None:
+    """If the old key has its own CRL, the new key's silence proves nothing."""
     pki = Pki()
     renewed = pki.root.issue_ca("Sub")
     pki.trust(renewed)
     stale = pki.sub.crl([8], this_update=NOW - 30 * DAY)
     pki.load(pki.root.crl(), stale, renewed.crl([9]))
     assert "stale" in pki.refused(Reason.REVOCATION_UNKNOWN)
-    # What any of them lists is revoked.
+    # The entries of any of them revoke.
     for serial in (8, 9):
         pki.refused(Reason.REVOKED, leaf=pki.sub.issue("bob", serial=serial))
 
 
 def test_microsofts_ca_with_a_new_key() -> None:
-    """It says in its lists that they are of one key only."""
+    """Its CRLs say that they are for one key only."""
     pki = Pki()
     renewed = pki.root.issue_ca("Sub")
     pki.trust(renewed)
@@ -901,10 +893,10 @@ def test_microsofts_ca_with_a_new_key() -> None:
 
 
 def test_a_signer_that_vouches_for_itself() -> None:
-    """A list cannot clear the one who signed it."""
+    """A CRL cannot clear its own signer."""
     pki = Pki()
-    # The CA has certified the key for its lists itself, and signs all with that.
-    signer = list_signer(pki.sub, pki.sub.certificate.subject)
+    # The CA itself has certified the key for its CRLs, and signs all of them with it.
+    signer = crl_signer(pki.sub, pki.sub.certificate.subject)
     pki.trust(signer)
     pki.load(pki.root.crl(), pki.sub.crl(signer=signer))
     detail = pki.refused(Reason.REVOCATION_UNKNOWN)
@@ -912,7 +904,7 @@ def test_a_signer_that_vouches_for_itself() -> None:
     assert pki.check("if_loaded")
 
 
-def test_a_signer_with_a_list_of_its_own() -> None:
+def test_a_signer_with_its_own_crl() -> None:
     """A partition about the signer, with the CA's own key, clears it (PKITS 4.5.6)."""
     pki = Pki()
     usage = extension(w.KEY_USAGE, bytes.fromhex("03020102"), critical=True)
@@ -948,7 +940,7 @@ def test_signers_of_signers_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> N
     """Keys that vouch for one another are followed two steps and no further."""
     pki = Pki()
     name = pki.sub.certificate.subject
-    keys = [list_signer(pki.sub, name) for _ in range(4)]
+    keys = [crl_signer(pki.sub, name) for _ in range(4)]
     pki.trust(*keys)
     pki.load(pki.root.crl(), *(pki.sub.crl(signer=one) for one in keys))
     asked: list[bytes] = []
@@ -962,7 +954,7 @@ def test_signers_of_signers_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Refusal):
         check_path(
             pki.path(),
-            infos(pki.lists),
+            infos(pki.crls),
             {},
             at=NOW,
             policy=RevocationPolicy.REQUIRED,
@@ -1023,7 +1015,7 @@ def test_signers_below_no_anchor_or_without_the_right() -> None:
 
 
 def test_who_may_sign_crls(ca: ThrowawayCA) -> None:
-    """keyUsage has to have cRLSign, where it is there."""
+    """keyUsage must include cRLSign if it is present."""
     assert may_sign_crls(of(ca))
     assert not may_sign_crls(of(ca.issue("client")))
     assert may_sign_crls(of(ca.issue("client", digital_signature=None)))

@@ -21,7 +21,9 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "read_all": der.read_all,
     "only": lambda data: der.only(data, der.SEQUENCE),
     "children": der.children,
-    "object_identifier": der.object_identifier,
+    "object_identifier": lambda data: der.object_identifier(
+        Element(der.OBJECT_IDENTIFIER, data, b"")
+    ),
     "integer": der.integer,
     "boolean": der.boolean,
 }
@@ -115,7 +117,7 @@ def test_only_and_children() -> None:
 def test_object_identifiers(dotted: str, encoded: str) -> None:
     """X.690, 8.19: both directions, and the other writer."""
     assert der.encode_object_identifier(dotted).hex() == encoded
-    assert der.object_identifier(bytes.fromhex(encoded)[2:]) == dotted
+    assert der.object_identifier(der.read(bytes.fromhex(encoded))[0]) == dotted
     assert w.oid(dotted).hex() == encoded
 
 
@@ -129,14 +131,22 @@ def test_object_identifiers_lead_back(first: int, second: int, rest: list[int]) 
     dotted = ".".join(str(arc) for arc in (first, second, *rest))
     encoded = der.encode_object_identifier(dotted)
     assert encoded == w.oid(dotted)
-    assert der.object_identifier(encoded[2:]) == dotted
+    assert der.object_identifier(der.read(encoded)[0]) == dotted
 
 
 @pytest.mark.parametrize("content", ["", "80", "5580", "558001", "ff", "2a8001"])
 def test_object_identifier_refuses(content: str) -> None:
     """Cut off, or an arc that begins with zeros."""
     with pytest.raises(DerError):
-        der.object_identifier(bytes.fromhex(content))
+        der.object_identifier(
+            Element(der.OBJECT_IDENTIFIER, bytes.fromhex(content), b"")
+        )
+
+
+def test_object_identifier_refuses_another_type() -> None:
+    """The content of another type could look like one."""
+    with pytest.raises(DerError, match="0x04 instead of an object identifier"):
+        der.object_identifier(der.read(b"\4\3\x55\4\3")[0])
 
 
 @pytest.mark.parametrize(

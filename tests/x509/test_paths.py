@@ -1114,10 +1114,10 @@ def test_a_path_says_when_it_is_valid(ca: ThrowawayCA) -> None:
     assert not path.covers(NOW + DAY + SECOND)
 
 
-# --- who may sign revocation lists ------------------------------------------------
+# --- who may sign CRLs ------------------------------------------------------------
 
 
-def test_signers_of_revocation_lists(ca: ThrowawayCA) -> None:
+def test_signers_of_crls(ca: ThrowawayCA) -> None:
     """The CA itself, and one of its name and another key that leads to it."""
     name = ca.certificate.subject
     signer = ca.issue_ca(subject=name)
@@ -1137,7 +1137,7 @@ def test_signers_of_revocation_lists(ca: ThrowawayCA) -> None:
     assert built.signer_paths(b"another name", root.public_key_bytes, NOW) == ()
 
 
-def test_who_may_not_sign_revocation_lists(ca: ThrowawayCA) -> None:
+def test_who_may_not_sign_crls(ca: ThrowawayCA) -> None:
     """keyUsage says so, or cannot be read, or nothing leads to the anchor."""
     usages = {
         "certificates only": bytes.fromhex("03020204"),

@@ -26,11 +26,10 @@ from django_clientcert.models import (
     Revocation,
     RevocationList,
 )
-from django_clientcert.trust import transfer
-from django_clientcert.trust.transfer.records import Record
+from django_clientcert.trust.transfer import records, writing
 
 _CHUNK = 64 * 1024
-_WRITERS = {"csv": transfer.write_csv, "json": transfer.write_json}
+_WRITERS = {"csv": writing.write_csv, "json": writing.write_json}
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 Rows = QuerySet[CertificateMapping]
@@ -76,9 +75,9 @@ def export_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase:
         # A project’s own admin may show each user only some of the rows.
         if what == "everything":
             rows_of: Any = partial(permissions.visible_rows, site, request)
-            return _send(request, transfer.export_records(rows_of=rows_of), "json")
+            return _send(request, records.export_records(rows_of=rows_of), "json")
         return _send(
-            request, transfer.export_mappings(model_admin.get_queryset(request)), what
+            request, records.export_mappings(model_admin.get_queryset(request)), what
         )
     return show_page(
         model_admin,
@@ -96,7 +95,7 @@ def export_csv(
     model_admin: Any, request: HttpRequest, queryset: Rows
 ) -> HttpResponseBase:
     """Send the selected mappings as CSV."""
-    return _send(request, transfer.export_mappings(queryset), "csv")
+    return _send(request, records.export_mappings(queryset), "csv")
 
 
 @admin.action(permissions=["view"], description=_("Export as JSON"))
@@ -104,14 +103,14 @@ def export_json(
     model_admin: Any, request: HttpRequest, queryset: Rows
 ) -> HttpResponseBase:
     """Send the selected mappings as JSON."""
-    return _send(request, transfer.export_mappings(queryset), "json")
+    return _send(request, records.export_mappings(queryset), "json")
 
 
 def _send(
-    request: HttpRequest, records: Iterable[Record], format: str
+    request: HttpRequest, rows: Iterable[records.Record], format: str
 ) -> StreamingHttpResponse:
     """Return a file to be saved, which is written while it is sent."""
-    pieces = _join(_WRITERS[format](records))
+    pieces = _join(_WRITERS[format](rows))
     now = timezone.now()
     day = timezone.localdate(now) if timezone.is_aware(now) else now.date()
     name = f"certificate-mappings-{day}.{format}"

@@ -25,12 +25,8 @@ from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.models import CertificateMapping, MappingLock, PendingImport
-from django_clientcert.trust.transfer import Loader, Outcome, Row, Status, TransferError
-from django_clientcert.trust.transfer.reading import (
-    USER_FROM,
-    read_uploads,
-    refuse_bombs,
-)
+from django_clientcert.trust.transfer import reading
+from django_clientcert.trust.transfer.loading import Loader, Outcome, Status
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind
@@ -97,7 +93,7 @@ class ImportForm(FormWithoutModel):
     )
     user_from = forms.ChoiceField(
         label=_("Username of a certificate’s user"),
-        choices=[(name, _USER_FROM[name]) for name in USER_FROM],
+        choices=[(name, _USER_FROM[name]) for name in reading.USER_FROM],
         help_text=_("In CSV and JSON files, each row names its user."),
     )
     kind = forms.ChoiceField(
@@ -118,15 +114,15 @@ class ImportForm(FormWithoutModel):
             return cleaned
         uploads = [(str(upload.name), upload.file) for upload in cleaned["uploads"]]
         try:
-            refuse_bombs(uploads, MAX_BYTES)
-            rows = read_uploads(uploads, user_from=cleaned["user_from"])
+            reading.refuse_bombs(uploads, MAX_BYTES)
+            rows = reading.read_uploads(uploads, user_from=cleaned["user_from"])
             cleaned["rows"] = _keep(rows)
-        except TransferError as error:
+        except reading.TransferError as error:
             self.add_error("uploads", ValidationError(str(error), code="unreadable"))
         return cleaned
 
 
-def _keep(rows: Iterable[Row]) -> list[KeptRow]:
+def _keep(rows: Iterable[reading.Row]) -> list[KeptRow]:
     """Return *rows* as values that JSON can represent.
 
     Raises:
@@ -142,7 +138,7 @@ def _keep(rows: Iterable[Row]) -> list[KeptRow]:
         kept.append((place, record, problem))
         size += len(json.dumps(kept[-1]))
         if len(kept) > MAX_ROWS or size > MAX_BYTES:
-            raise TransferError(
+            raise reading.TransferError(
                 _TOO_MUCH % {"rows": MAX_ROWS, "size": MAX_BYTES // 1024**2}
             )
     return kept
@@ -278,8 +274,8 @@ def _load(
     )
     outcomes: list[Outcome] = []
     try:
-        outcomes.extend(loader.load(Row(*row) for row in content["rows"]))
-    except TransferError as error:
+        outcomes.extend(loader.load(reading.Row(*row) for row in content["rows"]))
+    except reading.TransferError as error:
         return _Result(outcomes, problem=str(error))
     return _Result(outcomes, loader.refused_others)
 

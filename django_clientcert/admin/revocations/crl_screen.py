@@ -135,6 +135,8 @@ class RevocationListAdmin(ClientCertModelAdmin):
                 "labels": ", ".join(form.replaced)
             }
         self.message_user(request, text, messages.SUCCESS)
+        for warning in form.warnings:
+            self.message_user(request, warning, messages.WARNING)
         if now > info.expires():
             self.message_user(
                 request,

@@ -31,6 +31,7 @@ from django_clientcert.models import CertificateAuthority, Revocation, Revocatio
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
+    read_serial,
     revoke_certificate,
     revoke_period,
     revoke_serial,
@@ -38,14 +39,13 @@ from django_clientcert.trust.revoke import (
 from django_clientcert.x509.bundles import holds_private_key
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
-from django_clientcert.x509.text import parse_serial
 
 
 class CRLForm(FormWithoutModel):
     """A CRL to import, which validating the form does.
 
-    After ``is_valid()``, ``instance`` is the CRL that is now loaded, and ``replaced``
-    has the labels of those it replaces.
+    After ``is_valid()``, ``instance`` is the CRL that is now loaded, ``replaced`` has
+    the labels of those it replaces, and ``warnings`` those of the import.
     """
 
     upload = forms.FileField(
@@ -61,6 +61,7 @@ class CRLForm(FormWithoutModel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.replaced: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
 
     def clean_upload(self) -> bytes:
         """Return the contents of the file."""
@@ -87,6 +88,7 @@ class CRLForm(FormWithoutModel):
         try:
             imported = import_crl(authority, cleaned["upload"], source=name)
             self.instance, self.replaced = imported.row, imported.replaced
+            self.warnings = imported.warnings
         except RevocationListError as error:
             self.add_error("upload", unusable(error, code=error.code))
         except ClientCertError as error:
@@ -167,18 +169,10 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         fields = ("authority", "reason", "note")
         widgets = WhyForm.Meta.widgets
 
-    def clean_serial_number(self) -> int | None:
-        """Return the serial number."""
+    def clean_serial_number(self) -> tuple[int, int | None] | None:
+        """Return the serial number in its two readings, see ``read_serial()``."""
         text: str = self.cleaned_data["serial_number"]
-        if not text:
-            return None
-        number = parse_serial(text)
-        if number is None:
-            raise ValidationError(
-                _("Enter the serial number in hexadecimal, such as 1E:AD:85."),
-                code="serial",
-            )
-        return number
+        return read_serial(text) if text else None
 
     def clean(self) -> dict[str, Any]:
         """Revoke what was given, or report why not."""
@@ -214,7 +208,7 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         """
         certificate = self.given_certificate()
         authority: CertificateAuthority | None = cleaned["authority"]
-        serial_number: int | None = cleaned["serial_number"]
+        serial_number: tuple[int, int | None] | None = cleaned["serial_number"]
         is_period = bool(cleaned["begin"] or cleaned["end"])
         given = [certificate is not None, serial_number is not None, is_period]
         if sum(given) != 1:
@@ -237,10 +231,11 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         if serial_number is not None:
             try:
                 return revoke_serial(
-                    authority, serial_number, issuer=cleaned["issuer"], **why
+                    authority, *serial_number, issuer=cleaned["issuer"], **why
                 )
             except ValidationError as error:
-                raise ValidationError({"issuer": error}) from error
+                field = "serial_number" if error.code == "decimal" else "issuer"
+                raise ValidationError({field: error}) from error
         self._check_period(authority, cleaned)
         return revoke_period(authority, cleaned["begin"], cleaned["end"], **why)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext
@@ -27,6 +27,8 @@ from django_clientcert.admin.base.certificate_page import certificate_field
 from django_clientcert.admin.base.markup import breakable_name, column, hex_pairs
 from django_clientcert.admin.base.times import moment
 from django_clientcert.models import Revocation
+from django_clientcert.trust.affected import is_known
+from django_clientcert.trust.revoke import UNKNOWN_SERIAL
 from django_clientcert.x509.escaping import visible, visible_once
 
 from .forms import RevocationForm, RevocationReasonForm
@@ -142,6 +144,8 @@ class RevocationAdmin(ClientCertModelAdmin):
         """Save the reason; a new revocation was saved by the form."""
         if change:
             super().save_model(request, obj, form, change)
+        elif obj.serial is not None and obj.public_key is None and not is_known(obj):
+            self.message_user(request, UNKNOWN_SERIAL, messages.WARNING)
 
     what = column(
         _("what"),

@@ -108,15 +108,16 @@ def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Fetch the CRLs of authorities from their addresses; for cron.
 
     A CRL that is loaded already is not an error. If one fails, the others are
-    fetched nevertheless.
+    fetched nevertheless. A CRL that has lost entries is loaded, with a warning.
 
     Example:
       manage.py clientcert crl fetch -v 0
 
-    Exit status: 0 all are loaded, 1 some failed, 2 wrong usage.
+    Exit status: 0 all are loaded, 1 some failed or have lost entries, 2 wrong
+    usage.
 
     Raises:
-        CommandError: some could not be fetched, or were refused.
+        CommandError: some could not be fetched, were refused, or are suspicious.
     """
     authorities = [find_authority(name) for name in options["authorities"]] or list(
         CertificateAuthority.objects.exclude(crl_urls="")
@@ -126,17 +127,23 @@ def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
         for authority in authorities
         for url in authority.crl_urls.split()
     ]
-    failed = 0
+    failed = suspicious = 0
     for authority, url in urls:
-        problems = _fetch_and_store(command, options, authority, url)
+        problems, warned = _fetch_and_store(command, options, authority, url)
         for problem in problems:
             command.warn(f"{authority}: {one_line(url)}: {one_line(str(problem))}")
         failed += bool(problems)
+        suspicious += warned
+    errors = []
     if failed:
-        raise CommandError(
+        errors.append(
             f"{failed} of {len(urls)} addresses failed; the CRLs that were in force "
             "stay in force."
         )
+    if suspicious:
+        errors.append(f"CRLs that were imported with a warning: {suspicious}.")
+    if errors:
+        raise CommandError(" ".join(errors))
     if not urls:
         command.say_unless_quiet(
             "No authority has an address for its CRLs. Set one: manage.py clientcert "
@@ -149,9 +156,14 @@ def _fetch_and_store(
     options: dict[str, Any],
     authority: CertificateAuthority,
     url: str,
-) -> list[Exception]:
-    """Import the CRLs at *url*, usually one; return the errors."""
+) -> tuple[list[Exception], int]:
+    """Import the CRLs at *url*, usually one.
+
+    Returns:
+        The errors, and how many CRLs were imported with a warning.
+    """
     problems: list[Exception] = []
+    suspicious = 0
     try:
         with command.progress("fetching") as bar:
             data = fetch(
@@ -163,14 +175,14 @@ def _fetch_and_store(
             )
         crls = split_crls(data)
     except ClientCertError as error:
-        return [error]
+        return [error], 0
     for crl in crls:
         try:
-            _store(command, authority, crl, url)
+            suspicious += _store(command, authority, crl, url)
         # The database may refuse one and accept others; the authority may be deleted.
         except (ClientCertError, DatabaseError, ObjectDoesNotExist) as error:
             problems.append(error)
-    return problems
+    return problems, suspicious
 
 
 def _store(
@@ -178,10 +190,11 @@ def _store(
     authority: CertificateAuthority,
     data: bytes,
     source: str,
-) -> None:
+) -> bool:
     """Import one CRL, DER, and print which CRL is in force.
 
-    It is not an error if that one is loaded already.
+    It is not an error if that one is loaded already. Return whether the import gave
+    warnings.
 
     Raises:
         RevocationListError: it is refused.
@@ -198,7 +211,7 @@ def _store(
         fingerprint = hashlib.sha256(data).hexdigest()
         for row in authority.revocation_lists.filter(fingerprint=fingerprint):
             _warn(command, authority, row.crl_info())
-        return
+        return False
     info = imported.info
     replaced = (
         f", in place of {', '.join(imported.replaced)}" if imported.replaced else ""
@@ -207,7 +220,10 @@ def _store(
         f"{authority}: {info.label()} is in force, {info.entry_count} entries, "
         f"valid until {show_moment(info.expires())}{replaced}."
     )
+    for warning in imported.warnings:
+        command.warn(f"{authority}: {warning}")
     _warn(command, authority, info)
+    return bool(imported.warnings)
 
 
 def _warn(

@@ -19,8 +19,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_clientcert.trust.transfer import compare, export_records, read_rows
-from django_clientcert.trust.transfer.records import MAPPING, Record
+from django_clientcert.trust.transfer.differences import compare
+from django_clientcert.trust.transfer.reading import read_rows
+from django_clientcert.trust.transfer.records import MAPPING, Record, export_records
 from django_clientcert.x509.escaping import visible
 
 from .console.arguments import Subcommands

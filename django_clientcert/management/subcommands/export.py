@@ -15,7 +15,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from django_clientcert.trust.transfer import export_records, write_csv, write_json
+from django_clientcert.trust.transfer.records import export_records
+from django_clientcert.trust.transfer.writing import write_csv, write_json
 
 from .console.arguments import Subcommands
 from .console.command import ClientCertCommand

@@ -21,8 +21,8 @@ from django.core.management.base import CommandError
 from django.db import router, transaction
 
 from django_clientcert.models import CertificateMapping
-from django_clientcert.trust.transfer import Loader, Row, Status, read_rows
-from django_clientcert.trust.transfer.reading import USER_FROM
+from django_clientcert.trust.transfer.loading import Loader, Status
+from django_clientcert.trust.transfer.reading import USER_FROM, Row, read_rows
 from django_clientcert.x509.identities import IdentityKind
 
 from .console.arguments import Subcommands

@@ -20,9 +20,8 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import secrets
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
@@ -132,8 +131,16 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     if options["key"] and not options["cert"]:
         raise CommandError("--key needs --cert FILE.", returncode=2)
     probe = Probe(conf.CLIENTCERT_PROXY, _make_client(options))
+    places = list_places(
+        options["url"],
+        paths=options["paths"],
+        hosts=options["hosts"],
+        upstreams=options["upstreams"],
+        plain_port=options["http_port"],
+        has_certificate=bool(options["cert"]),
+    )
     findings: list[Finding] = []
-    for finding in probe.run(list(_places(options))):
+    for finding in probe.run(places):
         findings.append(finding)
         if not options["json"]:
             command.say(_line(finding))
@@ -178,28 +185,6 @@ def _make_client(options: dict[str, Any]) -> Client:
         ) from error
 
 
-def _places(options: dict[str, Any]) -> Iterator[Place]:
-    url = options["url"]
-    tls = url.scheme == "https"
-    plain_port = options["http_port"]
-    if plain_port is None and tls and url.port is None:
-        plain_port = 80
-    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    made_up = f"/clientcert-probe-{secrets.token_hex(4)}/"
-    paths = options["paths"] or [other for other in ("/", made_up) if other != path]
-    return list_places(
-        host=url.hostname,
-        port=url.port or (443 if tls else 80),
-        tls=tls,
-        path=path,
-        plain_port=plain_port or None,
-        other_paths=paths,
-        other_hosts=options["hosts"],
-        upstreams=options["upstreams"],
-        has_certificate=bool(options["cert"]),
-    )
-
-
 def _line(finding: Finding) -> str:
     detail = f"  {one_line(finding.said)}" if finding.said else ""
     return f"{finding.outcome:<12} {finding.place}: {finding.spelling}{detail}"
@@ -225,7 +210,7 @@ class Probe:
             for name, value in self.values.items()
         ]
 
-    def run(self, places: list[Place]) -> Iterator[Finding]:
+    def run(self, places: Iterable[Place]) -> Iterator[Finding]:
         """Make every attempt at *places*, and yield its outcome."""
         for place in places:
             usual = self._ask(place, _NOTHING)

@@ -20,21 +20,27 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     Revocation,
 )
-from django_clientcert.trust.affected import find_mappings, find_seen
+from django_clientcert.trust.affected import (
+    find_mappings,
+    find_seen,
+    is_known,
+    issuer_serial_keys,
+)
 from django_clientcert.trust.revoke import (
+    UNKNOWN_SERIAL,
     certificate_of,
+    read_serial,
     revoke_certificate,
     revoke_period,
     revoke_public_key,
@@ -42,19 +48,13 @@ from django_clientcert.trust.revoke import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl.reasons import RevocationReason
-from django_clientcert.x509.identities import (
-    IdentityKind,
-    find_identities,
-    parse_identity,
-)
-from django_clientcert.x509.names import Order
-from django_clientcert.x509.text import parse_serial, show_serial
+from django_clientcert.x509.identities import IdentityKind, find_identities
 
 from .console.arguments import Moment, Subcommands, last_second, moment
 from .console.command import ClientCertCommand
 from .console.files import read_end_entity, refuse_private_keys
 from .console.lookups import find_authority, find_row
-from .console.text import one_line, show_moment, some_of, username_of
+from .console.text import one_line, show_messages, show_moment, some_of, username_of
 
 REASONS = {
     RevocationReason(number).rfc_name: number
@@ -179,18 +179,18 @@ def _revoke_certificate(
 
 def _revoke_serial(command: ClientCertCommand, options: dict[str, Any]) -> None:
     authority = _authority(options, "--serial")
-    number = parse_serial(options["serial"])
-    if number is None:
-        raise CommandError(
-            "--serial must be a number in hex, such as 1ead85 or 1E:AD:85.",
-            returncode=2,
-        )
+    try:
+        readings = read_serial(options["serial"])
+    except ValidationError as error:
+        raise CommandError(f"--serial: {show_messages(error)}", returncode=2) from error
     began = timezone.now()
     revocation = revoke_serial(
-        authority, number, issuer=options["issuer"] or "", **_common(options)
+        authority, *readings, issuer=options["issuer"] or "", **_common(options)
     )
     _report(command, revocation, began)
-    _print_effect(command, revocation, _keys_of_serial(authority, number, revocation))
+    if not is_known(revocation):
+        command.warn(str(UNKNOWN_SERIAL))
+    _print_effect(command, revocation, issuer_serial_keys(revocation))
 
 
 def _revoke_period(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -219,23 +219,6 @@ def _revoke_period(command: ClientCertCommand, options: dict[str, Any]) -> None:
 
 def _is_interactive() -> bool:
     return sys.stdin.isatty()
-
-
-def _keys_of_serial(
-    authority: CertificateAuthority, number: int, revocation: Revocation
-) -> list[bytes]:
-    """Return the keys that mappings of the revoked serial number have."""
-    keys = []
-    for ca in authority.certificates():
-        if ca.public_key_bytes == revocation.issuer_key:
-            # A name that cannot be mapped has no mapping to report.
-            with suppress(ClientCertError):
-                value = f"{show_serial(number)} {ca.subject}"
-                order = Order.MOST_SPECIFIC_FIRST
-                keys.append(
-                    parse_identity(IdentityKind.ISSUER_SERIAL, value, order=order).key
-                )
-    return keys
 
 
 def _authority(options: dict[str, Any], option: str) -> CertificateAuthority:

@@ -135,17 +135,13 @@ class Loader:
                 yield outcome
         for (name, _digest), (row, count) in self._crls.items():
             if count != row.entry_count:
-                raise TransferError(
-                    _(
-                        "A CRL of “%(name)s” has %(expected)d entries, but the file "
-                        "contains %(found)d."
-                    )
-                    % {
-                        "name": visible(name, 80),
-                        "expected": row.entry_count,
-                        "found": count,
-                    }
+                message = _(
+                    "A CRL of “%(name)s” has %(expected)d entries, but the file "
+                    "contains %(found)d."
                 )
+                name, expected = visible(name, 80), row.entry_count
+                params = {"name": name, "expected": expected, "found": count}
+                raise TransferError(message % params)
             renew_revisions([row.authority_id], self._using)
 
     def _load_batch(self, rows: list[Row]) -> Iterator[Outcome]:

@@ -13,7 +13,7 @@ import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED
@@ -38,7 +38,13 @@ MAX_RECORD = 4 * 1024 * 1024
 MAX_CELL = 512 * 1024
 MAX_ENTRY = 1024 * 1024
 MAX_ENTRIES = 200_000
-USER_FROM = ("file-name", "common-name", "email", "upn")
+
+_NAMES: dict[str, Callable[[ClientCertificate], Sequence[Any]]] = {
+    "common-name": lambda certificate: certificate.common_names,
+    "email": lambda certificate: certificate.subject_alternative_names.emails,
+    "upn": lambda certificate: certificate.subject_alternative_names.upns,
+}
+USER_FROM = ("file-name", *_NAMES)
 
 _CHUNK = 64 * 1024
 _HEAD = re.compile(
@@ -46,10 +52,15 @@ _HEAD = re.compile(
     r'\s*"records"\s*:\s*\['
 )
 _HEAD_SIZE = 4096
+_DECODER = json.JSONDecoder()
 _DELIMITERS = ",;\t"
 _TAIL = re.compile(r"\s*\}\s*\Z")
 _CUT_OFF = gettext_lazy("Line %(line)d: the file is cut off or damaged.")
 
+# What zipfile raises for archives that are damaged, encrypted or unusual
+_ZIP_ERRORS = (
+    *(EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error),
+)
 # A row of JSON may have been anything; one of another format was a mapping.
 _UNKNOWN: Record = {"type": "unreadable"}
 
@@ -118,14 +129,12 @@ def refuse_bombs(uploads: Sequence[tuple[str, BinaryIO]], max_bytes: int) -> Non
         try:
             with zipfile.ZipFile(file) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
-        except (ValueError, NotImplementedError, OSError, zipfile.BadZipFile):
+        except _ZIP_ERRORS:
             size = 0  # reported when it is read
         file.seek(0)
         if size > max_bytes:
-            raise TransferError(
-                _("The archive contains more than %(size)d MiB.")
-                % {"size": max_bytes // 1024**2}
-            )
+            message = _("The archive contains more than %(size)d MiB.")
+            raise TransferError(message % {"size": max_bytes // 1024**2})
 
 
 def _recognise(file: BinaryIO) -> str:
@@ -141,7 +150,7 @@ def _recognise(file: BinaryIO) -> str:
     if text.startswith("{"):
         return "json"
     head = text.partition("\n")[0].lower()
-    is_csv = "user" in head and any(one in head for one in _DELIMITERS)
+    is_csv = "user" in head and any(delimiter in head for delimiter in _DELIMITERS)
     return "certificate" if "-----BEGIN" in text and not is_csv else "csv"
 
 
@@ -188,46 +197,42 @@ def _decode(text: io.TextIOWrapper) -> Iterator[Row]:
     head = _HEAD.match(buffer)
     if head is None:
         raise TransferError(_("This was not written by “clientcert export”."))
-    decoder = json.JSONDecoder()
     line = 1 + head.group().count("\n")
-    buffer, first = buffer[head.end() :], True
+    buffer, separator = buffer[head.end() :], ""
     while True:
         buffer, line = _skip(text, buffer, line)
         if buffer.startswith("]"):
             break
-        if not first:
-            if not buffer.startswith(","):
-                raise TransferError(_CUT_OFF % {"line": line})
-            buffer, line = _skip(text, buffer[1:], line)
-        first = False
-        while True:
-            try:
-                record, end = decoder.raw_decode(buffer)
-                break
-            except RecursionError as error:
-                raise TransferError(
-                    _("Line %(line)d: nested too deeply.") % {"line": line}
-                ) from error
-            except ValueError as error:
-                # Doubles the buffer, so that decoding again costs no more than reading.
-                more = text.read(max(_CHUNK, len(buffer)))
-                if not more or len(buffer) > MAX_RECORD:
-                    raise TransferError(_CUT_OFF % {"line": line}) from error
-                buffer += more
-        written, buffer = buffer[:end], buffer[end:]
+        if not buffer.startswith(separator):
+            raise TransferError(_CUT_OFF % {"line": line})
+        buffer, line = _skip(text, buffer.removeprefix(separator), line)
+        separator = ","
         try:
+            record, written, buffer = _take(text, buffer, line)
             row = _check_json(_at_line(line), record, written)
         except RecursionError as error:
-            raise TransferError(
-                _("Line %(line)d: nested too deeply.") % {"line": line}
-            ) from error
+            message = _("Line %(line)d: nested too deeply.")
+            raise TransferError(message % {"line": line}) from error
         yield row
         line += written.count("\n")
-    rest = buffer[1:] + text.read(_CHUNK)
-    if not _TAIL.fullmatch(rest):
-        raise TransferError(
-            _("Line %(line)d: the file continues after the records.") % {"line": line}
-        )
+    if not _TAIL.fullmatch(buffer[1:] + text.read(_CHUNK)):
+        message = _("Line %(line)d: the file continues after the records.")
+        raise TransferError(message % {"line": line})
+
+
+def _take(text: io.TextIOWrapper, buffer: str, line: int) -> tuple[Any, str, str]:
+    """Return the next record, as decoded and as written, and the rest of the buffer."""
+    while True:
+        try:
+            record, end = _DECODER.raw_decode(buffer)
+        except ValueError as error:
+            # Doubles the buffer, so that decoding again costs no more than reading.
+            more = text.read(max(_CHUNK, len(buffer)))
+            if not more or len(buffer) > MAX_RECORD:
+                raise TransferError(_CUT_OFF % {"line": line}) from error
+            buffer += more
+        else:
+            return record, buffer[:end], buffer[end:]
 
 
 def _skip(text: io.TextIOWrapper, buffer: str, line: int) -> tuple[str, int]:
@@ -255,7 +260,7 @@ def _has_key(value: Any) -> bool:
     if isinstance(value, str):
         return holds_private_key(value)
     if isinstance(value, dict):
-        return any(_has_key(one) for pair in value.items() for one in pair)
+        return any(_has_key(part) for pair in value.items() for part in pair)
     return isinstance(value, list) and any(map(_has_key, value))
 
 
@@ -271,15 +276,14 @@ def _read_csv(file: BinaryIO, user_from: str) -> Iterator[Row]:
                 if any(cells):
                     yield _check_cells(_at_line(begin), names, cells)
         except UnicodeError as error:
-            raise TransferError(
-                _("After line %(line)d: the file is not UTF-8. Save it as “CSV UTF-8”.")
-                % {"line": line + 1}
-            ) from error
+            message = _(
+                "After line %(line)d: the file is not UTF-8. Save it as “CSV UTF-8”."
+            )
+            raise TransferError(message % {"line": line + 1}) from error
         except csv.Error as error:
-            raise TransferError(
-                _("After line %(line)d: this is not CSV (%(why)s).")
-                % {"line": line + 1, "why": visible(str(error))}
-            ) from error
+            message = _("After line %(line)d: this is not CSV (%(why)s).")
+            params = {"line": line + 1, "why": visible(str(error))}
+            raise TransferError(message % params) from error
         finally:
             csv.field_size_limit(before)
 
@@ -297,26 +301,21 @@ def _read_head(head: str) -> tuple[str, list[str]]:
         raise TransferError(f"{_at_line(1)}: {PRIVATE_KEY_MESSAGE}")
     for delimiter in _DELIMITERS:
         names = [
-            one.strip().lower()
+            name.strip().lower()
             for row in csv.reader([head.strip()], delimiter=delimiter)
-            for one in row
+            for name in row
         ]
         if "user" in names and len(names) > 1:
             break
     else:
-        raise TransferError(
-            _(
-                "Line 1 must name the columns: user, value or certificate, and any of "
-                "%(names)s."
-            )
-            % {"names": ", ".join(MAPPING_FIELDS)}
+        message = _(
+            "Line 1 must name the columns: user, value or certificate, and any of "
+            "%(names)s."
         )
-    unknown = [one for one in names if one not in MAPPING_FIELDS]
-    if unknown:
-        raise TransferError(
-            _("Line 1 names an unknown column: %(name)s.")
-            % {"name": visible(unknown[0], 80)}
-        )
+        raise TransferError(message % {"names": ", ".join(MAPPING_FIELDS)})
+    if unknown := [name for name in names if name not in MAPPING_FIELDS]:
+        message = _("Line 1 names an unknown column: %(name)s.")
+        raise TransferError(message % {"name": visible(unknown[0], 80)})
     if len(set(names)) != len(names):
         raise TransferError(_("Line 1 names a column twice."))
     return delimiter, names
@@ -338,12 +337,10 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
     """Yield one row per file; its name is only shown, or used as the user’s name."""
     try:
         with zipfile.ZipFile(file) as archive:
-            entries = [one for one in archive.infolist() if not one.is_dir()]
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
             if len(entries) > MAX_ENTRIES:
-                raise TransferError(
-                    _("The archive contains more than %(count)d files.")
-                    % {"count": MAX_ENTRIES}
-                )
+                message = _("The archive contains more than %(count)d files.")
+                raise TransferError(message % {"count": MAX_ENTRIES})
             for entry in entries:
                 # Errors of other methods are not zipfile's own.
                 if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
@@ -352,19 +349,9 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
                     octets = member.read(MAX_ENTRY + 1)
                 name = PurePosixPath(entry.filename)
                 yield _check_file(entry.filename, name.stem, octets, user_from)
-    except (
-        EOFError,
-        NotImplementedError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise TransferError(
-            _("The archive cannot be read: %(why)s.")
-            % {"why": visible(str(error), 200)}
-        ) from error
+    except _ZIP_ERRORS as error:
+        message = _("The archive cannot be read: %(why)s.")
+        raise TransferError(message % {"why": visible(str(error), 200)}) from error
 
 
 def _read_folder(folder: Path, user_from: str) -> Iterator[Row]:
@@ -399,17 +386,10 @@ def _user_of(certificate: ClientCertificate, user_from: str) -> str:
         BundleError: there is no name, or more than one.
         CertificateParseError: it cannot be read.
     """
-    names: tuple[Any, ...]
-    if user_from == "common-name":
-        names = certificate.common_names
-    else:
-        found = certificate.subject_alternative_names
-        names = tuple(found.emails if user_from == "email" else found.upns)
+    names = _NAMES[user_from](certificate)
     if len(names) != 1 or not isinstance(names[0], str):
-        raise BundleError(
-            _("The certificate does not have exactly one %(name)s")
-            % {"name": user_from}
-        )
+        message = _("The certificate does not have exactly one %(name)s")
+        raise BundleError(message % {"name": user_from})
     return names[0]
 
 

@@ -17,7 +17,7 @@ GATEWAY = "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"
 
 def encode_pem(der: bytes) -> str:
     """Return *der* as PEM with 64-character lines and a final line feed."""
-    body = "\n".join(textwrap.wrap(_encode_base64(der), 64))
+    body = "\n".join(textwrap.wrap(encode_base64_der(der), 64))
     return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
 
 
@@ -38,17 +38,17 @@ def encode_folded_pem(der: bytes) -> str:
 
 def encode_base64_der(der: bytes) -> str:
     """Return *der* as HAProxy and Caddy write it."""
-    return _encode_base64(der)
+    return base64.b64encode(der).decode("ascii")
 
 
 def encode_base64_der_list(ders: Sequence[bytes]) -> str:
     """Return *ders* as Traefik writes them."""
-    return ",".join(map(_encode_base64, ders))
+    return ",".join(map(encode_base64_der, ders))
 
 
 def encode_rfc9440_list(ders: Sequence[bytes]) -> str:
     """Return *ders* as a list of byte sequences (RFC 9440, 2.3)."""
-    return ", ".join(f":{_encode_base64(der)}:" for der in ders)
+    return ", ".join(f":{encode_base64_der(der)}:" for der in ders)
 
 
 def encode_xfcc(ders: Sequence[bytes]) -> str:
@@ -74,10 +74,6 @@ def encode_xfcc_two_hops(
     )
 
 
-def _encode_base64(der: bytes) -> str:
-    return base64.b64encode(der).decode("ascii")
-
-
 def _first(encode: Callable[[bytes], str]) -> Callable[[Sequence[bytes]], str]:
     """Return an encoder of the first certificate, for encodings that hold only one."""
     return lambda ders: encode(ders[0])
@@ -90,10 +86,10 @@ ENCODERS: dict[str, Callable[[Sequence[bytes]], str]] = {
     "folded_pem": _first(encode_folded_pem),
     "pem": _first(encode_pem),
     "base64_der": _first(encode_base64_der),
-    "base64_der_concatenated": lambda ders: _encode_base64(b"".join(ders)),
+    "base64_der_concatenated": lambda ders: encode_base64_der(b"".join(ders)),
     "base64_der_list": encode_base64_der_list,
     "escaped_base64_der_list": lambda ders: ",".join(
-        quote(_encode_base64(der), safe="") for der in ders
+        quote(encode_base64_der(der), safe="") for der in ders
     ),
     "latin1_der": _first(lambda der: der.decode("latin-1")),
     "rfc9440": _first(lambda der: encode_rfc9440_list([der])),

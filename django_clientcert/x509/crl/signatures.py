@@ -184,9 +184,9 @@ def read_algorithm(encoded: bytes) -> Algorithm:
     """Return the algorithm of an AlgorithmIdentifier (RFC 5480, 8017, 8410)."""
     with reading():
         parts = asn1.children(encoded)
-        if not 1 <= len(parts) <= 2 or parts[0].tag != asn1.OBJECT_IDENTIFIER:
+        if not 1 <= len(parts) <= 2:
             raise asn1.DerError("a malformed signature algorithm")
-        oid = asn1.object_identifier(parts[0].content)
+        oid = asn1.object_identifier(parts[0])
         if oid in _WEAK:
             _refuse_weak(_WEAK[oid])
         if oid == _RSASSA_PSS:
@@ -216,7 +216,7 @@ def _read_pss(encoded: bytes) -> Algorithm:
     mask_digest = digest
     if 0xA1 in fields:
         parts = asn1.children(fields[0xA1])
-        if len(parts) != 2 or asn1.object_identifier(parts[0].content) != _MGF1:
+        if len(parts) != 2 or asn1.object_identifier(parts[0]) != _MGF1:
             raise asn1.DerError("a mask generation other than MGF1")
         mask_digest = _read_sha2(parts[1].encoded)
     else:
@@ -243,9 +243,9 @@ def _read_sha2(encoded: bytes | None) -> hashes.HashAlgorithm:
     if encoded is None:
         _refuse_weak("SHA-1")
     parts = asn1.children(encoded)
-    if not parts or parts[0].tag != asn1.OBJECT_IDENTIFIER:
+    if not parts:
         raise asn1.DerError("a malformed digest algorithm")
-    oid = asn1.object_identifier(parts[0].content)
+    oid = asn1.object_identifier(parts[0])
     if oid == "1.3.14.3.2.26":
         _refuse_weak("SHA-1")
     if oid not in _SHA2:

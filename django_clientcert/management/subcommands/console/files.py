@@ -10,7 +10,7 @@ from pathlib import Path
 from django.core.management.base import CommandError
 
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.trust.transfer import TransferError
+from django_clientcert.trust.transfer.reading import TransferError
 from django_clientcert.x509.bundles import (
     MAX_BUNDLE_BYTES,
     choose_end_entity,

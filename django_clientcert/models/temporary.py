@@ -1,8 +1,12 @@
-"""An upload, kept while its owner looks at the preview of the import."""
+"""What is kept for a while only: uploads to import, and the expiry notices sent.
+
+No decision depends on these tables.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import zlib
 from typing import Any
@@ -12,13 +16,44 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-_KEPT = dt.timedelta(days=1)
+from .fields import KeyField
+
+_IMPORTS_KEPT = dt.timedelta(days=1)
+# Longer than any stage lasts
+_NOTICES_KEPT = dt.timedelta(days=100)
+
+
+class ExpiryNotice(models.Model):
+    """One stage of one expiry, sent to one recipient."""
+
+    key = KeyField(_("key"), unique=True, editable=False)
+    sent_at = models.DateTimeField(_("sent"), default=timezone.now)
+
+    class Meta:
+        verbose_name = _("expiry notice")
+        verbose_name_plural = _("expiry notices")
+
+    def __str__(self) -> str:
+        return bytes(self.key).hex()[:16]
+
+    @staticmethod
+    def key_of(
+        recipient: str, what: str, pk: object, expires_at: dt.datetime, stage: int
+    ) -> bytes:
+        """Return the key of a notice; *stage* is in days."""
+        parts = (recipient, what, str(pk), expires_at.isoformat(), str(stage))
+        return hashlib.sha256("\0".join(parts).encode()).digest()
+
+    @classmethod
+    def forget_old(cls, at: dt.datetime) -> None:
+        """Delete the notices that no stage needs any more."""
+        cls._base_manager.filter(sent_at__lt=at - _NOTICES_KEPT).delete()
 
 
 class PendingImport(models.Model):
     """The rows of an upload or, once they are stored, the result of each.
 
-    Only its owner sees it. No decision depends on it.
+    Only its owner sees it.
     """
 
     owner = models.ForeignKey(
@@ -50,4 +85,4 @@ class PendingImport(models.Model):
     @classmethod
     def forget_old(cls, at: dt.datetime) -> None:
         """Delete uploads that are older than a day."""
-        cls._base_manager.filter(created_at__lt=at - _KEPT).delete()
+        cls._base_manager.filter(created_at__lt=at - _IMPORTS_KEPT).delete()
