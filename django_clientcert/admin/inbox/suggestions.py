@@ -148,19 +148,16 @@ def describe_strength(mapping: CertificateMapping) -> str:
     """Return which certificates *mapping* accepts, and who vouches for them."""
     if mapping.is_pin:
         return _("strong: only the holder of the private key")
-    params = {"authority": mapping.authority}
     if mapping.is_exact:
-        return (
-            _(
-                "strong: this certificate only, provided that “%(authority)s” never "
-                "reuses a serial number"
-            )
-            % params
+        text = _(
+            "strong: this certificate only, provided that “%(authority)s” never reuses "
+            "a serial number"
         )
-    return (
-        _("by name: every certificate with this name; “%(authority)s” vouches for it")
-        % params
-    )
+    else:
+        text = _(
+            "by name: every certificate with this name; “%(authority)s” vouches for it"
+        )
+    return text % {"authority": mapping.authority}
 
 
 def describe_renewal(mapping: CertificateMapping) -> str:
@@ -185,10 +182,8 @@ def find_suggestions(model_admin: Any, request: HttpRequest) -> Suggestions | No
         rows = permissions.visible_rows(
             model_admin.admin_site, request, UnknownCertificate
         )
-        row = None
-        if rows is not None and base_admin.is_possible_key(
-            UnknownCertificate._meta.pk, pk
-        ):
+        field, row = UnknownCertificate._meta.pk, None
+        if rows is not None and base_admin.is_possible_key(field, pk):
             row = rows.filter(pk=pk).first()
         suggestions = row and Suggestions(model_admin.admin_site, request, row)
         setattr(request, _CACHE, suggestions)

@@ -25,11 +25,6 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind
 
 
-def next_week() -> dt.datetime:
-    """Return the date on which an old mapping retires by default."""
-    return timezone.now() + dt.timedelta(days=7)
-
-
 class RenewalForm(CertificateForm, FormWithoutModel):
     """The certificate that replaces a mapped one, and the dates of both mappings.
 
@@ -39,7 +34,7 @@ class RenewalForm(CertificateForm, FormWithoutModel):
 
     retire_on = MomentField(
         label=_("Retire the old mapping on"),
-        initial=next_week,
+        initial=lambda: timezone.now() + dt.timedelta(days=7),
         help_text=_("Until then, both certificates are accepted."),
     )
     valid_from = MomentField(
