@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any, TypeVar, cast, overload
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 
@@ -23,8 +23,9 @@ View = TypeVar("View", bound=Callable[..., Any])
 class ClientCertRequired(PermissionDenied):
     """The view requires a client certificate, and none was accepted.
 
-    Django answers 403 through the project's ``handler403``. The text is empty, so
-    nothing of the reason can reach the page; ``reason`` is for the log.
+    Django answers 403 through the project's ``handler403``; the middleware answers 503
+    if the reason is ``trust_unavailable``. The text is empty, so nothing of the reason
+    can reach the page; ``reason`` is for the log.
     """
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
@@ -53,7 +54,8 @@ def client_cert_required(
     mapping or by its rule; a pin without an authority is refused then.
 
     Raises (in the view):
-        PermissionDenied: no certificate, or a refused one.
+        PermissionDenied: no certificate, or a refused one; or ``request.user`` is not
+            the user whom the certificate authenticates.
         ImproperlyConfigured: ``ClientCertMiddleware`` is not installed.
     """
     names = (
@@ -67,14 +69,22 @@ def client_cert_required(
 
             @wraps(view)
             async def awrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                check_decision(await require_state(request).adecide(), names)
+                state = require_state(request)
+                decision = await state.adecide()
+                check_decision(decision, names)
+                user = getattr(request, "user", None)
+                if user is not state.user:  # to compare it may need the database
+                    await sync_to_async(check_user)(user, decision)
+                check_user(await request.auser(), decision)
                 return await view(request, *args, **kwargs)
 
             return cast(View, awrapper)
 
         @wraps(view)
         def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            check_decision(require_state(request).decide(), names)
+            decision = require_state(request).decide()
+            check_decision(decision, names)
+            check_user(getattr(request, "user", None), decision)
             return view(request, *args, **kwargs)
 
         return cast(View, wrapper)
@@ -114,11 +124,24 @@ def check_decision(decision: Decision, authorities: frozenset[str] | None) -> No
         return
     given = decision.authority
     if given is None or given.name not in authorities:
-        logger.warning(
-            "client certificate refused: reason=%s detail=the view requires another "
-            "authority",
-            Reason.UNTRUSTED_ISSUER,
+        raise _refuse(Reason.UNTRUSTED_ISSUER, "the view requires another authority")
+
+
+def check_user(user: Any, decision: Decision) -> None:
+    """Raise unless *user*, whom the view sees, is the one of *decision*.
+
+    Raises:
+        ClientCertRequired: the request is refused.
+    """
+    if user != decision.user:
+        raise _refuse(
+            Reason.AMBIGUOUS_MAPPING,
+            "request.user is not the user of the certificate: another middleware, such "
+            "as AuthenticationMiddleware, has set it after ClientCertMiddleware",
         )
-        raise ClientCertRequired(
-            Reason.UNTRUSTED_ISSUER, "the view requires another authority"
-        )
+
+
+def _refuse(reason: Reason, detail: str) -> ClientCertRequired:
+    """Log that the view refuses an accepted certificate; return the exception."""
+    logger.warning("client certificate refused: reason=%s detail=%s", reason, detail)
+    return ClientCertRequired(reason, detail)

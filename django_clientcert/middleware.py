@@ -7,7 +7,7 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.html import format_html
@@ -15,10 +15,14 @@ from django.utils.html import format_html
 from .backends import find_backend
 from .conf import NAMES, conf
 from .decorators import ClientCertRequired
+from .exceptions import Reason
 from .probe import endpoint as probe
-from .recording.refusals import find_unrecorded_refusal, record_refusal
-from .recording.uses import find_unrecorded_use, record_use
+from .recording.refusals import find_unrecorded_refusal
+from .recording.uses import find_unrecorded_use
 from .requests import RequestState, attach
+
+# Seconds after which a client may try again if the mappings cannot be read
+RETRY_AFTER = 10
 
 
 class ClientCertMiddleware:
@@ -58,10 +62,9 @@ class ClientCertMiddleware:
         if state.must_be_reported:
             state.decide()  # makes no query
         response: HttpResponseBase = self.get_response(request)
-        if (use := find_unrecorded_use(state)) is not None:
-            record_use(use)
-        if (refusal := find_unrecorded_refusal(state)) is not None:
-            record_refusal(*refusal)
+        for record in (find_unrecorded_use(state), find_unrecorded_refusal(state)):
+            if record is not None:
+                record()
         return finish(response, state)
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -73,27 +76,38 @@ class ClientCertMiddleware:
         if state.must_be_reported:
             await state.adecide()
         response: HttpResponseBase = await self.get_response(request)
-        if (use := find_unrecorded_use(state)) is not None:
-            await sync_to_async(record_use)(use)
-        if (refusal := find_unrecorded_refusal(state)) is not None:
-            await sync_to_async(record_refusal)(*refusal)
+        for record in (find_unrecorded_use(state), find_unrecorded_refusal(state)):
+            if record is not None:
+                await sync_to_async(record)()
         return finish(response, state)
 
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:
-        """Show the reason if DEBUG is on; otherwise leave it to ``handler403``."""
-        if not isinstance(exception, ClientCertRequired) or not settings.DEBUG:
+        """Answer 503 to an outage; leave everything else to ``handler403``.
+
+        The reason is shown only if DEBUG is on.
+        """
+        if not isinstance(exception, ClientCertRequired):
             return None
-        return HttpResponseForbidden(
+        is_outage = exception.reason is Reason.TRUST_UNAVAILABLE
+        if not is_outage and not settings.DEBUG:
+            return None
+        title = "503 Service Unavailable" if is_outage else "403 Forbidden"
+        why = format_html(
+            "<p>This page needs a client certificate. Reason: <code>{}</code></p>"
+            "<p>{}</p><p>You see this because <code>DEBUG</code> is on.</p>",
+            exception.reason,
+            exception.detail,
+        )
+        return HttpResponse(
             format_html(
-                "<!doctype html><html lang=en><title>403 Forbidden</title>"
-                "<h1>403 Forbidden</h1><p>This page needs a client certificate. "
-                "Reason: <code>{}</code></p><p>{}</p>"
-                "<p>You see this because <code>DEBUG</code> is on.</p>",
-                exception.reason,
-                exception.detail,
-            )
+                "<!doctype html><html lang=en><title>{0}</title><h1>{0}</h1>{1}",
+                title,
+                why if settings.DEBUG else "",
+            ),
+            status=503 if is_outage else 403,
+            headers={"Retry-After": RETRY_AFTER} if is_outage else None,
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.contrib.auth.models import AnonymousUser
@@ -71,7 +73,11 @@ class ClientCertRequest(HttpRequest):
 
 
 class RequestState:
-    """Decides once for one request, when somebody asks."""
+    """Decides once for one request, when somebody asks.
+
+    Threads wait for each other, and so do tasks. A thread and a task do not, because
+    each may need the other to go on: what is decided first counts for both.
+    """
 
     def __init__(self, request: HttpRequest, decider: Decider) -> None:
         self.request = request
@@ -83,7 +89,16 @@ class RequestState:
             self.presented.anything and self.peer.gates[1] is not None
         )
         self.decision: Decision | None = None
+        # What the request got; another middleware may replace it
+        self.user: object = None
         self._was_read = False
+        self._deciding = RLock()
+        self._deciding_in: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._settling = Lock()
+
+    def __deepcopy__(self, memo: object) -> RequestState:
+        """Return the same state: a copy of the request has the same decision."""
+        return self
 
     @property
     def certificate(self) -> ClientCertificate | None:
@@ -114,29 +129,44 @@ class RequestState:
 
     def decide(self) -> Decision:
         """Return the decision; the first call makes it, reports and signals it."""
-        if self.decision is None:
-            self.decision = (
+        if (decision := self.decision) is not None:
+            return decision
+        with self._deciding:
+            if (decision := self.decision) is not None:
+                return decision
+            decision, signal, arguments = self._settle(
                 self.decider.decide(self.request)
                 if self._needs_backend
                 else self.peer.decision()
             )
-            signal, arguments = self._report(self.decision)
-            if signal is not None:
-                _log_failures(signal.send_robust(sender=type(self), **arguments))
-        return self.decision
+        if signal is not None:
+            _log_failures(signal.send_robust(sender=type(self), **arguments))
+        return decision
 
     async def adecide(self) -> Decision:
         """See decide()."""
-        if self.decision is None:
-            self.decision = (
+        if (decision := self.decision) is not None:
+            return decision
+        loop = asyncio.get_running_loop()
+        async with self._deciding_in.setdefault(loop, asyncio.Lock()):
+            if (decision := self.decision) is not None:
+                return decision
+            decision, signal, arguments = self._settle(
                 await self.decider.adecide(self.request)
                 if self._needs_backend
                 else self.peer.decision()
             )
-            signal, arguments = self._report(self.decision)
-            if signal is not None:
-                _log_failures(await signal.asend_robust(sender=type(self), **arguments))
-        return self.decision
+        if signal is not None:
+            _log_failures(await signal.asend_robust(sender=type(self), **arguments))
+        return decision
+
+    def _settle(self, decision: Decision) -> tuple[Decision, Any, dict[str, Any]]:
+        """Return what was decided first, and the signal to send, with its arguments."""
+        with self._settling:
+            if self.decision is not None:
+                return self.decision, None, {}
+            self.decision = decision
+        return decision, *self._report(decision)
 
     def _report(self, decision: Decision) -> tuple[Any, dict[str, Any]]:
         """Log a refusal; return the signal to send, with its arguments."""
@@ -242,5 +272,6 @@ def _attach_user(request: HttpRequest, state: RequestState) -> None:
             return decision.user
         return previous if previous_auser is None else await previous_auser()
 
-    request.user = SimpleLazyObject(user)  # type: ignore[assignment]
+    state.user = SimpleLazyObject(user)
+    request.user = state.user  # type: ignore[assignment]
     request.auser = auser  # type: ignore[assignment]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -104,7 +105,7 @@ def own_language() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def closed_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test has a query more for the inbox; ``open_inbox`` is for those about it."""
-    monkeypatch.setattr(inbox, "throttle", ClosedThrottle())
+    monkeypatch.setattr(inbox, "throttles", defaultdict(ClosedThrottle))
 
 
 class Clock:
@@ -122,7 +123,8 @@ class Clock:
 def open_inbox(closed_inbox: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Refusals are written; the clock that decides how often."""
     clock = Clock()
-    monkeypatch.setattr(inbox, "throttle", inbox.Throttle(clock))
+    throttles = defaultdict(lambda: inbox.Throttle(clock))
+    monkeypatch.setattr(inbox, "throttles", throttles)
     return clock
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import derived  # noqa: F401 - connects its receivers
 from .authorities import AuthorityCertificate, CertificateAuthority
-from .fields import KEY_BYTES, KeyField, KeyPlaceholder, name_key, serial_key
+from .fields import KeyField, KeyPlaceholder, name_key, serial_key
 from .mappings import CertificateMapping, CertificateMappingQuerySet, MappingLock
 from .observed import (
     SeenCertificate,
@@ -16,7 +16,6 @@ from .revocations import Revocation, RevocationList, RevocationQuerySet, Revoked
 from .temporary import ExpiryNotice, PendingImport
 
 __all__ = [
-    "KEY_BYTES",
     "AuthorityCertificate",
     "CertificateAuthority",
     "CertificateMapping",

@@ -18,7 +18,7 @@ from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES, PathValidator
 
 from .bases import SavedInTransaction
-from .fields import KeyField, name_key, serial_key
+from .fields import KeyField
 from .rules import IdentityRuleFields
 from .validators import (
     field_error,
@@ -195,22 +195,6 @@ class AuthorityCertificate(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject_key.hex()} ({self.authority_id})"
-
-    @classmethod
-    def of(
-        cls, authority: CertificateAuthority, certificate: ClientCertificate
-    ) -> AuthorityCertificate:
-        """Return the row for *certificate*, not saved.
-
-        Raises:
-            CertificateParseError: it cannot be read.
-        """
-        return cls(
-            authority=authority,
-            subject_key=name_key(certificate.subject_der),
-            public_key=certificate.public_key_bytes,
-            serial=serial_key(certificate.serial_number),
-        )
 
 
 @lru_cache(maxsize=256)

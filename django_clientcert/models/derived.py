@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from django.db import connections, models, transaction
+from django.db import models, transaction
 from django.db.models.signals import post_delete, post_save, pre_save
 from django.dispatch import receiver
 
 from .authorities import AuthorityCertificate, CertificateAuthority
 from .authority_state import readable_certificates
+from .fields import name_key, serial_key
 from .revocations import Revocation, RevocationList
 
 
@@ -33,28 +34,17 @@ def renew_revisions(authority_ids: Iterable[Any], using: str | None) -> None:
         rows.filter(pk=authority_id).update(revision=uuid.uuid4())
 
 
-def lock_authority(authority_id: Any, using: str | None) -> CertificateAuthority | None:
-    """Return the authority as it is now, or None; in a transaction, until its end.
-
-    Nobody else changes it meanwhile. If the database has a lock that still lets
-    others refer to the row, that one is taken: a CRL of a million entries must not
-    hold up those who log in with a new certificate.
-    """
-    authorities = CertificateAuthority._base_manager.using(using)
-    features = connections[authorities.db].features
-    return (
-        authorities.select_for_update(no_key=features.has_select_for_no_key_update)
-        .filter(pk=authority_id)
-        .first()
-    )
-
-
 def index_certificates(authority: CertificateAuthority) -> None:
     """Store what the certificates of the bundle can be found by."""
     rows = AuthorityCertificate._base_manager.using(authority._state.db)
     rows.filter(authority=authority).delete()
     rows.bulk_create(
-        AuthorityCertificate.of(authority, certificate)
+        AuthorityCertificate(
+            authority=authority,
+            subject_key=name_key(certificate.subject_der),
+            public_key=certificate.public_key_bytes,
+            serial=serial_key(certificate.serial_number),
+        )
         for certificate in readable_certificates(authority)
     )
 

@@ -88,11 +88,11 @@ def _read_value(kind: IdentityKind, value: str) -> Identity:
     A stored name is RFC 4514, most specific part first, even if its parts look as if
     they were in the opposite order.
     """
-    try:
+    with suppress(ClientCertError):
         identity = parse_identity(kind, value, order=Order.MOST_SPECIFIC_FIRST)
-    except ClientCertError:
-        return parse_identity(kind, value)
-    return identity if identity.value == value else parse_identity(kind, value)
+        if identity.value == value:
+            return identity
+    return parse_identity(kind, value)
 
 
 class MappingLock(models.Model):

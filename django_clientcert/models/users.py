@@ -10,11 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import (
-    FieldDoesNotExist,
-    ObjectDoesNotExist,
-    ValidationError,
-)
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import BinaryField, Case, F, Field, Func, Q, Value, When
 from django.db.models.functions import Lower
 from django.db.models.lookups import Exact
@@ -45,13 +41,12 @@ def name_fields() -> dict[str, Field[Any, Any]]:
     names = {"username": model.USERNAME_FIELD}
     if hasattr(model, "get_email_field_name"):
         names["email"] = model.get_email_field_name()
-    fields = {}
-    for role, name in names.items():
-        with suppress(FieldDoesNotExist):
-            field = model._meta.get_field(name)
-            if isinstance(field, Field) and not field.is_relation:
-                fields[role] = field
-    return fields
+    fields = {
+        field.name: field
+        for field in model._meta.concrete_fields
+        if not field.is_relation
+    }
+    return {role: fields[name] for role, name in names.items() if name in fields}
 
 
 def find_by_fields(wanted: Collection[tuple[str, str]], limit: int) -> list[Any]:

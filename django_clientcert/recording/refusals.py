@@ -1,8 +1,9 @@
 """Recording refusals in the inbox of unknown certificates, and how often.
 
 Anyone can make as many certificates as there are requests. So a process writes at
-most one row in a while. The refusals in between are counted, and the most frequent
-certificates wait for their turn.
+most one row of a database in a while. The refusals in between are counted, and the most
+frequent certificates wait for their turn: until a request of the same database, since
+another may be that of another tenant.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from threading import Lock
 from typing import NamedTuple
 
 from django.db import Error as DatabaseError
+from django.db import connections, router
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -32,6 +35,8 @@ logger = logging.getLogger("django_clientcert")
 
 # Seconds between two writes of one process, however many refusals there are
 WRITE_INTERVAL = 1.0
+# Seconds after a write that failed: it may have kept the request waiting
+RETRY_INTERVAL = 10.0
 # Seconds between two writes of one certificate
 REPEAT_INTERVAL = 60.0
 # How many public keys are remembered, and how many certificates wait: a flood takes
@@ -76,7 +81,7 @@ class _Tally:
 
 
 class Throttle:
-    """Decides which refusal is written when. One per process; no I/O.
+    """Decides which refusal is written when, for one database; no I/O.
 
     *clock* returns seconds and never goes back.
     """
@@ -88,7 +93,7 @@ class Throttle:
         # By public key, the most recent one last
         self._tallies: OrderedDict[bytes, _Tally] = OrderedDict()
         # The one that has waited longest comes first
-        self._waiting: dict[bytes, Sighting] = {}
+        self.waiting: dict[bytes, Sighting] = {}
 
     def note(self, sighting: Sighting) -> None:
         """Count a refusal and queue it.
@@ -103,15 +108,15 @@ class Throttle:
             self._tallies.move_to_end(key)
             if len(self._tallies) > MAX_REMEMBERED:
                 forgotten, _ = self._tallies.popitem(last=False)
-                self._waiting.pop(forgotten, None)
+                self.waiting.pop(forgotten, None)
             if self._clock() < tally.due_at:
                 return
-            if key not in self._waiting and len(self._waiting) >= MAX_WAITING:
-                weakest = min(self._waiting, key=self._count_of)
+            if key not in self.waiting and len(self.waiting) >= MAX_WAITING:
+                weakest = min(self.waiting, key=self._count_of)
                 if self._count_of(weakest) >= tally.count:
                     return
-                del self._waiting[weakest]
-            self._waiting[key] = sighting
+                del self.waiting[weakest]
+            self.waiting[key] = sighting
 
     def take(self) -> tuple[Sighting, int] | None:
         """Return the refusal to write now, with its count, or None.
@@ -119,40 +124,66 @@ class Throttle:
         The most frequent certificate, and of equally frequent ones the one that has
         waited longest.
         """
-        if not self._waiting:
+        if not self.waiting:
             return None  # without the lock: the usual case
         with self._lock:
             now = self._clock()
-            if now < self._next_write or not self._waiting:
+            if now < self._next_write or not self.waiting:
                 return None
-            key = max(self._waiting, key=self._count_of)
+            key = max(self.waiting, key=self._count_of)
             tally = self._tallies[key]
             count, tally.count = tally.count, 0
             tally.due_at = now + REPEAT_INTERVAL
             self._next_write = now + WRITE_INTERVAL
-            return self._waiting.pop(key), count
+            return self.waiting.pop(key), count
+
+    def put_back(self, sighting: Sighting, count: int) -> None:
+        """Queue a refusal again that could not be written, with its count."""
+        with self._lock:
+            key = sighting.certificate.public_key_bytes
+            tally = self._tallies.setdefault(key, _Tally())
+            tally.count += count - 1
+            tally.due_at = float("-inf")
+            self._next_write = self._clock() + RETRY_INTERVAL
+        self.note(sighting)
 
     def _count_of(self, key: bytes) -> int:
         return self._tallies[key].count
 
 
-throttle = Throttle()
+# By alias, name and schema of the database
+throttles: defaultdict[tuple[str, str, str], Throttle] = defaultdict(Throttle)
 
 
-def find_unrecorded_refusal(state: RequestState) -> tuple[Sighting, int] | None:
-    """Return the refusal to record now, if any. No I/O.
+def find_unrecorded_refusal(state: RequestState) -> Callable[[], None] | None:
+    """Return what records a refusal, or None. No I/O.
 
     It may be that of an earlier request, which could not be recorded then.
     """
     if conf.CLIENTCERT_INBOX_SIZE == 0:
         return None
-    if (sighting := _sighting_of(state)) is not None:
+    sighting = _sighting_of(state)
+    if sighting or any(throttle.waiting for throttle in list(throttles.values())):
+        return partial(record_refusal, sighting)
+    return None
+
+
+def record_refusal(sighting: Sighting | None) -> None:
+    """Count a refusal, if any, and record the one that is due. Never fails a request.
+
+    Only a refusal of the database that is written to: in the thread of the request,
+    because its connection says which one that is.
+    """
+    connection = connections[router.db_for_write(UnknownCertificate)]
+    name = str(connection.settings_dict["NAME"])
+    schema = str(getattr(connection, "schema_name", ""))  # django-tenants sets it
+    throttle = throttles[connection.alias, name, schema]
+    if sighting is not None:
         throttle.note(sighting)
-    return throttle.take()
-
-
-def record_refusal(sighting: Sighting, count: int) -> None:
-    """Record that a certificate was refused. Never fails a request."""
+    due = throttle.take()
+    if due is None:
+        return
+    sighting, count = due
     try:
         UnknownCertificate.record(
             sighting.certificate,
@@ -165,6 +196,7 @@ def record_refusal(sighting: Sighting, count: int) -> None:
             at=sighting.at,
         )
     except DatabaseError as error:
+        throttle.put_back(sighting, count)
         logger.warning("unknown certificate not written: %s", type(error).__name__)
 
 

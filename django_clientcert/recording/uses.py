@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from django.db import Error as DatabaseError
@@ -30,8 +32,8 @@ class Use(NamedTuple):
     certificate_is_due: bool
 
 
-def find_unrecorded_use(state: RequestState) -> Use | None:
-    """Return the use to record now, if any. No I/O."""
+def find_unrecorded_use(state: RequestState) -> Callable[[], None] | None:
+    """Return what records the use of the certificate, or None. No I/O."""
     interval = conf.CLIENTCERT_LAST_USED_INTERVAL
     decision = state.decision
     if interval is None or decision is None or not decision.accepted:
@@ -39,7 +41,8 @@ def find_unrecorded_use(state: RequestState) -> Use | None:
     now = timezone.now()
 
     def is_due(last: dt.datetime | None) -> bool:
-        return last is None or last <= now - interval
+        # A time in the future is of a clock that was wrong.
+        return last is None or not now - interval < last <= now
 
     mapping = decision.mapping
     use = Use(
@@ -49,7 +52,9 @@ def find_unrecorded_use(state: RequestState) -> Use | None:
         mapping is not None and is_due(mapping.last_used_at),
         conf.CLIENTCERT_SEEN_SIZE > 0 and is_due(decision.last_seen_at),
     )
-    return use if use.mapping_is_due or use.certificate_is_due else None
+    if use.mapping_is_due or use.certificate_is_due:
+        return partial(record_use, use)
+    return None
 
 
 def record_use(use: Use) -> None:

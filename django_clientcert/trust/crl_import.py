@@ -18,7 +18,7 @@ from django_clientcert.models import (
     RevokedSerial,
     serial_key,
 )
-from django_clientcert.models.derived import lock_authority, renew_revisions
+from django_clientcert.models.derived import renew_revisions
 from django_clientcert.x509.crl.reading import CRLInfo, read_crl
 from django_clientcert.x509.crl.structure import Entry
 from django_clientcert.x509.escaping import visible_once
@@ -109,7 +109,11 @@ def _lock(authority: CertificateAuthority, using: str) -> CertificateAuthority:
     # SQLite has no lock of a row. There, a transaction that begins with a write waits
     # for its turn; one that writes only later fails if another has written meanwhile.
     renew_revisions([authority.pk], using)
-    locked = lock_authority(authority.pk, using)
+    rows = CertificateAuthority._base_manager.using(using).filter(pk=authority.pk)
+    # If there is a lock that still lets others refer to the row, that one: a CRL of a
+    # million entries must not hold up those who log in with a new certificate.
+    no_key = connections[using].features.has_select_for_no_key_update
+    locked = rows.select_for_update(no_key=no_key).first()
     if locked is None:
         raise CertificateAuthority.DoesNotExist(f"{authority} was deleted.")
     return locked

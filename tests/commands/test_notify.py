@@ -24,7 +24,7 @@ from django_clientcert.models import (
 )
 from django_clientcert.signals import certificate_expiring
 from django_clientcert.testing import ThrowawayCA
-from django_clientcert.trust import notices
+from django_clientcert.trust import expiry
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.x509.certificates import ClientCertificate
 from tests.deciding import map_to
@@ -269,7 +269,7 @@ def test_many_keys_are_asked_in_parts(alice: Any, now: dt.datetime) -> None:
         ExpiryNotice.key_of("a", "mapping", number, now, 1) for number in range(1200)
     ]
     ExpiryNotice.objects.bulk_create(ExpiryNotice(key=key) for key in keys[:700])
-    assert notices.known_keys(keys) == set(keys[:700])
+    assert expiry.known_keys(keys) == set(keys[:700])
 
 
 # --- dry run, words, addresses ---------------------------------------------------
@@ -277,7 +277,7 @@ def test_many_keys_are_asked_in_parts(alice: Any, now: dt.datetime) -> None:
 
 def test_help_names_the_stages() -> None:
     """The docstring that is the help agrees with the code."""
-    assert notices.STAGES == (1, 7, 30)
+    assert expiry.STAGES == (1, 7, 30)
     assert "once 30, 7 and 1 days before the end" in " ".join(
         str(notify.__doc__).split()
     )

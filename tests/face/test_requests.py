@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import datetime as dt
 import logging
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
 from django.contrib.auth import authenticate, get_user, get_user_model, login
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
@@ -16,9 +22,13 @@ from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.decorators import sync_and_async_middleware
+from django.utils.functional import SimpleLazyObject
 
 from django_clientcert.backends import ClientCertBackend, find_backend
-from django_clientcert.decorators import client_cert_required
+from django_clientcert.decorators import ClientCertRequired, client_cert_required
+from django_clientcert.evaluation import Decision
+from django_clientcert.exceptions import Reason
 from django_clientcert.middleware import ClientCertMiddleware
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.models.authority_state import get_state
@@ -568,3 +578,267 @@ def test_the_backend_decides_without_the_middleware(
     backend = ClientCertBackend()
     assert backend.decide(request).user == alice
     assert async_to_sync(backend.adecide)(request).user == alice
+
+
+# --- one request, one decision ------------------------------------------------------
+
+
+class SlowDecider:
+    """Decides when it is told to, and counts how often it was asked."""
+
+    def __init__(self, user: Any = None) -> None:
+        self.asked = 0
+        self.entered = threading.Event()
+        self.go = threading.Event()
+        self.user = user
+
+    def decide(self, request: Any) -> Decision:
+        """Wait for the signal to go on."""
+        self.asked += 1
+        self.entered.set()
+        assert self.go.wait(10)
+        return Decision(True, None, user=self.user)
+
+    async def adecide(self, request: Any) -> Decision:
+        """Decide at once, against the user."""
+        self.asked += 1
+        return Decision(False, Reason.UNMAPPED)
+
+
+@pytest.mark.parametrize("attribute", ["auser", "aclient_cert_decision"])
+def test_a13_l10_tasks_share_one_decision(
+    rf: Any,
+    alice: Any,
+    alice_cert: Any,
+    mallory_cert: Any,
+    mapping: Any,
+    received: Any,
+    caplog: pytest.LogCaptureFixture,
+    attribute: str,
+) -> None:
+    """Twenty at once: one query, one signal, and one log line of a refusal."""
+    for certificate, result in ((alice_cert, "accepted"), (mallory_cert, "refused")):
+        request = rf.get("/", **proxy_meta(certificate.der))
+        attach(request, find_backend())
+
+        async def ask_at_once(request: Any = request) -> list[Any]:
+            return await asyncio.gather(
+                *[getattr(request, attribute)() for _ in range(20)]
+            )
+
+        received.clear()
+        with CaptureQueriesContext(connection) as queries:
+            answers = async_to_sync(ask_at_once)()
+        assert len(queries) == 1
+        assert [name for name, _ in received] == [result]
+        assert {id(answer) for answer in answers} == {id(answers[0])}
+    lines = [one for one in caplog.records if "certificate refused" in one.message]
+    assert len(lines) == 1
+
+
+def test_a13_l10_threads_share_one_decision(
+    rf: Any, alice_cert: Any, received: Any
+) -> None:
+    """Whoever comes first decides, and the others wait."""
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    decider = SlowDecider()
+    attach(request, decider)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(lambda: request.client_cert_decision) for _ in range(8)]
+        assert decider.entered.wait(10)
+        time.sleep(0.05)  # the others arrive
+        decider.go.set()
+        decisions = [answer.result(10) for answer in answers]
+    assert decider.asked == 1
+    assert len({id(decision) for decision in decisions}) == 1
+    assert [name for name, _ in received] == ["accepted"]
+
+
+def test_a13_l10_what_is_decided_first_counts_for_thread_and_task(
+    rf: Any, alice_cert: Any, received: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither waits for the other: each may need the other's thread to go on."""
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    decider = SlowDecider()
+    attach(request, decider)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lambda: request.client_cert_decision)
+        assert decider.entered.wait(10)
+        decision = async_to_sync(request.aclient_cert_decision)()
+        decider.go.set()
+        assert answer.result(10) is decision
+    assert decision.reason == "unmapped"
+    assert [name for name, _ in received] == ["refused"]
+    assert caplog.text.count("certificate refused") == 1
+
+
+def test_a13_l10_a_decision_that_fails_holds_nobody_up(
+    rf: Any, alice_cert: Any, mapping: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next who asks decides."""
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    backend = find_backend()
+    attach(request, backend)
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "decide", None)
+        patched.setattr(backend, "adecide", None)
+        with pytest.raises(TypeError):
+            _ = request.client_cert_decision
+        with pytest.raises(TypeError):
+            async_to_sync(request.aclient_cert_decision)()
+    assert async_to_sync(request.aclient_cert_decision)().accepted
+    assert request.client_cert_decision.accepted
+
+
+def test_a_copy_of_a_request_has_its_decision(
+    rf: Any, alice: Any, alice_cert: Any, mapping: Any
+) -> None:
+    """Whichever of the two is asked first."""
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    attach(request, find_backend())
+    copied = copy.deepcopy(request)
+    assert copied.user == alice
+    assert copied.client_cert_decision is request.client_cert_decision
+
+
+# --- another middleware sets the user ------------------------------------------------
+
+
+@sync_and_async_middleware
+def replace_user(get_response: Any) -> Any:
+    """Make the user of a request, or of its ``auser()``, the one named by a header."""
+
+    def replace(request: Any) -> None:
+        name, _, attributes = request.headers["X-Replace"].partition(":")
+        user: Any = AnonymousUser()
+        if name:
+            user = SimpleLazyObject(
+                partial(get_user_model().objects.get, username=name)
+            )
+
+        async def auser() -> Any:
+            await sync_to_async(bool)(user)  # loads it
+            return user
+
+        if "a" in attributes:
+            request.auser = auser
+        if "u" in attributes:
+            request.user = user
+
+    if iscoroutinefunction(get_response):
+
+        async def amiddleware(request: Any) -> Any:
+            replace(request)
+            return await get_response(request)
+
+        return amiddleware
+
+    def middleware(request: Any) -> Any:
+        replace(request)
+        return get_response(request)
+
+    return middleware
+
+
+REPLACED = "request.user is not the user of the certificate"
+
+
+@pytest.mark.parametrize("path", ["/ledger/", "/class/"])
+@pytest.mark.parametrize("name", ["bob", ""])
+@pytest.mark.parametrize("attributes", ["ua", "u", "a"])
+def test_a09_a_view_is_refused_whose_user_was_replaced(
+    ask: Any,
+    alice: Any,
+    bob: Any,
+    alice_cert: Any,
+    mapping: Any,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    name: str,
+    attributes: str,
+) -> None:
+    """By a middleware that comes later, for a view that looks either way."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.replace_user"]
+    seen = attributes != "a" or ask.name == "asgi"
+    answer = ask(path, alice_cert.der, headers={"X-Replace": f"{name}:{attributes}"})
+    assert answer.status_code == (403 if seen else 200)
+    assert (REPLACED in caplog.text) == seen
+    # The same user, of another query
+    answer = ask(path, alice_cert.der, headers={"X-Replace": f"alice:{attributes}"})
+    assert answer.json()["user"] == "alice"
+
+
+@pytest.mark.parametrize("path", ["/ledger/", "/class/"])
+@pytest.mark.parametrize("with_session", [True, False])
+def test_a09_the_order_of_the_middleware_is_noticed(
+    ask: Any,
+    bob: Any,
+    alice_cert: Any,
+    mapping: Any,
+    settings: Any,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    with_session: bool,
+) -> None:
+    """AuthenticationMiddleware, if it comes later, sets the session's user."""
+    ours = "django_clientcert.middleware.ClientCertMiddleware"
+    settings.MIDDLEWARE = [
+        ours,
+        *[name for name in settings.MIDDLEWARE if name != ours],
+    ]
+    if with_session:
+        ask.client.force_login(bob)
+    assert ask(path, alice_cert.der).status_code == 403
+    assert REPLACED in caplog.text
+
+
+def test_a09_a_request_without_a_user_is_refused(
+    rf: Any, alice_cert: Any, mapping: Any
+) -> None:
+    """Nothing says then whose view it is."""
+
+    @client_cert_required
+    def view(request: Any) -> None: ...
+
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    attach(request, find_backend())
+    del request.user
+    with pytest.raises(ClientCertRequired) as caught:
+        view(request)
+    assert caught.value.reason == "ambiguous_mapping"
+    assert REPLACED in caught.value.detail
+
+
+# --- an outage -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/ledger/", "/class/"])
+@pytest.mark.parametrize("debug", [False, True])
+def test_l05_an_outage_is_503(
+    ask: Any,
+    alice_cert: Any,
+    mapping: Any,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    debug: bool,
+) -> None:
+    """Clients try again, and the page does not say why unless DEBUG is on."""
+    settings.DEBUG = debug
+
+    def fail(*args: Any) -> None:
+        raise OperationalError("gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("django_clientcert.evaluation.run.look_up", fail)
+        answer = ask(path, alice_cert.der)
+        assert ask("/open/", alice_cert.der).json()["reason"] == "trust_unavailable"
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) > 0
+    assert "private" in answer["Cache-Control"]
+    text = answer.content.decode()
+    assert "503 Service Unavailable" in text
+    assert ("trust_unavailable" in text) == ("certificate" in text) == debug
+    assert ask(path, alice_cert.der).status_code == 200
+    assert ask(path).status_code == 403

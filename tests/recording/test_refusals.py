@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
+from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.test import RequestFactory
 from django.utils import timezone
 
@@ -90,8 +92,8 @@ def test_a_flood_costs_one_write_an_interval_and_no_memory() -> None:
         clock.now += 0.001
     assert 99 <= writes <= 101
     assert len(throttle._tallies) <= inbox.MAX_REMEMBERED
-    assert len(throttle._waiting) <= inbox.MAX_WAITING
-    assert throttle._waiting.keys() <= throttle._tallies.keys()
+    assert len(throttle.waiting) <= inbox.MAX_WAITING
+    assert throttle.waiting.keys() <= throttle._tallies.keys()
 
 
 def test_who_tries_again_is_written_before_a_flood() -> None:
@@ -128,7 +130,7 @@ def test_whoever_waits_gives_way_to_who_came_more_often_only() -> None:
 
 def waiting(throttle: Throttle) -> set[int]:
     """Return the numbers of those that wait."""
-    return {int.from_bytes(key, "big") for key in throttle._waiting}
+    return {int.from_bytes(key, "big") for key in throttle.waiting}
 
 
 def test_another_thread_may_be_faster() -> None:
@@ -137,7 +139,7 @@ def test_another_thread_may_be_faster() -> None:
 
     class Lock:
         def __enter__(self) -> None:
-            throttle._waiting.clear()
+            throttle.waiting.clear()
 
         def __exit__(self, *args: object) -> None:
             pass
@@ -358,6 +360,102 @@ def test_what_cannot_be_written_is_logged(
     monkeypatch.setattr(UnknownCertificate, "record", fail)
     assert ask("/ledger/", mallory_cert.der).status_code == 403
     assert "unknown certificate not written: DatabaseError" in caplog.text
+
+
+@pytest.mark.django_db
+def test_l13_what_could_not_be_written_keeps_its_count(
+    ask: Wsgi,
+    mallory_cert: IssuedCertificate,
+    open_inbox: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next request after a pause writes it, whatever that request presents."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise DatabaseError("read-only")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(UnknownCertificate, "record", fail)
+        ask("/ledger/", mallory_cert.der)
+    ask("/ledger/", mallory_cert.der)
+    assert not UnknownCertificate.objects.exists()
+    open_inbox.now += 10
+    ask("/open/")
+    assert UnknownCertificate.objects.get().count == 2
+
+
+class Tenants:
+    """A router that keeps the inbox of each tenant in a database of its own."""
+
+    current = ""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        """Return the alias of the tenant whose request this is."""
+        return self.current if model is UnknownCertificate else None
+
+    db_for_read = db_for_write
+
+
+@pytest.fixture
+def tenants(db: None, tmp_path: Path, settings: Any) -> Iterator[Tenants]:
+    """Two SQLite files."""
+    aliases = ("tenant_a", "tenant_b")
+    for alias in aliases:
+        database = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / alias}
+        databases = connections.configure_settings({"default": {}, alias: database})
+        # Not among the settings, because tests may not use every database of those
+        connections[alias] = DatabaseWrapper(databases[alias], alias)
+        with connections[alias].schema_editor() as editor:
+            editor.create_model(UnknownCertificate)
+    tenants = Tenants()
+    settings.DATABASE_ROUTERS = [tenants]
+    yield tenants
+    for alias in aliases:
+        connections[alias].close()
+        del connections[alias]
+
+
+def test_neighbours_1_a_stranger_stays_in_the_inbox_of_the_tenant(
+    ask: Wsgi, ca: ThrowawayCA, authority: Any, tenants: Tenants, open_inbox: Clock
+) -> None:
+    """Whichever request writes what had to wait, and at the rate of each tenant."""
+
+    def subjects(alias: str) -> set[str]:
+        rows = UnknownCertificate.objects.using(alias)
+        return set(rows.values_list("subject", flat=True))
+
+    tenants.current = "tenant_a"
+    for name in ("a1", "a2", "a3"):
+        ask("/ledger/", ca.issue(name).der)
+    tenants.current = "tenant_b"
+    open_inbox.now += inbox.WRITE_INTERVAL
+    ask("/ledger/", ca.issue("b1").der)
+    open_inbox.now += inbox.WRITE_INTERVAL
+    ask("/open/")
+    assert subjects("tenant_a") == {"CN=a1"}
+    assert subjects("tenant_b") == {"CN=b1"}
+    tenants.current = "tenant_a"
+    ask("/open/")
+    assert subjects("tenant_a") == {"CN=a1", "CN=a2"}
+    assert subjects("tenant_b") == {"CN=b1"}
+
+
+def test_neighbours_1_a_schema_is_an_inbox_of_its_own(
+    ask: Wsgi,
+    ca: ThrowawayCA,
+    authority: Any,
+    open_inbox: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As django-tenants marks it on the connection."""
+    wrapper = connections["default"]
+    monkeypatch.setattr(wrapper, "schema_name", "a", raising=False)
+    ask("/ledger/", ca.issue("a1").der)
+    ask("/ledger/", ca.issue("a2").der)
+    open_inbox.now += inbox.WRITE_INTERVAL
+    monkeypatch.setattr(wrapper, "schema_name", "b")
+    ask("/open/")
+    assert UnknownCertificate.objects.get().subject == "CN=a1"
 
 
 @pytest.mark.django_db

@@ -67,6 +67,20 @@ def test_it_is_written_once_an_interval(
     assert seen.first_seen_at == old < seen.last_seen_at
 
 
+def test_l14_a_time_in_the_future_is_written_again(
+    ask: Wsgi, alice_cert: IssuedCertificate, mapping: Any
+) -> None:
+    """The clock was wrong once; its time must not stay."""
+    ask("/ledger/", alice_cert.der)
+    future = timezone.now() + 365 * 24 * HOUR
+    SeenCertificate.objects.update(last_seen_at=future)
+    CertificateMapping.objects.update(last_used_at=future)
+    ask("/ledger/", alice_cert.der)
+    mapping.refresh_from_db()
+    assert mapping.last_used_at <= timezone.now()
+    assert SeenCertificate.objects.get().last_seen_at <= timezone.now()
+
+
 def test_who_is_refused_is_not_kept(
     ask: Wsgi, mapping: Any, alice: Any, alice_cert: Any, mallory_cert: Any
 ) -> None:

@@ -26,7 +26,7 @@ from django_clientcert.admin.base.search import fingerprint_digits
 from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.admin.explain.screen import may_explain
 from django_clientcert.exceptions import Reason
-from django_clientcert.explaining.reasons import explain
+from django_clientcert.explaining.reasons import EXPLANATIONS
 from django_clientcert.models import (
     CertificateMapping,
     UnknownCertificate,
@@ -377,7 +377,9 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         reason = _reason_of(obj)
         if reason is None:
             return visible(obj.reason, 32)
-        return format_html("{} <code>{}</code>", explain(reason).meaning, reason.value)
+        return format_html(
+            "{} <code>{}</code>", EXPLANATIONS[reason].meaning, reason.value
+        )
 
     shown_detail = markup.column(
         _("detail"), lambda row: visible_once(row.detail, 500) or gettext("none")
@@ -394,7 +396,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
                 "Map it to a user if you know whose it is, or delete the entry. It "
                 "reappears with the next request."
             )
-        return str(explain(reason).remedy)
+        return str(EXPLANATIONS[reason].remedy)
 
     # As reported by the proxy
     shown_address = markup.column(

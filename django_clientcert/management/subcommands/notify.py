@@ -33,7 +33,7 @@ from django.utils import timezone, translation
 from django_clientcert.conf import conf
 from django_clientcert.models import ExpiryNotice
 from django_clientcert.signals import certificate_expiring
-from django_clientcert.trust.notices import (
+from django_clientcert.trust.expiry import (
     STAGES,
     Notice,
     find_notices,

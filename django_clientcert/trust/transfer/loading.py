@@ -28,15 +28,11 @@ from django_clientcert.models import (
 from django_clientcert.models.derived import renew_revisions
 from django_clientcert.models.users import find_by_name
 from django_clientcert.trust.issuers import check_authority, find_authority
+from django_clientcert.x509 import identities
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl.reading import CRLInfo
 from django_clientcert.x509.escaping import visible, visible_once
-from django_clientcert.x509.identities import (
-    IdentityKind,
-    find_identities,
-    identity_of_kind,
-    show_value,
-)
+from django_clientcert.x509.identities import IdentityKind
 
 from . import records
 from .reading import Row, TransferError
@@ -289,9 +285,10 @@ class Loader:
         known = _find_known(candidates.values())
         new: list[CertificateMapping] = []
         for number, (place, mapping, keys) in candidates.items():
-            what = f"{visible(mapping.user.get_username(), 80)}: {mapping.kind} " + (
-                show_value(IdentityKind(mapping.kind), mapping.value, 80)
-            )
+            name = visible(mapping.user.get_username(), 80)
+            kind = IdentityKind(mapping.kind)
+            value = identities.show_value(kind, mapping.value, 80)
+            what = f"{name}: {kind.value} {value}"
             try:
                 is_new = self._is_new(mapping, keys, known)
             except Refused as error:
@@ -337,20 +334,18 @@ class Loader:
         if not record["value"]:
             if certificate is None:
                 raise Refused(_("A value or a certificate is required"))
-            mapping.set_identity(identity_of_kind(kind, certificate))
+            mapping.set_identity(identities.identity_of_kind(kind, certificate))
         mapping.clean_fields(exclude=["user", "authority", "key"])
         mapping.clean_alone()
         mapping.describe_certificate()
         if certificate is None:
             return _Candidate(row.place, mapping, ())
-        identities = find_identities(certificate).found
-        if (kind, mapping.key) not in {(own.kind, own.key) for own in identities}:
+        found = identities.find_identities(certificate).found
+        if (kind, mapping.key) not in {(own.kind, own.key) for own in found}:
             raise Refused(_("The certificate does not contain this value"))
-        return _Candidate(
-            row.place,
-            mapping,
-            [own.key for own in identities if own.kind.is_pin or self._refuse_user],
-        )
+        # Without a check of the users, only pins can stand in the way.
+        keys = [own.key for own in found if own.kind.is_pin or self._refuse_user]
+        return _Candidate(row.place, mapping, keys)
 
     def _why_not_map(self, user: Any) -> ValidationError | None:
         return None if self._refuse_user is None else self._refuse_user(user)
@@ -384,11 +379,11 @@ class Loader:
     def _find_authority(self, name: Any) -> CertificateAuthority:
         name = to_text(name)
         if name not in self._authorities:
-            found = CertificateAuthority.objects.filter(name=name).first()
-            if found is None or found.name != name:
+            authority = CertificateAuthority.objects.filter(name=name).first()
+            if authority is None or authority.name != name:
                 text = _("There is no authority “%(name)s”")
                 raise Refused(text % {"name": visible(name, 80)})
-            self._authorities[name] = found
+            self._authorities[name] = authority
         return self._authorities[name]
 
     def _is_new(

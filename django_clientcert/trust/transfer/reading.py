@@ -107,7 +107,7 @@ def read_uploads(
     if formats == ["certificate"] * len(formats):
         for name, file in uploads:
             octets = file.read(MAX_ENTRY + 1)
-            yield _check_file(name, PurePosixPath(name).stem, octets, user_from)
+            yield _check_file(name, octets, user_from)
     elif len(uploads) > 1:
         raise TransferError(
             _("Choose one file with rows, one archive, or several certificates.")
@@ -145,8 +145,7 @@ def _recognise(file: BinaryIO) -> str:
         return "zip"
     if octets.startswith(b"\x30"):  # a SEQUENCE in DER
         return "certificate"
-    text = octets.decode("utf-16" if _is_wide(octets) else "utf-8-sig", "replace")
-    text = text.lstrip()
+    text = octets.decode(_encoding(octets), "replace").lstrip()
     if text.startswith("{"):
         return "json"
     head = text.partition("\n")[0].lower()
@@ -155,9 +154,7 @@ def _recognise(file: BinaryIO) -> str:
 
 
 def _guess(path: Path, file: BinaryIO) -> str:
-    start = file.read(4)
-    file.seek(0)
-    if start == b"PK\x03\x04":
+    if _recognise(file) == "zip":
         return "zip"
     suffix = path.suffix.lower().removeprefix(".")
     if suffix in _READERS:
@@ -168,15 +165,14 @@ def _guess(path: Path, file: BinaryIO) -> str:
 
 
 def _text(file: BinaryIO) -> io.TextIOWrapper:
-    wide = _is_wide(file.read(2))
+    encoding = _encoding(file.read(2))
     file.seek(0)
-    return io.TextIOWrapper(
-        file, encoding="utf-16" if wide else "utf-8-sig", newline=""
-    )
+    return io.TextIOWrapper(file, encoding, newline="")
 
 
-def _is_wide(start: bytes) -> bool:
-    return start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+def _encoding(start: bytes) -> str:
+    is_wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if is_wide else "utf-8-sig"
 
 
 def _at_line(number: int) -> str:
@@ -347,8 +343,7 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
                     raise NotImplementedError("compressed in an unusual way")
                 with archive.open(entry) as member:
                     octets = member.read(MAX_ENTRY + 1)
-                name = PurePosixPath(entry.filename)
-                yield _check_file(entry.filename, name.stem, octets, user_from)
+                yield _check_file(entry.filename, octets, user_from)
     except _ZIP_ERRORS as error:
         message = _("The archive cannot be read: %(why)s.")
         raise TransferError(message % {"why": visible(str(error), 200)}) from error
@@ -359,10 +354,10 @@ def _read_folder(folder: Path, user_from: str) -> Iterator[Row]:
         if path.is_file():
             with path.open("rb") as file:
                 octets = file.read(MAX_ENTRY + 1)
-            yield _check_file(path.name, path.stem, octets, user_from)
+            yield _check_file(path.name, octets, user_from)
 
 
-def _check_file(name: str, stem: str, octets: bytes, user_from: str) -> Row:
+def _check_file(name: str, octets: bytes, user_from: str) -> Row:
     if holds_private_key(name):
         return Row(_("a file’s name"), {}, str(PRIVATE_KEY_MESSAGE))
     place = visible(name, 120)
@@ -373,19 +368,21 @@ def _check_file(name: str, stem: str, octets: bytes, user_from: str) -> Row:
         return Row(place, {}, text % {"size": MAX_ENTRY // 1024})
     try:
         certificate = choose_end_entity(read_certificates(octets))
-        user = stem if user_from == "file-name" else _user_of(certificate, user_from)
-    except (BundleError, ClientCertError) as error:
+        user = _user_of(name, certificate, user_from)
+    except ClientCertError as error:
         return Row(place, {}, str(error))
     return Row(place, {"type": MAPPING, "user": user, "certificate": certificate})
 
 
-def _user_of(certificate: ClientCertificate, user_from: str) -> str:
-    """Return the only name of a kind.
+def _user_of(file_name: str, certificate: ClientCertificate, user_from: str) -> str:
+    """Return what names the user: the file, or the only name of a kind.
 
     Raises:
         BundleError: there is no name, or more than one.
         CertificateParseError: it cannot be read.
     """
+    if user_from == "file-name":
+        return PurePosixPath(file_name).stem
     names = _NAMES[user_from](certificate)
     if len(names) != 1 or not isinstance(names[0], str):
         message = _("The certificate does not have exactly one %(name)s")

@@ -11,6 +11,7 @@ import binascii
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -250,10 +251,9 @@ def to_moment(value: Any) -> dt.datetime | None:
     """
     if value is None:
         return None
-    try:
+    at = None
+    with suppress(TypeError, ValueError):
         at = parse_datetime(to_text(value))
-    except (TypeError, ValueError) as error:
-        raise Refused(_("A date cannot be read")) from error
     if at is None:
         raise Refused(
             _("A date cannot be read. Write it like 2027-01-31T23:59:00+01:00")
