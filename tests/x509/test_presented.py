@@ -166,7 +166,7 @@ def test_a01_what_the_bundle_has_signed_is_used(
         )
 
 
-def test_a01_what_stands_behind_the_eighth_is_not_checked(
+def test_a01_certificates_after_the_eighth_are_not_checked(
     ca: ThrowawayCA, validate: Validate
 ) -> None:
     """Neither given to the verifier nor compared with the bundle."""
