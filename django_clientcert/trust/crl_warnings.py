@@ -71,37 +71,26 @@ def find_warnings(
         else:
             valid.setdefault(key, text)
     count -= len(expired - valid.keys())
-    names = {
-        "count": count,
-        "old": ", ".join(crl.label() for crl in replaced),
-        "new": row.label(),
-        "known": some_of(valid.values()),
-    }
-    if valid:
+    if count:
+        unknown = gettext("a certificate that is not known here")
         yield (
             ngettext(
                 "%(count)d serial number that %(old)s revoked is not in %(new)s, that "
-                "of %(known)s. If this is a mistake of the CA, revoke the certificate "
-                "here.",
+                "of %(known)s. A CA may leave out only certificates that have expired "
+                "(RFC 5280, 3.3). Ask it, and if this is a mistake, revoke the "
+                "certificate here.",
                 "%(count)d serial numbers that %(old)s revoked are not in %(new)s, "
-                "among them that of %(known)s. If this is a mistake of the CA, revoke "
-                "the certificates here.",
+                "among them that of %(known)s. A CA may leave out only certificates "
+                "that have expired (RFC 5280, 3.3). Ask it, and if this is a mistake, "
+                "revoke the certificates here.",
                 count,
             )
-            % names
-        )
-    elif count:
-        yield (
-            ngettext(
-                "%(count)d serial number that %(old)s revoked is not in %(new)s, and "
-                "no certificate with it is known here. Ask the CA, unless the "
-                "certificate has expired.",
-                "%(count)d serial numbers that %(old)s revoked are not in %(new)s, and "
-                "no certificates with them are known here. Ask the CA, unless the "
-                "certificates have expired.",
-                count,
-            )
-            % names
+            % {
+                "count": count,
+                "old": ", ".join(crl.label() for crl in replaced),
+                "new": row.label(),
+                "known": some_of(valid.values()) or unknown,
+            }
         )
     if entries.filter(crl=row, serial=serial_key(0)).exists():
         yield gettext(
@@ -117,14 +106,10 @@ def _find_known(
 
     Each as the key of its serial number, the end of its validity, and a text.
     """
-    mappings = (
-        CertificateMapping.objects.exclude(certificate=None)
-        .order_by("pk")
-        .select_related("user")
-    )
-    seen = SeenCertificate.objects.order_by("pk").select_related("user")
+    mappings = CertificateMapping.objects.exclude(certificate=None)
     rows: Iterator[CertificateMapping | SeenCertificate] = chain(
-        mappings.iterator(chunk_size=_CHUNK), seen.iterator(chunk_size=_CHUNK)
+        mappings.select_related("user").order_by("pk").iterator(_CHUNK),
+        SeenCertificate.objects.select_related("user").order_by("pk").iterator(_CHUNK),
     )
     issuer_key = row.crl_info().issuer_key
     while batch := list(islice(rows, _CHUNK)):
@@ -160,6 +145,5 @@ def _describe(
     }
     if isinstance(known, CertificateMapping):
         return gettext("%(subject)s (mapping %(pk)s, valid until %(end)s)") % names
-    return (
-        gettext("%(subject)s (last accepted as %(user)s, valid until %(end)s)") % names
-    )
+    text = gettext("%(subject)s (last accepted as %(user)s, valid until %(end)s)")
+    return text % names

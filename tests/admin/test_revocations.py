@@ -133,16 +133,20 @@ def test_list_is_imported(
 ) -> None:
     """What it is, how long it counts, and what it replaces is said."""
     assert as_root.get(page(f"{REVOCATION_LIST}_add")).status_code == 200
-    said = messages_after(add_list(as_root, authority, ca.crl([alice_cert], number=1)))
-    assert len(said) == 1
-    assert said[0][0] == "success"
-    assert said[0][1].startswith("Imported CRL number 1 with 1 entry, current until ")
-    assert said[0][1].endswith(", in 6 days.")
+    messages = messages_after(
+        add_list(as_root, authority, ca.crl([alice_cert], number=1))
+    )
+    assert len(messages) == 1
+    assert messages[0][0] == "success"
+    assert messages[0][1].startswith(
+        "Imported CRL number 1 with 1 entry, current until "
+    )
+    assert messages[0][1].endswith(", in 6 days.")
     row = RevocationList.objects.get()
     assert row.source == "a.crl"
-    said = messages_after(add_list(as_root, authority, ca.crl(number=2)))
-    assert "with 0 entries" in said[0][1]
-    assert said[0][1].endswith("It replaces CRL number 1.")
+    messages = messages_after(add_list(as_root, authority, ca.crl(number=2)))
+    assert "with 0 entries" in messages[0][1]
+    assert messages[0][1].endswith("It replaces CRL number 1.")
     assert RevocationList.objects.get().number == "2"
     assert LogEntry.objects.count() == 2
 
@@ -239,7 +243,7 @@ def test_n66_private_key_as_a_list(
         page(f"{REVOCATION_LIST}_add"), {"authority": TEXTS["pem rsa"]}
     )
     shown = response.content.decode() + caplog.text
-    assert not [one for one in secrets_of(TEXTS["pem rsa"]) if one in shown]
+    assert not [secret for secret in secrets_of(TEXTS["pem rsa"]) if secret in shown]
     assert not RevocationList.objects.exists()
 
 
@@ -288,8 +292,8 @@ def test_list_that_names_no_next_one(
     RevocationList.objects.update(next_update=None)
     address = page(f"{REVOCATION_LIST}_changelist")
     assert "not specified current 1" in text_of(as_root.get(address))
-    one = page(f"{REVOCATION_LIST}_change", RevocationList.objects.get().pk)
-    assert "Next due: not specified" in text_of(as_root.get(one))
+    url = page(f"{REVOCATION_LIST}_change", RevocationList.objects.get().pk)
+    assert "Next due: not specified" in text_of(as_root.get(url))
     with translation.override("de"):
         assert "nicht angegeben" in text_of(as_root.get(address))
 
@@ -300,16 +304,16 @@ def test_lists_are_found_by_serial_number(
     """In every spelling, by index; and by the issuer's name otherwise."""
     import_crl(authority, ca.crl([0x1EAD85], number=1))
 
-    def found(text: str) -> int:
+    def count(text: str) -> int:
         response = as_root.get(page(f"{REVOCATION_LIST}_changelist"), {"q": text})
         assert response.status_code == 200
         return len(response.context["cl"].result_list)
 
     for text in ("1ead85", "1E:AD:85", "0x1EAD85", "serial = 1E AD 85", "Test Root"):
-        assert found(text) == 1
+        assert count(text) == 1
     for text in ("1ead86", "beef", "-1", "f" * 200, "nobody"):
-        assert found(text) == 0
-    assert found("a\0b") == 1  # Django looks for nothing then
+        assert count(text) == 0
+    assert count("a\0b") == 1  # Django looks for nothing then
 
 
 def test_deleting_a_list(
@@ -322,7 +326,7 @@ def test_deleting_a_list(
     with CaptureQueriesContext(connection) as queries:
         text = text_of(as_root.get(address))
     assert "Revoked serial numbers: 50" in text
-    assert not any("fetch all" in one["sql"] for one in queries)
+    assert not any("fetch all" in query["sql"] for query in queries)
     assert decide(alice_cert).reason == "revoked"
     assert as_root.post(address, {"post": "yes"}).status_code == 302
     assert not RevokedSerial.objects.exists()
@@ -600,7 +604,7 @@ def test_n66_private_key_is_not_echoed(
         response = add(as_root, **{field: text})
         assert errors_on(response)
         shown = response.content.decode() + caplog.text
-        assert not [one for one in secrets_of(text) if one in shown]
+        assert not [secret for secret in secrets_of(text) if secret in shown]
     assert not Revocation.objects.exists()
 
 
@@ -966,9 +970,9 @@ def test_action_says_what_will_be_revoked(
         assert expected in text
     assert b"Revoke 3" in response.content
     assert not Revocation.objects.exists()
-    said = messages_after(confirm(as_root, MAPPING, rows, note="stolen"))
-    assert said == [("success", "3 certificates are revoked.")]
-    assert {one.note for one in Revocation.objects.all()} == {"stolen"}
+    messages = messages_after(confirm(as_root, MAPPING, rows, note="stolen"))
+    assert messages == [("success", "3 certificates are revoked.")]
+    assert {revocation.note for revocation in Revocation.objects.all()} == {"stolen"}
     assert Revocation.objects.filter(public_key=bytes.fromhex("cd" * 32)).exists()
     assert decide(alice_cert).reason == "revoked"
     assert decide(last).reason == "revoked"
@@ -994,7 +998,9 @@ def test_action_with_errors(
         response = confirm(as_root, MAPPING, [mine], **data)
         assert errors_on(response)
         shown = response.content.decode()
-        assert not [one for one in secrets_of(TEXTS["pem rsa"]) if one in shown]
+        assert not [
+            secret for secret in secrets_of(TEXTS["pem rsa"]) if secret in shown
+        ]
     ((level, text),) = messages_after(confirm(as_root, SEEN, [broken]))
     assert level == "error"
     assert "cannot be read" in text
@@ -1030,9 +1036,9 @@ def test_action_on_as_many_as_fit(as_root: Client, alice: Any) -> None:
         for number in range(revoking.MAX_REVOKED)
     ]
     SeenCertificate.objects.bulk_create(rows)
-    said = messages_after(confirm(as_root, SEEN, SeenCertificate.objects.all()))
-    assert len(said) == 20
-    assert all("cannot be read" in text for _, text in said)
+    messages = messages_after(confirm(as_root, SEEN, SeenCertificate.objects.all()))
+    assert len(messages) == 20
+    assert all("cannot be read" in text for _, text in messages)
 
 
 @pytest.mark.parametrize("key", ["abc", "a\0b", "9" * 40, "-1", "99", ""])
@@ -1060,8 +1066,8 @@ def test_n65_action(
     above, below = stored(root, ca.issue("root")), stored(alice, alice_cert)
     text = text_of(run_action(as_helper, "revoke", [above, below]))
     assert "cannot be revoked: Only a superuser may map" in text
-    said = messages_after(confirm(as_helper, MAPPING, [above, below]))
-    assert said == [("success", "1 certificate is revoked.")]
+    messages = messages_after(confirm(as_helper, MAPPING, [above, below]))
+    assert messages == [("success", "1 certificate is revoked.")]
     # The same certificate, which lets in one above by a name too
     shared = ca.issue("shared")
     CertificateMapping.objects.create(

@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from django_clientcert.admin.authorities import crl_table
 from django_clientcert.admin.authorities.crl_table import show_crls, show_revocations
+from django_clientcert.admin.base import markup
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.models.authority_state import get_state
@@ -209,7 +209,7 @@ def test_superuser_sets_everything(
     as_root: Client, authority: CertificateAuthority
 ) -> None:
     """And is told what that means."""
-    said = warnings_after(
+    messages = warnings_after(
         change(
             as_root,
             authority,
@@ -218,9 +218,9 @@ def test_superuser_sets_everything(
             rule_allows_privileged="on",
         )
     )
-    assert ["“email” field is not unique" in said[0], len(said)] == [True, 3]
-    assert "The rule creates users, so from now on everyone" in said[1]
-    assert "become any of them" in said[2]
+    assert ["“email” field is not unique" in messages[0], len(messages)] == [True, 3]
+    assert "The rule creates users, so from now on everyone" in messages[1]
+    assert "become any of them" in messages[2]
     assert reload(authority).rule_allows_privileged
     text = text_of(as_root.get(page(f"{AUTHORITY}_changelist")))
     assert "common name (subject) → email (*@example.com)" in text
@@ -296,7 +296,7 @@ def test_n66_private_key_is_not_echoed(
         response = add(as_root, **{"bundle": ca.pem, field: text})
         assert errors_on(response)
         shown = response.content.decode() + caplog.text
-        assert not [one for one in secrets_of(text) if one in shown]
+        assert not [secret for secret in secrets_of(text) if secret in shown]
     assert not CertificateAuthority.objects.exists()
 
 
@@ -305,12 +305,12 @@ def test_n66_private_key_is_not_echoed(
 
 def test_presets(as_root: Client, authority: CertificateAuthority) -> None:
     """They fill in what is empty, and say so."""
-    said = messages_after(change(as_root, authority, rule_preset="cac"))
+    messages = messages_after(change(as_root, authority, rule_preset="cac"))
     text = "Filled in from the preset: The certificate’s: EDIPI, the number of a CAC."
-    assert ("info", text) in said
+    assert ("info", text) in messages
     assert reload(authority).rule_identity == "edipi"
-    said = messages_after(change(as_root, reload(authority), rule_preset="piv"))
-    assert [level for level, _ in said] == ["success"]
+    messages = messages_after(change(as_root, reload(authority), rule_preset="piv"))
+    assert [level for level, _ in messages] == ["success"]
     assert reload(authority).rule_identity == "edipi"
 
 
@@ -412,12 +412,12 @@ def test_more_than_fit(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """The page of an authority with hundreds of lists or times stays one."""
-    monkeypatch.setattr(crl_table, "MAX_SHOWN", 0)
+    monkeypatch.setattr(markup, "MAX_SHOWN", 0)
     import_crl(authority, ca.crl())
     revoke_period(authority, NOW - DAY, NOW)
     authority.refresh_from_db()
     assert "and 1 more" in show_crls(authority, NOW)
-    monkeypatch.setattr(crl_table, "MAX_SHOWN", 1)
+    monkeypatch.setattr(markup, "MAX_SHOWN", 1)
     revoke_period(authority, NOW - 3 * DAY, NOW - 2 * DAY)
     authority.refresh_from_db()
     assert "and 1 more" in show_revocations(authority, NOW)

@@ -36,7 +36,7 @@ from django_clientcert.admin.base.search import fingerprint_digits
 from django_clientcert.admin.base.which_form import Which
 from django_clientcert.admin.explain.screen import may_explain
 from django_clientcert.exceptions import Reason
-from django_clientcert.explaining.reasons import explain
+from django_clientcert.explaining.reasons import EXPLANATIONS
 from django_clientcert.models import (
     CertificateMapping,
     UnknownCertificate,
@@ -389,7 +389,9 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         reason = _reason_of(obj)
         if reason is None:
             return visible(obj.reason, 32)
-        return format_html("{} <code>{}</code>", explain(reason).meaning, reason.value)
+        return format_html(
+            "{} <code>{}</code>", EXPLANATIONS[reason].meaning, reason.value
+        )
 
     @admin.display(description=_("detail"))
     def shown_detail(self, obj: UnknownCertificate) -> str:
@@ -407,7 +409,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
                 "Map it to a user if you know whose it is, or delete the entry. It "
                 "reappears with the next request."
             )
-        return str(explain(reason).remedy)
+        return str(EXPLANATIONS[reason].remedy)
 
     @admin.display(description=_("address"))
     def shown_address(self, obj: UnknownCertificate) -> str:

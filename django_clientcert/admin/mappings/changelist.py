@@ -31,18 +31,14 @@ from django_clientcert.admin.base.search import (
     newest,
     with_words,
 )
-from django_clientcert.admin.base.times import (
-    LastUsedFilter,
-    ValidityFilter,
-    mapping_validity,
-    relative,
-    validity_status,
-)
+from django_clientcert.admin.base.times import relative, validity_status
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateMapping
 from django_clientcert.models.users import name_fields
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, show_value
+
+from .validity import LastUsedFilter, ValidityFilter, mapping_validity
 
 _SHOWN_DIGITS = 16
 _SHOWN_NAME = 50

@@ -310,25 +310,19 @@ def _list(command: ClientCertCommand, options: dict[str, Any]) -> None:
 
 def _describe(revocation: Revocation) -> dict[str, Any]:
     """Return *revocation* as ``revoke --list --json`` prints it; keys are in hex."""
-
-    def digits(key: bytes | None) -> str | None:
-        return None if key is None else key.hex()
-
-    def iso(at: dt.datetime | None) -> str | None:
-        return None if at is None else at.isoformat()
-
+    begin, end = revocation.issued_from, revocation.issued_until
     return {
         "id": revocation.pk,
         "what": one_line(revocation.description),
-        "public_key": digits(revocation.public_key),
-        "issuer_key": digits(revocation.issuer_key),
-        "serial": digits(revocation.serial),
+        "public_key": revocation.public_key and revocation.public_key.hex(),
+        "issuer_key": revocation.issuer_key and revocation.issuer_key.hex(),
+        "serial": revocation.serial and revocation.serial.hex(),
         "authority": revocation.authority and str(revocation.authority),
-        "issued_from": iso(revocation.issued_from),
-        "issued_until": iso(revocation.issued_until),
+        "issued_from": begin and begin.isoformat(),
+        "issued_until": end and end.isoformat(),
         "reason": RevocationReason(revocation.reason).rfc_name,
         "note": one_line(revocation.note),
-        "revoked_at": iso(revocation.revoked_at),
+        "revoked_at": revocation.revoked_at.isoformat(),
         "revoked_by": username_of(revocation.revoked_by) or None,
     }
 

@@ -379,11 +379,11 @@ class Loader:
     def _find_authority(self, name: Any) -> CertificateAuthority:
         name = to_text(name)
         if name not in self._authorities:
-            found = CertificateAuthority.objects.filter(name=name).first()
-            if found is None or found.name != name:
+            authority = CertificateAuthority.objects.filter(name=name).first()
+            if authority is None or authority.name != name:
                 text = _("There is no authority “%(name)s”")
                 raise Refused(text % {"name": visible(name, 80)})
-            self._authorities[name] = found
+            self._authorities[name] = authority
         return self._authorities[name]
 
     def _is_new(
