@@ -265,7 +265,7 @@ class CertificateMappingForm(CertificateForm):
         user, refuse = self.cleaned_data["user"], self.refuse_user
         known = []
         if pin is not None:
-            known = list(known_certificates(pin, of_privileged=refuse is not None))
+            known = list(known_certificates([pin], of_privileged=refuse is not None))
         owners = [owner for _certificate, owner in known if owner not in (None, user)]
         if refuse is not None and any(map(refuse, owners)):
             message = _(

@@ -24,6 +24,7 @@ from django_clientcert.trust.transfer.reading import Row, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.identities import IdentityKind
 
+from .known import known_certificates
 from .transfer_forms import ImportForm
 
 _EXPECTED = {
@@ -149,6 +150,7 @@ def _load(
     loader = Loader(
         kind=IdentityKind(content["kind"]),
         refuse_user=partial(why_not_map, request.user),
+        find_known=partial(known_certificates, of_privileged=True),
         mappings_only=not getattr(request.user, "is_superuser", False),
         stored=stored,
     )
