@@ -224,12 +224,11 @@ class Loader:
         if crls.exclude(
             pk__in={row.pk for row, _count in self._crls.values()}
         ).exists():
-            raise Refused(
-                _(
-                    "The authority has other CRLs here. Import this one with "
-                    "“clientcert crl import”"
-                )
+            text = _(
+                "The authority has other CRLs here. Import this one with "
+                "“clientcert crl import”"
             )
+            raise Refused(text)
         row = RevocationList.of(
             authority, info, issuer=to_text(record["issuer"]), source=record["source"]
         )
@@ -426,12 +425,11 @@ class Loader:
             twin = other
         for owner in () if twin is not None else candidate.owners:
             if owner != mapping.user and self._why_not_map(owner) is not None:
-                raise Refused(
-                    _(
-                        "A certificate with this value belongs to a user whose "
-                        "mappings you may not change."
-                    )
+                text = _(
+                    "A certificate with this value belongs to a user whose mappings "
+                    "you may not change."
                 )
+                raise Refused(text)
         for other in (other for key in candidate.keys for other in known.get(key, ())):
             if other.user_id == mapping.user_id:
                 continue
