@@ -26,6 +26,7 @@ from django_clientcert.models import (
     CertificateMapping,
     PendingImport,
     Revocation,
+    SeenCertificate,
     UnknownCertificate,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
@@ -393,6 +394,44 @@ def test_a02_certificates_of_those_that_may_not_be_mapped(
     file.seek(0)
     store(as_root, preview(as_root, file))
     assert CertificateMapping.objects.count() == 2
+
+
+@pytest.mark.parametrize("known_as", ["mapped", "accepted", "refused"])
+def test_a02_typed_digests_of_those_that_may_not_be_mapped(
+    as_adder: Client,
+    as_root: Client,
+    alice: Any,
+    ca: ThrowawayCA,
+    authority: CertificateAuthority,
+    known_as: str,
+) -> None:
+    """A02: a fingerprint without its certificate is checked like the certificate."""
+    certificate = ClientCertificate(ca.issue("root", emails=["root@example.com"]).der)
+    root = get_user_model().objects.get(username="root")
+    stored = {
+        "fingerprint": certificate.fingerprint_bytes,
+        "certificate": certificate.der,
+    }
+    if known_as == "refused":
+        key = certificate.public_key_bytes
+        UnknownCertificate.objects.create(public_key=key, reason="unmapped", **stored)
+    elif known_as == "accepted":
+        SeenCertificate.objects.create(user=root, **stored)
+    mapping = CertificateMapping(
+        user=root,
+        kind="san_email",
+        value="root@example.com",
+        authority=authority,
+        certificate=certificate.der if known_as == "mapped" else None,
+    )
+    mapping.save()
+    file = csv_of(("alice", certificate.fingerprint), ("alice", PINS[0]))
+    shown = preview(as_adder, file)
+    assert [result for _, result in results(shown)] == ["refused", "will be created"]
+    assert "whose mappings you may not change" in text_of(shown)
+    file.seek(0)
+    store(as_root, preview(as_root, file))
+    assert CertificateMapping.objects.count() == 3
 
 
 def test_n65_rights_that_are_gone_before_it_is_stored(

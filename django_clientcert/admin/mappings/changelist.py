@@ -27,6 +27,8 @@ from django_clientcert.models.users import name_fields
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, show_value
 
+from .validity import LastUsedFilter, ValidityFilter, mapping_validity
+
 _SHOWN_DIGITS = 16
 _SHOWN_NAME = 50
 
@@ -45,8 +47,8 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
     list_select_related = ("user", "authority")
     list_filter = (
         "state",
-        times.ValidityFilter,
-        times.LastUsedFilter,
+        ValidityFilter,
+        LastUsedFilter,
         "kind",
         "authority",
     )
@@ -157,7 +159,7 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
     # Of the mapping and its certificate
     validity = markup.column(
         _("validity"),
-        lambda row: times.validity_status(*times.mapping_validity(row), timezone.now()),
+        lambda row: times.validity_status(*mapping_validity(row), timezone.now()),
         ordering="certificate_not_after",
     )
 

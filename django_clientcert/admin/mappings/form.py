@@ -274,7 +274,7 @@ class CertificateMappingForm(CertificateForm):
         user, refuse = self.cleaned_data["user"], self.refuse_user
         known = []
         if pin is not None:
-            known = list(known_certificates(pin, of_privileged=refuse is not None))
+            known = list(known_certificates([pin], of_privileged=refuse is not None))
         certificates = [certificate for certificate, _owner in known]
         if self.certificate is not None:
             certificates = [self.certificate]

@@ -31,6 +31,8 @@ from django_clientcert.trust.transfer.records import MAPPING_FIELDS
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind
 
+from .known import known_certificates
+
 # What a page can show and a request can store; the command takes larger files.
 MAX_ROWS = 5000
 MAX_BYTES = 8 * 1024 * 1024
@@ -269,6 +271,7 @@ def _load(
     loader = Loader(
         kind=IdentityKind(content["kind"]),
         refuse_user=partial(why_not_map, request.user),
+        find_known=partial(known_certificates, of_privileged=True),
         mappings_only=not getattr(request.user, "is_superuser", False),
         stored=stored,
     )

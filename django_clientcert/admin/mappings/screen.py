@@ -82,17 +82,9 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
 
     # --- permissions
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: CertificateMapping | None = None
-    ) -> bool:
-        """Return whether the user may change mappings, and those of this user."""
-        return super().has_change_permission(request, obj) and _may_map(request, obj)
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: CertificateMapping | None = None
-    ) -> bool:
-        """See has_change_permission(): a disabled mapping refuses certificates too."""
-        return super().has_delete_permission(request, obj) and _may_map(request, obj)
+    def is_in_reach(self, actor: Any, row: CertificateMapping) -> bool:
+        """See ``why_not_map()``: a disabled mapping refuses certificates too."""
+        return permissions.why_not_map(actor, row.user) is None
 
     # --- the form
 
@@ -241,7 +233,9 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         is_disabled = obj.state == CertificateMapping.State.DISABLED
         if not is_disabled and permissions.may_renew(self.admin_site, request, obj):
             links.append((self.page_url("renew", obj.pk), gettext("Renew")))
-        if permissions.may_add_revocations(request.user) and _may_map(request, obj):
+        if permissions.may_add_revocations(request.user) and self.is_in_reach(
+            request.user, obj
+        ):
             url = f"{self.page_url('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"
             links.append((url, gettext("Revoke the certificate")))
         return format_html_join(" · ", '<a href="{}">{}</a>', links)
@@ -286,9 +280,3 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     successors = related_field(
         _("successors"), partial(RelatedRows.relatives, newer=True)
     )
-
-
-def _may_map(request: HttpRequest, obj: CertificateMapping | None) -> bool:
-    if obj is None or obj.user_id is None:
-        return True
-    return permissions.why_not_map(request.user, obj.user) is None
