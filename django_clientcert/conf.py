@@ -80,7 +80,7 @@ class Settings:
         value = _read("CLIENTCERT_HOSTS")
         if value is None:
             return None
-        if not _is_list_of_texts(value) or not value or not all(value):
+        if not _is_list_of_texts(value) or not value:
             raise ImproperlyConfigured(
                 "CLIENTCERT_HOSTS must be a list of host names, such as "
                 '["api.example.com"]; leave it out for all hosts.'
@@ -106,7 +106,6 @@ class Settings:
             or not header
             or not _is_list_of_texts(secrets)
             or not 1 <= len(secrets) <= 2
-            or not all(secrets)
         ):
             raise ImproperlyConfigured(
                 "CLIENTCERT_PROXY_SECRET must be a header name and one or two secrets, "
@@ -138,12 +137,12 @@ class Settings:
     @property
     def CLIENTCERT_SEEN_SIZE(self) -> int:
         """How many accepted certificates are kept. Default: 10000; 0 keeps none."""
-        return _positive("CLIENTCERT_SEEN_SIZE", 10000, or_zero=True)
+        return _positive("CLIENTCERT_SEEN_SIZE", 10000, minimum=0)
 
     @property
     def CLIENTCERT_INBOX_SIZE(self) -> int:
         """How many unknown certificates are kept. Default: 1000; 0 keeps none."""
-        return _positive("CLIENTCERT_INBOX_SIZE", 1000, or_zero=True)
+        return _positive("CLIENTCERT_INBOX_SIZE", 1000, minimum=0)
 
     @property
     def CLIENTCERT_NOTIFY_EMAILS(self) -> tuple[str, ...]:
@@ -180,8 +179,9 @@ def _trusted_proxies(values: tuple[str, ...]) -> TrustedProxies:
 
 
 def _is_list_of_texts(value: Any) -> bool:
+    """Return whether *value* is a list of texts, none of them empty."""
     return isinstance(value, (list, tuple, set, frozenset)) and all(
-        isinstance(text, str) for text in value
+        isinstance(text, str) and text for text in value
     )
 
 
@@ -196,15 +196,12 @@ def _boolean(name: str, default: bool) -> bool:
     return value
 
 
-def _positive(name: str, default: int, *, or_zero: bool = False) -> int:
+def _positive(name: str, default: int, *, minimum: int = 1) -> int:
     value = _read(name, default)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or value < (0 if or_zero else 1)
-    ):
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        or_zero = "" if minimum else " or 0"
         raise ImproperlyConfigured(
-            f"{name} must be a positive whole number{' or 0' * or_zero}, not {value!r}."
+            f"{name} must be a positive whole number{or_zero}, not {value!r}."
         )
     return int(value)
 

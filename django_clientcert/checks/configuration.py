@@ -164,12 +164,18 @@ def _how_to_write(name: str) -> str:
         value = getattr(settings, name, None)
         preset = value.get("preset") if isinstance(value, dict) else value
         if isinstance(preset, str) and preset not in PRESETS:
-            for close in get_close_matches(preset.lower(), PRESETS, n=1):
-                return f'Did you mean "{close}"?'
+            by_words = {_sorted_words(known): known for known in PRESETS}
+            for close in get_close_matches(_sorted_words(preset), by_words, n=1):
+                return f'Did you mean "{by_words[close]}"?'
     # By default, no proxy is trusted.
     has_default = name != "CLIENTCERT_TRUSTED_PROXIES"
     ending = ", or leave it out for the default." if has_default else "."
     return f"Write {name} = {EXAMPLES[name]}{ending}"
+
+
+def _sorted_words(preset: str) -> str:
+    # "nginx-ingress" is meant to be "ingress-nginx", and not "haproxy-ingress".
+    return " ".join(sorted(preset.lower().replace("_", "-").split("-")))
 
 
 @register(Tags.security)

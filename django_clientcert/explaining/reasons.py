@@ -20,11 +20,7 @@ class Explanation(NamedTuple):
     remedy: str | Promise
 
 
-def explain(reason: Reason) -> Explanation:
-    """Return the meaning of *reason* and what to change, both lazily translated."""
-    return EXPLANATIONS[reason]
-
-
+# Lazily translated
 EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.NO_CERTIFICATE: Explanation(
         _("The request carries no client certificate."),

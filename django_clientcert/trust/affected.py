@@ -62,11 +62,9 @@ def issuer_serial_keys(revocation: Revocation) -> list[bytes]:
         if ca.public_key_bytes == revocation.issuer_key:
             # A name that cannot be mapped has no mapping.
             with suppress(ClientCertError):
+                kind, order = IdentityKind.ISSUER_SERIAL, Order.MOST_SPECIFIC_FIRST
                 value = f"{show_serial(number)} {ca.subject}"
-                order = Order.MOST_SPECIFIC_FIRST
-                keys.append(
-                    parse_identity(IdentityKind.ISSUER_SERIAL, value, order=order).key
-                )
+                keys.append(parse_identity(kind, value, order=order).key)
     return keys
 
 
@@ -85,9 +83,8 @@ def is_revoked(revocation: Revocation, certificate: ClientCertificate) -> bool:
         if begin is not None and end is not None:
             in_time = begin <= certificate.not_before <= end
             return in_time and bool(authority.issuer_keys(certificate))
-        same_serial = revocation.serial == serial_key(certificate.serial_number)
-        return same_serial and revocation.issuer_key in authority.issuer_keys(
-            certificate
-        )
+        if revocation.serial != serial_key(certificate.serial_number):
+            return False
+        return revocation.issuer_key in authority.issuer_keys(certificate)
     except ClientCertError:
         return False

@@ -88,28 +88,21 @@ def read_serial(text: str) -> tuple[int, int | None]:
     """
     number, decimal = parse_serial(text), parse_serial(text, decimal=True)
     if number is None:
-        raise ValidationError(
-            _("Enter the serial number in hexadecimal, such as 1E:AD:85."),
-            code="serial",
-        )
+        message = _("Enter the serial number in hexadecimal, such as 1E:AD:85.")
+        raise ValidationError(message, "serial")
     if number.bit_length() <= _MAX_SERIAL_BITS:
         return number, None if decimal == number else decimal
     if decimal is None or decimal.bit_length() > _MAX_SERIAL_BITS:
-        raise ValidationError(
-            _(
-                "This is too long: a serial number has at most 20 octets, which are 40 "
-                "hexadecimal digits (RFC 5280, 4.1.2.2)."
-            ),
-            code="serial",
+        message = _(
+            "This is too long: a serial number has at most 20 octets, which are 40 "
+            "hexadecimal digits (RFC 5280, 4.1.2.2)."
         )
-    raise ValidationError(
-        _(
-            "A serial number has at most 20 octets, and in hexadecimal, this has more "
-            "(RFC 5280, 4.1.2.2). Is this decimal? Then enter %(hex)s."
-        ),
-        code="serial",
-        params={"hex": show_serial(decimal)},
+        raise ValidationError(message, "serial")
+    message = _(
+        "A serial number has at most 20 octets, and in hexadecimal, this has more "
+        "(RFC 5280, 4.1.2.2). Is this decimal? Then enter %(hex)s."
     )
+    raise ValidationError(message, "serial", {"hex": show_serial(decimal)})
 
 
 def revoke_serial(
@@ -146,15 +139,13 @@ def revoke_serial(
         and is_known(Revocation(**named, serial=serial_key(decimal)))
         and not is_known(revocation)
     ):
-        raise ValidationError(
-            _(
-                "Read as decimal, this is %(decimal)s, the serial number of a known "
-                "certificate; read as hexadecimal, it is %(hex)s, which no known "
-                "certificate has. Enter %(decimal)s, or 0x%(hex)s if you mean that."
-            ),
-            code="decimal",
-            params={"decimal": show_serial(decimal), "hex": digits},
+        message = _(
+            "Read as decimal, this is %(decimal)s, the serial number of a known "
+            "certificate; read as hexadecimal, it is %(hex)s, which no known "
+            "certificate has. Enter %(decimal)s, or 0x%(hex)s if you mean that."
         )
+        params = {"decimal": show_serial(decimal), "hex": digits}
+        raise ValidationError(message, "decimal", params)
     return _save(revocation)
 
 

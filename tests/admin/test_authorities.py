@@ -64,7 +64,7 @@ def change(client: Client, authority: CertificateAuthority, /, **data: Any) -> A
         "crl_urls": authority.crl_urls,
         **{name: getattr(authority, name) for name in RULE_TEXTS},
         **{name: "on" for name in RULE_FLAGS if getattr(authority, name)},
-        "rule_groups": [one.pk for one in authority.rule_groups.all()],
+        "rule_groups": [group.pk for group in authority.rule_groups.all()],
     }
     return client.post(page(CHANGE, authority.pk), {**filled, **data})
 
@@ -184,7 +184,7 @@ def test_n66_private_key_is_not_echoed(
         response = add(as_root, **{"bundle": ca.pem, field: text})
         assert errors_on(response)
         shown = response.content.decode() + caplog.text
-        assert not [one for one in secrets_of(text) if one in shown]
+        assert not [secret for secret in secrets_of(text) if secret in shown]
         assert "This holds a private key." in text_of(response)
     assert not CertificateAuthority.objects.exists()
 

@@ -45,9 +45,9 @@ def field(response: Any, name: str) -> str:
     """Return what a page says in one field, with its markup."""
     for fieldset in response.context["adminform"]:
         for line in fieldset:
-            for one in line:
-                if one.is_readonly and one.field["name"] == name:
-                    return str(one.contents())
+            for shown in line:
+                if shown.is_readonly and shown.field["name"] == name:
+                    return str(shown.contents())
     raise AssertionError(name)
 
 
@@ -105,8 +105,8 @@ def test_hash_of_a_signature(alice_cert: IssuedCertificate, monkeypatch: Any) ->
     assert show_signature_hash(odd) == "1.2.840.10045.4.3.127"
     assert {"md5", "sha1"} == WEAK_HASHES
     monkeypatch.setattr(certificate_facts, "WEAK_HASHES", {"sha256"})
-    found = show_signature_hash(parsed(alice_cert))
-    assert found == "SHA256 <strong>⚠ weak</strong>"
+    text = show_signature_hash(parsed(alice_cert))
+    assert text == "SHA256 <strong>⚠ weak</strong>"
 
 
 def test_fingerprints_can_be_copied(
@@ -126,9 +126,9 @@ def test_fingerprints_can_be_copied(
     content = response.content.decode()
     script = re.search(r'<script src="/static/(django_clientcert/[^"]*)"', content)
     assert script is not None
-    found = finders.find(script[1])
-    assert found
-    assert "navigator.clipboard" in Path(str(found)).read_text(encoding="utf-8")
+    path = finders.find(script[1])
+    assert path
+    assert "navigator.clipboard" in Path(str(path)).read_text(encoding="utf-8")
     sheet = re.search(r'href="/static/(django_clientcert/[^"]*.css)"', content)
     assert sheet is not None
     assert finders.find(sheet[1])
@@ -180,13 +180,13 @@ def test_n26_n29_odd_certificates_have_pages(
     key = b"k" * 32
     CertificateMapping.objects.update(certificate_subject_key=key)
     rows: list[Any] = [row, other, seen(alice, der, mapping=row)]
-    for one in rows:
-        one.refresh_from_db()
-        content = show(as_root, one).content.decode()
+    for row in rows:
+        row.refresh_from_db()
+        content = show(as_root, row).content.decode()
         assert "<script>alert" not in content
         assert not {"\0", "\x1b", "\u202e"} & set(content)
-        model = SEEN if isinstance(one, SeenCertificate) else MAPPING
-        assert as_root.get(page(f"{model}_pem", one.pk)).status_code == 200
+        model = SEEN if isinstance(row, SeenCertificate) else MAPPING
+        assert as_root.get(page(f"{model}_pem", row.pk)).status_code == 200
 
 
 # --- the file ---------------------------------------------------------------------
@@ -247,16 +247,16 @@ def test_used_from(
     """Host and time of what came in by it; for those who may see that."""
     row = stored(alice, alice_cert)
     assert "none" in field(show(as_root, row), "used_from")
-    one = seen(alice, alice_cert, mapping=row, at=NOW - 3 * DAY)
+    seen_row = seen(alice, alice_cert, mapping=row, at=NOW - 3 * DAY)
     seen(alice, mallory_cert, host="\u202e<b>")
     shown = field(show(as_root, row), "used_from")
     assert "a.example.com, 3 days ago, CN=alice" in shown
-    assert page(f"{SEEN}_change", one.pk) in shown
+    assert page(f"{SEEN}_change", seen_row.pk) in shown
     assert "mallory" not in shown
     hidden = field(show(as_viewer, row), "used_from")
     assert "hidden from you" in hidden
     assert "a.example.com" not in hidden
-    shown = field(show(as_root, one), "others_of_user")
+    shown = field(show(as_root, seen_row), "others_of_user")
     assert "CN=mallory" in shown
     assert "<b>" not in shown
     assert "\u202e" not in shown
@@ -294,8 +294,13 @@ def test_predecessors_and_successors(
     after = ca.issue("alice", not_before=NOW - DAY, not_after=NOW + 9 * DAY)
     foreign = ThrowawayCA.create("Another CA").issue("alice")
     old, row, new, other = (
-        stored(who, one)
-        for who, one in ((bob, before), (alice, now), (alice, after), (alice, foreign))
+        stored(who, issued)
+        for who, issued in (
+            (bob, before),
+            (alice, now),
+            (alice, after),
+            (alice, foreign),
+        )
     )
     for client in (as_root, as_viewer):
         response = show(client, row)
@@ -319,10 +324,10 @@ def test_hidden_related_rows(
     as_root: Client, alice: Any, alice_cert: IssuedCertificate, monkeypatch: Any
 ) -> None:
     """Where a project's site has no such screen, or shows fewer rows."""
-    one, row = seen(alice, alice_cert), pin(alice)
+    seen_row, row = seen(alice, alice_cert), pin(alice)
     pin(alice, 2)
     viewer = log_in(make_staff("auditor", "view_seencertificate"))
-    response = show(viewer, one)
+    response = show(viewer, seen_row)
     assert "hidden from you" in field(response, "other_mappings")
     assert "?seen=" not in response.content.decode()
     model_admin = admin.site.get_model_admin(CertificateMapping)
@@ -338,7 +343,7 @@ def test_hidden_related_rows(
     assert "none" in field(show(as_root, row), "other_mappings")
     monkeypatch.undo()
     monkeypatch.delitem(admin.site._registry, CertificateMapping)
-    response = show(as_root, one)
+    response = show(as_root, seen_row)
     assert "hidden from you" in field(response, "other_mappings")
     assert "?seen=" not in response.content.decode()
 
@@ -347,15 +352,15 @@ def test_number_of_queries(as_root: Client, alice: Any, ca: ThrowawayCA) -> None
     """It does not grow with what is beside a certificate."""
     counts = []
     row = stored(alice, ca.issue("alice"))
-    one = seen(alice, ca.issue("alice"), mapping=row)
+    seen_row = seen(alice, ca.issue("alice"), mapping=row)
     stored(alice, ca.issue("alice"))
     seen(alice, ca.issue("alice"), mapping=row)
     for _round in range(2):
         show(as_root, row)
-        show(as_root, one)
+        show(as_root, seen_row)
         with CaptureQueriesContext(connection) as queries:
             show(as_root, row)
-            show(as_root, one)
+            show(as_root, seen_row)
         counts.append(len(queries))
         for _number in range(6):
             stored(alice, ca.issue("alice"))

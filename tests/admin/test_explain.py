@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from django_clientcert.admin.explain.form import ExplainForm
 from django_clientcert.admin.explain.report_html import OUTCOMES, STEP_TITLES
-from django_clientcert.admin.explain.sources import SOURCES
+from django_clientcert.admin.explain.screen import SOURCES
 from django_clientcert.evaluation.peer import STEPS
 from django_clientcert.explaining.reasons import EXPLANATIONS
 from django_clientcert.models import (
@@ -55,22 +55,22 @@ def ask(client: Client, query: str = "", /, **data: Any) -> Any:
 
 def answer(response: Any) -> Any:
     """Return what the page explains."""
-    found = response.context["answer"]
-    assert found is not None, response.context["errors"]
-    return found
+    report = response.context["answer"]
+    assert report is not None, response.context["errors"]
+    return report
 
 
 def outcomes(response: Any) -> dict[str, str]:
     """Return the outcome of each step, as the page says it."""
-    return {one["name"]: str(one["outcome"]) for one in answer(response)["steps"]}
+    return {step["name"]: str(step["outcome"]) for step in answer(response)["steps"]}
 
 
 def errors(response: Any) -> dict[str, list[str]]:
     """Return what is wrong with the question."""
     assert response.context["answer"] is None
-    found = response.context["errors"]
-    assert found
-    return {name: [str(one) for one in texts] for name, texts in found.items()}
+    errors = response.context["errors"]
+    assert errors
+    return {name: [str(text) for text in texts] for name, texts in errors.items()}
 
 
 # --- what is asked ----------------------------------------------------------------
@@ -85,10 +85,10 @@ def test_pasted_certificate_that_is_accepted(
     verdict = f"It would be accepted as alice, by mapping {mapping.pk}"
     assert verdict in text
     assert text.index(verdict) < text.index("Every step") < text.index("Circumstances")
-    found = outcomes(response)
-    assert list(found) == list(STEPS)
-    assert found["peer"] == found["verdict"] == "not looked at"
-    assert set(found.values()) == {"passed", "not looked at"}
+    steps = outcomes(response)
+    assert list(steps) == list(STEPS)
+    assert steps["peer"] == steps["verdict"] == "not looked at"
+    assert set(steps.values()) == {"passed", "not looked at"}
     assert (
         f'href="{page(f"{MAPPING}_change", mapping.pk)}"' in response.content.decode()
     )
@@ -152,7 +152,7 @@ def test_header(
     assumed = answer(response)["assumptions"]
     assert "host: api.example.com, the first of CLIENTCERT_HOSTS" in assumed
     assert "verdict: SUCCESS, the proxy’s word for success" in assumed
-    assert not [one for one in assumed if "--" in one]
+    assert not [text for text in assumed if "--" in text]
     assert "hush" not in text_of(response)
     for data, reason in (
         ({"host": "other.example.com"}, "host_not_covered"),
@@ -163,8 +163,8 @@ def test_header(
         ({"header": "x" * 20_000}, "header_too_large"),
         ({"at": "2001-01-01T00:00"}, "not_yet_valid"),
     ):
-        found = answer(ask(as_root, **{"header": value, **data}))
-        assert found["reason"] == reason, data
+        report = answer(ask(as_root, **{"header": value, **data}))
+        assert report["reason"] == reason, data
     assert answer(ask(as_root, header=value, host="API.example.com:443"))["accepted"]
 
 
@@ -248,21 +248,23 @@ def test_every_step_and_outcome_has_words() -> None:
 def test_refusal_says_what_would_have_to_change(
     as_root: Client, mallory_cert: IssuedCertificate, authority: Any
 ) -> None:
-    """Meaning, remedy, the step that refused, and those behind it."""
+    """Meaning, remedy, the step that refused, and those after it."""
     response = ask(as_root, pasted=mallory_cert.pem)
-    found = answer(response)
+    report = answer(response)
     (explanation,) = [
-        one for reason, one in EXPLANATIONS.items() if reason.value == "unmapped"
+        explanation
+        for reason, explanation in EXPLANATIONS.items()
+        if reason.value == "unmapped"
     ]
     text = text_of(response)
     assert "It would be refused : unmapped" in text.replace("refused:", "refused :")
     assert str(explanation.meaning) in text
     assert str(explanation.remedy) in text
-    assert found["detail"] in text
+    assert report["detail"] in text
     steps = outcomes(response)
     assert (steps["match"], steps["verify"]) == ("refused", "not reached")
     assert "subject CN=mallory" in text.lower().replace("cn=", "CN=")
-    (link,) = found["next_steps"]
+    (link,) = report["next_steps"]
     address = re.search('href="([^"]*)"', link)
     assert address is not None
     form = as_root.get(address[1].replace("&amp;", "&")).context["adminform"].form
@@ -287,13 +289,13 @@ def test_successor_and_revocation(
     """What it renews and what revokes it is linked, for whom may see it."""
     old = stored(alice, alice_cert)
     new = ca.issue("alice")
-    found = answer(ask(as_root, pasted=new.pem))
-    assert page(f"{MAPPING}_change", old.pk) in found["next_steps"][0]
+    report = answer(ask(as_root, pasted=new.pem))
+    assert page(f"{MAPPING}_change", old.pk) in report["next_steps"][0]
     assert len(answer(ask(as_viewer, pasted=new.pem))["next_steps"]) == 1
     revocation = revoke_certificate(parsed(new))
-    found = answer(ask(as_root, pasted=new.pem))
-    assert found["reason"] == "revoked"
-    assert page(f"{REVOCATION}_change", revocation.pk) in found["next_steps"][0]
+    report = answer(ask(as_root, pasted=new.pem))
+    assert report["reason"] == "revoked"
+    assert page(f"{REVOCATION}_change", revocation.pk) in report["next_steps"][0]
     assert answer(ask(as_viewer, pasted=new.pem))["next_steps"] == []
 
 
@@ -386,7 +388,7 @@ def test_settings_that_cannot_be_used(
 ) -> None:
     """The page says so."""
     settings.MIDDLEWARE = [
-        one for one in settings.MIDDLEWARE if "clientcert" not in one
+        name for name in settings.MIDDLEWARE if "clientcert" not in name
     ]
     setattr(settings, name, value)
     mapping.authority = CertificateAuthority.objects.create(
@@ -403,7 +405,7 @@ def test_no_backend(
 ) -> None:
     """Without the backend, Django's own rule on users counts, and that is said."""
     settings.MIDDLEWARE = [
-        one for one in settings.MIDDLEWARE if "clientcert" not in one
+        name for name in settings.MIDDLEWARE if "clientcert" not in name
     ]
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
     response = ask(as_root, pasted=alice_cert.pem)
@@ -484,7 +486,7 @@ def test_n66_private_key_in_the_address(as_root: Client) -> None:
     key = TEXTS["base64 in a sentence"]
     for word in SOURCES:
         shown = as_root.get(page(EXPLAIN), {word: key}).content.decode()
-        assert not [one for one in secrets_of(key) if one in shown]
+        assert not [secret for secret in secrets_of(key) if secret in shown]
 
 
 # --- who may ----------------------------------------------------------------------
@@ -578,7 +580,7 @@ def test_n66_private_key_is_not_echoed(
     response = ask(as_root, **{"pasted": alice_cert.pem, field: text})
     assert errors(response)
     shown = response.content.decode() + caplog.text
-    assert not [one for one in secrets_of(text) if one in shown]
+    assert not [secret for secret in secrets_of(text) if secret in shown]
     assert "This holds a private key." in text_of(response)
 
 
@@ -594,7 +596,7 @@ def test_markup(as_root: Client, mapping: Any, alice_cert: IssuedCertificate) ->
     content = ask(as_root, pasted=alice_cert.pem).content.decode()
     body = content[content.index('id="content"') :]
     assert not re.search(r"<script(?![^>]* src=)|\sstyle=|\son\w+=", body)
-    levels = [int(one) for one in re.findall(r"<h([1-6])", body)]
+    levels = [int(digit) for digit in re.findall(r"<h([1-6])", body)]
     assert levels[:2] == [1, 2]
     assert set(levels[1:]) == {2}
     assert body.count("<table") == body.count("<table aria-labelledby=")

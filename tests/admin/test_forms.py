@@ -70,15 +70,17 @@ def saved(form: Any) -> Any:
 def errors_of(form: Any) -> dict[str, list[str]]:
     """Return the errors of a form, by field."""
     assert not form.is_valid()
-    return {field: [str(one) for one in found] for field, found in form.errors.items()}
+    return {
+        field: [str(text) for text in texts] for field, texts in form.errors.items()
+    }
 
 
 def codes_of(form: Any) -> dict[str, list[str]]:
     """Return the codes of the errors of a form, by field."""
     assert not form.is_valid()
     return {
-        field: [one.code for one in found]
-        for field, found in form.errors.as_data().items()
+        field: [error.code for error in errors]
+        for field, errors in form.errors.as_data().items()
     }
 
 

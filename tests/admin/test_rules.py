@@ -12,8 +12,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.utils import timezone
 
-from django_clientcert.admin.authorities import crl_table
 from django_clientcert.admin.authorities.crl_table import show_crls, show_revocations
+from django_clientcert.admin.base import markup
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.models.authority_state import get_state
@@ -209,7 +209,7 @@ def test_superuser_sets_everything(
     as_root: Client, authority: CertificateAuthority
 ) -> None:
     """And is told what that means."""
-    said = warnings_after(
+    messages = warnings_after(
         change(
             as_root,
             authority,
@@ -218,9 +218,9 @@ def test_superuser_sets_everything(
             rule_allows_privileged="on",
         )
     )
-    assert ["“email” field is not unique" in said[0], len(said)] == [True, 3]
-    assert "The rule creates users, so from now on everyone" in said[1]
-    assert "become any of them" in said[2]
+    assert ["“email” field is not unique" in messages[0], len(messages)] == [True, 3]
+    assert "The rule creates users, so from now on everyone" in messages[1]
+    assert "become any of them" in messages[2]
     assert reload(authority).rule_allows_privileged
     text = text_of(as_root.get(page(f"{AUTHORITY}_changelist")))
     assert "common name (subject) → email (*@example.com)" in text
@@ -296,7 +296,7 @@ def test_n66_private_key_is_not_echoed(
         response = add(as_root, **{"bundle": ca.pem, field: text})
         assert errors_on(response)
         shown = response.content.decode() + caplog.text
-        assert not [one for one in secrets_of(text) if one in shown]
+        assert not [secret for secret in secrets_of(text) if secret in shown]
     assert not CertificateAuthority.objects.exists()
 
 
@@ -305,12 +305,12 @@ def test_n66_private_key_is_not_echoed(
 
 def test_presets(as_root: Client, authority: CertificateAuthority) -> None:
     """They fill in what is empty, and say so."""
-    said = messages_after(change(as_root, authority, rule_preset="cac"))
+    messages = messages_after(change(as_root, authority, rule_preset="cac"))
     text = "Filled in from the preset: The certificate’s: EDIPI, the number of a CAC."
-    assert ("info", text) in said
+    assert ("info", text) in messages
     assert reload(authority).rule_identity == "edipi"
-    said = messages_after(change(as_root, reload(authority), rule_preset="piv"))
-    assert [level for level, _ in said] == ["success"]
+    messages = messages_after(change(as_root, reload(authority), rule_preset="piv"))
+    assert [level for level, _ in messages] == ["success"]
     assert reload(authority).rule_identity == "edipi"
 
 
@@ -331,13 +331,13 @@ def test_spiffe_needs_a_trust_domain(
     assert (stored.rule_identity, stored.rule_pattern) == ("san_uri", pattern)
 
 
-# --- lists and policy -------------------------------------------------------------
+# --- CRLs and policy --------------------------------------------------------------
 
 
 def test_required_without_a_list(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
-    """Whom that locks out is said when it is saved, until there is a list."""
+    """On save, a warning says whom that refuses, until there is a CRL."""
     (text,) = warnings_after(change(as_root, authority, revocation_policy="required"))
     assert "no current one is loaded for CN=Test Root CA" in text
     authority = reload(authority)
@@ -390,7 +390,7 @@ def test_lists_on_the_page_of_an_authority(
 
 
 def test_partition_on_the_page(as_root: Client, ca: ThrowawayCA) -> None:
-    """What a list is limited to stands below its issuer; many are cut short."""
+    """The scope of a CRL is below its issuer; long tables are cut short."""
     from cryptography import x509
 
     authority = CertificateAuthority.objects.create(name="A", bundle=ca.pem)
@@ -411,13 +411,13 @@ def test_partition_on_the_page(as_root: Client, ca: ThrowawayCA) -> None:
 def test_more_than_fit(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
-    """The page of an authority with hundreds of lists or times stays one."""
-    monkeypatch.setattr(crl_table, "MAX_SHOWN", 0)
+    """The page of an authority with hundreds of CRLs or periods stays short."""
+    monkeypatch.setattr(markup, "MAX_SHOWN", 0)
     import_crl(authority, ca.crl())
     revoke_period(authority, NOW - DAY, NOW)
     authority.refresh_from_db()
     assert "and 1 more" in show_crls(authority, NOW)
-    monkeypatch.setattr(crl_table, "MAX_SHOWN", 1)
+    monkeypatch.setattr(markup, "MAX_SHOWN", 1)
     revoke_period(authority, NOW - 3 * DAY, NOW - 2 * DAY)
     authority.refresh_from_db()
     assert "and 1 more" in show_revocations(authority, NOW)

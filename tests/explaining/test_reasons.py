@@ -6,7 +6,7 @@ import pytest
 from django.utils.functional import Promise
 
 from django_clientcert.exceptions import Reason
-from django_clientcert.explaining.reasons import EXPLANATIONS, explain
+from django_clientcert.explaining.reasons import EXPLANATIONS
 
 
 def test_every_reason_is_explained() -> None:
@@ -17,7 +17,7 @@ def test_every_reason_is_explained() -> None:
 @pytest.mark.parametrize("reason", list(Reason), ids=str)
 def test_explanation_is_two_translatable_sentences(reason: Reason) -> None:
     """One sentence each for what it means and what to change, translated late."""
-    for text in explain(reason):
+    for text in EXPLANATIONS[reason]:
         assert isinstance(text, Promise)
         sentence = str(text)
         assert sentence[0].isupper()

@@ -372,6 +372,8 @@ def test_first_use_n13_the_nearest_setting_is_proposed(settings: Any) -> None:
         ({"preset": "ngnix", "verdict": "x-verified"}, 'Did you mean "nginx"?'),
         ("ingress", 'Did you mean "ingress-nginx"?'),
         ("NGINX", 'Did you mean "nginx"?'),
+        ("nginx-ingress", 'Did you mean "ingress-nginx"?'),
+        ("mod-wsgi", 'Did you mean "mod_wsgi"?'),
     ],
 )
 def test_first_use_n13_the_nearest_preset_is_proposed(

@@ -25,7 +25,7 @@ from django.utils.translation import gettext as translate
 from django.utils.translation import ngettext, override, to_language
 
 from django_clientcert.exceptions import Reason
-from django_clientcert.explaining.reasons import explain
+from django_clientcert.explaining.reasons import EXPLANATIONS
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -370,7 +370,7 @@ def test_a_refusal_is_explained_in_the_language(
         headers={"accept-language": to_language(locale)},
     )
     with override(to_language(locale)):
-        explanation = explain(Reason.UNMAPPED)
+        explanation = EXPLANATIONS[Reason.UNMAPPED]
         wanted = [
             translate("It would be refused"),
             str(explanation.meaning),

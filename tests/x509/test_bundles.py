@@ -65,7 +65,7 @@ def chain(ca: ThrowawayCA) -> list[bytes]:
 
 
 def test_pem(chain: list[bytes]) -> None:
-    """One block or many, whatever stands around them and ends the lines."""
+    """One block or many, whatever surrounds them, with any line endings."""
     pem = "".join(map(encode_pem, chain))
     assert found(pem) == chain
     assert found(pem.encode()) == chain
@@ -214,7 +214,7 @@ def test_an_empty_pkcs7_holds_nothing() -> None:
 
 
 def test_a_refusal_shows_nothing_raw(ca: ThrowawayCA) -> None:
-    """What a file holds is escaped in the message."""
+    """Text from the file is escaped in the message."""
     certificate = w.certificate(ca, extensions=[*w.CLIENT_EXTENSIONS] * 2)
     with pytest.raises(BundleError) as error:
         read_certificates(certificate)
@@ -293,7 +293,7 @@ def test_n17_a_private_key_in_text() -> None:
     assert holds_private_key("PuTTY-User-Key-File-3: ssh-ed25519")
 
 
-def test_what_is_no_private_key(chain: list[bytes]) -> None:
+def test_what_is_not_a_private_key(chain: list[bytes]) -> None:
     """Certificates, public keys and plain text are none."""
     public = make_key("rsa2048").public_key()
     for form in (Encoding.PEM, Encoding.DER):
@@ -319,7 +319,7 @@ def certificates_of(*encoded: bytes) -> list[ClientCertificate]:
 
 
 def test_choose_end_entity(chain: list[bytes]) -> None:
-    """The one that issued no other, wherever it stands and however often."""
+    """The one that issued none of the others, in any place and number."""
     for data in (chain, chain[::-1], [*chain, *chain], chain[:2], chain[:1], chain[2:]):
         certificates = certificates_of(*data)
         leaf = chain[0] if chain[0] in data else chain[2]
@@ -335,7 +335,7 @@ def test_choose_end_entity_refuses_two(ca: ThrowawayCA) -> None:
 
 
 def test_choose_end_entity_of_a_circle(ca: ThrowawayCA) -> None:
-    """CAs that certified each other have no end; they are named."""
+    """If CAs have certified each other, there is no end entity; they are named."""
     a, b = common_name("A"), common_name("B")
     circle = certificates_of(
         w.certificate(ca, subject=a, issuer=b), w.certificate(ca, subject=b, issuer=a)
@@ -345,7 +345,7 @@ def test_choose_end_entity_of_a_circle(ca: ThrowawayCA) -> None:
 
 
 def test_sort_bundle(chain: list[bytes]) -> None:
-    """The self-signed are anchors; the rest stands in between, each once."""
+    """The self-signed are anchors; the others are intermediates, each once."""
     trust = sort_bundle(certificates_of(*chain, *chain))
     assert [one.der for one in trust.anchors] == [chain[2]]
     assert [one.der for one in trust.intermediates] == chain[:2]

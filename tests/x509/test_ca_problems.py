@@ -1,4 +1,4 @@
-"""What is said of a CA's certificate at upload, held against the verifier itself."""
+"""The problems reported at upload, compared with the verifier itself."""
 
 from __future__ import annotations
 
@@ -430,7 +430,7 @@ def test_dates(
     position: str,
     rsa_root: tuple[Any, ClientCertificate],
 ) -> None:
-    """A CA outside its validity is of no use, whoever verifies."""
+    """A CA that is not valid cannot be used, even if the proxy verifies."""
     key = make_key()
     name = make_name("CA")
     signer, parent = (key, None) if position == "anchor" else rsa_root
@@ -522,7 +522,7 @@ def test_odd_certificates(kind: str, position: str) -> None:
 
 
 def test_never_raises_on_junk() -> None:
-    """What cannot be read at all is said to be so."""
+    """A certificate that cannot be read is reported as such."""
     (said,) = problems(
         ClientCertificate(b"junk"), is_anchor=True, at=NOW, profile=PRIVATE
     )
@@ -563,7 +563,7 @@ def rsa_public_key() -> bytes:
     ids=["unknown", "rsa-pss", "x25519"],
 )
 def test_odd_keys(spki: Callable[[], bytes], words: str) -> None:
-    """A key that nothing can be verified with is no reason to fail."""
+    """A key that cannot verify anything is a problem, not an error."""
     ca = write.certificate(
         ThrowawayCA.create(), spki=spki(), extensions=write.CA_EXTENSIONS
     )

@@ -51,7 +51,7 @@ def look(certificate: ClientCertificate) -> dict[str, object]:
 
 
 def of(ca: IssuedCertificate, *extensions: bytes, **parts: object) -> ClientCertificate:
-    """Return a hostile certificate; *extensions* stand behind the usual ones."""
+    """Return a hostile certificate; *extensions* follow the usual ones."""
     if extensions:
         parts["extensions"] = [*w.CLIENT_EXTENSIONS, *extensions]
     return ClientCertificate(w.certificate(ca, **parts))  # type: ignore[arg-type]
@@ -67,7 +67,7 @@ def test_every_property_is_known_here() -> None:
 
 
 def test_a_plain_certificate(ca: ThrowawayCA) -> None:
-    """What cryptography says, said in one place."""
+    """Every property agrees with cryptography."""
     issued = ca.issue(
         "alice",
         serial=0x1EAD85,
@@ -137,7 +137,7 @@ def test_a_ca_s_certificate(ca: ThrowawayCA) -> None:
 
 
 def test_version_1(ca: ThrowawayCA) -> None:
-    """No version field and no extensions: what stands there is read."""
+    """Without a version field and extensions, the rest is read."""
     certificate = of(ca, version=None, extensions=None)
     assert certificate.x509.version is x509.Version.v1
     assert certificate.extensions == {}
@@ -205,7 +205,7 @@ def test_serial_number_hex(ca: ThrowawayCA, serial: int, shown: str) -> None:
 
 @pytest.mark.parametrize("serial", [-1, -0xABCDEF, 0])
 def test_n27_serial_number_that_is_not_positive(ca: ThrowawayCA, serial: int) -> None:
-    """N27: negative or zero: it is said, and where warnings are errors refused."""
+    """N27: negative or zero: readable, but refused if warnings are errors."""
     certificate = of(ca, serial=w.integer(serial))
     assert certificate.serial_number == serial
     assert certificate.serial_number_hex in {"-01", "-abcdef", "00"}
@@ -470,7 +470,7 @@ def test_n28_n39_alternative_names_of_other_kinds(ca: ThrowawayCA) -> None:
 
 
 def test_public_key_bytes_are_those_of_the_certificate(ca: ThrowawayCA) -> None:
-    """PATHS 12: encoding the key anew would change what is pinned."""
+    """PATHS 12: encoding the key again would change the pin."""
     key = make_key("rsa2048")
     numbers = key.public_key().public_numbers()  # type: ignore[union-attr]
     body = tlv(w.SEQUENCE, w.integer(numbers.n), w.integer(numbers.e))

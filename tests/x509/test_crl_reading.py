@@ -193,7 +193,7 @@ def test_a_crl_for_one_moment(ca: ThrowawayCA) -> None:
 
 
 def test_entries(ca: ThrowawayCA) -> None:
-    """Serial number, reason, date and invalidity date; what is absent is None."""
+    """Serial number, reason, date and invalidity date; None if absent."""
     since = dt.datetime(2025, 12, 24, tzinfo=UTC)
     generalized = tlv(0x18, f"{since:%Y%m%d%H%M%SZ}".encode())
     entries = [
@@ -436,7 +436,7 @@ def test_malformed(ca: ThrowawayCA, parts: dict[str, Any]) -> None:
 
 
 def test_bytes_after_the_crl(ca: ThrowawayCA) -> None:
-    """They are no part of what was signed."""
+    """They are not covered by the signature."""
     refused("malformed", ca.crl() + b"\n", ca)
 
 
@@ -524,7 +524,7 @@ def test_an_issuer_without_a_name(ca: ThrowawayCA, issuer: bytes) -> None:
     refused("unknown_issuer", crl(ca, issuer=issuer), ca)
 
 
-def test_a_certificate_that_cannot_be_read_is_no_issuer(ca: ThrowawayCA) -> None:
+def test_a_certificate_that_cannot_be_read_is_not_an_issuer(ca: ThrowawayCA) -> None:
     """It is skipped, and the right one after it is found."""
     broken = ClientCertificate(b"\x30\x00")
     assert read_crl(ca.crl(), [broken, own(ca)], at=NOW).signer == own(ca)
@@ -533,7 +533,7 @@ def test_a_certificate_that_cannot_be_read_is_no_issuer(ca: ThrowawayCA) -> None
 
 
 def test_the_name_in_another_string_type(ca: ThrowawayCA) -> None:
-    """It is the same name, and remembered as it stands in the CA's certificate."""
+    """It is the same name, and stored as the CA's certificate has it."""
     name = w.name(attribute(w.COMMON_NAME, "list  CA", w.PRINTABLE))
     info = read(crl(ca, issuer=name), ca).info
     assert info.issuer_name == hashes_of(own(ca).subject_der)
@@ -619,7 +619,7 @@ def test_an_issuer_whose_key_cannot_be_read() -> None:
 
 
 def test_the_signer_leads_to_an_anchor(ca: ThrowawayCA) -> None:
-    """With the validator of an authority, the signer has to belong to it."""
+    """If the authority's validator is given, the signer must belong to it."""
     sub = ca.issue_ca("Sub")
     validator = PathValidator([own(ca)], [own(sub)])
     assert read(ca.crl(), ca, signers=validator)
@@ -985,7 +985,7 @@ def scope_of(ca: ThrowawayCA, *fields: bytes) -> Scope:
 
 
 def test_scopes(ca: ThrowawayCA) -> None:
-    """Kinds, partitions and reasons are read, and shown in words."""
+    """Kinds, partitions and reasons are read, and described."""
     assert scope_of(ca) == Scope()
     assert scope_of(ca, tlv(0x81, b"\0")) == Scope()
     users = scope_of(ca, tlv(0x81, b"\xff"))
@@ -1021,7 +1021,7 @@ def test_long_names_of_partitions(ca: ThrowawayCA) -> None:
 
 
 def test_partitions_with_odd_names(ca: ThrowawayCA) -> None:
-    """They are compared and shown as they stand, and break nothing."""
+    """They are compared and shown as encoded, and break nothing."""
     odd = scope_of(
         ca,
         c.full_name(

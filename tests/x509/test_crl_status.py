@@ -163,7 +163,7 @@ def make_twin(certificate: ClientCertificate) -> ClientCertificate:
 def test_n51_a_serial_number_is_one_issuers(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
-    """Serial number 7 of another CA says nothing, even if the name is the same."""
+    """Serial number 7 of another CA is irrelevant, even if the name is the same."""
     twin = ThrowawayCA.create("List CA")
     other = ThrowawayCA.create("Other CA")
     mine = read(ca, ca.crl([8]))
@@ -490,7 +490,7 @@ def test_a_delta_crl_lifts_a_hold(ca: ThrowawayCA, alice: IssuedCertificate) -> 
 def test_a_complete_crl_lifts_nothing(
     ca: ThrowawayCA, alice: IssuedCertificate
 ) -> None:
-    """removeFromCRL has no meaning there, so the entry counts."""
+    """removeFromCRL is meaningless there, so the entry counts."""
     crls = read(ca, complete(ca, 5, {7: R.remove_from_crl}))
     assert ask(alice, ca, crls).outcome is REVOKED
 
@@ -799,7 +799,7 @@ def test_a_separate_key(separate: tuple[Pki, IssuedCertificate]) -> None:
 def test_a_separate_key_is_looked_up(
     separate: tuple[Pki, IssuedCertificate],
 ) -> None:
-    """The certificate of the signer is among what is asked for."""
+    """The signer's certificate is looked up too."""
     pki, signer = separate
     pki.load(pki.root.crl(), pki.sub.crl(signer=signer))
     asked = lookups(pki.path(), infos(pki.crls), at=NOW, signers=pki.validator)

@@ -50,7 +50,7 @@ sizes = st.sampled_from([0, 1, 127, 128, 129, 255, 256, 257, 65535, 65536])
 
 @given(tags, sizes, st.binary(max_size=3))
 def test_what_is_written_is_read(tag: int, size: int, behind: bytes) -> None:
-    """Every length, short and long, leads back; what stands behind is left."""
+    """Every length, short and long, is read back; the bytes after it are left."""
     content = bytes(size)
     encoded = w.tlv(tag, content)
     assert der.read(encoded + behind) == (Element(tag, content, encoded), len(encoded))
@@ -80,7 +80,7 @@ def test_what_is_written_is_read(tag: int, size: int, behind: bytes) -> None:
     ],
 )
 def test_n12_read_refuses(data: str) -> None:
-    """N12: what is cut off or not minimal is refused before anything is copied."""
+    """N12: truncated or non-minimal DER is refused before anything is copied."""
     with pytest.raises(DerError):
         der.read(bytes.fromhex(data))
 
@@ -161,7 +161,7 @@ def test_object_identifier_refuses_another_type() -> None:
     ids=lambda dotted: dotted[:12] or "nothing",
 )
 def test_encode_object_identifier_refuses(dotted: str) -> None:
-    """What is no identifier, or does not fit into a short length."""
+    """Not an identifier, or too long for a short length."""
     with pytest.raises(DerError):
         der.encode_object_identifier(dotted)
 

@@ -71,7 +71,7 @@ def test_limit() -> None:
     ],
 )
 def test_visible_once(text: str, shown: str) -> None:
-    """What is escaped already stays as it is; what is not is escaped."""
+    """Escaped text stays as it is; other text is escaped."""
     assert visible_once(text) == shown
 
 

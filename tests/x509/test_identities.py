@@ -158,7 +158,7 @@ def test_a_name_given_twice_is_one(ca: ThrowawayCA) -> None:
 
 
 def test_a_certificate_without_subject(ca: ThrowawayCA) -> None:
-    """An empty subject is no problem, and no identity."""
+    """An empty subject is neither a problem nor an identity."""
     certificate = read(ca.issue(None, emails=["a@example.com"]))
     assert find_identities(certificate).problems == ()
     assert IdentityKind.SUBJECT not in by_kind(certificate)
@@ -199,7 +199,7 @@ def test_n31_another_key_is_nobody(ca: ThrowawayCA, other_ca: ThrowawayCA) -> No
 
 
 def test_n32_the_same_key_under_another_name(ca: ThrowawayCA) -> None:
-    """N32: a key that was certified anew keeps its pin and nothing else."""
+    """N32: a key that was certified again keeps its pin and nothing else."""
     key = make_key()
     alice = read(ca.issue("alice", serial=7, key=key))
     bob = read(ca.issue("bob", serial=7, key=key))
@@ -272,7 +272,7 @@ def test_n38_n40_addresses(
 
 
 def test_dns_names_fold_and_uris_do_not() -> None:
-    """RFC 5280, 7.2 and 7.4: a host name has no case, a URI is compared as it is."""
+    """RFC 5280, 7.2 and 7.4: case is ignored in a host name, but not in a URI."""
     fold = san_identity(IdentityKind.SAN_DNS, "Alice.EXAMPLE.com")
     assert fold == san_identity(IdentityKind.SAN_DNS, "alice.example.com")
     assert fold.value == "alice.example.com"
@@ -368,14 +368,14 @@ def test_n26_a_t61_subject_is_found_by_its_bytes(ca: ThrowawayCA) -> None:
     assert one.key != parse_identity(IdentityKind.SUBJECT, "CN=José").key
 
 
-def test_n12_nothing_but_the_pin_of_no_certificate() -> None:
+def test_n12_only_the_pin_of_what_is_not_a_certificate() -> None:
     """Whatever the bytes are, the fingerprint is there."""
     found = find_identities(ClientCertificate(b"no certificate"))
     assert [one.kind for one in found.found] == [IdentityKind.FINGERPRINT]
     assert len(found.problems) == 4
 
 
-def test_n39_another_other_name_is_no_upn(ca: ThrowawayCA) -> None:
+def test_n39_another_other_name_is_not_a_upn(ca: ThrowawayCA) -> None:
     """N39: only the one type is a user principal name."""
     names = w.subject_alternative_name(
         w.other_name("1.2.3.4", tlv(w.UTF8, b"alice@corp.example"))
@@ -523,7 +523,7 @@ def test_both_alphabets_of_base64() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [IdentityKind.FINGERPRINT, IdentityKind.PUBLIC_KEY])
-def test_n41_what_is_no_sha256(text: str, says: str, kind: IdentityKind) -> None:
+def test_n41_what_is_not_a_sha256(text: str, says: str, kind: IdentityKind) -> None:
     """N41: refused with the command that prints the right one."""
     with pytest.raises(NameSyntaxError, match=says) as error:
         parse_sha256(text, kind)
@@ -592,7 +592,7 @@ def test_a_upn_out_of_a_certificate_leads_back(upn: str) -> None:
 
 
 def test_the_subject_follows_the_order(alice: ClientCertificate) -> None:
-    """A text that can run either way is read as it is told."""
+    """A text that could be in either order is read in the given order."""
     text = "C=FR,O=ACME,CN=alice"
     for order in Order:
         expected = subject_identity(parse_name(text, order=order))

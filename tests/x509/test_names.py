@@ -511,7 +511,7 @@ def test_fold_ascii_folds_nothing_else() -> None:
     ],
 )
 def test_n40_fold_email(address: str, folded: str) -> None:
-    """N40: the host behind the last “@” is folded; without one nothing is."""
+    """N40: the host after the last “@” is folded; without one, nothing is."""
     assert fold_email(address) == folded
 
 
@@ -644,7 +644,7 @@ def test_one_part(text: str, rdns: list[list[tuple[str, str]]]) -> None:
     ],
 )
 def test_refuses_instead_of_guessing(text: str) -> None:
-    """What is no name, or two, is refused with a sentence."""
+    """A text that is not a name, or could be two, is refused with a message."""
     with pytest.raises(NameSyntaxError) as refused:
         parse_name(text)
     assert str(refused.value).endswith(".")
@@ -652,19 +652,19 @@ def test_refuses_instead_of_guessing(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["C=FR,O=ACME,CN=alice", "C=FR, O=ACME, CN=alice"])
 def test_the_order_settles_two_directions(text: str) -> None:
-    """A text that can run either way is read as it is told."""
+    """A text that could be in either order is read in the given order."""
     reverse = of((CN, "alice"), (O, "ACME"), (C, "FR"))
     assert parse_name(text, order=GENERAL).canonical() == FR_ACME_ALICE.canonical()
     assert parse_name(text, order=FIRST).canonical() == reverse.canonical()
 
 
 def test_order_of_parts_without_rank() -> None:
-    """RFC 4514 is the rule where nothing contradicts it."""
+    """RFC 4514 decides unless something contradicts it."""
     one = of((C, "FR"), ("1.2.3", "x"))
     assert parse_name("1.2.3=x,C=FR").canonical() == one.canonical()
 
 
-def test_n34_no_regex_over_a_text() -> None:
+def test_n34_a_value_stays_a_value() -> None:
     """N34: a value that looks like an attribute stays a value."""
     luke = parse_name('C=US, OU="CN=duke,", CN=luke', order=GENERAL)
     assert luke.values(CN) == ["luke"]

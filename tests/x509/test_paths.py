@@ -157,7 +157,7 @@ def test_n46_both_ends_count(
 
 
 def test_dates_that_cannot_be_read(ca: ThrowawayCA) -> None:
-    """Unreadable dates are no dates."""
+    """Unreadable dates are an error."""
     leaf = w.certificate(ca, validity=tlv(w.SEQUENCE))
     with pytest.raises(CertificateParseError):
         check_validity(read(leaf), NOW)
@@ -212,7 +212,7 @@ def test_key_agreement_is_a_client_s_usage(ca: ThrowawayCA) -> None:
 
 
 def test_a_leaf_that_may_sign_certificates(ca: ThrowawayCA) -> None:
-    """keyCertSign without CA:TRUE is no client's either."""
+    """keyCertSign without CA:TRUE does not make a client's certificate either."""
     usage = extension(w.KEY_USAGE, bytes.fromhex("03020284"))
     leaf = read(w.certificate(ca, extensions=[*w.CLIENT_EXTENSIONS, usage]))
     refused = refusal(lambda: check_end_entity(leaf, PRIVATE))
@@ -297,7 +297,7 @@ def test_the_leaf_s_key(
 
 
 def test_a_key_that_cannot_be_read(ca: ThrowawayCA) -> None:
-    """Nothing is said about it, so it is refused."""
+    """Nothing is known about it, so it is refused."""
     leaf = read(w.certificate(ca, **HOSTILE["key of an unknown algorithm"]))
     with pytest.raises(CertificateParseError):
         check_end_entity(leaf, PRIVATE)
@@ -307,13 +307,13 @@ def test_a_key_that_cannot_be_read(ca: ThrowawayCA) -> None:
 
 
 def test_no_anchor_is_never_any_anchor(ca: ThrowawayCA) -> None:
-    """N56: intermediates alone are no trust."""
+    """N56: intermediates alone are not trusted."""
     with pytest.raises(BundleError):
         validator([], [ca])
 
 
 def test_an_anchor_that_cannot_be_read() -> None:
-    """It is said when the validator is built."""
+    """Building the validator raises."""
     for anchors, intermediates in (([b"x"], []), ([self_signed()], [b"x"])):
         with pytest.raises(CertificateParseError):
             validator(anchors, intermediates)
@@ -382,7 +382,7 @@ def test_what_is_presented_is_used_and_not_trusted(ca: ThrowawayCA) -> None:
 
 
 def test_n12_a_few_presented_certificates_count(ca: ThrowawayCA) -> None:
-    """N12: what stands behind the eighth is not looked at."""
+    """N12: those after the eighth are ignored."""
     issuing = ca.issue_ca()
     leaf, stranger = read(issuing.issue()), read(self_signed())
     last = [stranger] * (MAX_PRESENTED - 1) + [read(issuing)]
@@ -466,7 +466,7 @@ def test_a_ca_that_is_not_valid(ca: ThrowawayCA) -> None:
 
 
 def test_a_renewed_intermediate_is_preferred(ca: ThrowawayCA) -> None:
-    """The same key, certified anew: the valid certificate counts."""
+    """If a key was certified again, the valid certificate counts."""
     key = make_key()
     old = ca.issue_ca("Issuing", key=key, not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     new = ca.issue_ca("Issuing", key=key)
@@ -488,7 +488,7 @@ def test_path_length(ca: ThrowawayCA) -> None:
     )
 
 
-def test_a_leaf_is_no_ca(ca: ThrowawayCA) -> None:
+def test_a_leaf_is_not_a_ca(ca: ThrowawayCA) -> None:
     """A client certificate that signs another one leads nowhere."""
     alice = ca.issue("alice")
     forged = w.certificate(alice, subject=common_name("admin"))
@@ -635,7 +635,7 @@ def test_private_takes_a_critical_extended_key_usage(ca: ThrowawayCA) -> None:
 
 
 def test_n47_an_unknown_critical_extension(ca: ThrowawayCA) -> None:
-    """N47: refused where the path is validated; else the proxy has judged it."""
+    """N47: refused if the path is validated here; otherwise the proxy decides."""
     leaf = ca.issue(extensions=[critical("1.2.3.4")])
     assert reasons(leaf, [ca]) == (INVALID, 2)
 
@@ -654,7 +654,7 @@ def test_an_ed25519_ca() -> None:
 
 
 def test_certificates_of_version_1(ca: ThrowawayCA) -> None:
-    """An anchor of version 1 says nothing about itself; an intermediate must."""
+    """An anchor of version 1 may omit that it is a CA; an intermediate may not."""
     key = make_key()
     subject = common_name("Version 1")
     below = with_key(ca, key)
@@ -672,7 +672,7 @@ BAD_UTF8_NAME = common_name(b"Jos\xe9")
 
 
 @pytest.mark.parametrize("strange", [T61_NAME, BAD_UTF8_NAME], ids=["T61", "bad UTF-8"])
-def test_n26_a_ca_whose_name_is_no_text(strange: bytes, ca: ThrowawayCA) -> None:
+def test_n26_a_ca_whose_name_is_not_text(strange: bytes, ca: ThrowawayCA) -> None:
     """N26: names are compared as bytes, so what cannot be read still leads up."""
     key, key2 = make_key(), make_key()
     own = with_key(ca, key)
@@ -876,7 +876,7 @@ def test_host_and_mail_names(
     assert reasons(issuing.issue(**options), [ca], [issuing]) == expected
 
 
-def test_a_common_name_that_is_no_text_under_a_host_constraint(
+def test_a_common_name_that_is_not_text_under_a_host_constraint(
     ca: ThrowawayCA,
 ) -> None:
     """It might be a host name, so it is taken for one."""
@@ -886,7 +886,7 @@ def test_a_common_name_that_is_no_text_under_a_host_constraint(
 
 
 def test_constraints_that_cannot_be_read(ca: ThrowawayCA) -> None:
-    """Then nobody knows what the CA may name: refused, and not passed over."""
+    """Nobody knows what the CA may name, so they are not ignored."""
     key = make_key()
     subject = common_name("Issuing")
     for value in (b"\x30\1", tlv(w.SEQUENCE, tlv(0xA0, tlv(w.SEQUENCE, tlv(0xA3))))):
@@ -1184,10 +1184,10 @@ def words(
     return str(error.value)
 
 
-def test_what_the_verifier_says_where_no_issuer_is(
+def test_what_the_verifier_says_without_an_issuer(
     ca: ThrowawayCA, other_ca: ThrowawayCA
 ) -> None:
-    """Its texts are no interface: this holds them against the installed version."""
+    """Its texts are not an interface, so the installed version is checked."""
     issuing = ca.issue_ca("Issuing")
     fake = other_ca.issue_ca("Issuing")
     said = {
@@ -1206,7 +1206,7 @@ def test_what_the_verifier_says_where_no_issuer_is(
         assert any(text in one for one in said), text
 
 
-def test_what_the_verifier_says_where_a_rule_is_broken(ca: ThrowawayCA) -> None:
+def test_what_the_verifier_says_of_a_broken_rule(ca: ThrowawayCA) -> None:
     """A path that leads to the anchor and breaks a rule is another reason."""
     old = ca.issue_ca("Old", not_before=NOW - 9 * DAY, not_after=NOW - DAY)
     upper = ca.issue_ca("Upper", path_length=0)

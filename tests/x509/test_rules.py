@@ -100,8 +100,8 @@ def test_n28_controls_are_refused(common_name: str) -> None:
     assert refusal("common_name", common_name=common_name) == "malformed_certificate"
 
 
-def test_n39_an_edipi_stands_where_it_belongs() -> None:
-    """Other numbers are no DoD ID number."""
+def test_n39_an_edipi_is_only_read_where_it_belongs() -> None:
+    """Other numbers are not DoD ID numbers."""
     for issue in (
         {"common_name": "1234567890"},
         {"common_name": "DOE.JOHN.12345678901"},

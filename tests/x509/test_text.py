@@ -37,7 +37,7 @@ def test_moments_are_written_in_utc() -> None:
     [(0, "00"), (7, "07"), (0x1EAD85, "1ead85"), (-7, "-07"), (-0x123, "-0123")],
 )
 def test_a_serial_number_is_hex_pairs(number: int, shown: str) -> None:
-    """As OpenSSL prints it, and what is printed can be typed."""
+    """As OpenSSL prints it; the printed form can be typed."""
     assert show_serial(number) == shown
     assert parse_serial(shown) == number
 

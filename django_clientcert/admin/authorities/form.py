@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base import entries
 from django_clientcert.admin.base.certificate_form import CODE
-from django_clientcert.admin.base.entries import (
-    MAX_BUNDLE_BYTES,
-    read_bundle,
-    read_file,
-)
+from django_clientcert.admin.base.permissions import may_use_cas
 from django_clientcert.admin.base.private_keys import FormWithoutPrivateKeys
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateAuthority
@@ -51,12 +49,12 @@ class PemField(forms.CharField):
 class CertificateAuthorityForm(FormWithoutPrivateKeys):
     """An authority, from a bundle that is pasted or uploaded, and its rule.
 
-    ``may_use_cas`` may be set to a function that returns whether the user may put CAs
-    with these public keys into an authority. After ``is_valid()``, ``filled_in`` says
-    which fields the preset filled in, if any.
+    *actor* is the user who fills it in. After ``is_valid()``, ``filled_in`` says which
+    fields the preset filled in, if any.
     """
 
-    may_use_cas: Callable[[Collection[bytes]], bool] | None = None
+    actor: Any = AnonymousUser()
+    filled_in = ""
 
     upload = forms.FileField(
         label=_("or upload them"),
@@ -107,7 +105,6 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.filled_in = ""
         if "bundle" in self.fields:
             self.fields["bundle"].required = False
         if "rule_user_field" in self.fields:
@@ -116,7 +113,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
     def clean_upload(self) -> Sequence[ClientCertificate]:
         """Return the certificates in the uploaded file."""
         upload = self.cleaned_data["upload"]
-        return () if upload is None else read_bundle(read_file(upload))
+        return () if upload is None else entries.read_bundle(entries.read_file(upload))
 
     def clean(self) -> dict[str, Any]:
         """Fill in the preset, and normalise the PEM of the certificates."""
@@ -148,7 +145,11 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         )
 
     def _fill_in_rule(self, cleaned: dict[str, Any]) -> None:
-        """Fill in the empty fields of the rule from the chosen preset."""
+        """Fill in the empty fields of the rule from the chosen preset.
+
+        Raises:
+            ValidationError: the pattern still has the trust domain of the example.
+        """
         filled = []
         for name, value in PRESETS.get(cleaned["rule_preset"], {}).items():
             if cleaned.get(name):
@@ -164,16 +165,14 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
             text = gettext("Filled in from the preset: %(fields)s.")
             self.filled_in = text % {"fields": "; ".join(filled)}
         if f"//{PLACEHOLDER_DOMAIN}/" in cleaned["rule_pattern"].lower():
-            self.add_error(
+            raise entries.field_error(
                 "rule_pattern",
-                ValidationError(
-                    _(
-                        "“%(domain)s” is only an example: replace it with your own "
-                        "trust domain."
-                    ),
-                    code="placeholder",
-                    params={"domain": PLACEHOLDER_DOMAIN},
+                _(
+                    "“%(domain)s” is only an example: replace it with your own trust "
+                    "domain."
                 ),
+                "placeholder",
+                domain=PLACEHOLDER_DOMAIN,
             )
 
     def _find_bundle(self, uploaded: Sequence[ClientCertificate], text: str) -> str:
@@ -191,11 +190,11 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
                 _("Paste the certificates or upload them, not both."),
                 code="two_bundles",
             )
-        certificates = uploaded or read_bundle(text)
+        certificates = uploaded or entries.read_bundle(text)
         if uploaded or "bundle" in self.changed_data:
             self._check_use(certificates)
         bundle = to_pem(certificates)
-        if len(bundle) > MAX_BUNDLE_BYTES:
+        if len(bundle) > entries.MAX_BUNDLE_BYTES:
             raise ValidationError(
                 _("These are more certificates than an authority can store (1 MiB)."),
                 code="too_large",
@@ -212,7 +211,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
         for certificate in certificates:
             with suppress(CertificateParseError):  # reported by the model's validation
                 keys.add(certificate.public_key_bytes)
-        if self.may_use_cas is not None and not self.may_use_cas(keys):
+        if not may_use_cas(self.actor, keys):
             raise ValidationError(
                 _(
                     "One of these CAs is also in an authority that you may not change. "

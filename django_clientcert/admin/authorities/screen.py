@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,6 +13,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base import certificate_facts as facts
+from django_clientcert.admin.base import markup, permissions
 from django_clientcert.admin.base.base_admin import (
     ClientCertModelAdmin,
     Fieldsets,
@@ -21,31 +22,8 @@ from django_clientcert.admin.base.base_admin import (
     fieldset,
 )
 from django_clientcert.admin.base.bounded import Count
-from django_clientcert.admin.base.certificate_facts import (
-    show_fact,
-    show_fingerprint,
-    show_issuer,
-    show_public_key,
-    show_subject,
-    show_validity,
-)
-from django_clientcert.admin.base.deleting import Deletion, deletion_of_authorities
+from django_clientcert.admin.base.deleting import Deletion, find_deletion
 from django_clientcert.admin.base.long_lists import count_each
-from django_clientcert.admin.base.markup import (
-    MAX_SHOWN,
-    column,
-    join_lines,
-    link,
-    unreadable,
-    with_more,
-)
-from django_clientcert.admin.base.permissions import (
-    may_allow_privileged,
-    may_change_authority,
-    may_let_rule_create,
-    may_set_rule,
-    may_use_cas,
-)
 from django_clientcert.admin.base.times import moment, on_day, validity_status
 from django_clientcert.admin.base.warnings import authority_warnings
 from django_clientcert.exceptions import ClientCertError
@@ -85,40 +63,15 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
 
     # --- who may do what
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: CertificateAuthority | None = None
-    ) -> bool:
-        """Return whether the user may change *obj*, see ``may_change_authority()``."""
-        return super().has_change_permission(request, obj) and (
-            obj is None or may_change_authority(request.user, obj)
-        )
-
-    def has_delete_permission(
-        self, request: HttpRequest, obj: CertificateAuthority | None = None
-    ) -> bool:
-        """Return whether the user may delete *obj*, see ``may_change_authority()``."""
-        return super().has_delete_permission(request, obj) and (
-            obj is None or may_change_authority(request.user, obj)
-        )
+    def is_in_reach(self, actor: Any, row: CertificateAuthority) -> bool:
+        """See ``may_change_authority()``."""
+        return permissions.may_change_authority(actor, row)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
         """Return what is deleted with the authorities; entries of CRLs are counted."""
-        return deletion_of_authorities(request, self.admin_site, objs)
+        return find_deletion(request, self.admin_site, objs)
 
     # --- the form
-
-    def get_form(
-        self,
-        request: HttpRequest,
-        obj: CertificateAuthority | None = None,
-        change: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """Return the form class, with a check of what this user may do."""
-        form: Any = super().get_form(request, obj, change, **kwargs)
-        # modelform_factory() returns a new class per call.
-        form.may_use_cas = staticmethod(partial(may_use_cas, request.user))
-        return form
 
     def get_readonly_fields(
         self, request: HttpRequest, obj: CertificateAuthority | None = None
@@ -128,11 +81,11 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         Users who set a rule can log in as any user it names.
         """
         fields: tuple[str, ...] = tuple(super().get_readonly_fields(request, obj))
-        if not may_set_rule(request.user):
+        if not permissions.may_set_rule(request.user):
             return (*fields, *RULE_FIELDS, "rule_preset")
-        if not may_let_rule_create(request.user):
+        if not permissions.may_let_rule_create(request.user):
             fields += ("rule_creates_users", "rule_groups")
-        if not may_allow_privileged(request.user):
+        if not permissions.may_allow_privileged(request.user):
             fields += ("rule_allows_privileged",)
         return fields
 
@@ -140,14 +93,26 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         self, request: HttpRequest, obj: CertificateAuthority | None = None
     ) -> Fieldsets:
         """Return the groups of fields."""
-        rule = self._rule_fieldset(request, obj)
+        may_change = obj is None or self.has_change_permission(request, obj)
+        may_set = may_change and permissions.may_set_rule(request.user)
+        rule = fieldset(
+            _("Identity rule"),
+            *(("rule_preset",) if may_set else ()),
+            *RULE_FIELDS,
+            description=_(
+                "Without a mapping, a certificate from this authority logs in the user "
+                "whose (field) equals the certificate’s (identity). To set a rule, you "
+                "need the permission to add certificate mappings. To let it create "
+                "users, you need the permission to change users. Only superusers can "
+                "let it log in staff and superusers."
+            ),
+        )
         if obj is None:
             return [
                 fieldset(None, "name", "bundle", "upload", "profile", "note"),
                 fieldset(_("Revocation"), "revocation_policy", "crl_urls"),
                 rule,
             ]
-        may_change = self.has_change_permission(request, obj)
         return [
             fieldset(None, "name", "profile", "note", "mapping_count", "created"),
             fieldset(_("Certificates"), "shown_certificates"),
@@ -170,27 +135,7 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         if not crl_admin.has_add_permission(request):
             return ""
         url = admin_url(self.admin_site, RevocationList, "add")
-        return link(f"{url}?authority={obj.pk}", gettext("Import a CRL"))
-
-    def _rule_fieldset(
-        self, request: HttpRequest, obj: CertificateAuthority | None
-    ) -> tuple[Any, Any]:
-        """Return the fields of the rule, with the presets for those who may set it."""
-        may_change = obj is None or self.has_change_permission(request, obj)
-        may_set = may_change and may_set_rule(request.user)
-        preset = ("rule_preset",) if may_set else ()
-        return fieldset(
-            _("Identity rule"),
-            *preset,
-            *RULE_FIELDS,
-            description=_(
-                "Without a mapping, a certificate from this authority logs in the user "
-                "whose (field) equals the certificate’s (identity). To set a rule, you "
-                "need the permission to add certificate mappings. To let it create "
-                "users, you need the permission to change users. Only superusers can "
-                "let it log in staff and superusers."
-            ),
-        )
+        return markup.link(f"{url}?authority={obj.pk}", gettext("Import a CRL"))
 
     def save_model(
         self,
@@ -208,15 +153,19 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
 
     # --- the list
 
-    shown_name = column(_("name"), lambda row: visible(row.name), ordering="name")
-    list_state = column(
+    shown_name = markup.column(
+        _("name"), lambda row: visible(row.name), ordering="name"
+    )
+    list_state = markup.column(
         _("CRLs"), lambda row: summarize_revocation(row, timezone.now())
     )
-    shown_lists = column(_("loaded CRLs"), lambda row: show_crls(row, timezone.now()))
-    shown_revocations = column(
+    shown_lists = markup.column(
+        _("loaded CRLs"), lambda row: show_crls(row, timezone.now())
+    )
+    shown_revocations = markup.column(
         _("revoked"), lambda row: show_revocations(row, timezone.now())
     )
-    created = column(_("created"), lambda row: moment(row.created_at))
+    created = markup.column(_("created"), lambda row: moment(row.created_at))
 
     @admin.display(description=_("certificates"))
     def certificate_count(self, obj: CertificateAuthority) -> str:
@@ -224,7 +173,7 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         try:
             return str(len(obj.certificates()))
         except ClientCertError as error:
-            return unreadable(error)
+            return markup.unreadable(error)
 
     @admin.display(description=_("first to expire"))
     def first_expiry(self, obj: CertificateAuthority) -> str:
@@ -271,12 +220,14 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
                 profile=PROFILES.get(obj.profile, PROFILES["strict"]),
             )
         except ClientCertError as error:
-            return unreadable(error, 500)
+            return markup.unreadable(error, 500)
         listed = format_html_join(
-            "", "<li>{}</li>", ((_describe(result),) for result in examined[:MAX_SHOWN])
+            "",
+            "<li>{}</li>",
+            ((_describe(result),) for result in examined[: markup.MAX_SHOWN]),
         )
         listed = format_html("<ol>{}</ol>", listed)
-        return with_more(listed, len(examined), MAX_SHOWN)
+        return markup.with_more(listed, len(examined), markup.MAX_SHOWN)
 
 
 def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, Count]:
@@ -290,24 +241,20 @@ def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, Count]:
 def _describe(result: Admission) -> SafeString:
     """Return one certificate of a bundle, one fact per line."""
     certificate = result.certificate
+    role = gettext("anchor") if result.is_anchor else gettext("intermediate")
+    problems = markup.join_lines(result.problems) or gettext(
+        "paths through it can be validated here"
+    )
     rows: list[tuple[str, str]] = [
-        (
-            gettext("role"),
-            gettext("anchor") if result.is_anchor else gettext("intermediate"),
-        ),
-        (gettext("issuer"), show_fact(certificate, show_issuer)),
-        (gettext("valid"), show_fact(certificate, show_validity)),
-        (gettext("key"), show_fact(certificate, show_public_key)),
-        (gettext("SHA-256 fingerprint"), show_fingerprint(certificate)),
-        (
-            gettext("verification"),
-            join_lines(result.problems)
-            if result.problems
-            else gettext("paths through it can be validated here"),
-        ),
+        (gettext("role"), role),
+        (gettext("issuer"), facts.show_fact(certificate, facts.show_issuer)),
+        (gettext("valid"), facts.show_fact(certificate, facts.show_validity)),
+        (gettext("key"), facts.show_fact(certificate, facts.show_public_key)),
+        (gettext("SHA-256 fingerprint"), facts.show_fingerprint(certificate)),
+        (gettext("verification"), problems),
     ]
     return format_html(
         "<p><strong>{}</strong><br>{}</p>",
-        show_fact(certificate, show_subject),
+        facts.show_fact(certificate, facts.show_subject),
         format_html_join(SafeString("<br>"), "{}: {}", rows),
     )

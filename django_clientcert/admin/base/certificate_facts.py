@@ -153,14 +153,12 @@ def show_alternative_names(certificate: ClientCertificate) -> str:
         (_("IP address"), names.ips),
         (_("other"), names.others),
     ]
-    rows = [
-        (kind, list_some([visible(value) for value in values], MAX_LISTED))
+    lines = [
+        f"{kind}: {list_some([visible(value) for value in values], MAX_LISTED)}"
         for kind, values in groups
         if values
     ]
-    return (
-        join_lines(f"{kind}: {listed}" for kind, listed in rows) if rows else _("none")
-    )
+    return join_lines(lines) if lines else _("none")
 
 
 def show_fingerprint(certificate: ClientCertificate) -> str:

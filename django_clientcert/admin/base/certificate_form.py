@@ -43,9 +43,10 @@ class MomentField(forms.DateTimeField):
         return within_reach(super().clean(value))
 
 
-def pasted_field() -> forms.CharField:
-    """Return a field for pasting a certificate."""
-    return forms.CharField(
+class CertificateForm(FormWithoutPrivateKeys):
+    """A form with fields to paste or upload a certificate."""
+
+    pasted = forms.CharField(
         label=_("Paste a certificate"),
         required=False,
         strip=False,
@@ -54,33 +55,26 @@ def pasted_field() -> forms.CharField:
         ),
         help_text=_("PEM. If you paste a chain, the client’s certificate is used."),
     )
-
-
-def upload_field() -> forms.FileField:
-    """Return a field for uploading a certificate."""
-    return forms.FileField(
-        label=_("or upload it"),
+    upload = forms.FileField(
+        label=_("Or upload a certificate"),
         required=False,
         widget=forms.FileInput,
         help_text=_("PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Never a .p12."),
     )
 
-
-class CertificateForm(FormWithoutPrivateKeys):
-    """A form with fields to paste or upload a certificate."""
-
-    pasted = pasted_field()
-    upload = upload_field()
+    def read(self, data: bytes | str) -> ClientCertificate:
+        """Return the end-entity certificate in what was pasted or uploaded."""
+        return read_end_entity(data)
 
     def clean_pasted(self) -> ClientCertificate | None:
         """Return the end-entity certificate in the pasted text."""
         text: str = self.cleaned_data["pasted"]
-        return read_end_entity(text) if text.strip() else None
+        return self.read(text) if text.strip() else None
 
     def clean_upload(self) -> ClientCertificate | None:
         """Return the end-entity certificate in the uploaded file."""
         upload = self.cleaned_data["upload"]
-        return None if upload is None else read_end_entity(read_file(upload))
+        return None if upload is None else self.read(read_file(upload))
 
     def given_certificate(self) -> ClientCertificate | None:
         """Return the certificate that was pasted or uploaded, if any.

@@ -16,21 +16,8 @@ from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import find_identities
 
+from . import certificate_facts as facts
 from .base_admin import ClientCertModelAdmin, Screens
-from .certificate_facts import (
-    show_alternative_names,
-    show_extended_key_usage,
-    show_fact,
-    show_issuer,
-    show_key_usage,
-    show_policies,
-    show_problems,
-    show_public_key,
-    show_serial_number,
-    show_signature_hash,
-    show_subject,
-    show_validity,
-)
 from .markup import column, hex_pairs, link
 from .permissions import may_add_revocations
 from .screens import screen
@@ -54,14 +41,11 @@ CERTIFICATE_FIELDS = (
 
 def certificate_field(label: Any, show: Callable[[ClientCertificate], str]) -> Any:
     """Return a column with one fact about the stored certificate."""
-    return column(label, lambda row: show_fact(row.client_certificate(), show))
+    return column(label, lambda row: facts.show_fact(row.client_certificate(), show))
 
 
-def _digest_field(label: Any, attribute: str, name: Any) -> Any:
-    """Return a column with a digest that a script may put a “Copy” button after.
-
-    *attribute* is the certificate’s; *name* is the button’s accessible name.
-    """
+def _digest_field(label: Any, attribute: str) -> Any:
+    """Return a column with a digest that a script may put a “Copy” button after."""
 
     def show(certificate: ClientCertificate) -> SafeString:
         digits = getattr(certificate, attribute)
@@ -69,7 +53,7 @@ def _digest_field(label: Any, attribute: str, name: Any) -> Any:
             '<span class="clientcert-copyable" data-copy="{}" data-name="{}" '
             'data-label="{}" data-copied="{}" data-failed="{}">{}</span>',
             bytes.fromhex(digits).hex(":").upper(),
-            name,
+            gettext("Copy: %(what)s") % {"what": label},
             gettext("Copy"),
             gettext("Copied."),
             gettext("This browser does not allow copying."),
@@ -139,30 +123,24 @@ class StoredCertificateAdmin(ClientCertModelAdmin):
             "value. Upload the certificate below to see its contents."
         )
 
-    full_subject = certificate_field(_("subject"), show_subject)
-    full_issuer = certificate_field(_("issuer"), show_issuer)
-    serial_number = certificate_field(_("serial number"), show_serial_number)
-    certificate_validity = certificate_field(_("valid"), show_validity)
-    shown_key = certificate_field(_("public key"), show_public_key)
-    signed_with = certificate_field(_("signed with"), show_signature_hash)
-    key_usage = certificate_field(_("key usage"), show_key_usage)
+    full_subject = certificate_field(_("subject"), facts.show_subject)
+    full_issuer = certificate_field(_("issuer"), facts.show_issuer)
+    serial_number = certificate_field(_("serial number"), facts.show_serial_number)
+    certificate_validity = certificate_field(_("valid"), facts.show_validity)
+    shown_key = certificate_field(_("public key"), facts.show_public_key)
+    signed_with = certificate_field(_("signed with"), facts.show_signature_hash)
+    key_usage = certificate_field(_("key usage"), facts.show_key_usage)
     extended_key_usage = certificate_field(
-        _("extended key usage"), show_extended_key_usage
+        _("extended key usage"), facts.show_extended_key_usage
     )
     alternative_names = certificate_field(
-        _("alternative names"), show_alternative_names
+        _("alternative names"), facts.show_alternative_names
     )
-    policies = certificate_field(_("policies"), show_policies)
-    sha256_fingerprint = _digest_field(
-        _("SHA-256 fingerprint"), "fingerprint", _("Copy: SHA-256 fingerprint")
-    )
+    policies = certificate_field(_("policies"), facts.show_policies)
+    sha256_fingerprint = _digest_field(_("SHA-256 fingerprint"), "fingerprint")
     public_key_fingerprint = _digest_field(
-        _("SHA-256 of the public key"),
-        "public_key_fingerprint",
-        _("Copy: SHA-256 of the public key"),
+        _("SHA-256 of the public key"), "public_key_fingerprint"
     )
     # To compare by eye with what other tools print
-    sha1_fingerprint = _digest_field(
-        _("SHA-1 fingerprint"), "sha1_fingerprint", _("Copy: SHA-1 fingerprint")
-    )
-    problems = certificate_field(_("unusable"), show_problems)
+    sha1_fingerprint = _digest_field(_("SHA-1 fingerprint"), "sha1_fingerprint")
+    problems = certificate_field(_("unusable"), facts.show_problems)

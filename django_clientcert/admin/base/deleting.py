@@ -22,42 +22,34 @@ from django_clientcert.models import (
 Deletion = tuple[list[Any], dict[Any, int], set[Any], list[Any]]
 
 
-def deletion_of_crls(request: HttpRequest, site: AdminSite, crls: Any) -> Deletion:
-    """Return what is deleted together with *crls*."""
-    rows = list(crls)
-    admin = site.get_model_admin(RevocationList)
-    refused = any(not admin.has_delete_permission(request, row) for row in rows)
-    entries = RevokedSerial.objects.filter(crl__in=[row.pk for row in rows]).count()
-    return (
-        [str(row) for row in rows],
-        _counts({RevocationList: len(rows), RevokedSerial: entries}),
-        {RevocationList._meta.verbose_name} if refused else set(),
-        [],
-    )
-
-
-def deletion_of_authorities(
-    request: HttpRequest, site: AdminSite, authorities: Any
-) -> Deletion:
-    """Return what is deleted with *authorities*, and what prevents that."""
-    rows = list(authorities)
-    collector = _WithoutEntries(
-        using=router.db_for_write(CertificateAuthority), origin=authorities
-    )
+def find_deletion(request: HttpRequest, site: AdminSite, objs: Any) -> Deletion:
+    """Return what is deleted with authorities or CRLs, and what prevents that."""
+    rows = list(objs)
+    collector = _WithoutEntries(using=router.db_for_write(RevokedSerial), origin=objs)
     collector.collect(rows)
-    crls = [crl for crl in collector.data.get(RevocationList, ()) if crl.pk is not None]
-    names, counts, refused, _ = deletion_of_crls(request, site, crls)
-    admin = site.get_model_admin(CertificateAuthority)
-    if any(not admin.has_delete_permission(request, row) for row in rows):
-        refused.add(CertificateAuthority._meta.verbose_name)
-    own = _counts(
+    deleted: dict[type[Model], list[Any]] = {
+        model: list(collector.data.get(model, ()))
+        for model in (CertificateAuthority, AuthorityCertificate, RevocationList)
+    }
+    crls = deleted[RevocationList]
+    refused = {
+        model._meta.verbose_name
+        for model in (CertificateAuthority, RevocationList)
+        for row in deleted[model]
+        if not site.get_model_admin(model).has_delete_permission(request, row)
+    }
+    counts = {model: len(instances) for model, instances in deleted.items()}
+    counts[RevokedSerial] = RevokedSerial.objects.filter(crl__in=crls).count()
+    return (
+        [*map(str, rows), [str(crl) for crl in crls if crl not in rows]],
         {
-            CertificateAuthority: len(rows),
-            AuthorityCertificate: len(collector.data.get(AuthorityCertificate, ())),
-        }
+            model._meta.verbose_name_plural: number
+            for model, number in counts.items()
+            if number
+        },
+        refused,
+        [f"{row._meta.verbose_name}: {row}" for row in collector.protected],
     )
-    protected = [f"{row._meta.verbose_name}: {row}" for row in collector.protected]
-    return [*(str(row) for row in rows), names], {**own, **counts}, refused, protected
 
 
 class _WithoutEntries(NestedObjects):
@@ -69,11 +61,3 @@ class _WithoutEntries(NestedObjects):
         """Return the rows of *related_model*, without entries of CRLs."""
         rows = super().related_objects(related_model, related_fields, objs)
         return rows.none() if related_model is RevokedSerial else rows
-
-
-def _counts(numbers: dict[type[Model], int]) -> dict[Any, int]:
-    return {
-        model._meta.verbose_name_plural: number
-        for model, number in numbers.items()
-        if number
-    }

@@ -5,10 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import (
@@ -18,23 +17,12 @@ from django_clientcert.exceptions import (
     Refusal,
 )
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
+from django_clientcert.x509 import identities
 from django_clientcert.x509.bundles import choose_end_entity, read_certificates
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
-from django_clientcert.x509.identities import (
-    SAN_KINDS,
-    Identity,
-    IdentityKind,
-    identity_of_kind,
-    parse_identity,
-    san_identities,
-)
+from django_clientcert.x509.identities import SAN_KINDS, Identity, IdentityKind
 from django_clientcert.x509.names import DistinguishedName, Order, parse_name
-
-if TYPE_CHECKING:
-    AnyUpload = Any  # UploadedFile is generic in some versions of the stubs only
-else:
-    AnyUpload = UploadedFile
 
 # Larger than any certificate that fits into a request's header
 MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -62,16 +50,17 @@ OTHER_DIGESTS = {
 }
 
 
-def read_file(upload: AnyUpload) -> bytes:
+def read_file(upload: Any, limit: int = MAX_BUNDLE_BYTES) -> bytes:
     """Return the contents of *upload*.
 
     Raises:
-        ValidationError: the file is too large to be a certificate.
+        ValidationError: the file has more than *limit* bytes, which is whole MiB.
     """
-    if upload.size is None or upload.size > MAX_BUNDLE_BYTES:
+    if upload.size is None or upload.size > limit:
         raise ValidationError(
-            _("The file is larger than 1 MiB, so it is not a certificate."),
+            _("The file is larger than %(size)d MiB."),
             code="too_large",
+            params={"size": limit // 1024 // 1024},
         )
     content: bytes = upload.read()
     return content
@@ -116,7 +105,7 @@ def find_identity(kind: IdentityKind, certificate: ClientCertificate) -> Identit
         ValidationError: there is none, or more than one.
     """
     try:
-        return identity_of_kind(kind, certificate)
+        return identities.identity_of_kind(kind, certificate)
     except ClientCertError as error:
         raise unusable(error, code="identity") from error
 
@@ -132,13 +121,10 @@ def offered_identities(
     if kind not in SAN_KINDS:
         return [find_identity(kind, certificate)]
     try:
-        return [
-            identity
-            for identity in san_identities(certificate)
-            if identity.kind is kind
-        ]
+        names = identities.san_identities(certificate)
     except ClientCertError as error:
         raise unusable(error, code="identity") from error
+    return [name for name in names if name.kind is kind]
 
 
 def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:
@@ -150,7 +136,7 @@ def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:
     """
     _refuse_other_digest(kind, text)
     try:
-        return parse_identity(kind, text, order=order)
+        return identities.parse_identity(kind, text, order=order)
     except ClientCertError as error:
         readings = _both_readings(kind, text) if order is None else None
         if readings is None:
@@ -176,7 +162,7 @@ def all_readings(kind: IdentityKind, text: str, order: Order | None) -> list[Ide
     orders: list[Order | None] = [None, *Order] if order is None else [order]
     for attempt in orders:
         with suppress(ClientCertError):
-            readings.append(parse_identity(kind, text, order=attempt))
+            readings.append(identities.parse_identity(kind, text, order=attempt))
     return readings or [parse_entry(kind, text, order)]
 
 

@@ -157,8 +157,12 @@ def may_allow_privileged(actor: Any) -> bool:
 
 
 def has_flags() -> bool:
-    """Return whether a query can select privileged users."""
-    return _has_column("is_superuser") and _has_column("is_staff")
+    """Return whether a query can select privileged users: both flags are columns."""
+    options = get_user_model()._meta
+    try:
+        return all(options.get_field(name) for name in ("is_superuser", "is_staff"))
+    except FieldDoesNotExist:
+        return False  # they may be properties
 
 
 def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
@@ -169,12 +173,3 @@ def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:
         return False
     creates = authority.rule_creates_users or authority.rule_groups.exists()
     return not creates or may_let_rule_create(actor)
-
-
-def _has_column(name: str) -> bool:
-    """Return whether the flag is a column; it may be a property."""
-    try:
-        get_user_model()._meta.get_field(name)
-    except FieldDoesNotExist:
-        return False
-    return True

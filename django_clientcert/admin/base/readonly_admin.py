@@ -11,15 +11,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.revocation_status import (
-    revoked_certificates,
-    show_revocation,
-)
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.text import show_day
 
 from .certificate_page import StoredCertificateAdmin
 from .markup import breakable_name, column
+from .revocation_status import revoked_certificates, show_revocation
 from .times import moment, on_day, relative, validity_status
 
 

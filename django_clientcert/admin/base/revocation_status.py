@@ -21,6 +21,7 @@ from django_clientcert.models import (
     name_key,
     serial_key,
 )
+from django_clientcert.models.authority_state import preload_states
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 
@@ -62,10 +63,11 @@ def revoked_mappings(mappings: Iterable[CertificateMapping]) -> dict[int, Refusa
 def revoked_certificates(
     certificates: Mapping[Key, ClientCertificate],
 ) -> dict[Key, Refusal]:
-    """Return why some of *certificates* are refused, by their keys; up to 3 queries.
+    """Return why some of *certificates* are refused, by their keys; up to 8 queries.
 
-    The decision is that of a request. Any reason but “revoked” means that the status
-    is unknown. Certificates that cannot be read are left out, as they never match.
+    Five of them are for authorities that this process has not read. The decision is
+    that of a request. Any reason but “revoked” means that the status is unknown.
+    Certificates that cannot be read are left out, as they never match.
     """
     names: dict[Key, _Names] = {}
     for key, certificate in certificates.items():
@@ -82,6 +84,7 @@ def revoked_certificates(
         subject_key__in={name.issuer_name for name in names.values()}
     ).select_related("authority"):
         authorities.setdefault(ca.subject_key, {})[ca.authority_id] = ca.authority
+    preload_states([row for rows in authorities.values() for row in rows.values()])
     serials = {name.serial for name in names.values()}
     revocations = [
         RevocationHit(str(row.pk), row.public_key, row.issuer_key, row.serial)

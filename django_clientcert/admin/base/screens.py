@@ -1,4 +1,4 @@
-"""Screens of our own: view functions of a model admin, behind one decorator.
+"""Screens of our own: view functions of a model admin, with one decorator.
 
 A model admin names them in its table ``screens``, as rows of path, view and name.
 """
@@ -17,10 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.views.debug import get_default_exception_reporter_filter
-from django.views.decorators.debug import (
-    sensitive_post_parameters,
-    sensitive_variables,
-)
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
@@ -96,9 +93,6 @@ def show_page(
     *context* may have ``back``, where “Cancel” leads (default: the changelist), and
     ``action_url``, where the form is sent (default: the page itself).
     """
-    adminform = None
-    if form is not None:
-        adminform = AdminForm(form, fieldsets, {}, model_admin=model_admin)
     request.current_app = model_admin.admin_site.name
     return TemplateResponse(
         request,
@@ -110,8 +104,8 @@ def show_page(
             "breadcrumbs_are_a_list": django.VERSION >= (6, 1),
             "has_view_permission": model_admin.has_view_permission(request),
             "opts": model_admin.opts,
-            "adminform": adminform,
-            "errors": form.errors if form is not None else {},
+            "adminform": form and AdminForm(form, fieldsets, {}, None, model_admin),
+            "errors": {} if form is None else form.errors,
             "back": model_admin.page_url("changelist"),
             "action_url": request.path,
             **context,
@@ -122,9 +116,6 @@ def show_page(
 def hide_from_reports(request: HttpRequest) -> None:
     """Leave everything posted out of error reports, even under ``DEBUG``."""
     base = type(get_default_exception_reporter_filter())
-    hiding = type("Hiding" + base.__name__, (base,), {"is_active": _always})
+    always = {"is_active": lambda self, request: True}
+    hiding = type("Hiding" + base.__name__, (base,), always)
     setattr(request, "exception_reporter_filter", hiding())  # noqa: B010
-
-
-def _always(self: object, request: HttpRequest | None) -> bool:
-    return True

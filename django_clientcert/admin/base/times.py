@@ -1,25 +1,14 @@
-"""Times and validity in words, and the filters by them."""
+"""Times and validity in words."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language_bidi, gettext, ngettext_lazy
-from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.exceptions import CertificateParseError
-from django_clientcert.models import CertificateMapping
 from django_clientcert.x509.text import show_day, show_moment
-
-if TYPE_CHECKING:
-    Rows = QuerySet[CertificateMapping]
 
 SOON = dt.timedelta(days=30)
 LONG_UNUSED = dt.timedelta(days=90)
@@ -93,100 +82,3 @@ def validity_status(
     if end - now < SOON:
         return gettext("expires %(when)s") % {"when": relative(end, now)}
     return gettext("valid")
-
-
-def mapping_validity(
-    mapping: CertificateMapping,
-) -> tuple[dt.datetime | None, dt.datetime | None]:
-    """Return from when until when a mapping accepts the certificate it stores.
-
-    A bound is None if it is unlimited, not stored or cannot be read.
-    """
-    begins, ends = [mapping.valid_from], [mapping.valid_until]
-    certificate = mapping.client_certificate()
-    if certificate is not None:
-        try:
-            begins.append(certificate.not_before)
-            ends.append(certificate.not_after)
-        except CertificateParseError:
-            pass  # the page of the mapping says so
-    return (
-        max(filter(None, begins), default=None),
-        min(filter(None, ends), default=None),
-    )
-
-
-class ValidityFilter(admin.SimpleListFilter):
-    """Filters mappings by the expiry of the mapping or of its certificate."""
-
-    title = _("validity")
-    parameter_name = "validity"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
-    ) -> list[tuple[str, Any]]:
-        """Return the choices."""
-        return [
-            ("valid", _("valid")),
-            ("week", _("expires within 7 days")),
-            ("soon", _("expires within 30 days")),
-            ("quarter", _("expires within 90 days")),
-            ("expired", _("expired")),
-            ("unknown", _("unknown")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Return the mappings with the chosen validity."""
-        now = timezone.now()
-        expired = Q(certificate_not_after__lt=now) | Q(valid_until__lt=now)
-        unknown = Q(certificate_not_after=None, valid_until=None)
-        if self.value() == "expired":
-            return queryset.filter(expired)
-        within = WITHIN.get(self.value() or "")
-        if within is not None:
-            until = now + within
-            if self.value() != "week":
-                ending = Q(certificate_not_after__lt=until) | Q(valid_until__lt=until)
-                return queryset.filter(ending).exclude(expired)
-            # Few rows, which two index ranges find fastest. For a longer time, SQLite
-            # would sort all rows in the ranges and look up each.
-            soon = (now, until)
-            return queryset.filter(
-                Q(certificate_not_after__range=soon)
-                & (Q(valid_until=None) | Q(valid_until__gte=now))
-                | Q(valid_until__range=soon)
-                & (Q(certificate_not_after=None) | Q(certificate_not_after__gte=now))
-            )
-        if self.value() == "valid":
-            return queryset.exclude(expired).exclude(unknown)
-        if self.value() == "unknown":
-            return queryset.filter(unknown)
-        return queryset
-
-
-class LastUsedFilter(admin.SimpleListFilter):
-    """Filters mappings by when a request last used them."""
-
-    title = _("last used")
-    parameter_name = "used"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
-    ) -> list[tuple[str, Any]]:
-        """Return the choices."""
-        return [
-            ("recently", _("in the last 90 days")),
-            ("before", _("longer ago")),
-            ("never", _("never")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Return the mappings last used in the chosen time."""
-        limit = timezone.now() - LONG_UNUSED
-        if self.value() == "recently":
-            return queryset.filter(last_used_at__gte=limit)
-        if self.value() == "before":
-            return queryset.filter(last_used_at__lt=limit)
-        if self.value() == "never":
-            return queryset.filter(last_used_at=None)
-        return queryset

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,6 +20,7 @@ from django_clientcert.x509.identities import IdentityKind
 from django_clientcert.x509.paths import PROFILES, check_usage, check_validity
 
 from .certificate_facts import show_fact, show_subject
+from .entries import visible_error
 
 MAX_WARNINGS = 20
 
@@ -55,20 +54,14 @@ def certificate_warnings(
 
 def authority_warnings(authority: CertificateAuthority) -> list[str]:
     """Return what may surprise about an authority: certificates, policy and rule."""
-    return [
-        *_on_certificates(authority),
-        *_on_policy(authority),
-        *_on_rule(authority),
-    ]
+    return [*_on_certificates(authority), *_on_policy(authority), *_on_rule(authority)]
 
 
 def _on_certificates(authority: CertificateAuthority) -> list[str]:
     """Return the problems that path validation has with the certificates."""
     messages: list[str] = []
     for result in examine(
-        authority.certificates(),
-        at=timezone.now(),
-        profile=PROFILES[authority.profile],
+        authority.certificates(), at=timezone.now(), profile=PROFILES[authority.profile]
     ):
         name = visible_once(str(result.certificate.subject), 100)
         messages += [f"{name}: {problem}" for problem in result.problems]
@@ -79,68 +72,59 @@ def _on_policy(authority: CertificateAuthority) -> list[str]:
     """Return which CAs lack the CRL that the policy requires."""
     if authority.policy() is not RevocationPolicy.REQUIRED:
         return []
-    missing = _without_current_crl(authority, timezone.now())
+    now = timezone.now()
+    current = {
+        (crl.issuer_name, crl.issuer_key)
+        for crl in get_state(authority).crls.values()
+        if not crl.is_delta and now <= crl.expires()
+    }
+    missing = [
+        visible_once(show_fact(certificate, show_subject), 100)
+        for certificate in authority.certificates()
+        if (name_key(certificate.subject_der), certificate.public_key_bytes)
+        not in current
+    ]
     if not missing:
         return []
-    return [
-        _(
-            "CRLs are required, and no current one is loaded for %(names)s, so "
-            "everyone whose path leads through it is refused. Import the CRL, or "
-            "choose another policy until you have it."
-        )
-        % {"names": "; ".join(visible_once(name, 100) for name in missing[:5])}
-    ]
+    text = _(
+        "CRLs are required, and no current one is loaded for %(names)s, so everyone "
+        "whose path leads through it is refused. Import the CRL, or choose another "
+        "policy until you have it."
+    )
+    return [text % {"names": "; ".join(missing[:5])}]
 
 
 def _on_rule(authority: CertificateAuthority) -> list[str]:
     """Return what may surprise about the identity rule."""
     if not authority.rule_identity:
         return []
-    messages = []
     name = authority.user_field
-    if not is_unique_user_field(name):
-        text = _(
-            "The “%(field)s” field is not unique. Users who share a value are refused, "
-            "and a user who can edit their own value can impersonate someone else."
-        )
-        messages.append(text % {"field": visible(name, 50)})
-    if authority.rule_creates_users:
-        messages.append(
+    messages = (
+        (
+            not is_unique_user_field(name),
+            _(
+                "The “%(field)s” field is not unique. Users who share a value are "
+                "refused, and a user who can edit their own value can impersonate "
+                "someone else."
+            )
+            % {"field": visible(name, 50)},
+        ),
+        (
+            authority.rule_creates_users,
             _(
                 "The rule creates users, so from now on everyone to whom this CA "
                 "issues a certificate is authenticated."
-            )
-        )
-    if authority.rule_allows_privileged:
-        messages.append(
+            ),
+        ),
+        (
+            authority.rule_allows_privileged,
             _(
                 "The rule may log in staff and superusers, so the operators of this CA "
                 "can become any of them."
-            )
-        )
-    return messages
-
-
-def _without_current_crl(
-    authority: CertificateAuthority, now: dt.datetime
-) -> list[str]:
-    """Return the names of the CAs for which no current complete CRL is loaded.
-
-    Raises:
-        ClientCertError: the bundle cannot be read.
-        ValueError: one of the CRLs cannot be read.
-    """
-    current = {
-        (crl.issuer_name, crl.issuer_key)
-        for crl in get_state(authority).crls.values()
-        if not crl.is_delta and now <= crl.expires()
-    }
-    return [
-        show_fact(certificate, show_subject)
-        for certificate in authority.certificates()
-        if (name_key(certificate.subject_der), certificate.public_key_bytes)
-        not in current
-    ]
+            ),
+        ),
+    )
+    return [text for applies, text in messages if applies]
 
 
 def _on_validity(refusal: Refusal, kind: IdentityKind) -> str:
@@ -194,9 +178,6 @@ def _on_path(
         else:
             validator.validate(certificate, at)
     except ClientCertError as error:
-        detail = error.detail if isinstance(error, Refusal) else str(error)
-        return [
-            _("The path to “%(authority)s” does not validate: %(detail)s")
-            % {"authority": authority, "detail": visible_once(detail, 500)}
-        ]
+        text = _("The path to “%(authority)s” does not validate: %(detail)s")
+        return [text % {"authority": authority, "detail": visible_error(error)}]
     return []

@@ -4,37 +4,27 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.certificate_form import (
     CODE,
+    CertificateForm,
     MomentField,
-    pasted_field,
-    upload_field,
 )
-from django_clientcert.admin.base.entries import read_bundle, read_end_entity, read_file
+from django_clientcert.admin.base.entries import field_error, read_bundle
 from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.conf import conf
 from django_clientcert.explaining import asking
-from django_clientcert.models import CertificateMapping
 from django_clientcert.wire import Proxy
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 
 
-class Given(NamedTuple):
-    """The end-entity certificate that was given, and the whole chain."""
-
-    certificate: ClientCertificate
-    chain: tuple[ClientCertificate, ...]
-
-
-class ExplainForm(FormWithoutModel):
+class ExplainForm(CertificateForm, FormWithoutModel):
     """A certificate or header value, with host, verdict, peer and date.
 
     *stored* is the certificate to use if none is given.
@@ -43,8 +33,6 @@ class ExplainForm(FormWithoutModel):
         ImproperlyConfigured: the setting of the proxy is missing or invalid.
     """
 
-    pasted = pasted_field()
-    upload = upload_field()
     header = forms.CharField(
         label=_("Or the header value"),
         required=False,
@@ -79,15 +67,13 @@ class ExplainForm(FormWithoutModel):
         help_text=_("When the request arrives. Leave empty for now."),
     )
 
-    class Meta:
-        model = CertificateMapping
-        fields: tuple[str, ...] = ()
-
     def __init__(
         self, stored: ClientCertificate | None, *args: Any, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
         self.stored = stored
+        # What was given: the certificate and, perhaps, those of its issuers
+        self.chain: tuple[ClientCertificate, ...] = ()
         self.proxy = conf.CLIENTCERT_PROXY
         verdict: Any = self.fields["verdict"]
         verdict.choices = [
@@ -95,33 +81,32 @@ class ExplainForm(FormWithoutModel):
             *((name, label) for name, _word, label in _verdicts(self.proxy)),
         ]
 
-    def clean_pasted(self) -> Given | None:
-        """Return the certificates in the pasted text."""
-        text: str = self.cleaned_data["pasted"]
-        return _read(_without_armour(text)) if text.strip() else None
-
-    def clean_upload(self) -> Given | None:
-        """Return the certificates in the uploaded file."""
-        upload = self.cleaned_data["upload"]
-        return None if upload is None else _read(read_file(upload))
+    def read(self, data: bytes | str) -> ClientCertificate:
+        """Return the end-entity certificate, and keep the whole chain."""
+        data = _without_armour(data) if isinstance(data, str) else data
+        certificate = super().read(data)
+        self.chain = self.chain or read_bundle(data)
+        return certificate
 
     def clean(self) -> dict[str, Any]:
-        """Check that there is exactly one thing to explain."""
+        """Check that there is exactly one thing to explain.
+
+        Raises:
+            ValidationError: there is nothing, too much, or a peer without a header.
+        """
         cleaned = super().clean()
         if self.errors:
             return cleaned
-        pasted, upload = cleaned["pasted"], cleaned["upload"]
-        header = cleaned["header"].strip()
-        if pasted and upload and pasted.certificate != upload.certificate:
-            self._refuse("upload", _("The uploaded certificate is not the pasted one."))
-        elif header and (pasted or upload):
-            self._refuse("header", _("Give a certificate or a header, not both."))
-        elif not (header or pasted or upload or self.stored is not None):
-            self._refuse(
+        given, has_header = self.given_certificate(), bool(cleaned["header"].strip())
+        if has_header and given:
+            _refuse("header", _("Give a certificate or a header, not both."))
+        cleaned["certificate"] = given or self.stored
+        if not (has_header or cleaned["certificate"]):
+            _refuse(
                 "pasted", _("Paste or upload a certificate, or enter a header value.")
             )
-        elif cleaned["peer"] and not header:
-            self._refuse("peer", _("This needs a request: enter a header value too."))
+        if cleaned["peer"] and not has_header:
+            _refuse("peer", _("This needs a request: enter a header value too."))
         return cleaned
 
     def answer(self) -> dict[str, Any]:
@@ -133,8 +118,7 @@ class ExplainForm(FormWithoutModel):
 
     def pem(self) -> str:
         """Return the certificates that were given, for the next question."""
-        given = self.cleaned_data["pasted"] or self.cleaned_data["upload"]
-        return to_pem(given.chain) if given else ""
+        return to_pem(self.chain)
 
     def _question(self) -> asking.ExplainQuery:
         cleaned = self.cleaned_data
@@ -148,27 +132,14 @@ class ExplainForm(FormWithoutModel):
                 verdict=verdict,
                 peer=cleaned["peer"].strip() or None,
             )
-        given = cleaned["pasted"] or cleaned["upload"]
-        if given:
-            return asking.ask_about_certificates(
-                given.chain, given.certificate, verdict=verdict
-            )
-        assert self.stored is not None  # noqa: S101 - checked by clean()
+        certificate: ClientCertificate = cleaned["certificate"]
         return asking.ask_about_certificates(
-            [self.stored], self.stored, verdict=verdict
+            self.chain or [certificate], certificate, verdict=verdict
         )
 
-    def _refuse(self, name: str, text: Any) -> None:
-        self.add_error(name, ValidationError(text, code="source"))
 
-
-def _read(data: bytes | str) -> Given:
-    """Return the certificates in *data*.
-
-    Raises:
-        ValidationError: says what is wrong, and where.
-    """
-    return Given(read_end_entity(data), read_bundle(data))
+def _refuse(name: str, text: Any) -> NoReturn:
+    raise field_error(name, text, "source")
 
 
 def _without_armour(text: str) -> bytes | str:

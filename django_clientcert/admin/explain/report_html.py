@@ -54,14 +54,7 @@ STEP_TITLES = {
 }
 
 
-def render_report(
-    model_admin: Any, request: HttpRequest, report: Report
-) -> dict[str, Any]:
-    """Return *report* for a template, with links to what the user may view."""
-    return _ReportPage(model_admin, request, report).context()
-
-
-class _ReportPage:
+class ReportPage:
     """A report, shown to a user who may view some of what it names."""
 
     def __init__(self, model_admin: Any, request: HttpRequest, report: Report) -> None:
@@ -71,6 +64,7 @@ class _ReportPage:
         self.visible_mappings = self._find_visible_mappings()
 
     def context(self) -> dict[str, Any]:
+        """Return the report for a template, with links to what the user may view."""
         report = self.report
         return {
             **report,

@@ -20,7 +20,7 @@ from django_clientcert.admin.base.base_admin import (
     Fieldsets,
     fieldset,
 )
-from django_clientcert.admin.base.deleting import Deletion, deletion_of_crls
+from django_clientcert.admin.base.deleting import Deletion, find_deletion
 from django_clientcert.admin.base.markup import breakable_name, column, hex_pairs
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.admin.base.times import moment
@@ -67,23 +67,17 @@ class RevocationListAdmin(ClientCertModelAdmin):
 
     # --- who may do what
 
-    def has_change_permission(
-        self, request: HttpRequest, obj: RevocationList | None = None
-    ) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return False: a CA has signed it."""
         return False
 
-    def has_delete_permission(
-        self, request: HttpRequest, obj: RevocationList | None = None
-    ) -> bool:
-        """Return whether the user may lift what the CRL revoked."""
-        return super().has_delete_permission(request, obj) and (
-            obj is None or may_change_authority(request.user, obj.authority)
-        )
+    def is_in_reach(self, actor: Any, row: RevocationList) -> bool:
+        """Return whether *actor* may lift what the CRL revoked."""
+        return may_change_authority(actor, row.authority)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Deletion:
         """Return what is deleted with the CRLs: their entries, counted."""
-        return deletion_of_crls(request, self.admin_site, objs)
+        return find_deletion(request, self.admin_site, objs)
 
     # --- import
 
@@ -112,11 +106,7 @@ class RevocationListAdmin(ClientCertModelAdmin):
         ]
 
     def save_model(
-        self,
-        request: HttpRequest,
-        obj: RevocationList,
-        form: CRLForm,
-        change: bool,
+        self, request: HttpRequest, obj: RevocationList, form: CRLForm, change: bool
     ) -> None:
         """Show what is loaded now; the form has imported it."""
         now = timezone.now()

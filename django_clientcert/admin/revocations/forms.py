@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from django_clientcert.admin.base import private_keys
 from django_clientcert.admin.base.certificate_form import (
     CODE,
     CertificateForm,
@@ -20,33 +21,30 @@ from django_clientcert.admin.base.certificate_form import (
 from django_clientcert.admin.base.entries import (
     MAX_BUNDLE_BYTES,
     field_error,
+    read_file,
     unusable,
-)
-from django_clientcert.admin.base.private_keys import (
-    FormWithoutModel,
-    FormWithoutPrivateKeys,
 )
 from django_clientcert.exceptions import ClientCertError, RevocationListError
 from django_clientcert.models import CertificateAuthority, Revocation, RevocationList
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
+from django_clientcert.trust import revoke
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.trust.revoke import (
-    read_serial,
-    revoke_certificate,
-    revoke_period,
-    revoke_serial,
-)
 from django_clientcert.x509.bundles import holds_private_key
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
 
+from .permissions import check_reach, count_period
 
-class CRLForm(FormWithoutModel):
+
+class CRLForm(private_keys.FormWithoutModel):
     """A CRL to import, which validating the form does.
 
     After ``is_valid()``, ``instance`` is the CRL that is now loaded, ``replaced`` has
     the labels of those it replaces, and ``warnings`` those of the import.
     """
+
+    replaced: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     upload = forms.FileField(
         label=_("CRL"),
@@ -58,21 +56,9 @@ class CRLForm(FormWithoutModel):
         model = RevocationList
         fields = ("authority",)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.replaced: tuple[str, ...] = ()
-        self.warnings: tuple[str, ...] = ()
-
     def clean_upload(self) -> bytes:
         """Return the contents of the file."""
-        upload = self.cleaned_data["upload"]
-        if upload.size is None or upload.size > MAX_CRL_BYTES:
-            raise ValidationError(
-                _("The file is larger than %(size)d MiB."),
-                code="too_large",
-                params={"size": MAX_CRL_BYTES // 1024 // 1024},
-            )
-        data: bytes = upload.read()
+        data = read_file(self.cleaned_data["upload"], MAX_CRL_BYTES)
         if len(data) <= MAX_BUNDLE_BYTES and holds_private_key(data):
             raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key")
         return data
@@ -99,39 +85,32 @@ class CRLForm(FormWithoutModel):
         return cleaned
 
 
-class WhyForm(FormWithoutModel):
-    """Reason and note of a revocation to come."""
-
-    class Meta:
-        model = Revocation
-        fields = ("reason", "note")
-        widgets = {
-            "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3}),
-        }
-
-
-class RevocationReasonForm(FormWithoutPrivateKeys):
+class RevocationReasonForm(private_keys.FormWithoutPrivateKeys):
     """Reason and note of a revocation, which may be changed later."""
 
     class Meta:
         model = Revocation
-        fields = ("reason", "note")
-        widgets = WhyForm.Meta.widgets
+        fields: tuple[str, ...] = ("reason", "note")
+        widgets = {
+            "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3})
+        }
 
 
-class RevocationForm(CertificateForm, FormWithoutModel):
+class WhyForm(private_keys.FormWithoutModel):
+    """Reason and note of a revocation to come."""
+
+    Meta = RevocationReasonForm.Meta
+
+
+class RevocationForm(CertificateForm, private_keys.FormWithoutModel):
     """What to revoke: a certificate, a serial number, or a period.
 
     Validating the form revokes it, so that the errors include why that is refused.
-    After ``is_valid()``, ``instance`` is the revocation. Set ``by`` to the user,
-    ``refuse`` to a function that returns why this user may not make a revocation, or
-    None, and ``count`` to one that returns how many mappings and seen certificates a
-    period affects.
+    After ``is_valid()``, ``instance`` is the revocation. *actor* is the user who makes
+    it.
     """
 
-    refuse: Callable[[Revocation], ValidationError | None] | None = None
-    count: Callable[[CertificateAuthority, Revocation], tuple[int, int]]
-    by: Any = None
+    actor: Any = AnonymousUser()
 
     serial_number = forms.CharField(
         label=_("Serial number"),
@@ -164,15 +143,13 @@ class RevocationForm(CertificateForm, FormWithoutModel):
     # The counts that were shown to the user
     counted = forms.CharField(required=False, widget=forms.HiddenInput)
 
-    class Meta:
-        model = Revocation
+    class Meta(RevocationReasonForm.Meta):
         fields = ("authority", "reason", "note")
-        widgets = WhyForm.Meta.widgets
 
     def clean_serial_number(self) -> tuple[int, int | None] | None:
         """Return the serial number in its two readings, see ``read_serial()``."""
         text: str = self.cleaned_data["serial_number"]
-        return read_serial(text) if text else None
+        return revoke.read_serial(text) if text else None
 
     def clean(self) -> dict[str, Any]:
         """Revoke what was given, or report why not."""
@@ -183,9 +160,7 @@ class RevocationForm(CertificateForm, FormWithoutModel):
         try:
             with transaction.atomic(using=router.db_for_write(Revocation)):
                 revocation = self._revoke(cleaned)
-                why = None if self.refuse is None else self.refuse(revocation)
-                if why is not None:
-                    raise why  # which rolls back
+                check_reach(self.actor, revocation)  # an error rolls back
                 if revocation.revoked_at < began:
                     raise ValidationError(
                         _(
@@ -219,9 +194,9 @@ class RevocationForm(CertificateForm, FormWithoutModel):
                 ),
                 code="one_thing",
             )
-        why = {"reason": cleaned["reason"], "note": cleaned["note"], "by": self.by}
+        why = {"reason": cleaned["reason"], "note": cleaned["note"], "by": self.actor}
         if certificate is not None:
-            return revoke_certificate(certificate, **why)
+            return revoke.revoke_certificate(certificate, **why)
         if authority is None:
             raise field_error(
                 "authority",
@@ -230,14 +205,14 @@ class RevocationForm(CertificateForm, FormWithoutModel):
             )
         if serial_number is not None:
             try:
-                return revoke_serial(
+                return revoke.revoke_serial(
                     authority, *serial_number, issuer=cleaned["issuer"], **why
                 )
             except ValidationError as error:
                 field = "serial_number" if error.code == "decimal" else "issuer"
                 raise ValidationError({field: error}) from error
         self._check_period(authority, cleaned)
-        return revoke_period(authority, cleaned["begin"], cleaned["end"], **why)
+        return revoke.revoke_period(authority, cleaned["begin"], cleaned["end"], **why)
 
     def _check_period(
         self, authority: CertificateAuthority, cleaned: dict[str, Any]
@@ -249,17 +224,16 @@ class RevocationForm(CertificateForm, FormWithoutModel):
                 how many mappings and seen certificates are affected.
         """
         begin, end = cleaned["begin"], cleaned["end"]
-        missing = [name for name in ("begin", "end") if cleaned[name] is None]
+        missing = {
+            name: _("A period needs its beginning and its end.")
+            for name in ("begin", "end")
+            if cleaned[name] is None
+        }
         if missing:
-            raise ValidationError(
-                {
-                    name: _("A period needs its beginning and its end.")
-                    for name in missing
-                }
-            )
+            raise ValidationError(missing)
         period = Revocation(authority=authority, issued_from=begin, issued_until=end)
         period.clean()
-        mappings, seen = self.count(authority, period)
+        mappings, seen = count_period(authority, period)
         parts = (authority.pk, begin.isoformat(), end.isoformat(), mappings, seen)
         counted = " ".join(map(str, parts))
         if cleaned["confirm"] and cleaned["counted"] == counted:

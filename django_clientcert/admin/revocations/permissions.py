@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.permissions import (
     has_flags,
@@ -30,13 +32,30 @@ def may_revoke(actor: Any, revocation: Revocation) -> bool:
     """Return whether *actor* may make or delete *revocation*.
 
     *actor* must be allowed to map certificates to every affected user. If it is unknown
-    whose certificates are affected, *actor* must be allowed to change the authority.
+    whose certificates are affected, *actor* must be allowed to change the authority. A
+    certificate stands for all certificates of the same key.
     """
     if getattr(actor, "is_superuser", False):
         return True
     if not all(may_change_authority(actor, row) for row in _authorities(revocation)):
         return False
     return all(why_not_map(actor, user) is None for user in _users(revocation))
+
+
+def check_reach(actor: Any, revocation: Revocation) -> None:
+    """Raise unless *actor* may make *revocation*.
+
+    Raises:
+        ValidationError: see ``may_revoke()``.
+    """
+    if not may_revoke(actor, revocation):
+        raise ValidationError(
+            _(
+                "It would revoke certificates of users whom you may not map: a "
+                "superuser, other staff users, or every user of an authority."
+            ),
+            code="not_in_reach",
+        )
 
 
 def count_period(
@@ -98,24 +117,19 @@ def _users(revocation: Revocation) -> Iterator[Any]:
 
 
 def _affects(revocation: Revocation, mapping: CertificateMapping) -> bool:
-    """Return whether *revocation* affects the certificate of *mapping*, or may."""
+    """Return whether *revocation* affects the certificate of *mapping*, or may.
+
+    A certificate that was never seen may have the key that is revoked. If no key is,
+    the check of the authority covers its mappings.
+    """
     is_key = mapping.kind == IdentityKind.PUBLIC_KEY.value
     if is_key and mapping.key == revocation.public_key:
         return True
     certificate = certificate_of(mapping)
-    if certificate is None:
-        return _may_affect(revocation, mapping)
-    return _revokes(revocation, certificate, revocation.authority)
-
-
-def _may_affect(revocation: Revocation, mapping: CertificateMapping) -> bool:
-    """Return whether *mapping*, whose certificate was never seen, may be affected.
-
-    Any certificate may have the key that is revoked. A mapping with an authority is
-    covered by the check of that authority if only what it issued is revoked.
-    """
+    if certificate is not None:
+        return _revokes(revocation, certificate, revocation.authority)
     if revocation.public_key is not None:
-        return mapping.kind != IdentityKind.PUBLIC_KEY.value
+        return not is_key
     return mapping.authority is None
 
 

@@ -7,10 +7,7 @@ from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import (
-    BadRequest,
-    ValidationError,
-)
+from django.core.exceptions import BadRequest, ValidationError
 from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
@@ -36,7 +33,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
 from .forms import WhyForm
-from .permissions import may_revoke
+from .permissions import check_reach
 
 # At a time. Each looks up its issuer, and each is a field of the form, of which Django
 # accepts a thousand (``DATA_UPLOAD_MAX_NUMBER_FIELDS``).
@@ -152,8 +149,7 @@ def _revoke_all(
                 revocation = target.revoke(
                     reason=why["reason"], note=why["note"], by=request.user
                 )
-                if not may_revoke(request.user, revocation):
-                    raise ValidationError(NOT_IN_REACH, code="not_in_reach")
+                check_reach(request.user, revocation)
                 history.log_addition(request, revocation, [{"added": {}}])
                 revoked += 1
         except ValidationError as error:
@@ -167,12 +163,6 @@ def _revoke_all(
         model_admin.message_user(request, text % {"count": revoked}, messages.SUCCESS)
     for text in refused[:20]:
         model_admin.message_user(request, text, messages.ERROR)
-
-
-NOT_IN_REACH = _(
-    "It would revoke certificates of users whom you may not map: a superuser, other "
-    "staff users, or every user of an authority."
-)
 
 
 def find_target(actor: Any, row: Row) -> Target:

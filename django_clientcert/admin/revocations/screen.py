@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base import certificate_facts as facts
 from django_clientcert.admin.base.base_admin import (
     ClientCertModelAdmin,
     Fieldsets,
     fieldset,
-)
-from django_clientcert.admin.base.certificate_facts import (
-    show_fingerprint,
-    show_issuer,
-    show_serial_number,
-    show_subject,
-    show_validity,
 )
 from django_clientcert.admin.base.certificate_page import certificate_field
 from django_clientcert.admin.base.markup import breakable_name, column, hex_pairs
@@ -32,8 +24,7 @@ from django_clientcert.trust.revoke import UNKNOWN_SERIAL
 from django_clientcert.x509.escaping import visible, visible_once
 
 from .forms import RevocationForm, RevocationReasonForm
-from .permissions import count_period, may_revoke
-from .revoking import NOT_IN_REACH
+from .permissions import may_revoke
 
 _CERTIFICATE_FIELDS = (
     # Not named like form fields, which would become read-only on the add page.
@@ -80,23 +71,12 @@ class RevocationAdmin(ClientCertModelAdmin):
     # --- the form
 
     def get_form(
-        self,
-        request: HttpRequest,
-        obj: Revocation | None = None,
-        change: bool = False,
-        **kwargs: Any,
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
         """Return the form that revokes, or the one for the reason of a revocation."""
         if obj is not None:
-            return super().get_form(
-                request, obj, change, **{"form": RevocationReasonForm, **kwargs}
-            )
-        form: Any = super().get_form(request, obj, change, **kwargs)
-        # modelform_factory() returns a new class per call.
-        form.refuse = staticmethod(partial(_why_not_revoke, request.user))
-        form.count = staticmethod(count_period)
-        form.by = request.user
-        return form
+            kwargs = {"form": RevocationReasonForm, **kwargs}
+        return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(
         self, request: HttpRequest, obj: Revocation | None = None
@@ -181,19 +161,15 @@ class RevocationAdmin(ClientCertModelAdmin):
         begin, end = ("—" if at is None else moment(at) for at in bounds)
         return gettext("%(begin)s to %(end)s") % {"begin": begin, "end": end}
 
-    certificate_subject = certificate_field(_("subject"), show_subject)
-    certificate_issuer = certificate_field(_("issuer"), show_issuer)
+    certificate_subject = certificate_field(_("subject"), facts.show_subject)
+    certificate_issuer = certificate_field(_("issuer"), facts.show_issuer)
     certificate_serial_number = certificate_field(
-        _("serial number"), show_serial_number
+        _("serial number"), facts.show_serial_number
     )
-    certificate_validity = certificate_field(_("valid"), show_validity)
-    sha256_fingerprint = certificate_field(_("SHA-256 fingerprint"), show_fingerprint)
-
-
-def _why_not_revoke(actor: Any, revocation: Revocation) -> ValidationError | None:
-    if may_revoke(actor, revocation):
-        return None
-    return ValidationError(NOT_IN_REACH, code="not_in_reach")
+    certificate_validity = certificate_field(_("valid"), facts.show_validity)
+    sha256_fingerprint = certificate_field(
+        _("SHA-256 fingerprint"), facts.show_fingerprint
+    )
 
 
 def _pairs(octets: bytes | None) -> str:

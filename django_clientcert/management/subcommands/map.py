@@ -24,7 +24,7 @@ from django.db import router, transaction
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
 from django_clientcert.evaluation.run import evaluate
 from django_clientcert.exceptions import ClientCertError
-from django_clientcert.explaining.reasons import explain
+from django_clientcert.explaining.reasons import EXPLANATIONS
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors, renew
 from django_clientcert.x509.certificates import ClientCertificate
@@ -330,7 +330,7 @@ def _warn_unless_accepted(
         command.warn(f"no certificate is accepted yet: {error} See “manage.py check”.")
         return
     if decision.reason is not None:
-        explanation = explain(decision.reason)
+        explanation = EXPLANATIONS[decision.reason]
         command.warn(
             f"the certificate would be refused now: {decision.reason}. "
             f"{explanation.meaning} {explanation.remedy}"
