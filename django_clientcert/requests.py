@@ -94,6 +94,7 @@ class RequestState:
         self._was_read = False
         self._deciding = RLock()
         self._deciding_in: dict[asyncio.AbstractEventLoop, asyncio.Lock] = {}
+        self._deciding_task: asyncio.Task[Any] | None = None
         self._settling = Lock()
 
     def __deepcopy__(self, memo: object) -> RequestState:
@@ -147,8 +148,12 @@ class RequestState:
         """See decide()."""
         if (decision := self.decision) is not None:
             return decision
-        loop = asyncio.get_running_loop()
-        async with self._deciding_in.setdefault(loop, asyncio.Lock()):
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        lock = self._deciding_in.setdefault(loop, asyncio.Lock())
+        if lock.locked() and self._deciding_task is task:
+            raise RuntimeError("adecide() must not ask for the user it decides on.")
+        async with lock:
+            self._deciding_task = task
             if (decision := self.decision) is not None:
                 return decision
             decision, signal, arguments = self._settle(

@@ -29,6 +29,9 @@ from .mappings.timeline import (
     intervals_of_periods,
 )
 
+# Label, number and URL of the rows that need attention
+Entry = tuple[Any, Count, str]
+
 _OTHER_LABELS = {
     (AUTHORITIES, "expired"): ngettext_lazy(
         "authority’s certificate expired", "authorities’ certificates expired"
@@ -58,27 +61,27 @@ def make_card(request: HttpRequest) -> dict[str, Any] | None:
     site = find_site(request)
     if site is None:
         return None
-    groups = []
+    groups: list[tuple[Any, list[Entry]]] = []
     timeline = ""
     mappings = visible_rows(site, request, CertificateMapping)
     if mappings is not None:
         timeline = admin_url(site, CertificateMapping, "timeline")
         groups = [
-            _group(_("Certificates and mappings"), _mapping_entries(site, mappings)),
-            _group(_("Authorities"), _other_entries(site, request, timeline)),
+            (_("Certificates and mappings"), _mapping_entries(site, mappings)),
+            (_("Authorities"), _other_entries(site, request, timeline)),
         ]
     unknown = visible_rows(site, request, UnknownCertificate)
     if unknown is not None:
         url = admin_url(site, UnknownCertificate, "changelist")
-        entry = _entry(_("waiting to be mapped"), count(unknown), url)
-        groups.append(_group(_("Unknown certificates"), [entry]))
-    shown = [group for group in groups if group["entries"]]
+        entry = (_("waiting to be mapped"), count(unknown), url)
+        groups.append((_("Unknown certificates"), [entry]))
+    shown = [(title, entries) for title, entries in groups if entries]
     return {"groups": shown, "timeline": timeline} if shown else None
 
 
 def _mapping_entries(
     site: AdminSite, mappings: QuerySet[CertificateMapping]
-) -> list[dict[str, Any]]:
+) -> list[Entry]:
     mappings = enabled_mappings(mappings)
     now = timezone.now()
     intervals = intervals_of_periods(now)
@@ -88,7 +91,7 @@ def _mapping_entries(
     }
     return [
         *(
-            _entry(
+            (
                 PERIODS[name],
                 count_mappings(mappings, intervals[name]),
                 changelist_url(site, f"validity={name}"),
@@ -96,18 +99,16 @@ def _mapping_entries(
             for name in ("expired", *WITHIN)
         ),
         *(
-            _entry(label, count(unused[name]), changelist_url(site, f"used={name}"))
+            (label, count(unused[name]), changelist_url(site, f"used={name}"))
             for name, label in UNUSED.items()
         ),
     ]
 
 
-def _other_entries(
-    site: AdminSite, request: HttpRequest, timeline: str
-) -> list[dict[str, Any]]:
+def _other_entries(site: AdminSite, request: HttpRequest, timeline: str) -> list[Entry]:
     """Return the counts, other than 0, of what expires in the next 90 days."""
     now = timezone.now()
-    entries = []
+    entries: list[Entry] = []
     others = find_others(site, request, Interval(None, now + WITHIN["quarter"]))
     for series, expiries in others.items():
         expired = sum(expiry.expires_at <= now for expiry in expiries)
@@ -118,13 +119,5 @@ def _other_entries(
             if number:
                 label = _OTHER_LABELS[series, period] % number
                 url = f"{timeline}?show={period}"
-                entries.append(_entry(label, Count(number), url))
+                entries.append((label, Count(number), url))
     return entries
-
-
-def _group(title: Any, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"title": title, "entries": entries}
-
-
-def _entry(label: Any, number: Count, url: str) -> dict[str, Any]:
-    return {"label": label, "count": number, "url": url}

@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.x509.escaping import visible
 
-from .base.base_admin import Fieldsets, admin_url
-from .base.markup import breakable_name, link
+from .base.base_admin import Fieldsets, admin_url, fieldset
+from .base.markup import breakable_name, column, link
 from .base.readonly_admin import ReadOnlyCertificateAdmin
 from .explain.screen import may_explain
 from .mappings.related import RelatedRows, RelatedRowsAdmin, related_field
@@ -37,10 +37,7 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
         "valid_until",
     )
     actions = (revoke,)
-    screens = (
-        *ReadOnlyCertificateAdmin.screens,
-        ("revoke/", revoke_view, "revoke"),
-    )
+    screens = (*ReadOnlyCertificateAdmin.screens, ("revoke/", revoke_view, "revoke"))
     list_select_related = ("user", "mapping", "authority")
     list_filter = ("authority",)
     search_fields = ("subject", "host")
@@ -54,9 +51,9 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
             return []  # nobody may add one
         explained = ("explained",) if may_explain(self.admin_site, request) else ()
         return [
-            (None, {"fields": (*_USE, *explained)}),
-            (_("Certificate"), {"fields": (*self.certificate_fields(obj), "revoked")}),
-            (_("Other certificates"), {"fields": _RELATED}),
+            fieldset(None, *_USE, *explained),
+            fieldset(_("Certificate"), *self.certificate_fields(obj), "revoked"),
+            fieldset(_("Other certificates"), *_RELATED),
         ]
 
     # --- permissions
@@ -98,10 +95,9 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
             visible(obj.host, 80),
         )
 
-    @admin.display(description=_("user"), ordering="user")
-    def shown_user(self, obj: SeenCertificate) -> str:
-        """Return the user."""
-        return visible(str(obj.user), 50)
+    shown_user = column(
+        _("user"), lambda row: visible(str(row.user), 50), ordering="user"
+    )
 
     @admin.display(description=_("through"))
     def through(self, obj: SeenCertificate) -> str:

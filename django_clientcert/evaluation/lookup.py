@@ -149,30 +149,17 @@ class LookupResult:
         Reads those that this process does not know. Entries of a CRL and the CRL
         itself must not be of two moments, or the entries would belong to none.
         """
-        authorities = [
-            *self.authorities,
-            *(mapping.authority for mapping in self.mappings),
-        ]
-        for authority in authorities:
-            if authority is None:
-                continue
+        mapped = (mapping.authority for mapping in self.mappings)
+        for authority in filter(None, (*self.authorities, *mapped)):
             with suppress(ValueError):  # raised again when the state is needed
                 if self.state_of(authority).revision != authority.revision:
                     return False
         return True
 
-    def leave_out(self, authorities: Collection[Any]) -> None:
+    def leave_out(self, keys: Collection[Any]) -> None:
         """Remove the authorities with these primary keys, and their mappings."""
-        self.authorities = [
-            authority
-            for authority in self.authorities
-            if authority.pk not in authorities
-        ]
-        self.mappings = [
-            mapping
-            for mapping in self.mappings
-            if mapping.authority_id not in authorities
-        ]
+        self.authorities = [row for row in self.authorities if row.pk not in keys]
+        self.mappings = [row for row in self.mappings if row.authority_id not in keys]
 
 
 class _Part(NamedTuple):
@@ -180,8 +167,7 @@ class _Part(NamedTuple):
 
     model: type[Model]
     names: list[str]
-    start: int
-    end: int
+    place: slice
     # The column of the primary key; if it is NULL, the row has no such instance.
     key: int
     # The expressions of the columns whose values have to be converted
@@ -295,14 +281,13 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
             subject_key__in=issuer_names
         ),
         columns,
-        # The authority's own columns, under the names that they have in a mapping
-        {name: name for name in columns if name.startswith("authority__")},
         {"part": Value(_AUTHORITY)},
+        # The authority's own columns, under the names that they have in a mapping
+        [name for name in columns if name.startswith("authority__")],
     )
     revocations = _select(
         Revocation.objects.using(using).matching(public_keys, serials),
         columns,
-        {},
         {
             "part": Value(_REVOCATION),
             "number": _as_text("pk"),
@@ -314,7 +299,6 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
     entries = _select(
         RevokedSerial._base_manager.using(using).filter(serial__in=serials),
         columns,
-        {},
         {
             "part": Value(_ENTRY),
             "number": _as_text("crl_id"),
@@ -326,7 +310,6 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
     seen = _select(
         SeenCertificate._base_manager.using(using).filter(fingerprint=fingerprint),
         columns,
-        {},
         {"part": Value(_SEEN), "moment": F("last_seen_at")},
     )
     statements, parameters = [], []
@@ -349,8 +332,7 @@ def _compile(connection: BaseDatabaseWrapper, size: _Size) -> _Plan:
         return _Part(
             model,
             names,
-            start,
-            end,
+            slice(start, end),
             start + (names.index(key) if key in names else 0),
             [
                 (place - start, expression)
@@ -399,12 +381,12 @@ def _columns() -> tuple[dict[str, tuple[type[Model], list[str], int]], list[str]
 def _select(
     queryset: QuerySet[Any],
     columns: Sequence[str],
-    own: dict[str, str],
     extra: dict[str, Any],
+    own: Collection[str] = (),
 ) -> QuerySet[Any, Any]:
-    """Return *queryset* with the columns of a row, NULL if not given."""
+    """Return *queryset* with the columns of a row, NULL if neither own nor extra."""
     expressions = {
-        f"c{number}": F(own[name]) if name in own else _null()
+        f"c{number}": F(name) if name in own else _null()
         for number, name in enumerate(columns)
     }
     for name in _EXTRA:
@@ -435,7 +417,7 @@ def build_result(
 
     def convert(relation: str, row: Sequence[Any]) -> list[Any]:
         part = plan.parts[relation]
-        values = list(row[part.start : part.end])
+        values = list(row[part.place])
         for position, functions, expression in converters[relation]:
             for function in functions:
                 values[position] = function(values[position], expression, connection)

@@ -9,7 +9,8 @@ stored; never trust a certificate made here in production.
 """
 
 from django_clientcert.wire import ENCODERS
-from django_clientcert.wire.encodings.writing import encode_escaped_pem, encode_pem
+from django_clientcert.wire.encodings.writing import encode_escaped_pem
+from django_clientcert.x509.bundles import encode_pem
 
 from .forwarding import TlsConnection, headers_to_meta, proxy_headers, proxy_meta
 from .pki import (

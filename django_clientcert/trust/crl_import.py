@@ -61,7 +61,7 @@ def import_crl(
     says where the CRL came from, for display.
 
     Raises:
-        RevocationListError: the CRL is refused, see ``x509.crl.read_crl()``.
+        RevocationListError: the CRL is refused, see ``x509.crl.reading.read_crl()``.
         BundleError, CertificateParseError: the authority cannot be used.
         CertificateAuthority.DoesNotExist: it was deleted.
     """

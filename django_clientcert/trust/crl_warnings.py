@@ -12,7 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import (
+    BigIntegerField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    QuerySet,
+)
 from django.utils.translation import gettext, ngettext
 
 from django_clientcert.exceptions import CertificateParseError
@@ -49,7 +56,7 @@ def find_warnings(
     3.3), those on hold, and those that a delta CRL has removed (5.3.1).
     """
     entries = RevokedSerial._base_manager.using(using)
-    info, number = row.crl_info(), OuterRef("serial")
+    info = row.crl_info()
     same_ca = [
         crl
         for crl in kept
@@ -58,9 +65,14 @@ def find_warnings(
     ]
     released = (RevocationReason.CERTIFICATE_HOLD, RevocationReason.REMOVE_FROM_CRL)
     old = entries.filter(crl__in=replaced)
+    # SQLite would look for a serial number in a million entries of the CRL, not in the
+    # few with that serial number, if it could use the index of the foreign key.
+    unindexed = ExpressionWrapper(F("crl_id") + 0, output_field=BigIntegerField())
+    same_serial = entries.filter(serial=OuterRef("serial")).annotate(of=unindexed)
+    removed = same_serial.filter(reason=RevocationReason.REMOVE_FROM_CRL)
     lost = old.exclude(reason__in=released).filter(
-        ~Exists(entries.filter(crl__in=[row, *same_ca], serial=number)),
-        ~Exists(old.filter(reason=RevocationReason.REMOVE_FROM_CRL, serial=number)),
+        ~Exists(same_serial.filter(of__in=[crl.pk for crl in (row, *same_ca)])),
+        ~Exists(removed.filter(of__in=[crl.pk for crl in replaced])),
     )
     count = lost.values("serial").distinct().count()
     expired: set[bytes] = set()

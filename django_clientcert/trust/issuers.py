@@ -97,10 +97,12 @@ def find_signer(
         CertificateParseError: the certificate cannot be read.
     """
     certificate.issuer_der  # noqa: B018 - raises if it cannot be read
-    for authority in _candidates({None: certificate})[None]:
-        for ca in signers_in(authority, certificate):
-            return authority, ca
-    return None
+    signers = (
+        (authority, ca)
+        for authority in _candidates({None: certificate})[None]
+        for ca in signers_in(authority, certificate)
+    )
+    return next(signers, None)
 
 
 def signers_in(
@@ -134,11 +136,10 @@ def why_not_single(
         return None
     if issuers.authorities:
         quoted = (gettext("“%(name)s”") % {"name": ca} for ca in issuers.authorities)
-        return ValidationError(
-            _("Several authorities issued this certificate: %(names)s. Choose one."),
-            code,
-            {"names": ", ".join(islice(quoted, 10))},
+        message = _(
+            "Several authorities issued this certificate: %(names)s. Choose one."
         )
+        return ValidationError(message, code, {"names": ", ".join(islice(quoted, 10))})
     for authority, why in issuers.refused:
         if why.reason is not Reason.UNTRUSTED_ISSUER:
             message = _(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import ssl
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -159,7 +159,13 @@ def choose_end_entity(
 
 def to_pem(certificates: Sequence[ClientCertificate]) -> str:
     """Return *certificates* as concatenated PEM, as in the ingress' ``ca.crt``."""
-    return "".join(ssl.DER_cert_to_PEM_cert(item.der) for item in certificates)
+    return "".join(encode_pem(certificate.der) for certificate in certificates)
+
+
+def encode_pem(certificate: bytes) -> str:
+    """Return *certificate* (DER) as one PEM block (RFC 7468, 3)."""
+    body = "\n".join(textwrap.wrap(base64.b64encode(certificate).decode(), 64))
+    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
 
 
 def _from_pem(octets: bytes) -> list[bytes]:

@@ -248,7 +248,7 @@ def test_every_step_and_outcome_has_words() -> None:
 def test_refusal_says_what_would_have_to_change(
     as_root: Client, mallory_cert: IssuedCertificate, authority: Any
 ) -> None:
-    """Meaning, remedy, the step that refused, and those behind it."""
+    """Meaning, remedy, the step that refused, and those after it."""
     response = ask(as_root, pasted=mallory_cert.pem)
     report = answer(response)
     (explanation,) = [

@@ -20,12 +20,13 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from django_clientcert.admin.base.which_form import Which
-from django_clientcert.admin.mappings import importing, transfer_forms
+from django_clientcert.admin.mappings import importing
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     PendingImport,
     Revocation,
+    SeenCertificate,
     UnknownCertificate,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
@@ -86,7 +87,7 @@ def preview(client: Client, *files: SimpleUploadedFile, **data: Any) -> Any:
 
 def results(response: Any) -> list[tuple[str, str]]:
     """Return the place and result of each row on the page."""
-    return [(row["place"], str(row["result"])) for row in response.context["rows"]]
+    return [(row.place, str(result)) for row, result in response.context["rows"]]
 
 
 def store(client: Client, response: Any, which: str = "all") -> Any:
@@ -307,13 +308,13 @@ def test_more_than_a_page_can_show(
     as_adder: Client, alice: Any, monkeypatch: Any
 ) -> None:
     """Too many rows or bytes are refused, and the message names the command."""
-    monkeypatch.setattr(transfer_forms, "MAX_ROWS", 2)
+    monkeypatch.setattr(importing, "MAX_ROWS", 2)
     rows = [("alice", pin) for pin in PINS]
     (error,) = errors_on(choose(as_adder, csv_of(*rows)))["uploads"]
     assert "more than 2 rows" in error
     assert "manage.py clientcert import" in error
     assert len(results(preview(as_adder, csv_of(*rows[:2])))) == 2
-    monkeypatch.setattr(transfer_forms, "MAX_BYTES", 10)
+    monkeypatch.setattr(importing, "MAX_BYTES", 10)
     assert errors_on(choose(as_adder, csv_of(*rows[:2])))["uploads"]
 
 
@@ -393,6 +394,44 @@ def test_a02_certificates_of_those_that_may_not_be_mapped(
     file.seek(0)
     store(as_root, preview(as_root, file))
     assert CertificateMapping.objects.count() == 2
+
+
+@pytest.mark.parametrize("known_as", ["mapped", "accepted", "refused"])
+def test_a02_typed_digests_of_those_that_may_not_be_mapped(
+    as_adder: Client,
+    as_root: Client,
+    alice: Any,
+    ca: ThrowawayCA,
+    authority: CertificateAuthority,
+    known_as: str,
+) -> None:
+    """A02: a fingerprint without its certificate is checked like the certificate."""
+    certificate = ClientCertificate(ca.issue("root", emails=["root@example.com"]).der)
+    root = get_user_model().objects.get(username="root")
+    stored = {
+        "fingerprint": certificate.fingerprint_bytes,
+        "certificate": certificate.der,
+    }
+    if known_as == "refused":
+        key = certificate.public_key_bytes
+        UnknownCertificate.objects.create(public_key=key, reason="unmapped", **stored)
+    elif known_as == "accepted":
+        SeenCertificate.objects.create(user=root, **stored)
+    mapping = CertificateMapping(
+        user=root,
+        kind="san_email",
+        value="root@example.com",
+        authority=authority,
+        certificate=certificate.der if known_as == "mapped" else None,
+    )
+    mapping.save()
+    file = csv_of(("alice", certificate.fingerprint), ("alice", PINS[0]))
+    shown = preview(as_adder, file)
+    assert [result for _, result in results(shown)] == ["refused", "will be created"]
+    assert "whose mappings you may not change" in text_of(shown)
+    file.seek(0)
+    store(as_root, preview(as_root, file))
+    assert CertificateMapping.objects.count() == 3
 
 
 def test_n65_rights_that_are_gone_before_it_is_stored(

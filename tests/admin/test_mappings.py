@@ -22,6 +22,7 @@ from django.views.debug import ExceptionReporter
 
 from django_clientcert.admin import CertificateMappingAdmin
 from django_clientcert.admin.mappings import changelist
+from django_clientcert.admin.mappings import known as known_module
 from django_clientcert.admin.mappings.form import CertificateMappingForm
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import (
@@ -1139,6 +1140,33 @@ def test_a02_many_other_mappings_do_not_hide_one(
         owner = root if name == names[-1] else bob
         pin(owner, kind="san_email", value=name, authority=authority)
     response = add(as_helper, alice, pasted=certificate.pem)
+    (message,) = errors_on(response)["__all__"]
+    assert "whose mappings you may not change" in message
+    messages = messages_after(add(log_in(root), alice, pasted=certificate.pem))
+    notices = [text for _, text in messages if "maps this certificate to" in text]
+    assert len(notices) == 10
+
+
+def test_a02_without_columns_of_flags_every_certificate_is_read(
+    as_helper: Client,
+    root: Any,
+    alice: Any,
+    alice_cert: IssuedCertificate,
+    authority: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A user model may compute who is a superuser."""
+    monkeypatch.setattr(known_module, "has_flags", lambda: False)
+    certificate = ClientCertificate(alice_cert.der)
+    pin(
+        root,
+        kind="san_email",
+        value="alice@example.com",
+        authority=authority,
+        certificate=alice_cert.der,
+    )
+    value = certificate.public_key_fingerprint
+    response = add(as_helper, alice, kind="public_key", value=value)
     (message,) = errors_on(response)["__all__"]
     assert "whose mappings you may not change" in message
 

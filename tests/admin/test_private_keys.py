@@ -12,8 +12,8 @@ from django.http import QueryDict
 from django_clientcert.admin.authorities.form import CertificateAuthorityForm
 from django_clientcert.admin.base.private_keys import FormWithoutPrivateKeys
 from django_clientcert.admin.explain.form import ExplainForm
-from django_clientcert.admin.mappings.renewal_form import RenewalForm
-from django_clientcert.admin.mappings.transfer_forms import ExportForm
+from django_clientcert.admin.mappings.exporting import ExportForm
+from django_clientcert.admin.mappings.renewing import RenewalForm
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,

@@ -1,4 +1,4 @@
-"""The screens of what is revoked: lists, revocations, certificates seen."""
+"""The screens of CRLs, revocations and seen certificates."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def parsed(issued: IssuedCertificate) -> ClientCertificate:
     return ClientCertificate(issued.der)
 
 
-def add_list(client: Client, authority: Any, data: bytes, name: str = "a.crl") -> Any:
-    """Send the page that imports a list."""
+def add_crl(client: Client, authority: Any, data: bytes, name: str = "a.crl") -> Any:
+    """Send the page that imports a CRL."""
     return client.post(
         page(f"{REVOCATION_LIST}_add"),
         {"authority": authority.pk, "upload": SimpleUploadedFile(name, data)},
@@ -108,7 +108,7 @@ def stored(user: Any, issued: IssuedCertificate, **fields: Any) -> CertificateMa
 def seen(
     user: Any, issued: IssuedCertificate | bytes, **fields: Any
 ) -> SeenCertificate:
-    """Return the row of a certificate that was let in."""
+    """Return the row of a certificate that was accepted."""
     der = issued if isinstance(issued, bytes) else issued.der
     SeenCertificate.record(
         ClientCertificate(der),
@@ -125,16 +125,16 @@ def seen(
     return SeenCertificate.objects.latest("pk")
 
 
-# --- revocation lists -------------------------------------------------------------
+# --- CRLs -------------------------------------------------------------------------
 
 
-def test_list_is_imported(
+def test_crl_is_imported(
     as_root: Client, authority: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:
     """What it is, how long it counts, and what it replaces is said."""
     assert as_root.get(page(f"{REVOCATION_LIST}_add")).status_code == 200
     messages = messages_after(
-        add_list(as_root, authority, ca.crl([alice_cert], number=1))
+        add_crl(as_root, authority, ca.crl([alice_cert], number=1))
     )
     assert len(messages) == 1
     assert messages[0][0] == "success"
@@ -144,19 +144,19 @@ def test_list_is_imported(
     assert messages[0][1].endswith(", in 6 days.")
     row = RevocationList.objects.get()
     assert row.source == "a.crl"
-    messages = messages_after(add_list(as_root, authority, ca.crl(number=2)))
+    messages = messages_after(add_crl(as_root, authority, ca.crl(number=2)))
     assert "with 0 entries" in messages[0][1]
     assert messages[0][1].endswith("It replaces CRL number 1.")
     assert RevocationList.objects.get().number == "2"
     assert LogEntry.objects.count() == 2
 
 
-def test_stale_list_is_imported_with_a_warning(
+def test_stale_crl_is_imported_with_a_warning(
     as_root: Client, authority: Any, ca: ThrowawayCA
 ) -> None:
     """It revokes, and clears nobody."""
     data = ca.crl(this_update=NOW - 9 * DAY, next_update=NOW - 2 * DAY)
-    response = add_list(as_root, authority, data)
+    response = add_crl(as_root, authority, data)
     (text,) = warnings_after(response)
     assert "already stale" in text
 
@@ -168,7 +168,7 @@ def test_r23_list_that_lost_entries_is_imported_with_a_warning(
     import_crl(authority, ca.crl([7], number=1))
     entries, extensions = [crl_writer.entry(0)], [crl_writer.number(2)]
     data = crl_writer.crl(ca, entries=entries, extensions=extensions)
-    lost, zero = warnings_after(add_list(as_root, authority, data))
+    lost, zero = warnings_after(add_crl(as_root, authority, data))
     assert lost.startswith("1 serial number that CRL number 1 revoked is not in CRL")
     assert "the serial number 0" in zero
     assert RevocationList.objects.get().number == "2"
@@ -186,7 +186,7 @@ def test_r23_list_that_lost_entries_is_imported_with_a_warning(
     ],
     ids=["junk", "nul", "foreign", "rolled back", "cut", "empty"],
 )
-def test_refused_list_leaves_the_old_one(
+def test_refused_crl_leaves_the_old_one(
     as_root: Client,
     authority: Any,
     ca: ThrowawayCA,
@@ -196,19 +196,19 @@ def test_refused_list_leaves_the_old_one(
 ) -> None:
     """Each in its own words, at the field."""
     import_crl(authority, ca.crl([1], number=4))
-    (message,) = errors_on(add_list(as_root, authority, make(ca, other_ca)))["upload"]
+    (message,) = errors_on(add_crl(as_root, authority, make(ca, other_ca)))["upload"]
     assert words in message
     assert RevocationList.objects.get().number == "4"
     assert RevokedSerial.objects.count() == 1
 
 
-def test_list_of_a_broken_authority(as_root: Client, ca: ThrowawayCA) -> None:
+def test_crl_of_a_broken_authority(as_root: Client, ca: ThrowawayCA) -> None:
     """That the bundle cannot be used is said at the authority."""
     broken = CertificateAuthority.objects.create(name="Broken", bundle="junk")
-    assert set(errors_on(add_list(as_root, broken, ca.crl()))) == {"authority"}
+    assert set(errors_on(add_crl(as_root, broken, ca.crl()))) == {"authority"}
 
 
-def test_list_of_an_authority_that_is_deleted_meanwhile(
+def test_crl_of_an_authority_that_is_deleted_meanwhile(
     as_root: Client, authority: Any, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """Between the choice and the import: an error of the form."""
@@ -218,25 +218,25 @@ def test_list_of_an_authority_that_is_deleted_meanwhile(
         return import_crl(*arguments, **named)
 
     monkeypatch.setattr(forms, "import_crl", late)
-    errors = errors_on(add_list(as_root, authority, ca.crl([1])))
+    errors = errors_on(add_crl(as_root, authority, ca.crl([1])))
     assert "deleted in the meantime" in errors["authority"][0]
 
 
-def test_huge_list(
+def test_huge_crl(
     as_root: Client, authority: Any, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
     """Larger than the limit is refused before it is read."""
     monkeypatch.setattr(forms, "MAX_CRL_BYTES", 100)
-    (message,) = errors_on(add_list(as_root, authority, ca.crl()))["upload"]
+    (message,) = errors_on(add_crl(as_root, authority, ca.crl()))["upload"]
     assert "larger than" in message
 
 
 @pytest.mark.parametrize("kind", UPLOADS)
-def test_n66_private_key_as_a_list(
+def test_n66_private_key_as_a_crl(
     as_root: Client, authority: Any, kind: str, caplog: Any
 ) -> None:
     """N66: refused, and nowhere in the answer."""
-    response = add_list(as_root, authority, UPLOADS[kind])
+    response = add_crl(as_root, authority, UPLOADS[kind])
     (message,) = errors_on(response)["upload"]
     assert "holds a private key" in message
     response = as_root.post(
@@ -248,7 +248,7 @@ def test_n66_private_key_as_a_list(
 
 
 @pytest.mark.parametrize("value", ["", "abc", "-1", "9" * 40, "a\0b"])
-def test_impossible_authority_of_a_list(
+def test_impossible_authority_of_a_crl(
     as_root: Client, ca: ThrowawayCA, value: str
 ) -> None:
     """A crafted choice is an error in the page."""
@@ -258,7 +258,7 @@ def test_impossible_authority_of_a_list(
     assert set(errors_on(response)) == {"authority"}
 
 
-def test_lists_are_listed(as_root: Client, authority: Any, ca: ThrowawayCA) -> None:
+def test_crls_are_listed(as_root: Client, authority: Any, ca: ThrowawayCA) -> None:
     """Authority, issuer, dates, state in words, entries; and the page of each."""
     import_crl(authority, ca.crl([7, 8], number=3, this_update=NOW - 20 * DAY))
     text = text_of(as_root.get(page(f"{REVOCATION_LIST}_changelist")))
@@ -284,7 +284,7 @@ def test_lists_are_listed(as_root: Client, authority: Any, ca: ThrowawayCA) -> N
     assert response.status_code == 403
 
 
-def test_list_that_names_no_next_one(
+def test_crl_without_next_update(
     as_root: Client, authority: Any, ca: ThrowawayCA
 ) -> None:
     """Some CAs forget it."""
@@ -298,7 +298,7 @@ def test_list_that_names_no_next_one(
         assert "nicht angegeben" in text_of(as_root.get(address))
 
 
-def test_lists_are_found_by_serial_number(
+def test_crls_are_found_by_serial_number(
     as_root: Client, authority: Any, ca: ThrowawayCA
 ) -> None:
     """In every spelling, by index; and by the issuer's name otherwise."""
@@ -316,10 +316,10 @@ def test_lists_are_found_by_serial_number(
     assert count("a\0b") == 1  # Django looks for nothing then
 
 
-def test_deleting_a_list(
+def test_deleting_a_crl(
     as_root: Client, authority: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:
-    """Entries are counted, not listed; what it revoked is let in again."""
+    """Entries are counted, not listed; what it revoked is accepted again."""
     import_crl(authority, ca.crl([alice_cert, *range(1, 50)]))
     row = RevocationList.objects.get()
     address = page(f"{REVOCATION_LIST}_delete", row.pk)
@@ -333,7 +333,7 @@ def test_deleting_a_list(
     assert decide(alice_cert).reason == "unmapped"
 
 
-def test_n65_list_of_an_authority_above(
+def test_n65_crl_of_an_authority_above(
     as_helper: Client, authority: Any, ca: ThrowawayCA, root: Any
 ) -> None:
     """N65: what it revokes may be the certificate of a superuser."""
@@ -352,13 +352,13 @@ def test_n65_list_of_an_authority_above(
     assert response.status_code in (200, 403)
     assert RevocationList.objects.exists()
     # A newer one may be imported: it is the CA that says so.
-    messages_after(add_list(as_helper, authority, ca.crl([1, 2], number=2)))
+    messages_after(add_crl(as_helper, authority, ca.crl([1, 2], number=2)))
 
 
-def test_deleting_an_authority_counts_its_lists(
+def test_deleting_an_authority_counts_its_crls(
     as_root: Client, as_helper: Client, authority: Any, ca: ThrowawayCA, alice: Any
 ) -> None:
-    """A list of a million entries is one line of the page that asks."""
+    """A CRL of a million entries is one line of the page that asks."""
     import_crl(authority, ca.crl(list(range(1, 50))))
     address = page("django_clientcert_certificateauthority_delete", authority.pk)
     text = text_of(as_root.get(address))
@@ -516,7 +516,7 @@ def test_period_is_counted_before_it_is_revoked(
     alice: Any,
     alice_cert: IssuedCertificate,
 ) -> None:
-    """How many it hits is said first; another time is counted anew."""
+    """The page first says how many are affected; another period is counted again."""
     stored(alice, alice_cert)
     stored(alice, other_ca.issue("foreign"))
     stored(alice, ca.issue("old", not_before=NOW - 90 * DAY))
@@ -635,7 +635,7 @@ def test_n65_certificate_of_one_above(
     how: Any,
     kind: str,
 ) -> None:
-    """N65: neither locked out nor let in again by somebody below."""
+    """N65: somebody below can neither revoke it nor lift the revocation."""
     issued = ca.issue("root")
     if kind == "stored":
         stored(root, issued, authority=authority)
@@ -662,7 +662,7 @@ def test_n65_certificate_of_one_above(
 def test_n65_certificates_of_others_may_be_revoked(
     as_helper: Client, authority: Any, alice: Any, alice_cert: IssuedCertificate
 ) -> None:
-    """And let in again."""
+    """And the revocation may be lifted."""
     stored(alice, alice_cert, authority=authority)
     messages_after(add(as_helper, pasted=alice_cert.pem))
     address = page(f"{REVOCATION}_delete", Revocation.objects.get().pk)
@@ -807,10 +807,10 @@ def test_n65_reach_of_a_certificate_that_a_rule_knows(
     assert not reach.may_revoke(actor, revocation)
 
 
-def test_n65_list_of_a_twin(
+def test_n65_crl_of_a_twin(
     as_helper: Client, authority: Any, ca: ThrowawayCA, root: Any
 ) -> None:
-    """N65: what a list revokes for one authority, it does for its twin."""
+    """N65: what a CRL revokes for one authority, it revokes for its twin."""
     CertificateMapping.objects.create(
         user=root, kind="subject", value="CN=root", authority=authority
     )

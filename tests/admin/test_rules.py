@@ -331,13 +331,13 @@ def test_spiffe_needs_a_trust_domain(
     assert (stored.rule_identity, stored.rule_pattern) == ("san_uri", pattern)
 
 
-# --- lists and policy -------------------------------------------------------------
+# --- CRLs and policy --------------------------------------------------------------
 
 
 def test_required_without_a_list(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA
 ) -> None:
-    """Whom that locks out is said when it is saved, until there is a list."""
+    """On save, a warning says whom that refuses, until there is a CRL."""
     (text,) = warnings_after(change(as_root, authority, revocation_policy="required"))
     assert "no current one is loaded for CN=Test Root CA" in text
     authority = reload(authority)
@@ -390,7 +390,7 @@ def test_lists_on_the_page_of_an_authority(
 
 
 def test_partition_on_the_page(as_root: Client, ca: ThrowawayCA) -> None:
-    """What a list is limited to stands below its issuer; many are cut short."""
+    """The scope of a CRL is below its issuer; long tables are cut short."""
     from cryptography import x509
 
     authority = CertificateAuthority.objects.create(name="A", bundle=ca.pem)
@@ -411,7 +411,7 @@ def test_partition_on_the_page(as_root: Client, ca: ThrowawayCA) -> None:
 def test_more_than_fit(
     as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA, monkeypatch: Any
 ) -> None:
-    """The page of an authority with hundreds of lists or times stays one."""
+    """The page of an authority with hundreds of CRLs or periods stays short."""
     monkeypatch.setattr(markup, "MAX_SHOWN", 0)
     import_crl(authority, ca.crl())
     revoke_period(authority, NOW - DAY, NOW)

@@ -255,7 +255,7 @@ def test_authority_that_did_not_issue_it(
     folder: Path, alice: Any, other_ca: ThrowawayCA, alice_cert: IssuedCertificate
 ) -> None:
     """A named authority is checked as in the admin's form."""
-    CertificateAuthority.objects.create(name="Other", bundle=other_ca.pem)
+    other = CertificateAuthority.objects.create(name="Other", bundle=other_ca.pem)
     for kind in ("subject", "fingerprint"):
         text = (
             f"user,kind,authority,certificate\nalice,{kind},Other,{b64(alice_cert)}\n"
@@ -264,14 +264,20 @@ def test_authority_that_did_not_issue_it(
         words = "refused: alice: “Other” did not issue this certificate: "
         assert words in outcome.out
     assert not CertificateMapping.objects.exists()
+    row = f"alice,subject,Other,{b64(other_ca.issue('alice'))}"
+    assert load(folder, f"user,kind,authority,certificate\n{row}\n").status == 0
+    assert CertificateMapping.objects.get().authority == other
 
 
 def test_kind_that_the_certificate_lacks(
-    folder: Path, alice: Any, mallory_cert: IssuedCertificate
+    folder: Path,
+    alice: Any,
+    authority: CertificateAuthority,
+    mallory_cert: IssuedCertificate,
 ) -> None:
-    """Said with the row."""
+    """The row says so."""
     text = f"user,kind,certificate\nalice,san_upn,{b64(mallory_cert)}\n"
-    assert "refused: alice: " in load(folder, text).out
+    assert "refused: alice: The certificate has no san_upn" in load(folder, text).out
 
 
 @pytest.mark.parametrize(

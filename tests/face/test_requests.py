@@ -690,6 +690,29 @@ def test_a13_l10_a_decision_that_fails_holds_nobody_up(
     assert request.client_cert_decision.accepted
 
 
+@pytest.mark.parametrize("name", ["decide", "adecide"])
+def test_a_backend_that_asks_for_its_own_decision_is_an_error(
+    rf: Any, alice_cert: Any, name: str, db: None
+) -> None:
+    """It does not wait for itself."""
+
+    class Backend(ClientCertBackend):
+        def decide(self, request: Any) -> Decision:
+            return Decision(True, None, user=request.user.pk)
+
+        async def adecide(self, request: Any) -> Decision:
+            return Decision(True, None, user=await request.auser())
+
+    request = rf.get("/", **proxy_meta(alice_cert.der))
+    attach(request, Backend())
+    ask = {
+        "decide": lambda: request.client_cert_decision,
+        "adecide": async_to_sync(request.aclient_cert_decision),
+    }[name]
+    with pytest.raises(RuntimeError):
+        ask()
+
+
 def test_a_copy_of_a_request_has_its_decision(
     rf: Any, alice: Any, alice_cert: Any, mapping: Any
 ) -> None:

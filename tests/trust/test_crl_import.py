@@ -606,3 +606,20 @@ def test_r23_the_serial_number_0_is_called_out(
     data = lists.crl(ca, entries=[lists.entry(0)], extensions=[lists.number(1)])
     (text,) = warnings_of(authority, data)
     assert text.startswith("CRL number 1 has an entry for the serial number 0")
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is SQLite's")
+def test_r23_lost_entries_are_looked_up_by_serial_number(
+    authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """Not among all entries of the CRL, which takes hours for a large one."""
+    import_crl(authority, ca.crl([7], number=1))
+    with captured() as queries:
+        import_crl(authority, ca.crl([7], number=2))
+    (query,) = [query for query in queries if "EXISTS" in query.sql]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {query.sql}", query.given)
+        plan = [row[-1] for row in cursor.fetchall()]
+    inner = [step for step in plan if "U0" in step]
+    assert len(inner) == 2
+    assert all("clientcert_revoked_serial" in step for step in inner)

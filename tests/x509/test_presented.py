@@ -21,6 +21,7 @@ from django_clientcert.testing import (
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.paths import MAX_PRESENTED, PathValidator
+from tests import der_writer as w
 
 NOW = dt.datetime.now(dt.timezone.utc).replace(microsecond=0)
 
@@ -202,3 +203,14 @@ def test_a01_only_the_key_of_a_ca_checks_a_signature(
     validator = PathValidator([read(ca)])
     forged = read(client.issue())
     assert validator.issuers_of(forged, [read(client)]) == ()
+
+
+def test_a01_unreadable_basic_constraints_are_not_a_ca(ca: ThrowawayCA) -> None:
+    """Whether the key may sign certificates is unknown, so it checks none."""
+    key = make_key()
+    odd = ClientCertificate(
+        w.certificate(ca, key=key, extensions=[w.extension(w.BASIC_CONSTRAINTS, b"")])
+    )
+    below = read(ThrowawayCA(odd.x509, key).issue())
+    assert below.is_signed_by(odd)
+    assert PathValidator([read(ca)]).issuers_of(below, [odd]) == ()

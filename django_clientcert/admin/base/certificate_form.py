@@ -56,7 +56,7 @@ class CertificateForm(FormWithoutPrivateKeys):
         help_text=_("PEM. If you paste a chain, the client’s certificate is used."),
     )
     upload = forms.FileField(
-        label=_("or upload it"),
+        label=_("Or upload a certificate"),
         required=False,
         widget=forms.FileInput,
         help_text=_("PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Never a .p12."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from django_clientcert.models import CertificateMapping
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.x509.bundles import holds_private_key
 
@@ -76,6 +77,10 @@ class FormWithoutModel(FormWithoutPrivateKeys):
 
     ``clean()`` creates the instance, if the form creates one.
     """
+
+    class Meta:
+        model = CertificateMapping
+        fields: tuple[str, ...] = ()
 
     def _post_clean(self) -> None:
         """Do not build an instance from the fields."""

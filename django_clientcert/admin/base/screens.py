@@ -1,4 +1,4 @@
-"""Screens of our own: view functions of a model admin, behind one decorator.
+"""Screens of our own: view functions of a model admin, with one decorator.
 
 A model admin names them in its table ``screens``, as rows of path, view and name.
 """

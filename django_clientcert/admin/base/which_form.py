@@ -6,8 +6,6 @@ from django import forms
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.models import CertificateMapping
-
 from .private_keys import FormWithoutModel
 
 
@@ -26,7 +24,3 @@ class WhichForm(FormWithoutModel):
         choices=Which.choices,
         widget=forms.RadioSelect(attrs={"class": "radiolist"}),
     )
-
-    class Meta:
-        model = CertificateMapping
-        fields: tuple[str, ...] = ()

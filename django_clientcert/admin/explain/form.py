@@ -19,7 +19,6 @@ from django_clientcert.admin.base.entries import field_error, read_bundle
 from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.conf import conf
 from django_clientcert.explaining import asking
-from django_clientcert.models import CertificateMapping
 from django_clientcert.wire import Proxy
 from django_clientcert.x509.bundles import to_pem
 from django_clientcert.x509.certificates import ClientCertificate
@@ -67,10 +66,6 @@ class ExplainForm(CertificateForm, FormWithoutModel):
         required=False,
         help_text=_("When the request arrives. Leave empty for now."),
     )
-
-    class Meta:
-        model = CertificateMapping
-        fields: tuple[str, ...] = ()
 
     def __init__(
         self, stored: ClientCertificate | None, *args: Any, **kwargs: Any

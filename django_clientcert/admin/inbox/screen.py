@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import router, transaction
@@ -17,23 +18,12 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import (
-    Fieldsets,
-    admin_url,
-    is_possible_key,
-)
-from django_clientcert.admin.base.markup import (
-    MAX_SHOWN,
-    breakable_name,
-    join_lines,
-    link,
-    more_than,
-)
+from django_clientcert.admin.base import base_admin, markup
 from django_clientcert.admin.base.permissions import visible_rows
 from django_clientcert.admin.base.readonly_admin import ReadOnlyCertificateAdmin
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.admin.base.search import fingerprint_digits
-from django_clientcert.admin.base.which_form import Which
+from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.admin.explain.screen import may_explain
 from django_clientcert.exceptions import Reason
 from django_clientcert.explaining.reasons import EXPLANATIONS
@@ -47,7 +37,6 @@ from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, find_identities
 
 from .candidates import KINDS, Candidate, find_candidates
-from .form import MapSeveralForm
 from .suggestions import Suggestions, map_url
 
 # The limit of one request: each certificate is a field of the form.
@@ -74,14 +63,8 @@ _NAMES = {
 }
 
 _REFUSAL_FIELDS = (
-    "shown_reason",
-    "shown_detail",
-    "remedy",
-    "list_count",
-    "first_seen",
-    "last_seen",
-    "shown_host",
-    "shown_address",
+    *("shown_reason", "shown_detail", "remedy", "list_count"),
+    *("first_seen", "last_seen", "shown_host", "shown_address"),
 )
 _MAPPING_FIELDS = ("issued_by", "known_as", "renews", "ways")
 
@@ -109,6 +92,16 @@ class ReasonFilter(admin.SimpleListFilter):
 # --- mapping several certificates at once
 
 
+class MapSeveralForm(WhichForm):
+    """Whether all certificates have to be mapped, and a note for each mapping."""
+
+    class Meta(WhichForm.Meta):
+        fields = ("note",)
+        widgets = {
+            "note": forms.Textarea(attrs={"class": "vLargeTextField", "rows": 3})
+        }
+
+
 @admin.action(permissions=["map"], description=_("Map by e-mail address"))
 def map_by_email(model_admin: Any, request: HttpRequest, queryset: Any) -> HttpResponse:
     """Preview the users that the e-mail addresses in the certificates name."""
@@ -133,7 +126,7 @@ def map_view(
     shown = request.POST.getlist(_ROW)
     keys = [value.partition(":")[0] for value in shown]
     if len(shown) > MAX_MAPPED or not all(
-        is_possible_key(model_admin.opts.pk, key) for key in keys
+        base_admin.is_possible_key(model_admin.opts.pk, key) for key in keys
     ):
         raise BadRequest("These are not keys of rows, or there are too many.")
     changelist = HttpResponseRedirect(model_admin.page_url("changelist"))
@@ -143,7 +136,13 @@ def map_view(
     candidates = find_candidates(request.user, rows, kind)
     form = MapSeveralForm(request.POST)
     if form.is_valid():
-        checked = [_refuse_changed(candidate, shown) for candidate in candidates]
+        changed = gettext("This has changed since the preview. Review it again.")
+        checked = [
+            candidate
+            if candidate.why_not or candidate.key in shown
+            else candidate._replace(why_not=changed)
+            for candidate in candidates
+        ]
         has_problem = any(candidate.why_not for candidate in checked)
         if form.cleaned_data["which"] == Which.ALL.value and (
             has_problem or len(rows) < len(set(keys))
@@ -160,19 +159,8 @@ def map_view(
     return _preview(model_admin, request, kind, fresh, form)
 
 
-def _refuse_changed(candidate: Candidate, shown: Sequence[str]) -> Candidate:
-    if candidate.why_not or candidate.key in shown:
-        return candidate
-    return candidate._replace(
-        why_not=gettext("This has changed since the preview. Review it again.")
-    )
-
-
 def _start(
-    model_admin: Any,
-    request: HttpRequest,
-    queryset: QuerySet[UnknownCertificate],
-    kind: IdentityKind,
+    model_admin: Any, request: HttpRequest, queryset: Any, kind: IdentityKind
 ) -> HttpResponse:
     rows = list(queryset.order_by("pk")[: MAX_MAPPED + 1])
     if len(rows) > MAX_MAPPED:
@@ -201,21 +189,19 @@ def _preview(
         "map_certificates.html",
         title=gettext("Map by %(name)s") % {"name": _NAMES[kind]},
         form=form if count else None,
-        fieldsets=[(_("Options"), {"fields": ("which", "note")})],
+        fieldsets=[base_admin.fieldset(_("Options"), "which", "note")],
         name=_NAMES[kind],
         rows=[
             {
-                "subject": breakable_name(str(candidate.row)),
+                "subject": markup.breakable_name(str(candidate.row)),
                 "name": _breakable_address(candidate.name),
-                "user": (
-                    "" if candidate.user is None else visible(str(candidate.user), 50)
-                ),
-                "authority": candidate.authority or "",
+                "user": visible(str(candidate.user or ""), 50),
+                "authority": candidate.authority,
                 "why_not": candidate.why_not,
             }
-            for candidate in candidates[:MAX_SHOWN]
+            for candidate in candidates[: markup.MAX_SHOWN]
         ],
-        more=more_than(len(candidates), MAX_SHOWN),
+        more=markup.more_than(len(candidates), markup.MAX_SHOWN),
         selected=[candidate.key for candidate in candidates],
         selected_name=_ROW,
         action_url=model_admin.page_url(f"map_{kind.value}"),
@@ -331,12 +317,14 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         reason = _reason_of(obj)
         return visible(obj.reason, 32) if reason is None else str(_REASONS[reason])
 
-    @admin.display(description=_("refused"), ordering="count")
-    def list_count(self, obj: UnknownCertificate) -> str:
-        """Return how often it was refused."""
-        return ngettext("%(count)d time", "%(count)d times", obj.count) % {
-            "count": obj.count
-        }
+    list_count = markup.column(
+        _("refused"),
+        lambda row: (
+            ngettext("%(count)d time", "%(count)d times", row.count)
+            % {"count": row.count}
+        ),
+        ordering="count",
+    )
 
     @admin.display(description=_("subject"), ordering="subject")
     def list_subject(self, obj: UnknownCertificate) -> str:
@@ -353,13 +341,13 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
 
     def get_fieldsets(
         self, request: HttpRequest, obj: UnknownCertificate | None = None
-    ) -> Fieldsets:
+    ) -> base_admin.Fieldsets:
         """Return the fieldsets, with the facts about the certificate."""
         facts = () if obj is None else self.certificate_fields(obj)
         return [
-            (_("Refusal"), {"fields": _REFUSAL_FIELDS}),
-            (_("Mapping"), {"fields": _MAPPING_FIELDS}),
-            (_("Certificate"), {"fields": (*facts, "revoked")}),
+            base_admin.fieldset(_("Refusal"), *_REFUSAL_FIELDS),
+            base_admin.fieldset(_("Mapping"), *_MAPPING_FIELDS),
+            base_admin.fieldset(_("Certificate"), *facts, "revoked"),
         ]
 
     def get_object(
@@ -379,7 +367,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         if self.has_map_permission(request):
             context["map_url"] = map_url(self.admin_site, pk)
         if may_explain(self.admin_site, request):
-            url = admin_url(self.admin_site, CertificateMapping, "explain")
+            url = base_admin.admin_url(self.admin_site, CertificateMapping, "explain")
             context["explain_url"] = f"{url}?unknown={pk}"
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -393,10 +381,9 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
             "{} <code>{}</code>", EXPLANATIONS[reason].meaning, reason.value
         )
 
-    @admin.display(description=_("detail"))
-    def shown_detail(self, obj: UnknownCertificate) -> str:
-        """Return the detail of the last refusal."""
-        return visible_once(obj.detail, 500) or gettext("none")
+    shown_detail = markup.column(
+        _("detail"), lambda row: visible_once(row.detail, 500) or gettext("none")
+    )
 
     @admin.display(description=_("what to do"))
     def remedy(self, obj: UnknownCertificate) -> str:
@@ -411,15 +398,13 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
             )
         return str(EXPLANATIONS[reason].remedy)
 
-    @admin.display(description=_("address"))
-    def shown_address(self, obj: UnknownCertificate) -> str:
-        """Return the client’s address, as reported by the proxy."""
-        return visible_once(obj.address, 45) or gettext("unknown")
-
-    @admin.display(description=_("authority"))
-    def issued_by(self, obj: Any) -> str:
-        """Return the authorities that issued it."""
-        return str(obj.suggestions.show_authorities())
+    # As reported by the proxy
+    shown_address = markup.column(
+        _("address"), lambda row: visible_once(row.address, 45) or gettext("unknown")
+    )
+    issued_by = markup.column(
+        _("authority"), lambda row: row.suggestions.show_authorities()
+    )
 
     @admin.display(description=_("known already"))
     def known_as(self, obj: Any) -> str:
@@ -432,20 +417,28 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         rows = visible_rows(self.admin_site, request, CertificateMapping)
         if rows is None:
             return gettext("hidden from you")
-        mappings = [
-            mapping
+        model_admin = self.admin_site.get_model_admin(CertificateMapping)
+        texts = [
+            markup.link(
+                base_admin.admin_url(
+                    self.admin_site, CertificateMapping, "change", mapping.pk
+                ),
+                gettext("mapping %(pk)s (%(state)s)")
+                % {"pk": mapping.pk, "state": mapping.get_state_display()},
+            )
             for mapping in rows.filter(key__in=keys).order_by()[:50]
             if mapping.kind == keys[bytes(mapping.key)]
+            and model_admin.has_view_permission(request, mapping)
         ]
-        return join_lines(
-            self._link_to(request, mapping) for mapping in mappings[:10]
-        ) or gettext("no mapping matches it")
+        return markup.join_lines(texts[:10]) or gettext("no mapping matches it")
 
-    @admin.display(description=_("renewal"))
-    def renews(self, obj: Any) -> str:
-        """Return the mappings that it seems to renew."""
-        text: str = obj.suggestions.show_predecessors()
-        return text or gettext("does not renew a mapped certificate")
+    renews = markup.column(
+        _("renewal"),
+        lambda row: (
+            row.suggestions.show_predecessors()
+            or gettext("does not renew a mapped certificate")
+        ),
+    )
 
     @admin.display(description=_("map by"))
     def ways(self, obj: Any) -> str:
@@ -454,18 +447,6 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         return suggestions.show_ways(
             linked=self.has_map_permission(suggestions.request)
         )
-
-    def _link_to(self, request: HttpRequest, mapping: CertificateMapping) -> str:
-        """Return the name of a mapping, as a link if the user may view it."""
-        text = gettext("mapping %(pk)s (%(state)s)") % {
-            "pk": mapping.pk,
-            "state": mapping.get_state_display(),
-        }
-        site: Any = self.admin_site
-        model_admin = site.get_model_admin(CertificateMapping)
-        if not model_admin.has_view_permission(request, mapping):
-            return text
-        return link(model_admin.page_url("change", mapping.pk), text)
 
 
 def _breakable_address(address: str) -> str:

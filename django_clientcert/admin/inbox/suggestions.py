@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
@@ -12,9 +13,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from django_clientcert.admin.base.base_admin import admin_url
-from django_clientcert.admin.base.markup import join_lines, link
-from django_clientcert.admin.base.permissions import may_renew
+from django_clientcert.admin.base import base_admin, markup, permissions
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import (
     CertificateAuthority,
@@ -24,6 +23,7 @@ from django_clientcert.models import (
 from django_clientcert.trust.issuers import find_issuers
 from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.bundles import to_pem
+from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import (
     Identity,
     IdentityKind,
@@ -34,9 +34,10 @@ from django_clientcert.x509.identities import (
 # The query parameter that names an unknown certificate
 PARAMETER = "unknown"
 # A certificate may have many names.
-_MAX_NAMES = 10
+_MAX_WAYS = 12
 _MAX_PREDECESSORS = 5
 _MAX_VALUE = 80
+_CACHE = "_clientcert_suggestions"
 
 
 class Suggestions:
@@ -83,37 +84,22 @@ class Suggestions:
         """The authority that issued the certificate, if there is exactly one."""
         return self.authorities[0] if len(self.authorities) == 1 else None
 
-    @cached_property
-    def predecessors(self) -> list[CertificateMapping]:
-        """The mappings of certificates that this one seems to renew."""
-        return find_predecessors(self.certificate)[:_MAX_PREDECESSORS]
-
     def show_ways(self, *, linked: bool = False) -> SafeString:
         """Return the ways to map the certificate; *linked* to the form of each kind."""
         items = []
-        names = 0
-        for identity in self.identities:
+        for identity in self.identities[:_MAX_WAYS]:
             kind = identity.kind
-            names += not kind.is_pin
-            if names > _MAX_NAMES:
-                items.append(_("and more names"))
-                break
             label = str(CertificateMapping.MappingKind(kind.value).label)
             if linked:
-                label = link(map_url(self.site, self.row.pk, kind), label)
+                label = markup.link(map_url(self.site, self.row.pk, kind), label)
             authority = None if kind.is_pin else self.authorities[0]
             mapping = CertificateMapping(kind=kind.value, authority=authority)
-            items.append(
-                format_html(
-                    "{}: <code>{}</code> — {}. {}",
-                    label,
-                    show_value(kind, identity.value, 16 if kind.is_pin else _MAX_VALUE),
-                    describe_strength(mapping),
-                    describe_renewal(mapping),
-                )
-            )
-        rows = ((item,) for item in items)
-        return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", rows))
+            value = show_value(kind, identity.value, 16 if kind.is_pin else _MAX_VALUE)
+            strength, renewal = describe_strength(mapping), describe_renewal(mapping)
+            items.append((label, value, strength, renewal))
+        row = "<li>{}: <code>{}</code> — {}. {}</li>"
+        ways = format_html("<ul>{}</ul>", format_html_join("", row, items))
+        return markup.with_more(ways, len(self.identities), _MAX_WAYS)
 
     def show_authorities(self) -> str:
         """Return which stored authorities issued the certificate."""
@@ -123,31 +109,31 @@ class Suggestions:
                 "for the names in it, so only its public key or fingerprint can be "
                 "mapped."
             )
-        quoted = (_("“%(name)s”") % {"name": ca} for ca in self.authorities)
-        names = {"names": ", ".join([*quoted][:_MAX_NAMES])}
+        quoted = [_("“%(name)s”") % {"name": ca} for ca in self.authorities]
+        names = {"names": markup.list_some(quoted, _MAX_WAYS)}
         if self.authority is not None:
             return _("Issued by %(names)s.") % names
         return _("Issued by a CA that several authorities contain: %(names)s.") % names
 
     def show_predecessors(self) -> str:
         """Return what the certificate seems to renew, with links to renew it."""
-        return join_lines(
+        return markup.join_lines(
             format_html(
                 "{} {}",
                 _("It looks like the renewal of mapping %(pk)s.") % {"pk": mapping.pk},
                 self._renew_link(mapping),
             )
-            for mapping in self.predecessors
+            for mapping in find_predecessors(self.certificate)[:_MAX_PREDECESSORS]
         )
 
     def _renew_link(self, mapping: CertificateMapping) -> str:
         if mapping.state == CertificateMapping.State.DISABLED:
             return _("That mapping is disabled.")
-        if not may_renew(self.site, self.request, mapping):
+        if not permissions.may_renew(self.site, self.request, mapping):
             return ""
-        url = admin_url(self.site, CertificateMapping, "renew", mapping.pk)
+        url = base_admin.admin_url(self.site, CertificateMapping, "renew", mapping.pk)
         text = _("Renew mapping %(pk)s with it") % {"pk": mapping.pk}
-        return link(f"{url}?{PARAMETER}={self.row.pk}", text)
+        return markup.link(f"{url}?{PARAMETER}={self.row.pk}", text)
 
 
 def map_url(site: AdminSite, pk: Any, kind: IdentityKind | None = None) -> str:
@@ -155,26 +141,23 @@ def map_url(site: AdminSite, pk: Any, kind: IdentityKind | None = None) -> str:
     query = {PARAMETER: pk}
     if kind is not None:
         query["kind"] = kind.value
-    return f"{admin_url(site, CertificateMapping, 'add')}?{urlencode(query)}"
+    return f"{base_admin.admin_url(site, CertificateMapping, 'add')}?{urlencode(query)}"
 
 
 def describe_strength(mapping: CertificateMapping) -> str:
     """Return which certificates *mapping* accepts, and who vouches for them."""
     if mapping.is_pin:
         return _("strong: only the holder of the private key")
-    params = {"authority": mapping.authority}
     if mapping.is_exact:
-        return (
-            _(
-                "strong: this certificate only, provided that “%(authority)s” never "
-                "reuses a serial number"
-            )
-            % params
+        text = _(
+            "strong: this certificate only, provided that “%(authority)s” never reuses "
+            "a serial number"
         )
-    return (
-        _("by name: every certificate with this name; “%(authority)s” vouches for it")
-        % params
-    )
+    else:
+        text = _(
+            "by name: every certificate with this name; “%(authority)s” vouches for it"
+        )
+    return text % {"authority": mapping.authority}
 
 
 def describe_renewal(mapping: CertificateMapping) -> str:
@@ -184,3 +167,51 @@ def describe_renewal(mapping: CertificateMapping) -> str:
     if mapping.is_exact:
         return _("A renewed certificate needs a new mapping: use “Renew”.")
     return _("A renewed certificate with the same name is accepted too.")
+
+
+# --- forms that are filled in with an unknown certificate, which then leaves the inbox
+
+
+def find_suggestions(model_admin: Any, request: HttpRequest) -> Suggestions | None:
+    """Return how to map the unknown certificate that the query string names, if any.
+
+    The result is cached on the request.
+    """
+    if not hasattr(request, _CACHE):
+        pk: Any = request.GET.get(PARAMETER)
+        rows = permissions.visible_rows(
+            model_admin.admin_site, request, UnknownCertificate
+        )
+        field, row = UnknownCertificate._meta.pk, None
+        if rows is not None and base_admin.is_possible_key(field, pk):
+            row = rows.filter(pk=pk).first()
+        suggestions = row and Suggestions(model_admin.admin_site, request, row)
+        setattr(request, _CACHE, suggestions)
+    cached: Suggestions | None = getattr(request, _CACHE)
+    return cached
+
+
+def describe_suggestions(suggestions: Suggestions) -> str:
+    """Return the text above the form that maps an unknown certificate."""
+    return format_html(
+        "<p>{} {}</p><p>{}</p>{}",
+        _("The certificate comes from the inbox."),
+        suggestions.show_authorities(),
+        suggestions.show_predecessors(),
+        suggestions.show_ways(),
+    )
+
+
+def clear_inbox(
+    model_admin: Any, request: HttpRequest, certificate: ClientCertificate
+) -> None:
+    """Remove *certificate*, which is mapped now, from the inbox."""
+    if UnknownCertificate.objects.all().of_keys(certificate).delete()[0]:
+        model_admin.message_user(
+            request,
+            _(
+                "The certificate is now mapped and was removed from the inbox. The "
+                "next request with it is evaluated again."
+            ),
+            messages.INFO,
+        )

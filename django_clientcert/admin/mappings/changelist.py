@@ -14,24 +14,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import ClientCertModelAdmin
-from django_clientcert.admin.base.markup import (
-    MAX_NAME,
-    breakable_name,
-    hex_pairs,
-    join_lines,
+from django_clientcert.admin.base import (
+    base_admin,
+    markup,
+    revocation_status,
+    search,
+    times,
 )
-from django_clientcert.admin.base.revocation_status import revoked_mappings
-from django_clientcert.admin.base.search import (
-    begins_with,
-    fingerprint_digits,
-    first_keys,
-    is_indexed,
-    name_keys,
-    newest,
-    with_words,
-)
-from django_clientcert.admin.base.times import relative, validity_status
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateMapping
 from django_clientcert.models.users import name_fields
@@ -44,7 +33,7 @@ _SHOWN_DIGITS = 16
 _SHOWN_NAME = 50
 
 
-class MappingChangelistAdmin(ClientCertModelAdmin):
+class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
     """The part of the mappings’ admin that is about their changelist."""
 
     list_display = (
@@ -56,7 +45,13 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         "list_last_used",
     )
     list_select_related = ("user", "authority")
-    list_filter = ("state", ValidityFilter, LastUsedFilter, "kind", "authority")
+    list_filter = (
+        "state",
+        ValidityFilter,
+        LastUsedFilter,
+        "kind",
+        "authority",
+    )
     search_fields = ("value", "certificate_subject")
     search_help_text = _(
         "Search by the beginning of a username, a fingerprint or its first digits "
@@ -68,7 +63,7 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         """Return the changelist; its rows have ``is_revoked``."""
         changelist: Any = super().get_changelist_instance(request)
         rows = list(changelist.result_list)
-        refusals = revoked_mappings(rows)
+        refusals = revocation_status.revoked_mappings(rows)
         for row in rows:
             refusal = refusals.get(row.pk)
             row.is_revoked = refusal is not None and refusal.reason is Reason.REVOKED
@@ -82,10 +77,10 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         search_term: str,
     ) -> tuple[QuerySet[CertificateMapping], bool]:
         """Return pins that begin with the search term, or search names and text."""
-        digits = fingerprint_digits(search_term)
+        digits = search.fingerprint_digits(search_term)
         if digits is not None:
             pins = CertificateMapping.objects.using(queryset.db)
-            keys = first_keys([pins.fingerprint_prefix(digits)], request)
+            keys = search.first_keys([pins.fingerprint_prefix(digits)], request)
             matches = queryset.filter(pk__in=keys)
             if matches.exists():
                 return matches, False
@@ -97,7 +92,7 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         That is the value, or the subject of the stored certificate.
         """
         rows = CertificateMapping.objects.using(using)
-        keys = name_keys(term)
+        keys = search.name_keys(term)
         subjects = [key for key, kind in keys.items() if kind is IdentityKind.SUBJECT]
         querysets = [rows.filter(key__in=[*keys])] if keys else []
         if subjects:
@@ -107,17 +102,16 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         # In separate queries, because PostgreSQL would read all users for a join.
         vendor = connections[using].vendor
         named = [
-            users.filter(begins_with(field, term, vendor))
-            for field in filter(is_indexed, fields)
+            users.filter(search.begins_with(field, term, vendor))
+            for field in filter(search.is_indexed, fields)
         ]
-        inside = newest(users.all()).filter(with_words(fields, term))
-        of_users = rows.filter(user__in=first_keys([*named, inside], request))
+        inside = search.newest(users.all()).filter(search.with_words(fields, term))
+        of_users = rows.filter(user__in=search.first_keys([*named, inside], request))
         return [*querysets, of_users] if fields else querysets
 
-    @admin.display(description=_("user"), ordering="user_id")
-    def shown_user(self, obj: CertificateMapping) -> str:
-        """Return the user."""
-        return visible(str(obj.user), _SHOWN_NAME)
+    shown_user = markup.column(
+        _("user"), lambda row: visible(str(row.user), _SHOWN_NAME), ordering="user_id"
+    )
 
     @admin.display(description=_("kind"), ordering="kind")
     def list_kind(self, obj: CertificateMapping) -> str:
@@ -143,11 +137,13 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         if obj.is_pin:
             value = format_html("<code>{}…</code>", visible(obj.value[:_SHOWN_DIGITS]))
         else:
-            value = breakable_name(self.shown_value(obj, _SHOWN_NAME))
+            value = markup.breakable_name(self.shown_value(obj, _SHOWN_NAME))
         below: list[str] = []
         if obj.is_pin and obj.certificate_subject:
             below.append(
-                breakable_name(visible_once(obj.certificate_subject, _SHOWN_NAME))
+                markup.breakable_name(
+                    visible_once(obj.certificate_subject, _SHOWN_NAME)
+                )
             )
         if obj.authority is not None:
             # A separate column would push the last ones out of sight.
@@ -157,26 +153,28 @@ class MappingChangelistAdmin(ClientCertModelAdmin):
         if not below:
             return value
         return format_html(
-            '{}<br><span class="quiet">{}</span>', value, join_lines(below)
+            '{}<br><span class="quiet">{}</span>', value, markup.join_lines(below)
         )
 
-    @admin.display(description=_("validity"), ordering="certificate_not_after")
-    def validity(self, obj: CertificateMapping) -> str:
-        """Return whether the mapping and its certificate are valid."""
-        return validity_status(*mapping_validity(obj), timezone.now())
+    # Of the mapping and its certificate
+    validity = markup.column(
+        _("validity"),
+        lambda row: times.validity_status(*mapping_validity(row), timezone.now()),
+        ordering="certificate_not_after",
+    )
 
     @admin.display(description=_("last used"), ordering="last_used_at")
     def list_last_used(self, obj: CertificateMapping) -> str:
         """Return how long ago the mapping last accepted a certificate."""
         if obj.last_used_at is None:
             return gettext("never")
-        return relative(obj.last_used_at, timezone.now())
+        return times.relative(obj.last_used_at, timezone.now())
 
     @admin.display(description=_("value"))
-    def shown_value(self, obj: CertificateMapping, limit: int = MAX_NAME) -> str:
+    def shown_value(self, obj: CertificateMapping, limit: int = markup.MAX_NAME) -> str:
         """Return the value, escaped."""
         if obj.is_pin:
-            return hex_pairs(visible(obj.value, 64))
+            return markup.hex_pairs(visible(obj.value, 64))
         try:
             return show_value(IdentityKind(obj.kind), obj.value, limit)
         except ValueError:  # a kind of another version

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django import forms
 from django.contrib import admin
 from django.core.handlers.asgi import ASGIRequest
 from django.db.models import QuerySet
@@ -15,7 +16,9 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.permissions import may_see, visible_rows
+from django_clientcert.admin.base import permissions
+from django_clientcert.admin.base.base_admin import fieldset
+from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.models import (
     CertificateAuthority,
@@ -23,20 +26,39 @@ from django_clientcert.models import (
     Revocation,
     RevocationList,
 )
-from django_clientcert.trust.transfer.records import (
-    Record,
-    export_mappings,
-    export_records,
-)
-from django_clientcert.trust.transfer.writing import write_csv, write_json
-
-from .transfer_forms import ExportForm
+from django_clientcert.trust.transfer import records, writing
 
 _CHUNK = 64 * 1024
-_WRITERS = {"csv": write_csv, "json": write_json}
+_WRITERS = {"csv": writing.write_csv, "json": writing.write_json}
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 Rows = QuerySet[CertificateMapping]
+
+
+class ExportForm(FormWithoutModel):
+    """What to export, and in which format.
+
+    The full configuration is offered only with *everything*.
+    """
+
+    what = forms.ChoiceField(
+        label=_("Export"),
+        initial="csv",
+        widget=forms.RadioSelect(attrs={"class": "radiolist"}),
+    )
+
+    def __init__(self, *args: Any, everything: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        full = _(
+            "full configuration (JSON): authorities with their rules, CRLs, "
+            "revocations and mappings"
+        )
+        what: Any = self.fields["what"]
+        what.choices = [
+            ("csv", _("mappings (CSV), for a spreadsheet")),
+            ("json", _("mappings (JSON)")),
+            *([("everything", full)] if everything else []),
+        ]
 
 
 @screen("view")
@@ -44,7 +66,7 @@ def export_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase:
     """Ask what to export, and send it."""
     site = model_admin.admin_site
     may_export_everything = all(
-        may_see(site, request, model)
+        permissions.may_see(site, request, model)
         for model in (CertificateAuthority, RevocationList, Revocation)
     )
     form = ExportForm(*posted(request), everything=may_export_everything)
@@ -52,16 +74,18 @@ def export_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase:
         what = form.cleaned_data["what"]
         # A project’s own admin may show each user only some of the rows.
         if what == "everything":
-            rows_of: Any = partial(visible_rows, site, request)
-            return _send(request, export_records(rows_of=rows_of), "json")
-        return _send(request, export_mappings(model_admin.get_queryset(request)), what)
+            rows_of: Any = partial(permissions.visible_rows, site, request)
+            return _send(request, records.export_records(rows_of=rows_of), "json")
+        return _send(
+            request, records.export_mappings(model_admin.get_queryset(request)), what
+        )
     return show_page(
         model_admin,
         request,
         "export.html",
         title=gettext("Export"),
         form=form,
-        fieldsets=[(_("What to export"), {"fields": ("what",)})],
+        fieldsets=[fieldset(_("What to export"), "what")],
         button=gettext("Download"),
     )
 
@@ -71,7 +95,7 @@ def export_csv(
     model_admin: Any, request: HttpRequest, queryset: Rows
 ) -> HttpResponseBase:
     """Send the selected mappings as CSV."""
-    return _send(request, export_mappings(queryset), "csv")
+    return _send(request, records.export_mappings(queryset), "csv")
 
 
 @admin.action(permissions=["view"], description=_("Export as JSON"))
@@ -79,14 +103,14 @@ def export_json(
     model_admin: Any, request: HttpRequest, queryset: Rows
 ) -> HttpResponseBase:
     """Send the selected mappings as JSON."""
-    return _send(request, export_mappings(queryset), "json")
+    return _send(request, records.export_mappings(queryset), "json")
 
 
 def _send(
-    request: HttpRequest, records: Iterable[Record], format: str
+    request: HttpRequest, rows: Iterable[records.Record], format: str
 ) -> StreamingHttpResponse:
     """Return a file to be saved, which is written while it is sent."""
-    pieces = _join(_WRITERS[format](records))
+    pieces = _join(_WRITERS[format](rows))
     now = timezone.now()
     day = timezone.localdate(now) if timezone.is_aware(now) else now.date()
     name = f"certificate-mappings-{day}.{format}"

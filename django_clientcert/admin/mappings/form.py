@@ -7,18 +7,14 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base import entries
+from django_clientcert.admin.base.base_admin import is_possible_key
 from django_clientcert.admin.base.certificate_form import CODE, CertificateForm
-from django_clientcert.admin.base.entries import (
-    all_readings,
-    find_identity,
-    offered_identities,
-    parse_entry,
-    within_reach,
-)
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.issuers import check_authority, find_authority
 from django_clientcert.x509.certificates import ClientCertificate
@@ -33,6 +29,26 @@ from django_clientcert.x509.names import Order
 from .known import known_certificates, refuse_other_digest
 
 _MAX_NOTICES = 10
+
+
+class UserSelect(AutocompleteSelect):
+    """Django’s autocomplete widget, which fails on a value that cannot be a key.
+
+    A script gives its search box a name for screen readers.
+    """
+
+    @property
+    def media(self) -> forms.Media:
+        """Django’s files, followed by that script."""
+        own = "django_clientcert/name_selects.js"
+        before = ("admin/js/jquery.init.js", "admin/js/autocomplete.js")
+        return super().media + forms.Media(js=[*before, own])
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        """Return the selected user."""
+        field = self.field.target_field
+        possible = [key for key in value if is_possible_key(field, key)]
+        return super().optgroups(name, possible, attr)
 
 
 class CertificateMappingForm(CertificateForm):
@@ -69,15 +85,8 @@ class CertificateMappingForm(CertificateForm):
     class Meta:
         model = CertificateMapping
         fields = (
-            "user",
-            "kind",
-            "value",
-            "authority",
-            "state",
-            "valid_from",
-            "valid_until",
-            "hosts",
-            "note",
+            *("user", "kind", "value", "authority", "state"),
+            *("valid_from", "valid_until", "hosts", "note"),
         )
         widgets = {
             "value": forms.Textarea(attrs={**CODE, "rows": 2}),
@@ -133,11 +142,11 @@ class CertificateMappingForm(CertificateForm):
 
     def clean_valid_from(self) -> dt.datetime | None:
         """Return a date that every time zone and database can represent."""
-        return within_reach(self.cleaned_data["valid_from"])
+        return entries.within_reach(self.cleaned_data["valid_from"])
 
     def clean_valid_until(self) -> dt.datetime | None:
         """Return a date that every time zone and database can represent."""
-        return within_reach(self.cleaned_data["valid_until"])
+        return entries.within_reach(self.cleaned_data["valid_until"])
 
     def clean(self) -> dict[str, Any]:
         """Find the certificate, value and authority, and check that they agree."""
@@ -201,10 +210,10 @@ class CertificateMappingForm(CertificateForm):
                 code="required",
             )
         if is_kept:
-            for identity in offered_identities(kind, self.certificate):
+            for identity in entries.offered_identities(kind, self.certificate):
                 if identity.value == stored:
                     return identity
-        identity = find_identity(kind, self.certificate)
+        identity = entries.find_identity(kind, self.certificate)
         if is_kept:
             self.notices.append(
                 gettext("The value was updated from the new certificate.")
@@ -223,10 +232,10 @@ class CertificateMappingForm(CertificateForm):
         """
         order: Order | None = self.cleaned_data["order"]
         if self.certificate is None:
-            return parse_entry(kind, text, order)
-        keys = {reading.key for reading in all_readings(kind, text, order)}
+            return entries.parse_entry(kind, text, order)
+        keys = {reading.key for reading in entries.all_readings(kind, text, order)}
         try:
-            offered = offered_identities(kind, self.certificate)
+            offered = entries.offered_identities(kind, self.certificate)
         except ValidationError:
             if given is not None:
                 raise
@@ -246,7 +255,7 @@ class CertificateMappingForm(CertificateForm):
                 code="disagree",
                 params={"values": listed or _("nothing of this kind")},
             )
-        identity = parse_entry(kind, text, order)
+        identity = entries.parse_entry(kind, text, order)
         self.certificate = None
         self.notices.append(
             gettext(
@@ -265,15 +274,7 @@ class CertificateMappingForm(CertificateForm):
         user, refuse = self.cleaned_data["user"], self.refuse_user
         known = []
         if pin is not None:
-            known = list(known_certificates(pin, of_privileged=refuse is not None))
-        owners = [owner for _certificate, owner in known if owner not in (None, user)]
-        if refuse is not None and any(map(refuse, owners)):
-            message = _(
-                "A certificate with this value belongs to a user whose mappings you "
-                "may not change."
-            )
-            self.add_error(None, ValidationError(message, "user_not_allowed"))
-            return
+            known = list(known_certificates([pin], of_privileged=refuse is not None))
         certificates = [certificate for certificate, _owner in known]
         if self.certificate is not None:
             certificates = [self.certificate]
@@ -282,12 +283,16 @@ class CertificateMappingForm(CertificateForm):
             for certificate in certificates
             for identity in find_identities(certificate).found
         }
-        others = (
-            CertificateMapping.objects.matching(keys)
-            .exclude(user=user)
-            .exclude(pk=self.instance.pk)
-            .order_by("pk")
-        )
+        rows = CertificateMapping.objects.matching(keys).exclude(pk=self.instance.pk)
+        others = list(rows.exclude(user=user).order_by("pk"))
+        owners = {owner for _certificate, owner in known} - {None, user}
+        owners |= {other.user for other in others}
+        if refuse is not None and any(map(refuse, owners)):
+            message = _(
+                "This certificate belongs to a user whose mappings you may not change."
+            )
+            self.add_error(None, ValidationError(message, "user_not_allowed"))
+            return
         for other in others:
             params = {"pk": other.pk, "kind": other.get_kind_display()}
             if other.is_pin:
@@ -297,14 +302,6 @@ class CertificateMappingForm(CertificateForm):
                     "mapping first."
                 )
                 self.add_error(None, ValidationError(message, "shared_key", params))
-            elif refuse is not None and refuse(other.user):
-                message = _(
-                    "Mapping %(pk)s (%(kind)s) maps this certificate to a user whose "
-                    "mappings you may not change."
-                )
-                self.add_error(
-                    None, ValidationError(message, "user_not_allowed", params)
-                )
             elif len(self.notices) < _MAX_NOTICES:
                 self.notices.append(
                     gettext(

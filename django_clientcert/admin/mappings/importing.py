@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import base64
+import json
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.models import ADDITION, LogEntry
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, router, transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -15,16 +19,37 @@ from django.utils import timezone
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base.base_admin import fieldset
 from django_clientcert.admin.base.permissions import why_not_map
+from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.models import CertificateMapping, MappingLock, PendingImport
+from django_clientcert.trust.transfer import reading
 from django_clientcert.trust.transfer.loading import Loader, Outcome, Status
-from django_clientcert.trust.transfer.reading import Row, TransferError
 from django_clientcert.trust.transfer.records import MAPPING_FIELDS
+from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind
 
-from .transfer_forms import ImportForm
+from .known import known_certificates
+
+# What a page can show and a request can store; the command takes larger files.
+MAX_ROWS = 5000
+MAX_BYTES = 8 * 1024 * 1024
+
+_TOO_MUCH = _(
+    "This is more than %(rows)d rows or %(size)d MiB. Use “manage.py clientcert "
+    "import”, which accepts files of any size and shows its progress."
+)
+_USER_FROM = {
+    "file-name": _("the name of its file, without the extension"),
+    "common-name": _("its common name"),
+    "email": _("its e-mail address"),
+    "upn": _("its user principal name"),
+}
+
+# A row as JSON: its place in the file, the record, and why there is none
+KeptRow = tuple[str, dict[str, Any], str]
 
 _EXPECTED = {
     Status.NEW: _("will be created"),
@@ -36,6 +61,89 @@ _DONE = {
     Status.EXISTS: _("already existed"),
     Status.REFUSED: _("refused"),
 }
+
+
+class _FilesInput(forms.FileInput):
+    allow_multiple_selected = True
+
+
+class _FilesField(forms.FileField):
+    """One or more files: the value is a list of uploads."""
+
+    widget = _FilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[Any]:
+        """Return the uploads.
+
+        Raises:
+            ValidationError: there is no file, or one is empty.
+        """
+        files = data if isinstance(data, (list, tuple)) else [data]
+        clean_file = super().clean
+        return [clean_file(file, initial) for file in files or [None]]
+
+
+class ImportForm(FormWithoutModel):
+    """Files to import, and defaults for what they do not specify."""
+
+    uploads = _FilesField(
+        label=_("Files"),
+        help_text=_(
+            "A CSV file, an export in JSON, a zip archive of certificates, or several "
+            "certificates. Never upload a private key."
+        ),
+    )
+    user_from = forms.ChoiceField(
+        label=_("Username of a certificate’s user"),
+        choices=[(name, _USER_FROM[name]) for name in reading.USER_FROM],
+        help_text=_("In CSV and JSON files, each row names its user."),
+    )
+    kind = forms.ChoiceField(
+        label=_("Map by"),
+        choices=CertificateMapping.MappingKind.choices,
+        initial=IdentityKind.FINGERPRINT.value,
+        help_text=_("Used for rows that do not specify a kind."),
+    )
+
+    class Meta:
+        model = CertificateMapping
+        fields: tuple[str, ...] = ()
+
+    def clean(self) -> dict[str, Any]:
+        """Read the files into ``rows``, or add the error."""
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        uploads = [(str(upload.name), upload.file) for upload in cleaned["uploads"]]
+        try:
+            reading.refuse_bombs(uploads, MAX_BYTES)
+            rows = reading.read_uploads(uploads, user_from=cleaned["user_from"])
+            cleaned["rows"] = _keep(rows)
+        except reading.TransferError as error:
+            self.add_error("uploads", ValidationError(str(error), code="unreadable"))
+        return cleaned
+
+
+def _keep(rows: Iterable[reading.Row]) -> list[KeptRow]:
+    """Return *rows* as values that JSON can represent.
+
+    Raises:
+        TransferError: there are too many, or they are too large.
+    """
+    kept: list[KeptRow] = []
+    size = 0
+    for place, record, problem in rows:
+        certificate = record.get("certificate")
+        if isinstance(certificate, ClientCertificate):
+            text = base64.b64encode(certificate.der).decode()
+            record = {**record, "certificate": text}
+        kept.append((place, record, problem))
+        size += len(json.dumps(kept[-1]))
+        if len(kept) > MAX_ROWS or size > MAX_BYTES:
+            raise reading.TransferError(
+                _TOO_MUCH % {"rows": MAX_ROWS, "size": MAX_BYTES // 1024**2}
+            )
+    return kept
 
 
 class _Result(NamedTuple):
@@ -78,7 +186,7 @@ def import_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "import.html",
         title=gettext("Import"),
         form=form,
-        fieldsets=[(_("What to import"), {"fields": tuple(form.fields)})],
+        fieldsets=[fieldset(_("What to import"), *form.fields)],
         columns=MAPPING_FIELDS,
         button=gettext("Preview"),
     )
@@ -93,17 +201,25 @@ def preview_view(model_admin: Any, request: HttpRequest, key: int) -> HttpRespon
         model_admin.message_user(request, text, messages.WARNING)
         return HttpResponseRedirect(model_admin.page_url("import"))
     if pending.stored_at is not None:
-        return _show_stored(model_admin, request, pending)
-    form = None
-    if request.method == "POST":
-        form = WhichForm(request.POST)
-        if form.is_valid():
-            error = store(request, pending, Which(form.cleaned_data["which"]))
-            if not error:
-                return HttpResponseRedirect(
-                    model_admin.page_url("import_preview", pending.pk)
-                )
-            form.add_error("which", error)
+        outcomes = [
+            Outcome(place, what, Status(status), detail)
+            for place, what, status, detail in pending.unpack()
+        ]
+        return _show(
+            model_admin,
+            request,
+            _Result(outcomes),
+            _DONE,
+            title=gettext("Import result"),
+            is_done=True,
+        )
+    form = WhichForm(*posted(request))
+    if form.is_valid():
+        error = store(request, pending, Which(form.cleaned_data["which"]))
+        if not error:
+            here = model_admin.page_url("import_preview", pending.pk)
+            return HttpResponseRedirect(here)
+        form.add_error("which", error)
     return _preview(model_admin, request, pending, form)
 
 
@@ -120,7 +236,13 @@ def store(request: HttpRequest, pending: PendingImport, which: Which) -> str:
                 return gettext("Nothing was stored: this import no longer exists.")
             if current.stored_at is not None:
                 return ""
-            result = _load(request, current, partial(_log, request))
+            log = partial(
+                LogEntry.objects.log_actions,
+                cast(Any, request.user).pk,
+                action_flag=ADDITION,
+                change_message=[{"added": {}}],
+            )
+            result = _load(request, current, log)
             if not result.can_be_stored(which):
                 transaction.set_rollback(True, using=using)
                 return gettext(
@@ -143,35 +265,26 @@ def store(request: HttpRequest, pending: PendingImport, which: Which) -> str:
 
 
 def _load(
-    request: HttpRequest, pending: PendingImport, stored: Callable[[list[Model]], None]
+    request: HttpRequest, pending: PendingImport, stored: Callable[[list[Model]], Any]
 ) -> _Result:
     content = pending.unpack()
     loader = Loader(
         kind=IdentityKind(content["kind"]),
         refuse_user=partial(why_not_map, request.user),
+        find_known=partial(known_certificates, of_privileged=True),
         mappings_only=not getattr(request.user, "is_superuser", False),
         stored=stored,
     )
     outcomes: list[Outcome] = []
     try:
-        outcomes.extend(loader.load(Row(*row) for row in content["rows"]))
-    except TransferError as error:
+        outcomes.extend(loader.load(reading.Row(*row) for row in content["rows"]))
+    except reading.TransferError as error:
         return _Result(outcomes, problem=str(error))
     return _Result(outcomes, loader.refused_others)
 
 
-def _log(request: HttpRequest, rows: list[Model]) -> None:
-    """Record in the history of *rows* that they were imported."""
-    LogEntry.objects.log_actions(
-        cast(Any, request.user).pk, rows, ADDITION, [{"added": {}}]
-    )
-
-
 def _preview(
-    model_admin: Any,
-    request: HttpRequest,
-    pending: PendingImport,
-    form: WhichForm | None,
+    model_admin: Any, request: HttpRequest, pending: PendingImport, form: WhichForm
 ) -> HttpResponse:
     using = router.db_for_write(CertificateMapping)
     with transaction.atomic(using=using):
@@ -188,10 +301,7 @@ def _preview(
             "without that authority or revocation, other certificates would be "
             "accepted."
         )
-    if not result.can_be_stored(which) or not new:
-        form = None
-    elif form is None:
-        form = WhichForm(initial={"which": which.value})
+    form.initial = {"which": which.value}
     return _show(
         model_admin,
         request,
@@ -199,23 +309,10 @@ def _preview(
         _EXPECTED,
         title=gettext("Import preview"),
         back=model_admin.page_url("import"),
-        form=form,
+        form=form if new and result.can_be_stored(which) else None,
         problem=problem,
         button=ngettext("Import %(n)d", "Import %(n)d", new) % {"n": new},
     )
-
-
-def _show_stored(
-    model_admin: Any, request: HttpRequest, pending: PendingImport
-) -> HttpResponse:
-    result = _Result(
-        [
-            Outcome(place, what, Status(status), detail)
-            for place, what, status, detail in pending.unpack()
-        ]
-    )
-    title = gettext("Import result")
-    return _show(model_admin, request, result, _DONE, title=title, is_done=True)
 
 
 def _show(
@@ -226,29 +323,18 @@ def _show(
     **context: Any,
 ) -> HttpResponse:
     wanted = request.GET.get("status", "")
-    counts = [
-        {
-            "status": status.value,
-            "label": labels[status],
-            "count": result.count(status),
-            "is_chosen": status.value == wanted,
-        }
-        for status in Status
-    ]
     return show_page(
         model_admin,
         request,
         "import_preview.html",
-        fieldsets=[(_("Options"), {"fields": ("which",)})],
-        counts=counts,
+        fieldsets=[fieldset(_("Options"), "which")],
+        counts=[
+            (status.value, labels[status], result.count(status)) for status in Status
+        ],
         wanted=wanted,
         total=len(result.outcomes),
         rows=[
-            {
-                **outcome._asdict(),
-                "result": labels[outcome.status],
-                "is_refused": outcome.status is Status.REFUSED,
-            }
+            (outcome, labels[outcome.status])
             for outcome in result.outcomes
             if wanted in ("", outcome.status.value)
         ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Any
 
@@ -21,17 +21,17 @@ from django_clientcert.x509.identities import PINS, Identity, find_identities
 
 
 def known_certificates(
-    key: bytes, *, of_privileged: bool
+    keys: Collection[bytes], *, of_privileged: bool
 ) -> Iterator[tuple[ClientCertificate, Any]]:
-    """Yield the certificates whose fingerprint or public key is *key*, with their user.
+    """Yield the certificates with any of the digests *keys*, with their user.
 
     They were refused (their user is None) or accepted. With *of_privileged*, every
     certificate of staff and superusers is read, including those that mappings store.
     """
-    is_fingerprint = Q(fingerprint=key)
+    is_fingerprint = Q(fingerprint__in=keys)
     seen = SeenCertificate.objects.select_related("user")
     rows: list[Any] = [
-        UnknownCertificate.objects.filter(is_fingerprint | Q(public_key=key)),
+        UnknownCertificate.objects.filter(is_fingerprint | Q(public_key__in=keys)),
         seen.filter(is_fingerprint),
     ]
     if of_privileged:
@@ -45,7 +45,7 @@ def known_certificates(
         ]
     for row in chain(*(queryset.iterator(chunk_size=500) for queryset in rows)):
         certificate = row.client_certificate()
-        if any(identity.key == key for identity in find_identities(certificate).found):
+        if any(identity.key in keys for identity in find_identities(certificate).found):
             yield certificate, getattr(row, "user", None)
 
 
@@ -61,7 +61,7 @@ def refuse_other_digest(identity: Identity) -> None:
     proved = mapped.exclude(certificate=None, last_used_at=None)
     if proved.exclude(kind=kind.value).exists() or any(
         known.key == key and known.kind is not kind
-        for certificate, _user in known_certificates(key, of_privileged=False)
+        for certificate, _user in known_certificates([key], of_privileged=False)
         for known in find_identities(certificate).found
     ):
         raise ValidationError(OTHER_DIGESTS[kind][1], code="other_digest")

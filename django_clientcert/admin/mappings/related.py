@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -14,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.base_admin import admin_url
 from django_clientcert.admin.base.certificate_page import StoredCertificateAdmin
-from django_clientcert.admin.base.markup import join_lines, link
+from django_clientcert.admin.base.markup import column, join_lines, link
 from django_clientcert.admin.base.permissions import visible_rows
 from django_clientcert.admin.base.times import relative
 from django_clientcert.exceptions import CertificateParseError
@@ -99,12 +98,7 @@ class RelatedRows:
 
 def related_field(label: Any, show: Callable[[RelatedRows], str]) -> Any:
     """Return a column of a ``RelatedRowsAdmin``: one list of related rows."""
-
-    @admin.display(description=label)
-    def field(self: Any, obj: Any) -> str:
-        return show(obj.related)
-
-    return field
+    return column(label, lambda row: show(row.related))
 
 
 class RelatedRowsAdmin(StoredCertificateAdmin):

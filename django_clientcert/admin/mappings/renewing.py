@@ -2,22 +2,72 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base.base_admin import fieldset
+from django_clientcert.admin.base.certificate_form import CertificateForm, MomentField
+from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.times import moment
 from django_clientcert.admin.base.warnings import certificate_warnings
-from django_clientcert.admin.inbox.prefill import clear_inbox, find_suggestions
+from django_clientcert.admin.inbox.suggestions import clear_inbox, find_suggestions
 from django_clientcert.models import CertificateMapping
+from django_clientcert.trust.renewals import renew
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import IdentityKind
 
-from .renewal_form import RenewalForm
+
+class RenewalForm(CertificateForm, FormWithoutModel):
+    """The certificate that replaces a mapped one, and the dates of both mappings.
+
+    The certificate is mapped when the form is validated. After ``is_valid()``,
+    ``successor`` is the new mapping.
+    """
+
+    retire_on = MomentField(
+        label=_("Retire the old mapping on"),
+        initial=lambda: timezone.now() + dt.timedelta(days=7),
+        help_text=_("Until then, both certificates are accepted."),
+    )
+    valid_from = MomentField(
+        label=_("Accept the new certificate from"),
+        required=False,
+        help_text=_("Leave empty to accept it immediately."),
+    )
+
+    def __init__(self, mapping: CertificateMapping, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.mapping = mapping
+        self.successor: CertificateMapping | None = None
+
+    def clean(self) -> dict[str, Any]:
+        """Map the certificate and let the old mapping retire, or add the error."""
+        cleaned = super().clean()
+        if self.errors:
+            return cleaned
+        try:
+            certificate = self.given_certificate()
+            if certificate is None:
+                raise ValidationError(
+                    {"pasted": _("Paste or upload the renewed certificate.")}
+                )
+            self.successor = renew(
+                self.mapping,
+                certificate,
+                retire_on=cleaned["retire_on"],
+                valid_from=cleaned["valid_from"],
+            )
+        except ValidationError as error:
+            self.add_error(None, error)
+        return cleaned
 
 
 @screen("view", "change", "add")
@@ -39,18 +89,15 @@ def renew_view(
         original=str(mapping),
         form=form,
         fieldsets=[
-            (_("Renewed certificate"), {"fields": ("pasted", "upload")}),
-            (_("Dates"), {"fields": ("retire_on", "valid_from")}),
+            fieldset(_("Renewed certificate"), "pasted", "upload"),
+            fieldset(_("Dates"), "retire_on", "valid_from"),
         ],
         button=gettext("Renew"),
     )
 
 
 def _finish(
-    model_admin: Any,
-    request: HttpRequest,
-    mapping: Any,
-    form: RenewalForm,
+    model_admin: Any, request: HttpRequest, mapping: Any, form: RenewalForm
 ) -> HttpResponse:
     """Record and report the renewal."""
     successor: Any = form.successor

@@ -14,44 +14,33 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import Fieldsets
-from django_clientcert.admin.base.entries import spell_out
-from django_clientcert.admin.base.history import describe_changes
-from django_clientcert.admin.base.markup import link
-from django_clientcert.admin.base.permissions import (
-    may_add_revocations,
-    may_renew,
-    why_not_map,
+from django_clientcert.admin.base import (
+    entries,
+    history,
+    permissions,
+    revocation_status,
+    times,
 )
-from django_clientcert.admin.base.revocation_status import (
-    revoked_mappings,
-    show_revocation,
-)
-from django_clientcert.admin.base.times import moment, relative
+from django_clientcert.admin.base.base_admin import Fieldsets, fieldset
+from django_clientcert.admin.base.markup import column, link, unreadable
 from django_clientcert.admin.explain.screen import explain_view
-from django_clientcert.admin.inbox.prefill import describe_suggestions, find_suggestions
-from django_clientcert.admin.inbox.suggestions import (
-    describe_renewal,
-    describe_strength,
-)
+from django_clientcert.admin.inbox import suggestions as inbox
 from django_clientcert.admin.revocations.revoking import revoke, revoke_view
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.identities import PINS, IdentityKind
 from django_clientcert.x509.names import Order, parse_name
 
 from .changelist import MappingChangelistAdmin
 from .exporting import export_csv, export_json, export_view
-from .form import CertificateMappingForm
+from .form import CertificateMappingForm, UserSelect
 from .importing import import_view, preview_view
 from .related import RelatedRows, RelatedRowsAdmin, related_field
 from .renewing import renew_view, report_certificate
 from .states import disable, enable
 from .timeline import timeline_view
-from .user_select import UserSelect
 
 _NAME_KINDS = frozenset({IdentityKind.SUBJECT.value, IdentityKind.ISSUER_SERIAL.value})
 
@@ -95,7 +84,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
 
     def is_in_reach(self, actor: Any, row: CertificateMapping) -> bool:
         """See ``why_not_map()``: a disabled mapping refuses certificates too."""
-        return why_not_map(actor, row.user) is None
+        return permissions.why_not_map(actor, row.user) is None
 
     # --- the form
 
@@ -103,7 +92,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         """Return the initial data: by default, the kind that survives a renewal."""
         initial = super().get_changeform_initial_data(request)
         initial = {"kind": IdentityKind.PUBLIC_KEY.value, **initial}
-        suggestions = find_suggestions(self, request)
+        suggestions = inbox.find_suggestions(self, request)
         if suggestions is not None:
             initial["pasted"] = suggestions.pem
             if suggestions.authority is not None and initial["kind"] not in PINS:
@@ -121,8 +110,10 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         form: Any = super().get_form(request, obj, change, **kwargs)
         # modelform_factory() returns a new class per call, so this is safe.
         if not getattr(request.user, "is_superuser", False):
-            form.refuse_user = staticmethod(partial(why_not_map, request.user))
-        suggestions = find_suggestions(self, request) if obj is None else None
+            form.refuse_user = staticmethod(
+                partial(permissions.why_not_map, request.user)
+            )
+        suggestions = inbox.find_suggestions(self, request) if obj is None else None
         if suggestions is not None:
             form.offered_kinds = {identity.kind for identity in suggestions.identities}
         return form
@@ -151,53 +142,40 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     ) -> Fieldsets:
         """Return the fieldsets, with the facts about a stored certificate."""
         if obj is None:
-            suggestions = find_suggestions(self, request)
+            suggestions = inbox.find_suggestions(self, request)
             description = (
                 _(
                     "Paste or upload the certificate, or enter a value that identifies "
                     "it. Private keys are refused."
                 )
                 if suggestions is None
-                else describe_suggestions(suggestions)
+                else inbox.describe_suggestions(suggestions)
             )
             certificate = ("pasted", "upload", "kind", "value", "order")
             return [
-                (_("Identity"), {"fields": ("user", "note")}),
-                (
-                    _("Certificate"),
-                    {"fields": certificate, "description": description},
-                ),
-                (_("Matching"), {"fields": ("authority", "hosts")}),
-                (_("Validity"), {"fields": _DATES}),
+                fieldset(_("Identity"), "user", "note"),
+                fieldset(_("Certificate"), *certificate, description=description),
+                fieldset(_("Matching"), "authority", "hosts"),
+                fieldset(_("Validity"), *_DATES),
             ]
         may_change = self.has_change_permission(request, obj)
         value: tuple[str, ...] = ("value", "order") if may_change else ("shown_value",)
         if obj.kind in _NAME_KINDS:
             value += ("understood",)
+        links = self._links(request, obj)
         fieldsets: Fieldsets = [
-            (_("Identity"), {"fields": ("user", "note", *_USE)}),
-            (
-                _("Matching"),
-                {"fields": ("kind", *value, "strength", "authority", "hosts")},
-            ),
-            (
-                _("Validity"),
-                {
-                    "fields": (*_DATES, *_VALIDITY),
-                    "description": self._links(request, obj),
-                },
-            ),
-            (_("Certificate"), {"fields": self.certificate_fields(obj)}),
-            (_("Other certificates"), {"fields": _RELATED}),
+            fieldset(_("Identity"), "user", "note", *_USE),
+            fieldset(_("Matching"), "kind", *value, "strength", "authority", "hosts"),
+            fieldset(_("Validity"), *_DATES, *_VALIDITY, description=links),
+            fieldset(_("Certificate"), *self.certificate_fields(obj)),
+            fieldset(_("Other certificates"), *_RELATED),
         ]
         if may_change:
+            has_none = obj.certificate is None
             title = (
-                _("Store a certificate")
-                if obj.certificate is None
-                else _("Replace the certificate")
+                _("Store a certificate") if has_none else _("Replace the certificate")
             )
-            upload = {"fields": ("pasted", "upload"), "classes": ("collapse",)}
-            fieldsets.append((title, upload))
+            fieldsets.append(fieldset(title, "pasted", "upload", classes=("collapse",)))
         return fieldsets
 
     def construct_change_message(
@@ -206,7 +184,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         """Return Django’s message, with old and new values."""
         if add:
             return super().construct_change_message(request, form, formsets, add)
-        return describe_changes(form, _HISTORY_FIELDS, _HISTORY_LABELS)
+        return history.describe_changes(form, _HISTORY_FIELDS, _HISTORY_LABELS)
 
     def save_model(
         self,
@@ -229,26 +207,23 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     ) -> None:
         """Report the mappings whose certificates *certificate* seems to renew."""
         for mapping in find_predecessors(certificate)[:5]:
-            name = gettext("mapping %(pk)s") % {"pk": mapping.pk}
-            is_disabled = mapping.state == CertificateMapping.State.DISABLED
-            hint = (
-                gettext("That mapping is disabled.")
-                if is_disabled
-                else gettext(
-                    "Both are accepted: set a date on which the old mapping retires."
+            text, renew = (
+                gettext(
+                    "The certificate is the successor of {}. That mapping is disabled."
+                ),
+                "",
+            )
+            if mapping.state != CertificateMapping.State.DISABLED:
+                text = gettext(
+                    "The certificate is the successor of {}. Both are accepted: set a "
+                    "date on which the old mapping retires."
                 )
-            )
-            renew = ""
-            if not is_disabled and self.has_change_permission(request, mapping):
-                url = self.page_url("renew", mapping.pk)
-                renew = link(url, gettext("Next time, renew it in one step."))
-            text = format_html(
-                "{} {}. {} {}",
-                gettext("The certificate is the successor of"),
-                link(self.page_url("change", mapping.pk), name),
-                hint,
-                renew,
-            )
+                if self.has_change_permission(request, mapping):
+                    hint = gettext("Next time, renew it in one step.")
+                    renew = link(self.page_url("renew", mapping.pk), hint)
+            name = gettext("mapping %(pk)s") % {"pk": mapping.pk}
+            mapping_link = link(self.page_url("change", mapping.pk), name)
+            text = format_html("{} {}", format_html(text, mapping_link), renew)
             self.message_user(request, text, messages.INFO)
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
@@ -256,9 +231,11 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         links = [(f"{self.page_url('explain')}?mapping={obj.pk}", gettext("Explain"))]
         # A disabled mapping accepts nothing that could be renewed.
         is_disabled = obj.state == CertificateMapping.State.DISABLED
-        if not is_disabled and may_renew(self.admin_site, request, obj):
+        if not is_disabled and permissions.may_renew(self.admin_site, request, obj):
             links.append((self.page_url("renew", obj.pk), gettext("Renew")))
-        if may_add_revocations(request.user) and self.is_in_reach(request.user, obj):
+        if permissions.may_add_revocations(request.user) and self.is_in_reach(
+            request.user, obj
+        ):
             url = f"{self.page_url('revoke')}?{ACTION_CHECKBOX_NAME}={obj.pk}"
             links.append((url, gettext("Revoke the certificate")))
         return format_html_join(" · ", '<a href="{}">{}</a>', links)
@@ -270,31 +247,20 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         """Return when the mapping last accepted a certificate."""
         if obj.last_used_at is None:
             return gettext("never")
-        ago = relative(obj.last_used_at, timezone.now())
-        return f"{moment(obj.last_used_at)}, {ago}"
+        ago = times.relative(obj.last_used_at, timezone.now())
+        return f"{times.moment(obj.last_used_at)}, {ago}"
 
-    @admin.display(description=_("strength"))
-    def strength(self, obj: CertificateMapping) -> str:
-        """Return which certificates are accepted, and who vouches for them."""
-        return describe_strength(obj)
+    strength = column(_("strength"), inbox.describe_strength)
+    renewal = column(_("renewal"), inbox.describe_renewal)
+    created = column(_("created"), lambda row: times.moment(row.created_at))
 
     @admin.display(description=_("revocation"))
     def revocation(self, obj: CertificateMapping) -> str:
         """Return whether the certificate is revoked, and by what."""
-        refusal = revoked_mappings([obj]).get(obj.pk)
+        refusal = revocation_status.revoked_mappings([obj]).get(obj.pk)
         if obj.certificate is None and obj.kind != IdentityKind.PUBLIC_KEY.value:
             return gettext("unknown: the certificate is not stored")
-        return show_revocation(refusal)
-
-    @admin.display(description=_("renewal"))
-    def renewal(self, obj: CertificateMapping) -> str:
-        """Return what happens when the certificate is renewed."""
-        return describe_renewal(obj)
-
-    @admin.display(description=_("created"))
-    def created(self, obj: CertificateMapping) -> str:
-        """Return when the mapping was added."""
-        return moment(obj.created_at)
+        return revocation_status.show_revocation(refusal)
 
     @admin.display(description=_("read as"))
     def understood(self, obj: CertificateMapping) -> str:
@@ -303,10 +269,9 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         if obj.kind == IdentityKind.ISSUER_SERIAL.value:
             name = name.partition(" ")[2]
         try:
-            return spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
+            return entries.spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
         except ClientCertError as error:
-            why = visible_once(str(error))
-            return gettext("cannot be read: %(why)s") % {"why": why}
+            return unreadable(error, 256)
 
     used_from = related_field(_("used from"), RelatedRows.seen)
     predecessors = related_field(

@@ -51,11 +51,7 @@ def disable(model_admin: Any, request: HttpRequest, queryset: Rows) -> None:
 
 
 def _set_state(
-    model_admin: Any,
-    request: HttpRequest,
-    queryset: Rows,
-    state: str,
-    done: Any,
+    model_admin: Any, request: HttpRequest, queryset: Rows, state: str, done: Any
 ) -> None:
     """Enable or disable the mappings that the user may change; report the counts.
 

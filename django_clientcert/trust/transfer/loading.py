@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -57,6 +58,8 @@ _REVOCATION: dict[str, Callable[[Any], Any]] = {
     "note": to_text,
 }
 
+_FindKnown = Callable[[Collection[bytes]], Iterable[tuple[ClientCertificate, Any]]]
+
 
 class Status(enum.Enum):
     """The result of a row."""
@@ -77,11 +80,12 @@ class Outcome(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A mapping, and the keys that must not be mapped to certain other users."""
+    """A mapping, the keys of its certificate, and the owners of a typed digest."""
 
     place: str
     mapping: CertificateMapping
-    keys: Collection[bytes]
+    keys: list[bytes]
+    owners: list[Any]
 
 
 class Loader:
@@ -91,7 +95,8 @@ class Loader:
     refused rows that are not mappings.
 
     *kind* applies to mappings without one. *refuse_user* returns why certificates may
-    not be mapped to a user, or None; *mappings_only* refuses every other record;
+    not be mapped to a user, or None; *find_known* returns the known certificates with
+    any of some digests, and their users; *mappings_only* refuses every other record;
     *stored* is called with each batch of stored rows.
     """
 
@@ -100,6 +105,7 @@ class Loader:
         *,
         kind: IdentityKind = IdentityKind.FINGERPRINT,
         refuse_user: Callable[[Any], ValidationError | None] | None = None,
+        find_known: _FindKnown = lambda keys: (),
         mappings_only: bool = False,
         stored: Callable[[list[Model]], None] = lambda rows: None,
     ) -> None:
@@ -107,6 +113,7 @@ class Loader:
         self.refused_others = 0
         self._kind = kind
         self._refuse_user = refuse_user
+        self._find_known = find_known
         self._mappings_only = mappings_only
         self._stored = stored
         self._using = router.db_for_write(CertificateMapping)
@@ -217,12 +224,11 @@ class Loader:
         if crls.exclude(
             pk__in={row.pk for row, _count in self._crls.values()}
         ).exists():
-            raise Refused(
-                _(
-                    "The authority has other CRLs here. Import this one with "
-                    "“clientcert crl import”"
-                )
+            text = _(
+                "The authority has other CRLs here. Import this one with "
+                "“clientcert crl import”"
             )
+            raise Refused(text)
         row = RevocationList.of(
             authority, info, issuer=to_text(record["issuer"]), source=record["source"]
         )
@@ -282,15 +288,17 @@ class Loader:
             except _REFUSALS as error:
                 what = visible(str(row.record.get("user") or _("row")), 80)
                 done[number] = Outcome(row.place, what, Status.REFUSED, _explain(error))
-        known = _find_known(candidates.values())
+        self._add_known(candidates.values())
+        known = _find_stored(candidates.values())
         new: list[CertificateMapping] = []
-        for number, (place, mapping, keys) in candidates.items():
+        for number, candidate in candidates.items():
+            place, mapping = candidate.place, candidate.mapping
             name = visible(mapping.user.get_username(), 80)
             kind = IdentityKind(mapping.kind)
             value = identities.show_value(kind, mapping.value, 80)
             what = f"{name}: {kind.value} {value}"
             try:
-                is_new = self._is_new(mapping, keys, known)
+                is_new = self._is_new(candidate, known)
             except Refused as error:
                 done[number] = Outcome(place, what, Status.REFUSED, str(error))
                 continue
@@ -339,13 +347,25 @@ class Loader:
         mapping.clean_alone()
         mapping.describe_certificate()
         if certificate is None:
-            return _Candidate(row.place, mapping, ())
+            return _Candidate(row.place, mapping, [], [])
         found = identities.find_identities(certificate).found
         if (kind, mapping.key) not in {(own.kind, own.key) for own in found}:
             raise Refused(_("The certificate does not contain this value"))
         # Without a check of the users, only pins can stand in the way.
         keys = [own.key for own in found if own.kind.is_pin or self._refuse_user]
-        return _Candidate(row.place, mapping, keys)
+        return _Candidate(row.place, mapping, keys, [])
+
+    def _add_known(self, candidates: Collection[_Candidate]) -> None:
+        """Add what is known about the certificates of typed digests."""
+        typed = defaultdict(list)
+        for candidate in candidates:
+            if candidate.mapping.is_pin and candidate.mapping.certificate is None:
+                typed[candidate.mapping.key].append(candidate)
+        for certificate, owner in self._find_known(typed.keys()) if typed else ():
+            keys = [own.key for own in identities.find_identities(certificate).found]
+            for candidate in chain(*(typed.get(key, ()) for key in keys)):
+                candidate.keys.extend(keys)
+                candidate.owners.extend([] if owner is None else [owner])
 
     def _why_not_map(self, user: Any) -> ValidationError | None:
         return None if self._refuse_user is None else self._refuse_user(user)
@@ -387,10 +407,7 @@ class Loader:
         return self._authorities[name]
 
     def _is_new(
-        self,
-        mapping: CertificateMapping,
-        keys: Collection[bytes],
-        known: dict[bytes, list[CertificateMapping]],
+        self, candidate: _Candidate, known: dict[bytes, list[CertificateMapping]]
     ) -> bool:
         """Return whether no equal mapping exists.
 
@@ -399,14 +416,21 @@ class Loader:
                 another user; or a user who may not be mapped would lose the
                 certificate, because a more specific mapping takes precedence.
         """
-        twin = None
+        mapping, twin = candidate.mapping, None
         for other in known.get(bytes(mapping.key), ()):
             if not mapping.is_twin(other):
                 continue
             if other.user_id != mapping.user_id:
                 raise Refused(_("This is already mapped to another user"))
             twin = other
-        for other in (other for key in keys for other in known.get(key, ())):
+        for owner in () if twin is not None else candidate.owners:
+            if owner != mapping.user and self._why_not_map(owner) is not None:
+                text = _(
+                    "A certificate with this value belongs to a user whose mappings "
+                    "you may not change."
+                )
+                raise Refused(text)
+        for other in (other for key in candidate.keys for other in known.get(key, ())):
             if other.user_id == mapping.user_id:
                 continue
             if other.is_pin:
@@ -435,7 +459,7 @@ def _choose_user(name: Any, users: dict[str, Any]) -> Any:
     return users[name]
 
 
-def _find_known(
+def _find_stored(
     candidates: Collection[_Candidate],
 ) -> dict[bytes, list[CertificateMapping]]:
     """Return the stored mappings that could conflict, by their key."""

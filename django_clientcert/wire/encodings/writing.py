@@ -7,18 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import textwrap
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
+from django_clientcert.x509.bundles import encode_pem
+
 # The default identity of a service mesh's gateway
 GATEWAY = "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway"
-
-
-def encode_pem(der: bytes) -> str:
-    """Return *der* as PEM with 64-character lines and a final line feed."""
-    body = "\n".join(textwrap.wrap(encode_base64_der(der), 64))
-    return f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
 
 
 def encode_escaped_pem(der: bytes) -> str:
