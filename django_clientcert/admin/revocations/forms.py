@@ -99,7 +99,8 @@ class RevocationReasonForm(private_keys.FormWithoutPrivateKeys):
 class WhyForm(private_keys.FormWithoutModel):
     """Reason and note of a revocation to come."""
 
-    Meta = RevocationReasonForm.Meta
+    class Meta(RevocationReasonForm.Meta):
+        pass
 
 
 class RevocationForm(CertificateForm, private_keys.FormWithoutModel):
