@@ -51,7 +51,7 @@ from tests.admin.pages import (
     text_of,
 )
 from tests.admin.test_inbox import refuse
-from tests.admin.test_revocations import add_list, parsed, seen, stored
+from tests.admin.test_revocations import add_crl, parsed, seen, stored
 from tests.private_keys import TEXTS
 
 PACKAGE = Path(__file__).resolve().parents[2] / "django_clientcert"
@@ -260,7 +260,7 @@ def rows(
     CertificateAuthority.objects.filter(pk=authority.pk).update(
         rule_identity="san_email", rule_pattern="*@example.com"
     )
-    assert add_list(as_root, authority, ca.crl([alice_cert])).status_code == 302
+    assert add_crl(as_root, authority, ca.crl([alice_cert])).status_code == 302
     mapping = stored(alice, alice_cert)
     revoke_certificate(parsed(ca.issue("eve")), reason=1, note="", by=alice)
     return {
