@@ -73,7 +73,7 @@ def make_card(request: HttpRequest) -> dict[str, Any] | None:
     unknown = visible_rows(site, request, UnknownCertificate)
     if unknown is not None:
         url = admin_url(site, UnknownCertificate, "changelist")
-        entry = (_("waiting to be mapped"), count(unknown), url)
+        entry = (_("refused certificates"), count(unknown), url)
         groups.append((_("Unknown certificates"), [entry]))
     shown = [(title, entries) for title, entries in groups if entries]
     return {"groups": shown, "timeline": timeline} if shown else None

@@ -342,7 +342,7 @@ class Evaluation:
         if self.identities.problems:
             return Refusal(
                 Reason.MALFORMED_CERTIFICATE,
-                "no pin matches, and its names cannot be used: "
+                "no fingerprint or public key matches, and its names cannot be used: "
                 + "; ".join(self.identities.problems),
             )
         detail = "no mapping matches this certificate"
@@ -391,7 +391,7 @@ def _list(rows: Iterable[CertificateMapping]) -> str:
 
 def _describe(row: CertificateMapping, path: Path | None) -> str:
     if row.authority is None or path is None:
-        return f"mapping {row.pk}: a pin needs no authority"
+        return f"mapping {row.pk}: a fingerprint or public key needs no authority"
     return f"mapping {row.pk}: {_show_path(row.authority, path)}"
 
 

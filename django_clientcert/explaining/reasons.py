@@ -149,10 +149,14 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         ),
     ),
     Reason.UNMAPPED: Explanation(
-        _("The client holds the key of this certificate, but no user is mapped to it."),
         _(
-            "Map it to a user: manage.py clientcert map FILE --user NAME, or fix the "
-            "mismatch with the authority’s rule that the step reports."
+            "The client holds the key of this certificate, but it is not mapped to any "
+            "user."
+        ),
+        _(
+            "Map it to a user (in the admin, or with manage.py clientcert map FILE "
+            "--user NAME), or fix the mismatch with the authority’s rule that the "
+            "step reports."
         ),
     ),
     Reason.MAPPING_DISABLED: Explanation(

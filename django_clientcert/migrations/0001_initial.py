@@ -77,7 +77,7 @@ class Migration(migrations.Migration):
                         ],
                         help_text="Leave empty for no rule. Certificates with more than one such value are refused.",
                         max_length=32,
-                        verbose_name="the certificate’s",
+                        verbose_name="certificate value",
                     ),
                 ),
                 (
@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="A unique field of the user, such as “username” or “email”. Leave empty for the field that users log in with. Values must be exactly equal.",
                         max_length=100,
-                        verbose_name="is the user’s",
+                        verbose_name="user field",
                     ),
                 ),
                 (
@@ -138,7 +138,7 @@ class Migration(migrations.Migration):
                     "rule_creates_users",
                     models.BooleanField(
                         default=False,
-                        help_text="They get no password and are never staff or superusers. Everyone with a certificate from the CA can then log in.",
+                        help_text="They get no password and are never staff or superusers. Everyone whose certificate from this CA matches the rule can then log in.",
                         verbose_name="create missing users",
                     ),
                 ),
@@ -189,7 +189,7 @@ class Migration(migrations.Migration):
                             ),
                         ],
                         default="if_loaded",
-                        help_text="“Required” refuses everyone while a CRL is missing or out of date. Entries of an out-of-date CRL stay revoked either way.",
+                        help_text="“Required” refuses everyone while a CRL is missing or out of date. Unless CRLs are off, certificates in an out-of-date CRL remain revoked.",
                         max_length=16,
                         verbose_name="CRLs",
                     ),

@@ -78,7 +78,7 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         default=Policy.IF_LOADED,
         help_text=_(
             "“Required” refuses everyone while a CRL is missing or out of date. "
-            "Entries of an out-of-date CRL stay revoked either way."
+            "Unless CRLs are off, certificates in an out-of-date CRL remain revoked."
         ),
     )
     crl_urls = optional_text(

@@ -45,7 +45,7 @@ class IdentityRuleFields(models.Model):
         EDIPI = RuleIdentity.EDIPI.value, _("EDIPI, the number of a CAC")
 
     rule_identity = models.CharField(
-        _("the certificate’s"),
+        _("certificate value"),
         max_length=32,
         choices=IdentityChoice.choices,
         blank=True,
@@ -55,7 +55,7 @@ class IdentityRuleFields(models.Model):
         ),
     )
     rule_user_field = models.CharField(
-        _("is the user’s"),
+        _("user field"),
         max_length=100,
         blank=True,
         help_text=_(
@@ -98,8 +98,8 @@ class IdentityRuleFields(models.Model):
         _("create missing users"),
         default=False,
         help_text=_(
-            "They get no password and are never staff or superusers. Everyone with a "
-            "certificate from the CA can then log in."
+            "They get no password and are never staff or superusers. Everyone whose "
+            "certificate from this CA matches the rule can then log in."
         ),
     )
     rule_groups = models.ManyToManyField(

@@ -132,8 +132,9 @@ def _find_known(
                 key = serial_key(certificate.serial_number)
                 certificates[key].append((known, certificate))
         keys = lost.filter(serial__in=list(certificates)).values_list("serial")
-        for (serial,) in keys.distinct():
-            key = bytes(serial)
+        serials = {bytes(serial) for (serial,) in keys.distinct()}
+        # In the order of the rows, whatever the database's
+        for key in (key for key in certificates if key in serials):
             revocation = Revocation(
                 authority=row.authority, issuer_key=issuer_key, serial=key
             )

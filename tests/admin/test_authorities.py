@@ -212,12 +212,12 @@ def test_certificates_are_listed(as_root: Client, ca: ThrowawayCA) -> None:
     )
     text = text_of(as_root.get(page(CHANGE, authority.pk)))
     for expected in (
-        "CN=Root,C=FR role: anchor issuer: CN=Root,C=FR valid:",
+        "CN=Root,C=FR role: trust anchor issuer: CN=Root,C=FR valid:",
         "ends in 100 days",
         "CN=Issuing CA role: intermediate issuer: CN=Root,C=FR",
         "key: RSA, 2048 bits",
-        "verification: paths through it can be validated here",
-        "CN=Devices role: anchor",
+        "verification: can be used to verify client certificates",
+        "CN=Devices role: trust anchor",
         "key: Ed25519",
         "verification: Ed25519 CAs cannot be verified here",
         bytes.fromhex(root.fingerprint).hex(":").upper(),
@@ -295,7 +295,7 @@ def test_unreadable_subject(as_root: Client, ca: ThrowawayCA) -> None:
     messages_after(add(as_root, upload=upload))
     authority = CertificateAuthority.objects.get()
     text = text_of(as_root.get(page(CHANGE, authority.pk)))
-    assert "CN=#0c01ff role: anchor" in text
+    assert "CN=#0c01ff role: trust anchor" in text
 
 
 def test_list(as_root: Client, alice: Any, bob: Any) -> None:
@@ -433,7 +433,7 @@ def test_viewer_sees_everything_read_only(
     client = log_in(make_staff("viewer", "view_certificateauthority"))
     response = client.get(page(CHANGE, authority.pk))
     text = text_of(response)
-    assert "CN=Test Root CA role: anchor" in text
+    assert "CN=Test Root CA role: trust anchor" in text
     assert "-----BEGIN CERTIFICATE-----" in text
     body = response.content.split(b'id="content-main"')[1]
     for element in (b"<textarea", b"<select", b'type="file"', b'name="_save"'):

@@ -87,8 +87,8 @@ def test_pasted_certificate_that_is_accepted(
     assert text.index(verdict) < text.index("Every step") < text.index("Circumstances")
     steps = outcomes(response)
     assert list(steps) == list(STEPS)
-    assert steps["peer"] == steps["verdict"] == "not looked at"
-    assert set(steps.values()) == {"passed", "not looked at"}
+    assert steps["peer"] == steps["verdict"] == "not checked"
+    assert set(steps.values()) == {"passed", "not checked"}
     assert (
         f'href="{page(f"{MAPPING}_change", mapping.pk)}"' in response.content.decode()
     )
@@ -101,8 +101,8 @@ def test_the_time_zone_is_named(as_root: Client, settings: Any, zone: str) -> No
     settings.TIME_ZONE = zone
     shown = text_of(as_root.get(page(EXPLAIN)))
     assert (
-        f"When the request arrives. Leave empty for now. In the time zone {zone}."
-        in shown
+        "When the request arrives. If empty, the current time is used. "
+        f"In the time zone {zone}." in shown
     )
 
 

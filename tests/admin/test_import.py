@@ -114,7 +114,7 @@ def test_the_way(as_adder: Client, alice: Any) -> None:
         ("line 3", "will be created"),
     ]
     assert "Nothing has been stored yet" in text_of(shown)
-    assert 'value="Import 2"' in shown.content.decode()
+    assert 'value="Import 2 rows"' in shown.content.decode()
     assert shown.context["adminform"].form.initial == {"which": "all"}
     done = store(as_adder, shown)
     assert results(done) == [("line 2", "created"), ("line 3", "created")]

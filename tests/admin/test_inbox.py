@@ -124,7 +124,7 @@ def test_from_the_refusal_to_the_user(
     assert f'<a href="{explained}">Explain</a>' in shown.content.decode()
     answer = as_root.get(explained)
     assert answer.status_code == 200
-    assert "no user is mapped to it" in answer.content.decode()
+    assert "it is not mapped to any user" in answer.content.decode()
     form = as_root.get(link).context["adminform"].form
     sent = {
         **ADD_MAPPING,
@@ -134,7 +134,9 @@ def test_from_the_refusal_to_the_user(
     }
     assert sent["kind"] == "public_key"
     messages = messages_after(as_root.post(link, sent))
-    assert any("removed from the inbox" in text for _level, text in messages)
+    assert any(
+        "removed from “Unknown certificates”" in text for _level, text in messages
+    )
     assert not UnknownCertificate.objects.exists()
     assert ask("/ledger/", mallory_cert.der).json()["user"] == "alice"
 
@@ -204,12 +206,12 @@ def test_the_page_says_what_it_is_and_what_to_do(
     response = as_root.get(page(CHANGE, row.pk))
     text = text_of(response)
     for expected in (
-        "no user is mapped to it. unmapped",
+        "it is not mapped to any user. unmapped",
         "no mapping matches this certificate",
         "Map it to a user if you know whose it is",
         "3 times",
         "Issued by “Test CA”.",
-        "no mapping matches it",
+        "none",
         "does not renew a mapped certificate",
         "public key (SHA-256) : ",
         "strong: only the holder of the private key",
@@ -396,7 +398,9 @@ def test_a_name_brings_its_authority(
         "san_email",
         authority.pk,
     )
-    assert "comes from the inbox. Issued by “Test CA”." in text_of(response)
+    assert "comes from “Unknown certificates”. Issued by “Test CA”." in text_of(
+        response
+    )
     offered = [key for key, _label in form.fields["kind"].choices]
     assert offered[0] == "public_key"
     assert set(offered) == {one.value for one in IdentityKind}

@@ -843,7 +843,7 @@ def test_search(
     assert found(as_root, q="host.example") == {second.pk}
     assert found(as_root, q="nobody") == set()
     help_text = text_of(as_root.get(page(LIST)))
-    assert "a fingerprint or its first digits" in help_text
+    assert "Enter the start of a username or fingerprint" in help_text
 
 
 def test_search_with_another_user_model(

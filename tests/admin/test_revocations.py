@@ -968,7 +968,7 @@ def test_action_says_what_will_be_revoked(
         "CN=x serial number",
     ):
         assert expected in text
-    assert b"Revoke 3" in response.content
+    assert b"Revoke 3 certificates" in response.content
     assert not Revocation.objects.exists()
     messages = messages_after(confirm(as_root, MAPPING, rows, note="stolen"))
     assert messages == [("success", "3 certificates are revoked.")]

@@ -306,7 +306,7 @@ def test_n66_private_key_is_not_echoed(
 def test_presets(as_root: Client, authority: CertificateAuthority) -> None:
     """They fill in what is empty, and say so."""
     messages = messages_after(change(as_root, authority, rule_preset="cac"))
-    text = "Filled in from the preset: The certificate’s: EDIPI, the number of a CAC."
+    text = "Filled in from the preset: Certificate value: EDIPI, the number of a CAC."
     assert ("info", text) in messages
     assert reload(authority).rule_identity == "edipi"
     messages = messages_after(change(as_root, reload(authority), rule_preset="piv"))

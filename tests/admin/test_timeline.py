@@ -376,14 +376,14 @@ def test_the_card(
         "not used for 90 days": "1",
         "authority’s certificate expires within 90 days": "1",
         "CRL expires within 90 days": "1",
-        "waiting to be mapped": "1",
+        "refused certificates": "1",
     }
     for number, address in shown.values():
         response = as_root.get(address)
         assert response.status_code == 200
         if "cl" in response.context:
             assert response.context["cl"].result_count == int(number), address
-    assert page(f"{UNKNOWN}_changelist") in shown["waiting to be mapped"][1]
+    assert page(f"{UNKNOWN}_changelist") in shown["refused certificates"][1]
 
 
 def test_the_card_for_others(ends: Any, authority: CertificateAuthority) -> None:
@@ -393,7 +393,7 @@ def test_the_card_for_others(ends: Any, authority: CertificateAuthority) -> None
         log_in(make_staff("a", "view_certificatemapping"))
     )
     assert list(card(log_in(make_staff("b", "view_unknowncertificate")))) == [
-        "waiting to be mapped"
+        "refused certificates"
     ]
     response = log_in(make_staff("c", "view_certificateauthority")).get(
         "/admin/django_clientcert/"

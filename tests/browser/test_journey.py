@@ -55,7 +55,7 @@ def test_from_the_unknown_certificate_to_a_working_one(
     admin.goto(f"{APP}certificatemapping/?q=partner1")
     admin.locator("#result_list tbody a").first.click()
     admin.get_by_role("link", name="Revoke the certificate").click()
-    press(admin, "Revoke 1")
+    press(admin, "Revoke 1 certificate")
     assert "is revoked" in admin.locator(".messagelist").inner_text()
     assert status_of(stranger, "/ledger/") == 403
 
@@ -81,7 +81,7 @@ def test_a_file_is_looked_at_and_then_imported(site: Site, window: Window) -> No
     rows = admin.locator(".clientcert-answer tbody tr")
     assert rows.count() == 2
     assert "will be created" in rows.first.inner_text()
-    press(admin, "Import 1")
+    press(admin, "Import 1 row")
     assert "created" in rows.first.inner_text()
     assert "refused" in rows.last.inner_text()
     admin.goto(f"{APP}certificatemapping/?q={'12' * 8}")

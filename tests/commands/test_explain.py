@@ -233,8 +233,8 @@ def test_header_that_would_be_refused(
     text = explain_header(alice_cert, *arguments).out
     explanation = EXPLANATIONS[Reason(reason)]
     assert "REFUSED" in text
-    assert f"It means: {explanation.meaning}" in text
-    assert f"To change it: {explanation.remedy}" in text
+    assert f"What this means: {explanation.meaning}" in text
+    assert f"How to fix it: {explanation.remedy}" in text
     assert text.splitlines()[-1] == f"Verdict: would be refused: {reason}"
     # The operator still sees whose certificate it is.
     assert alice_cert.fingerprint in text
@@ -268,7 +268,9 @@ def test_no_certificate_is_explained(value: str) -> None:
     outcome = clientcert("explain", "--header", value)
     assert outcome.status == 1
     assert "would be refused: no_certificate" in outcome.out
-    assert f"It means: {EXPLANATIONS[Reason.NO_CERTIFICATE].meaning}" in outcome.out
+    assert (
+        f"What this means: {EXPLANATIONS[Reason.NO_CERTIFICATE].meaning}" in outcome.out
+    )
 
 
 def test_private_key_as_a_header_is_not_repeated(

@@ -57,14 +57,14 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
     filled_in = ""
 
     upload = forms.FileField(
-        label=_("or upload them"),
+        label=_("Or upload them"),
         required=False,
         widget=forms.FileInput,
         help_text=_("The ca.crt of the proxy: PEM, DER or PKCS#7."),
     )
 
     rule_preset = forms.ChoiceField(
-        label=_("Start from"),
+        label=_("Preset"),
         required=False,
         choices=[
             ("", _("no preset")),
@@ -187,7 +187,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
             )
         if uploaded and text.strip() and "bundle" in self.changed_data:
             raise ValidationError(
-                _("Paste the certificates or upload them, not both."),
+                _("Paste the certificates Or upload them, not both."),
                 code="two_bundles",
             )
         certificates = uploaded or entries.read_bundle(text)

@@ -101,7 +101,7 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
             *RULE_FIELDS,
             description=_(
                 "Without a mapping, a certificate from this authority logs in the user "
-                "whose (field) equals the certificate’s (identity). To set a rule, you "
+                "whose user field equals the certificate value. To set a rule, you "
                 "need the permission to add certificate mappings. To let it create "
                 "users, you need the permission to change users. Only superusers can "
                 "let it log in staff and superusers."
@@ -241,9 +241,9 @@ def _count_mappings(rows: Sequence[CertificateAuthority]) -> dict[int, Count]:
 def _describe(result: Admission) -> SafeString:
     """Return one certificate of a bundle, one fact per line."""
     certificate = result.certificate
-    role = gettext("anchor") if result.is_anchor else gettext("intermediate")
+    role = gettext("trust anchor") if result.is_anchor else gettext("intermediate")
     problems = markup.join_lines(result.problems) or gettext(
-        "paths through it can be validated here"
+        "can be used to verify client certificates"
     )
     rows: list[tuple[str, str]] = [
         (gettext("role"), role),

@@ -59,7 +59,10 @@ class CertificateForm(FormWithoutPrivateKeys):
         label=_("Or upload a certificate"),
         required=False,
         widget=forms.FileInput,
-        help_text=_("PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Never a .p12."),
+        help_text=_(
+            "PEM, DER or PKCS#7 (.pem, .crt, .cer, .der, .p7b). Do not "
+            "upload a .p12, which contains the private key."
+        ),
     )
 
     def read(self, data: bytes | str) -> ClientCertificate:

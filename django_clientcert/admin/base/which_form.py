@@ -12,15 +12,15 @@ from .private_keys import FormWithoutModel
 class Which(models.TextChoices):
     """What to do if some rows have a problem."""
 
-    ALL = "all", _("all rows, or none")
-    VALID = "valid", _("only the rows without a problem")
+    ALL = "all", _("save nothing")
+    VALID = "valid", _("save only the rows without problems")
 
 
 class WhichForm(FormWithoutModel):
     """Whether a row with a problem prevents the others from being saved."""
 
     which = forms.ChoiceField(
-        label=_("What to save"),
+        label=_("If some rows have problems"),
         choices=Which.choices,
         widget=forms.RadioSelect(attrs={"class": "radiolist"}),
     )

@@ -50,9 +50,9 @@ class ExplainForm(CertificateForm, FormWithoutModel):
         widget=forms.TextInput(attrs={**CODE, "class": "vTextField"}),
         help_text=_("The host name that the request is for."),
     )
-    verdict = forms.ChoiceField(label=_("The proxy says"), required=False)
+    verdict = forms.ChoiceField(label=_("Proxy verdict"), required=False)
     peer = forms.CharField(
-        label=_("Sent by"),
+        label=_("Sender"),
         required=False,
         max_length=100,
         widget=forms.TextInput(attrs={**CODE, "class": "vTextField"}),
@@ -64,7 +64,7 @@ class ExplainForm(CertificateForm, FormWithoutModel):
     at = MomentField(
         label=_("Date"),
         required=False,
-        help_text=_("When the request arrives. Leave empty for now."),
+        help_text=_("When the request arrives. If empty, the current time is used."),
     )
 
     def __init__(

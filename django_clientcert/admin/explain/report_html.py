@@ -29,7 +29,7 @@ OUTCOMES = {
     PASSED: ("✓", gettext_lazy("passed")),
     REFUSED: ("✗", gettext_lazy("refused")),
     NOT_REACHED: ("—", gettext_lazy("not reached")),
-    NOT_LOOKED_AT: ("—", gettext_lazy("not looked at")),
+    NOT_LOOKED_AT: ("—", gettext_lazy("not checked")),
 }
 
 STEP_TITLES = {

@@ -205,7 +205,8 @@ def _preview(
         selected=[candidate.key for candidate in candidates],
         selected_name=_ROW,
         action_url=model_admin.page_url(f"map_{kind.value}"),
-        button=ngettext("Map %(n)d", "Map %(n)d", count) % {"n": count},
+        button=ngettext("Map %(n)d certificate", "Map %(n)d certificates", count)
+        % {"n": count},
     )
 
 
@@ -406,7 +407,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         _("authority"), lambda row: row.suggestions.show_authorities()
     )
 
-    @admin.display(description=_("known already"))
+    @admin.display(description=_("matching mappings"))
     def known_as(self, obj: Any) -> str:
         """Return the mappings that match it, although it was refused."""
         keys = {
@@ -430,10 +431,10 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
             if mapping.kind == keys[bytes(mapping.key)]
             and model_admin.has_view_permission(request, mapping)
         ]
-        return markup.join_lines(texts[:10]) or gettext("no mapping matches it")
+        return markup.join_lines(texts[:10]) or gettext("none")
 
     renews = markup.column(
-        _("renewal"),
+        _("renews"),
         lambda row: (
             row.suggestions.show_predecessors()
             or gettext("does not renew a mapped certificate")

@@ -195,7 +195,7 @@ def describe_suggestions(suggestions: Suggestions) -> str:
     """Return the text above the form that maps an unknown certificate."""
     return format_html(
         "<p>{} {}</p><p>{}</p>{}",
-        _("The certificate comes from the inbox."),
+        _("This certificate comes from “Unknown certificates”."),
         suggestions.show_authorities(),
         suggestions.show_predecessors(),
         suggestions.show_ways(),
@@ -210,8 +210,8 @@ def clear_inbox(
         model_admin.message_user(
             request,
             _(
-                "The certificate is now mapped and was removed from the inbox. The "
-                "next request with it is evaluated again."
+                "The certificate is now mapped and was removed from “Unknown "
+                "certificates”. The next request with it is evaluated again."
             ),
             messages.INFO,
         )

@@ -54,9 +54,9 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
     )
     search_fields = ("value", "certificate_subject")
     search_help_text = _(
-        "Search by the beginning of a username, a fingerprint or its first digits "
-        "(with or without colons), or a whole value or subject. Parts of names and "
-        "addresses are found in the newest 10,000 mappings and users."
+        "Enter the start of a username or fingerprint (with or without colons), or a "
+        "complete value or subject. Parts of names and addresses are searched for in "
+        "the newest 10,000 mappings and users only."
     )
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:

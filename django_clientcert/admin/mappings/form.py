@@ -79,7 +79,10 @@ class CertificateMappingForm(CertificateForm):
                 _("country or organisation first: C=FR, O=Example, CN=alice"),
             ),
         ],
-        help_text=_("Only needed if a typed name can be read in both directions."),
+        help_text=_(
+            "Needed only if it is unclear whether a typed name begins with the person "
+            "or with the country."
+        ),
     )
 
     class Meta:

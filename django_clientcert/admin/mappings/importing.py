@@ -311,7 +311,7 @@ def _preview(
         back=model_admin.page_url("import"),
         form=form if new and result.can_be_stored(which) else None,
         problem=problem,
-        button=ngettext("Import %(n)d", "Import %(n)d", new) % {"n": new},
+        button=ngettext("Import %(n)d row", "Import %(n)d rows", new) % {"n": new},
     )
 
 

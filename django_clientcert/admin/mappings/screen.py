@@ -273,7 +273,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         except ClientCertError as error:
             return unreadable(error, 256)
 
-    used_from = related_field(_("used from"), RelatedRows.seen)
+    used_from = related_field(_("recent use"), RelatedRows.seen)
     predecessors = related_field(
         _("predecessors"), partial(RelatedRows.relatives, newer=False)
     )

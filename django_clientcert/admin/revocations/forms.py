@@ -125,7 +125,8 @@ class RevocationForm(CertificateForm, private_keys.FormWithoutModel):
         max_length=1000,
         widget=forms.TextInput(attrs={**CODE, "class": "vTextField"}),
         help_text=_(
-            "The distinguished name of the CA. Required if the authority has several."
+            "The distinguished name of the CA. Required if the authority has "
+            "several CAs."
         ),
     )
     begin = MomentField(label=_("Issued from"), required=False)
@@ -138,7 +139,8 @@ class RevocationForm(CertificateForm, private_keys.FormWithoutModel):
         label=_("Yes, revoke all of them"),
         required=False,
         help_text=_(
-            "Required to revoke a period. Save once to see how many there are."
+            "Required for a period. Leave this unticked at first: saving then revokes "
+            "nothing and shows how many certificates are affected."
         ),
     )
     # The counts that were shown to the user

@@ -130,7 +130,8 @@ def _revoke_page(model_admin: Any, request: HttpRequest, queryset: Any) -> HttpR
         selected=[str(target.row.pk) for target in possible],
         selected_name=ACTION_CHECKBOX_NAME,
         action_url=model_admin.page_url("revoke"),
-        button=ngettext("Revoke %(n)d", "Revoke %(n)d", count) % {"n": count},
+        button=ngettext("Revoke %(n)d certificate", "Revoke %(n)d certificates", count)
+        % {"n": count},
     )
 
 

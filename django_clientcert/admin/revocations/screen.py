@@ -89,8 +89,8 @@ class RevocationAdmin(ClientCertModelAdmin):
                     *("pasted", "upload"),
                     description=_(
                         "Choose what to revoke: a certificate, a serial number, or "
-                        "everything issued in a period. It is refused from the next "
-                        "request on, whatever mappings and rules say."
+                        "everything issued in a period. It will be refused from "
+                        "the next request onwards, regardless of mappings and rules."
                     ),
                 ),
                 fieldset(

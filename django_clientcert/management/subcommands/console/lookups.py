@@ -54,7 +54,7 @@ def choose_authority(
 ) -> CertificateAuthority | None:
     """Return the authority called *name*, or else the one that issued *certificate*.
 
-    Or None, if *kind* is a pin and no *name* was given: a pin needs no authority.
+    Or None, if *kind* is a pin, which needs no authority, and no *name* was given.
 
     Raises:
         CommandError: there is no such authority, or it has to be chosen.

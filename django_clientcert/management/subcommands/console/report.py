@@ -91,8 +91,8 @@ def _step_lines(report: Report) -> Iterator[str]:
 
 
 def _reason_lines(report: Report, *, indent: str) -> Iterator[str]:
-    yield f"{indent}It means: {report['meaning']}"
-    yield f"{indent}To change it: {report['remedy']}"
+    yield f"{indent}What this means: {report['meaning']}"
+    yield f"{indent}How to fix it: {report['remedy']}"
 
 
 def _identity_lines(report: Report) -> Iterator[str]:
