@@ -784,7 +784,7 @@ def test_bundle_in_every_form(ca: ThrowawayCA, how: str) -> None:
         (
             lambda ca: authority_form(ca.pem, ca.der),
             "bundle",
-            "Paste the certificates Or upload them",
+            "Paste the certificates or upload them",
         ),
         (
             lambda ca: authority_form(ca.pem + ca.issue("alice").pem),

@@ -187,7 +187,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
             )
         if uploaded and text.strip() and "bundle" in self.changed_data:
             raise ValidationError(
-                _("Paste the certificates Or upload them, not both."),
+                _("Paste the certificates or upload them, not both."),
                 code="two_bundles",
             )
         certificates = uploaded or entries.read_bundle(text)
