@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any, NamedTuple
 
-from django.db import DatabaseError, connections, models
+from django.db import DatabaseError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Model, QuerySet, Value
 from django.db.models.functions import Cast
@@ -218,7 +218,7 @@ def look_up(keys: LookupKeys) -> LookupResult:
 
 def _execute(keys: LookupKeys) -> LookupResult:
     """Make the one query."""
-    connection = connections[CertificateMapping.objects.all().db]
+    connection: Any = connections[router.db_for_read(CertificateMapping)]
     size = _Size(_round_up(max(4, len(keys.identities))), _round_up(len(keys.serials)))
     plan_key = connection.alias, type(connection), size
     plan = _plans.get(plan_key)
@@ -232,11 +232,7 @@ def _execute(keys: LookupKeys) -> LookupResult:
         *_fill_up(keys.serials, size.certificates),
         *_fill_up(keys.identities, size.identities),
     ]
-    key_field = CertificateMapping._meta.get_field("key")
-    prepared = [
-        key_field.get_db_prep_value(value, connection, prepared=False)
-        for value in values
-    ]
+    prepared = list(map(connection.Database.Binary, values))  # as BinaryField does
     parameters = {
         name: prepared[value] if isinstance(value, KeyPlaceholder) else value
         for name, value in plan.parameters.items()
