@@ -218,7 +218,8 @@ def look_up(keys: LookupKeys) -> LookupResult:
 
 def _execute(keys: LookupKeys) -> LookupResult:
     """Make the one query."""
-    connection: Any = connections[router.db_for_read(CertificateMapping)]
+    # Where changes are written: a replica that lags must not delay a revocation.
+    connection: Any = connections[router.db_for_write(CertificateMapping)]
     size = _Size(_round_up(max(4, len(keys.identities))), _round_up(len(keys.serials)))
     plan_key = connection.alias, type(connection), size
     plan = _plans.get(plan_key)

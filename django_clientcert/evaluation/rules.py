@@ -160,7 +160,7 @@ def create_user(claim: Claim) -> Any:
         with transaction.atomic(using=using):
             user.save(using=using)
             if hasattr(user, "groups"):
-                user.groups.set(claim.authority.rule_groups.all())
+                user.groups.set(claim.authority.rule_groups.using(using))
     except IntegrityError as error:
         # Another request was faster, or the user model requires more than a name.
         others = find_users([claim])

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
+from django.db import router
 from django.db.models import BinaryField, Case, F, Field, Func, Q, Value, When
 from django.db.models.functions import Lower
 from django.db.models.lookups import Exact
@@ -59,7 +60,9 @@ def find_by_fields(wanted: Collection[tuple[str, str]], limit: int) -> list[Any]
         condition |= Q(**{field: value})
         octets = Value(value.encode(), BinaryField())
         exact.append(When(Exact(_Octets(F(field)), octets), then=0))
-    users: Any = get_user_model()._default_manager
+    model: Any = get_user_model()
+    # Not from a replica: a user who was just deactivated or created counts at once.
+    users = model._default_manager.using(router.db_for_write(model))
     rows = users.filter(condition).order_by(Case(*exact, default=1))[:limit]
     return [
         user

@@ -841,3 +841,32 @@ def test_many_users_and_no_mapping(ask: Wsgi, rule: Any, ca: ThrowawayCA) -> Non
     assert isinstance(access, Access)
     assert access.table == User._meta.db_table
     assert access.index is not None
+
+
+class Replica:
+    """A router whose replica cannot be read: no such alias exists."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        """Return the replica."""
+        return "replica"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        """Return the primary."""
+        return "default"
+
+
+def test_a06_decisions_are_not_read_from_a_replica(
+    ask: Any, rule: Any, ca: ThrowawayCA, settings: Any
+) -> None:
+    """A replica that lags would delay a revocation and hide a new user."""
+    user = make_user("alice")
+    rule.rule_creates_users = True
+    rule.save()
+    pin, named, new = ca.issue("pin"), ca.issue("alice"), ca.issue("new")
+    map_to(user, "fingerprint", pin.fingerprint)
+    settings.CLIENTCERT_LAST_USED_INTERVAL = None  # records nothing
+    settings.DATABASE_ROUTERS = [Replica()]
+    for certificate, name in ((pin, "alice"), (named, "alice"), (new, "new")):
+        for _ in range(2):
+            answer = ask("/open/", certificate.der).json()
+            assert (answer["user"], answer["reason"]) == (name, None)
