@@ -889,6 +889,7 @@ class Migration(migrations.Migration):
                         verbose_name="ID",
                     ),
                 ),
+                ("is_taken", models.BooleanField(default=True, editable=False)),
             ],
             options={
                 "default_permissions": (),

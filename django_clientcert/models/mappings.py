@@ -102,6 +102,8 @@ class MappingLock(models.Model):
     every NULL is different.
     """
 
+    is_taken = models.BooleanField(default=True, editable=False)
+
     class Meta:
         default_permissions = ()
 
@@ -118,10 +120,15 @@ class MappingLock(models.Model):
         """
         if not connections[using].in_atomic_block:
             return
-        rows = cls._base_manager.using(using)
-        if not rows.filter(pk=1).update(id=1):
-            rows.bulk_create([cls(pk=1)], ignore_conflicts=True)
-            rows.filter(pk=1).update(id=1)
+        # One statement that inserts the row or locks it. Two statements could deadlock
+        # on MariaDB, because an INSERT that finds the row takes a shared lock first.
+        targets = connections[using].features.supports_update_conflicts_with_target
+        cls._base_manager.using(using).bulk_create(
+            [cls(pk=1)],
+            update_conflicts=True,
+            update_fields=["is_taken"],
+            unique_fields=["id"] if targets else None,
+        )
 
 
 class CertificateMapping(OptionalCertificate):

@@ -34,7 +34,9 @@ def count_wrappers() -> int:
 
 def hang_up(**kwargs: Any) -> None:
     """Close a connection to SQLite's database in memory: Django never does."""
-    if current_thread() is not main_thread() and connection.connection is not None:
+    if connection.vendor != "sqlite" or current_thread() is main_thread():
+        return
+    if connection.connection is not None:
         connection.connection.close()
 
 

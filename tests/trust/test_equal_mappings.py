@@ -94,7 +94,7 @@ def test_l04_a_transaction_that_maps_begins_with_a_write(
             if CertificateMapping._meta.db_table in query.sql
         ]
         assert writes
-        assert queries[writes[0]].sql.startswith("UPDATE")
+        assert queries[writes[0]].sql.startswith("INSERT")
         assert writes[0] < mappings[0]
 
 
