@@ -439,9 +439,8 @@ def build_result(
             mapping.authority = build_authority(row)
             result.mappings.append(mapping)
         elif part == _AUTHORITY:
-            authority = build_authority(row)
-            if authority is not None:
-                issuers[authority.pk] = authority
+            authority: Any = build_authority(row)
+            issuers[authority.pk] = authority
         elif part == _REVOCATION:
             result.revocations.append(RevocationHit(number, first, second, third))
         elif part == _ENTRY:

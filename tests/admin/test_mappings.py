@@ -1406,3 +1406,19 @@ def test_with_a_user_model_of_ones_own() -> None:
         *("tests/admin/test_mappings.py", "tests/admin/test_authorities.py"),
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_only_certificates_with_the_digest_are_known(
+    root: Any, ca: ThrowawayCA, alice_cert: IssuedCertificate
+) -> None:
+    """Every certificate of privileged users is read, and only those of it count."""
+    for issued in (alice_cert, ca.issue("boss")):
+        CertificateMapping.objects.create(
+            user=root,
+            kind="fingerprint",
+            value=issued.fingerprint,
+            certificate=issued.der,
+        )
+    key = bytes.fromhex(alice_cert.fingerprint)
+    ((certificate, user),) = known_module.known_certificates([key], of_privileged=True)
+    assert (certificate.der, user) == (alice_cert.der, root)

@@ -6,14 +6,16 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_clientcert.admin.base.permissions import may_renew
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -417,3 +419,15 @@ def test_links_of_a_mapping(
     assert page(f"{MAPPING}_renew", old.pk) in body
     assert address in body
     assert "CN=alice serial number" in text_of(as_root.get(address))
+
+
+def test_renewing_a_mapping_takes_the_right_to_see_it(
+    alice: Any, alice_cert: IssuedCertificate, rf: RequestFactory
+) -> None:
+    """Whoever may not view mappings is offered no renewal."""
+    mapping = CertificateMapping.objects.create(
+        user=alice, kind="fingerprint", value=alice_cert.fingerprint
+    )
+    request = rf.get("/")
+    request.user = make_staff("outsider")
+    assert not may_renew(admin.site, request, mapping)

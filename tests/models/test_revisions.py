@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.management import call_command
 from django.db import DatabaseError, connection, connections, transaction
 
+from django_clientcert.evaluation import lookup
 from django_clientcert.models import (
     CertificateAuthority,
     Revocation,
@@ -454,3 +455,32 @@ def test_a_writer_that_is_killed_changes_nothing(
     assert not Revocation.objects.exists()
     assert revision_of(mapped) == before
     assert decide(alice_cert).accepted
+
+
+@in_transaction
+def test_an_authority_that_was_deleted_meanwhile_has_no_state(authority: Any) -> None:
+    """Nothing is kept for it."""
+    kept = CertificateAuthority.objects.get(pk=authority.pk)
+    authority.delete()
+    assert get_state(kept).revision is None
+
+
+@in_transaction
+def test_a_transaction_that_sees_two_moments_keeps_nothing(
+    authority: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MariaDB's REPEATABLE READ; each look reads the tables again."""
+    monkeypatch.setattr(module, "_is_consistent", lambda using: False)
+    before = dict(module._states)
+    assert get_state(authority).revision == authority.revision
+    assert module._states == before
+
+
+@in_transaction
+def test_authorities_that_change_all_the_time_are_unavailable(
+    authority: Any, alice: Any, alice_cert: IssuedCertificate, monkeypatch: Any
+) -> None:
+    """After some attempts the answer is a refusal, not a decision of two moments."""
+    map_to(alice, "subject", "CN=alice", authority=authority)
+    monkeypatch.setattr(lookup, "ATTEMPTS", 0)
+    assert decide(alice_cert).reason == "trust_unavailable"

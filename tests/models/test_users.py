@@ -9,9 +9,15 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import UserManager
 from django.db import connection
+from django.db.models import F
 
 from django_clientcert.models import CertificateAuthority, CertificateMapping
-from django_clientcert.models.users import find_by_fields, find_by_name, find_folded
+from django_clientcert.models.users import (
+    _Octets,
+    find_by_fields,
+    find_by_name,
+    find_folded,
+)
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.x509.names import fold_email
 from tests.commands.running import clientcert
@@ -95,3 +101,20 @@ def test_folded_names_are_grouped(alice: Any) -> None:
 def test_the_database_does_find_similar_names(alice: Any) -> None:
     """Else the tests above would prove nothing here."""
     assert get_user_model().objects.filter(username="álice").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "function"),
+    [
+        ("as_sql", "CAST("),
+        ("as_mysql", "CAST(CONVERT("),
+        ("as_postgresql", "convert_to("),
+    ],
+)
+def test_octets_have_a_form_for_each_database(method: str, function: str) -> None:
+    """Which of them is used depends on the database that the tests run with."""
+    query = get_user_model().objects.annotate(octets=_Octets(F("username"))).query
+    compiler = query.get_compiler("default")
+    sql, parameters = getattr(query.annotations["octets"], method)(compiler, connection)
+    assert sql.startswith(function)
+    assert list(parameters) == []
