@@ -324,4 +324,4 @@ def test_another_key_gets_no_answer(proxies: Callable[..., Any], probe: Run) -> 
     report = probe(proxies("wsgi"), "ingress-nginx", settings=other)
     assert report["status"] == 2
     assert {one["outcome"] for one in report["attempts"]} == {"not reached"}
-    assert "Is this the SECRET_KEY of the deployment" in report["stderr"]
+    assert "Check that this is the SECRET_KEY of" in report["stderr"]
