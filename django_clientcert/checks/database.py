@@ -15,7 +15,7 @@ from django.core.exceptions import (
     ImproperlyConfigured,
     ValidationError,
 )
-from django.db import DatabaseError, router, transaction
+from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django.utils.connection import ConnectionDoesNotExist
@@ -35,6 +35,8 @@ _REPLACE_BUNDLE = (
     "Ask the CA for its current certificates and type manage.py clientcert authority "
     "add BUNDLE --name NAME --replace."
 )
+# As Django names them; "mysql" is MariaDB too.
+_VENDORS = {"sqlite", "postgresql", "mysql"}
 # The next CRL should be there before the last fifth of the current one's lifetime.
 _LAST_PART = 0.2
 _FETCH_CRLS = (
@@ -84,6 +86,19 @@ def _authorities_of(alias: str) -> Iterable[CertificateAuthority]:
 def _label(authority: CertificateAuthority) -> str:
     """Return the name and id of an authority."""
     return f"“{authority}” (id {authority.pk})"
+
+
+@check_of_database
+def check_database_is_supported(alias: str) -> Messages:
+    """Do the tests run on databases of this vendor?"""
+    connection = connections[alias]
+    if connection.vendor not in _VENDORS:
+        yield Warning(
+            f"django-clientcert has never been tested on {connection.display_name} "
+            f"(the database “{alias}”).",
+            hint="Keep its tables in SQLite, PostgreSQL or MariaDB.",
+            id="clientcert.W029",
+        )
 
 
 # --- authorities -----------------------------------------------------------------

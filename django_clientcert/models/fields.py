@@ -32,8 +32,6 @@ class KeyField(models.BinaryField):  # type: ignore[type-arg]
         """Return a binary type of that length, if the database has one."""
         if connection.vendor == "mysql":
             return f"varbinary({KEY_BYTES})"
-        if connection.vendor == "oracle":
-            return f"raw({KEY_BYTES})"
         return super().db_type(connection)
 
     def get_db_prep_value(

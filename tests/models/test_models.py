@@ -205,7 +205,6 @@ def test_the_key_column_is_small_everywhere() -> None:
 
     field = KeyField()
     assert field.db_type(Vendor("mysql")) == "varbinary(32)"  # type: ignore[arg-type]
-    assert field.db_type(Vendor("oracle")) == "raw(32)"  # type: ignore[arg-type]
     assert field.db_type(connection)
     assert field.deconstruct()[3] == {}
     assert field.from_db_value(None, None, connection) is None

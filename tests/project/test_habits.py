@@ -91,3 +91,22 @@ def test_lines_of_code_are_counted() -> None:
     """Comments, blank lines and docstrings do not count; everything else does."""
     counting = runpy.run_path(str(ROOT / ".ci" / "count_lines.py"))
     assert counting["count"](SOURCE) == 4
+
+
+def test_p08_each_python_is_listed_wherever_versions_are() -> None:
+    """Classifiers, README and the environments of tox name the same ones."""
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    classifiers = re.findall(r"Python :: (3\.\d+)", setup["metadata"]["classifiers"])
+    row = re.search(
+        r"^\| Python \| (.*) \|$", (ROOT / "README.md").read_text("utf-8"), re.M
+    )
+    assert row is not None
+    assert row[1].split(", ") == classifiers
+    assert classifiers[-2:] == ["3.14", "3.15"]
+    tox = configparser.ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    tested = set(
+        re.findall(r"\b3\d\d\b", re.sub(r"py(?=3)", "", tox["tox"]["env_list"]))
+    )
+    assert tested == {version.replace(".", "") for version in classifiers}
