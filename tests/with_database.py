@@ -56,10 +56,38 @@ class Server(ABC):
     # Ends the sessions that are open, and then the server
     stop_signal: ClassVar[signal.Signals]
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, account: str = "") -> None:
         self.folder = folder
+        self.account = account
         self.data = folder / "data"
         self.log = folder / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it answers.
+
+        Raises:
+            ServerError: it ended, or does not answer in time.
+        """
+        with _undisturbed(), self.log.open("wb") as log:
+            self.process = _popen(self.serve(), self.account, log.fileno())
+        _wait(self, self.process)
+
+    def stop(self) -> None:
+        """End its sessions and it, if it was started."""
+        if self.process is None:
+            return
+        self.process.send_signal(self.stop_signal)
+        try:
+            self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
 
     @abstractmethod
     def initialise(self) -> list[str]:
@@ -217,21 +245,17 @@ def running(kind: type[Server]) -> Iterator[Server]:
         kind.find(program)
     account = _account(kind)
     folder = Path(tempfile.mkdtemp(prefix=f"clientcert-{kind.name}-"))
-    process: subprocess.Popen[bytes] | None = None
+    server = kind(folder, account)
     try:
         if account:
             shutil.chown(folder, account, account)
-        server = kind(folder)
         _run(server.initialise(), account)
-        with _undisturbed():
-            process = _start(server, account)
-        _wait(server, process)
+        server.start()
         _run(server.create(), "")
         yield server
     finally:
         with _undisturbed():
-            if process is not None:
-                _stop(server, process)
+            server.stop()
             shutil.rmtree(folder)
 
 
@@ -300,11 +324,6 @@ def _run(command: list[str], account: str) -> None:
         )
 
 
-def _start(server: Server, account: str) -> subprocess.Popen[bytes]:
-    with server.log.open("wb") as log:
-        return _popen(server.serve(), account, log.fileno())
-
-
 def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
     """Return when the server answers.
 
@@ -322,15 +341,6 @@ def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
     raise ServerError(
         f"{server.name} does not answer:\n{server.log.read_text(errors='replace')}"
     )
-
-
-def _stop(server: Server, process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(server.stop_signal)
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _call(command: Sequence[str], environment: dict[str, str]) -> int:

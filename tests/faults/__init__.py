@@ -1,0 +1,1 @@
+"""A database that fails under load: ``python -m tests.faults``, outside of CI."""
