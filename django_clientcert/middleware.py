@@ -19,7 +19,7 @@ from .exceptions import Reason
 from .probe import endpoint as probe
 from .recording.refusals import find_unrecorded_refusal
 from .recording.uses import find_unrecorded_use
-from .requests import RequestState, attach
+from .requests import RequestState, attach, get_state
 
 # Seconds after which a client may try again if the mappings cannot be read
 RETRY_AFTER = 10
@@ -53,6 +53,9 @@ class ClientCertMiddleware:
         self, request: HttpRequest
     ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         """Handle a request."""
+        if get_state(request) is not None:  # the middleware is listed twice
+            response: HttpResponseBase = self.get_response(request)
+            return response
         if self.is_async:
             return self.__acall__(request)
         question = probe.read_question(request)
@@ -61,9 +64,9 @@ class ClientCertMiddleware:
             return probe.answer(question, state.presented, state.host)
         if state.must_be_reported:
             state.decide()  # makes no query
-        response: HttpResponseBase = self.get_response(request)
-        for record in (find_unrecorded_use(state), find_unrecorded_refusal(state)):
-            if record is not None:
+        response = self.get_response(request)
+        if not is_decided_later(response, state):
+            for record in find_unrecorded(state):
                 record()
         return finish(response, state)
 
@@ -76,8 +79,8 @@ class ClientCertMiddleware:
         if state.must_be_reported:
             await state.adecide()
         response: HttpResponseBase = await self.get_response(request)
-        for record in (find_unrecorded_use(state), find_unrecorded_refusal(state)):
-            if record is not None:
+        if not is_decided_later(response, state):
+            for record in find_unrecorded(state):
                 await sync_to_async(record)()
         return finish(response, state)
 
@@ -111,6 +114,19 @@ class ClientCertMiddleware:
         )
 
 
+def find_unrecorded(state: RequestState) -> list[Callable[[], None]]:
+    """Return what records the decision on a request, if it is due. No I/O."""
+    records = find_unrecorded_use(state), find_unrecorded_refusal(state)
+    return [record for record in records if record is not None]
+
+
+def is_decided_later(response: HttpResponseBase, state: RequestState) -> bool:
+    """Return whether the decision may still be made, while the response is sent."""
+    return state.presented.has_certificate and (
+        response.streaming or state.decision is None
+    )
+
+
 def finish(response: HttpResponseBase, state: RequestState) -> HttpResponseBase:
     """Tell caches that the response depends on the certificate (RFC 9440, 2.4).
 
@@ -122,6 +138,15 @@ def finish(response: HttpResponseBase, state: RequestState) -> HttpResponseBase:
     proxy = state.presented.proxy
     if proxy.is_header:
         patch_vary_headers(response, proxy.names)
-    if state.was_looked_at and state.presented.has_certificate:
+    if state.presented.has_certificate and (state.was_looked_at or response.streaming):
         patch_cache_control(response, private=True)
+    if is_decided_later(response, state):
+        close = response.close
+
+        def record_and_close() -> None:
+            for record in find_unrecorded(state):
+                record()
+            close()  # ends the connections to the databases
+
+        response.close = record_and_close  # type: ignore[method-assign]
     return response

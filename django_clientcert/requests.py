@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from copy import copy, deepcopy
+from functools import partial
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,7 +16,7 @@ from django.utils.functional import SimpleLazyObject
 
 from .evaluation import Decision
 from .evaluation.peer import Peer
-from .evaluation.presented import get_host, read_request, strip_headers
+from .evaluation.presented import get_host, read_request, strip_headers, strip_secret
 from .exceptions import Reason
 from .signals import client_cert_accepted, client_cert_refused
 from .x509.certificates import ClientCertificate
@@ -53,6 +55,30 @@ class ClientCertRequest(HttpRequest):
         """See client_cert_decision."""
         return await _state(self).adecide()
 
+    def __copy__(self) -> ClientCertRequest:
+        """Return a request that shares everything, the decision too."""
+        copied: ClientCertRequest = object.__new__(type(self))
+        copied.__dict__.update(self.__getstate__())  # type: ignore[call-overload]
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ClientCertRequest:
+        """Return a copy with the same decision."""
+        copied = memo[id(self)] = copy(self)
+        copied.__dict__.update(deepcopy(copied.__dict__, memo))
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle the original request, with the user that it has now.
+
+        Without certificate and decision: they are of this process and this moment.
+        """
+        fields = dict(self.__getstate__())  # type: ignore[call-overload]
+        for name in (_STATE, _CACHE):
+            fields.pop(name, None)
+        if "auser" in fields:
+            fields["auser"] = partial(_get_user, fields["user"])
+        return _new_request, (type(self).__mro__[2],), fields
+
     @property
     def _cache_update_cache(self) -> bool:
         """Whether Django's cache may keep the response.
@@ -70,6 +96,16 @@ class ClientCertRequest(HttpRequest):
     @_cache_update_cache.setter
     def _cache_update_cache(self, wanted: bool) -> None:
         self.__dict__[_CACHE] = wanted
+
+
+def _new_request(original: type[HttpRequest]) -> HttpRequest:
+    """Return a request without attributes, which ``pickle`` fills."""
+    return original.__new__(original)
+
+
+async def _get_user(user: Any) -> Any:
+    """Return *user*: ``auser()`` of a request that was pickled."""
+    return user
 
 
 class RequestState:
@@ -250,6 +286,7 @@ def attach(request: HttpRequest, decider: Decider) -> RequestState:
     """
     state = RequestState(request, decider)
     request.__dict__[_STATE] = state
+    strip_secret(request)
     if not isinstance(request, ClientCertRequest):
         request.__class__ = _request_class(type(request))
     if state.refused_at_gate:

@@ -16,6 +16,7 @@ from django.utils import translation
 
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.recording import refusals as inbox
+from django_clientcert.recording.writing import writer
 from django_clientcert.testing import (
     IssuedCertificate,
     ThrowawayCA,
@@ -103,6 +104,12 @@ def own_language() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def unpaused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no write that failed in another test hold up this one's."""
+    monkeypatch.setattr(writer, "_paused_until", float("-inf"))
+
+
+@pytest.fixture(autouse=True)
 def closed_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test has a query more for the inbox; ``open_inbox`` is for those about it."""
     monkeypatch.setattr(inbox, "throttles", defaultdict(ClosedThrottle))
@@ -125,6 +132,7 @@ def open_inbox(closed_inbox: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     throttles = defaultdict(lambda: inbox.Throttle(clock))
     monkeypatch.setattr(inbox, "throttles", throttles)
+    monkeypatch.setattr(writer, "_clock", clock)
     return clock
 
 

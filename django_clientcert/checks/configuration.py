@@ -279,10 +279,19 @@ def check_remote_user(**kwargs: Any) -> Messages:
     """Does a RemoteUserMiddleware trust one of the certificate headers?"""
     proxy = usable("CLIENTCERT_PROXY")
     ours = set() if proxy is None else {proxy.meta_key(name) for name in proxy.names}
-    for path in _dotted_paths("MIDDLEWARE"):
+    paths = _dotted_paths("MIDDLEWARE")
+    place = _find_subclass(paths, _import_or_none(MIDDLEWARE))
+    for number, path in enumerate(paths):
         middleware = _import_or_none(path)
         if not _is_subclass(middleware, RemoteUserMiddleware):
             continue
+        if place is not None and place < number:
+            yield Error(
+                f"{path} comes after the client certificate middleware: it logs out "
+                "the certificate’s user, or fails.",
+                hint=f'Put "{path}" before "{paths[place]}" in MIDDLEWARE.',
+                id="clientcert.E015",
+            )
         header = str(getattr(middleware, "header", "")).upper().replace("-", "_")
         # Under ASGI, Django before 6.1 prefixes it with HTTP_.
         if ours & {header, f"HTTP_{header}"}:

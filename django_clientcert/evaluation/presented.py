@@ -149,15 +149,30 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
 
     A connection is not a header, so it stays.
     """
-    for name in proxy.names if proxy.source != ValueSource.SOCKET else ():
-        request.META.pop(proxy.meta_key(name), None)
+    if proxy.source != ValueSource.SOCKET:
+        _remove(request, {proxy.meta_key(name) for name in proxy.names})
+
+
+def strip_secret(request: HttpRequest) -> None:
+    """Remove the proxy's secret, which has been read, from *request*.
+
+    Views need it for nothing, and error mails would show it.
+    """
+    if conf.CLIENTCERT_PROXY_SECRET is not None:
+        _remove(request, {conf.CLIENTCERT_PROXY_SECRET[0]})
+
+
+def _remove(request: HttpRequest, keys: set[str]) -> None:
+    """Remove these keys of ``request.META``, and the headers that they come from."""
+    for key in keys:
+        request.META.pop(key, None)
     # request.headers is computed once from META
     request.__dict__.pop("headers", None)
     scope = getattr(request, "scope", None)
-    if scope is not None and proxy.is_header:
-        keys = {meta_key(name) for name in proxy.names}
-        lines = _scope_headers(request)
-        kept = [line for line in lines if _meta_key(line[0]) not in keys]
+    if scope is not None:
+        kept = [
+            line for line in _scope_headers(request) if _meta_key(line[0]) not in keys
+        ]
         request.scope = {**scope, "headers": kept}  # type: ignore[attr-defined]
 
 

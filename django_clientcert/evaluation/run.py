@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import groupby
@@ -29,11 +28,10 @@ from django_clientcert.x509.paths import Path, check_usage, check_validity
 from .authorities import check_crls, check_revoked, find_path
 from .decisions import PASSED, Decision, Step
 from .lookup import LookupKeys, LookupResult, look_up
+from .outages import describe_failure, outages
 from .peer import Peer, Steps
 from .presented import Presented
 from .rules import Claim, choose_user, create_user, find_users, new_user, read_claim
-
-logger = logging.getLogger("django_clientcert.evaluation")
 
 CanAuthenticate = Callable[[Any], bool]
 # Changes what was looked up before anything is decided: for "what if" questions
@@ -153,17 +151,20 @@ class Evaluation:
         except Refusal as refusal:
             raise self.steps.refuse("revocation", refusal) from refusal
 
-    def _database_failed(self, step: str, error: DatabaseError) -> Refusal:
-        """Log *error*; return the refusal: what cannot be read authenticates nobody."""
-        logger.error("the mappings cannot be read: %s", type(error).__name__)
-        detail = "the mappings cannot be read"
+    def _database_failed(
+        self, step: str, failure: str, error: DatabaseError
+    ) -> Refusal:
+        """Report *error*; return the refusal: what is unknown authenticates nobody."""
+        outages.report(failure, error)
+        detail = f"{failure}: {describe_failure(error)}"
         return self.steps.refuse(step, Refusal(Reason.TRUST_UNAVAILABLE, detail))
 
     def _decide(self, keys: LookupKeys) -> None:
         try:
             self.result = result = look_up(keys)
         except DatabaseError as error:
-            raise self._database_failed("match", error) from error
+            failure = "the mappings cannot be read"
+            raise self._database_failed("match", failure, error) from error
         if self._overrides is not None:
             self._overrides(result)
         self.last_seen_at = result.last_seen_at
@@ -336,7 +337,8 @@ class Evaluation:
         try:
             self.steps.take("user", self._find_user)
         except DatabaseError as error:
-            raise self._database_failed("user", error) from error
+            failure = "the user of a rule cannot be read or created"
+            raise self._database_failed("user", failure, error) from error
 
     def _unmapped(self) -> Refusal:
         if self.identities.problems:

@@ -9,7 +9,6 @@ another may be that of another tenant.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from ipaddress import ip_address
 from threading import Lock
 from typing import NamedTuple
 
-from django.db import Error as DatabaseError
 from django.db import connections, router
 from django.http import HttpRequest
 from django.utils import timezone
@@ -31,12 +29,10 @@ from django_clientcert.models import UnknownCertificate
 from django_clientcert.requests import RequestState
 from django_clientcert.x509.certificates import ClientCertificate
 
-logger = logging.getLogger("django_clientcert")
+from .writing import writer
 
 # Seconds between two writes of one process, however many refusals there are
 WRITE_INTERVAL = 1.0
-# Seconds after a write that failed: it may have kept the request waiting
-RETRY_INTERVAL = 10.0
 # Seconds between two writes of one certificate
 REPEAT_INTERVAL = 60.0
 # How many public keys are remembered, and how many certificates wait: a flood takes
@@ -144,7 +140,6 @@ class Throttle:
             tally = self._tallies.setdefault(key, _Tally())
             tally.count += count - 1
             tally.due_at = float("-inf")
-            self._next_write = self._clock() + RETRY_INTERVAL
         self.note(sighting)
 
     def _count_of(self, key: bytes) -> int:
@@ -180,24 +175,22 @@ def record_refusal(sighting: Sighting | None) -> None:
     throttle = throttles[connection.alias, name, schema]
     if sighting is not None:
         throttle.note(sighting)
-    due = throttle.take()
-    if due is None:
+    if writer.is_paused() or (due := throttle.take()) is None:
         return
     sighting, count = due
-    try:
-        UnknownCertificate.record(
-            sighting.certificate,
-            reason=sighting.reason,
-            detail=sighting.detail,
-            host=sighting.host,
-            address=sighting.address,
-            count=count,
-            size=conf.CLIENTCERT_INBOX_SIZE,
-            at=sighting.at,
-        )
-    except DatabaseError as error:
+    record = partial(
+        UnknownCertificate.record,
+        sighting.certificate,
+        reason=sighting.reason,
+        detail=sighting.detail,
+        host=sighting.host,
+        address=sighting.address,
+        count=count,
+        size=conf.CLIENTCERT_INBOX_SIZE,
+        at=sighting.at,
+    )
+    if not writer.write("unknown certificate", record):
         throttle.put_back(sighting, count)
-        logger.warning("unknown certificate not written: %s", type(error).__name__)
 
 
 def forget(certificate: ClientCertificate) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from django_clientcert.conf import conf
@@ -17,8 +15,7 @@ from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.requests import RequestState
 
 from .refusals import forget
-
-logger = logging.getLogger("django_clientcert")
+from .writing import writer
 
 
 class Use(NamedTuple):
@@ -36,7 +33,12 @@ def find_unrecorded_use(state: RequestState) -> Callable[[], None] | None:
     """Return what records the use of the certificate, or None. No I/O."""
     interval = conf.CLIENTCERT_LAST_USED_INTERVAL
     decision = state.decision
-    if interval is None or decision is None or not decision.accepted:
+    if (
+        interval is None
+        or decision is None
+        or not decision.accepted
+        or writer.is_paused()
+    ):
         return None
     now = timezone.now()
 
@@ -60,11 +62,19 @@ def find_unrecorded_use(state: RequestState) -> Callable[[], None] | None:
 def record_use(use: Use) -> None:
     """Record that a certificate was used. Never fails a request."""
     mapping, certificate = use.decision.mapping, use.decision.certificate
-    try:
-        if mapping is not None and use.mapping_is_due:
-            CertificateMapping.objects.record_use(mapping)
-        if certificate is not None and use.certificate_is_due:
-            SeenCertificate.record(
+    if mapping is not None and use.mapping_is_due:
+        writer.write(
+            f"last use of mapping {mapping.pk}",
+            partial(CertificateMapping.objects.record_use, mapping),
+        )
+    if certificate is None:
+        return
+    name = f"last use of certificate {certificate.short_fingerprint}"
+    if use.certificate_is_due:
+        writer.write(
+            name,
+            partial(
+                SeenCertificate.record,
                 certificate,
                 user=use.decision.user,
                 mapping=mapping,
@@ -72,12 +82,7 @@ def record_use(use: Use) -> None:
                 host=use.host,
                 size=conf.CLIENTCERT_SEEN_SIZE,
                 at=use.at,
-            )
-        if certificate is not None and use.decision.last_seen_at is None:
-            forget(certificate)
-    except DatabaseError as error:
-        logger.warning(
-            "last use of %s not written: %s",
-            "a certificate" if mapping is None else f"mapping {mapping.pk}",
-            type(error).__name__,
+            ),
         )
+    if use.decision.last_seen_at is None:
+        writer.write(f"{name} in the inbox", partial(forget, certificate))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -141,6 +141,10 @@ class ClientCertificate:
 
     def __hash__(self) -> int:
         return hash(self.der)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the DER alone."""
+        return type(self), (self.der,)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.short_fingerprint}>"

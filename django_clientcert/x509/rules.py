@@ -22,7 +22,7 @@ GROUP = "*"
 
 # DoD ID number: at the end of the common name, or in the UPN, 10 digits, or 16 with
 # the person's category (DoDI 1000.13)
-_EDIPI_UPN = re.compile(r"([0-9]{10})(?:[0-9]{6})?@mil\Z", re.IGNORECASE)
+_EDIPI_UPN = re.compile(r"([0-9]{10})(?:[0-9]{6})?@mil\Z", re.ASCII | re.IGNORECASE)
 _EDIPI_COMMON_NAME = re.compile(r"[^.]+(?:\.[^.]+)*\.([0-9]{10})\Z")
 
 

@@ -269,9 +269,15 @@ def test_e003_passes_with_the_backend_or_a_subclass(
     assert check_ids() == []
 
 
+def before_ours(middleware: list[str], *paths: str) -> list[str]:
+    """Return *middleware* with *paths* in front of the one for certificates."""
+    place = middleware.index(MIDDLEWARE)
+    return [*middleware[:place], *paths, *middleware[place:]]
+
+
 def test_e009_remote_user_reads_our_header(settings: Any, monkeypatch: Any) -> None:
     """It would log in any user that the certificate names."""
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, own("SubjectUserMiddleware")]
+    settings.MIDDLEWARE = before_ours(settings.MIDDLEWARE, own("SubjectUserMiddleware"))
     message = only()
     assert message.id == "clientcert.E009"
     assert "HTTP_SSL_CLIENT_SUBJECT_DN" in message.msg
@@ -284,12 +290,28 @@ def test_e009_remote_user_reads_our_header(settings: Any, monkeypatch: Any) -> N
 
 def test_e009_passes_with_another_header(settings: Any) -> None:
     """The user of another proxy's single sign-on is none of our business."""
-    settings.MIDDLEWARE = [
-        *settings.MIDDLEWARE,
+    settings.MIDDLEWARE = before_ours(
+        settings.MIDDLEWARE,
         own("OtherUserMiddleware"),
         "django.contrib.auth.middleware.RemoteUserMiddleware",
-    ]
+    )
     assert check_ids() == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "django.contrib.auth.middleware.RemoteUserMiddleware",
+        "django.contrib.auth.middleware.PersistentRemoteUserMiddleware",
+        own("OtherUserMiddleware"),
+    ],
+)
+def test_a08_e015_remote_user_comes_after_ours(path: str, settings: Any) -> None:
+    """It fails with REMOTE_USER, and without it logs the certificate's user out."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, path]
+    message = only()
+    assert message.id == "clientcert.E015"
+    assert path in str(message.hint)
 
 
 # --- settings --------------------------------------------------------------------

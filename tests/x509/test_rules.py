@@ -100,6 +100,12 @@ def test_n28_controls_are_refused(common_name: str) -> None:
     assert refusal("common_name", common_name=common_name) == "malformed_certificate"
 
 
+def test_a18_a_dotless_i_does_not_belong_to_mil() -> None:
+    """Unicode's case folding makes an i of it."""
+    upns = ["1234567890@m\u0131l"]
+    assert refusal("edipi", common_name="x", upns=upns) == "unmapped"
+
+
 def test_n39_an_edipi_is_only_read_where_it_belongs() -> None:
     """Other numbers are not DoD ID numbers."""
     for issue in (

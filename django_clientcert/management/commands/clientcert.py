@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
+from django_clientcert.evaluation.outages import describe_failure
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.management.subcommands import SUBCOMMANDS
 from django_clientcert.management.subcommands.console.arguments import (
@@ -63,9 +64,7 @@ class Command(ClientCertCommand):
         except ClientCertError as error:
             raise CommandError(one_line(str(error))) from error
         except DatabaseError as error:
-            raise CommandError(
-                f"The database cannot be used: {one_line(str(error).strip())}. Did "
-                "you run “manage.py migrate”?"
-            ) from error
+            failure = describe_failure(error)
+            raise CommandError(f"The database cannot be used: {failure}") from error
         except ImproperlyConfigured as error:
             raise CommandError(f"{error} See “manage.py check”.") from error
