@@ -50,7 +50,7 @@ class OutageLog:
                 return
             self._failures[failure] = now + INTERVAL, 0
         logger.error(
-            "%s: %s%s",
+            "database failure: %s: %s%s",
             failure,
             describe_failure(error),
             f" (and {count} times since the last such line)" if count else "",

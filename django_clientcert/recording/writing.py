@@ -48,7 +48,7 @@ class Writer:
         except DatabaseError as error:
             if not isinstance(error, IntegrityError):  # that one is the row’s fault
                 self._paused_until = self._clock() + PAUSE
-            logger.warning("%s not written: %s", name, describe_failure(error))
+            logger.warning("not written: %s: %s", name, describe_failure(error))
             return False
         finally:
             self._writing.release()

@@ -29,9 +29,10 @@ def test_l09_an_outage_is_logged_once_in_a_while(
         log.report("the mappings cannot be read", error)
     words = "OperationalError: connection refused Is the server running?"
     assert caplog.messages == [
-        f"the mappings cannot be read: {words}",
-        f"something else: {words}",
-        f"the mappings cannot be read: {words} (and 2 times since the last such line)",
+        f"database failure: the mappings cannot be read: {words}",
+        f"database failure: something else: {words}",
+        f"database failure: the mappings cannot be read: {words} "
+        "(and 2 times since the last such line)",
     ]
 
 

@@ -539,7 +539,7 @@ def test_a_server_that_hung_up_costs_the_last_use_only(
     for _attempt in range(2):
         caplog.clear()
         record_use(use)
-        assert f"last use of mapping {mapping.pk} not written" in caplog.text
+        assert f"not written: last use of mapping {mapping.pk}" in caplog.text
     connection.close()
     mapping.refresh_from_db()
     assert mapping.last_used_at is None

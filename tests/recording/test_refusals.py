@@ -359,7 +359,7 @@ def test_what_cannot_be_written_is_logged(
 
     monkeypatch.setattr(UnknownCertificate, "record", fail)
     assert ask("/ledger/", mallory_cert.der).status_code == 403
-    assert "unknown certificate not written: DatabaseError" in caplog.text
+    assert "not written: unknown certificate: DatabaseError" in caplog.text
 
 
 @pytest.mark.django_db

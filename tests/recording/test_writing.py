@@ -38,7 +38,7 @@ def test_l06_after_a_failure_nothing_is_written_for_a_while(
     writer, written = Writer(clock), []
     assert not writer.write("last use", fail(OperationalError("database is locked")))
     assert caplog.messages == [
-        "last use not written: OperationalError: database is locked"
+        "not written: last use: OperationalError: database is locked"
     ]
     clock.now += writing.PAUSE - 1
     assert not writer.write("last use", lambda: written.append(1))
