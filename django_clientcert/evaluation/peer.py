@@ -325,6 +325,8 @@ def _decode(
     Pure, so the result may be cached. A refusal is not cached.
     """
     certificates = list(DECODERS[encoding](value))
+    if len(certificates) > 1:
+        _check_issuer(*map(ClientCertificate, certificates[:2]))
     if chain_encoding is not None:
         for header in chain:
             certificates += DECODERS[chain_encoding](header)
@@ -352,6 +354,21 @@ def _as_chain(ders: Sequence[bytes]) -> tuple[ClientCertificate, ...]:
             "joined, or the client sent a certificate that does not belong there",
         )
     return leaf, *intermediates
+
+
+def _check_issuer(leaf: ClientCertificate, issuer: ClientCertificate) -> None:
+    """Refuse a list whose second certificate has not issued the first.
+
+    A TLS client sends its chain in this order (RFC 5246, 7.4.2). In two header lines
+    that were joined, the second begins with another client’s certificate, which may
+    well be that of a CA.
+    """
+    if issuer != leaf and not (issuer.has_usual_key and leaf.is_signed_by(issuer)):
+        raise Refusal(
+            Reason.AMBIGUOUS_HEADER,
+            "the second certificate has not issued the first: two header lines were "
+            "joined, or the client sends its chain in another order",
+        )
 
 
 def _check_gateway(expected: str, value: str) -> None:

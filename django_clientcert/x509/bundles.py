@@ -26,6 +26,7 @@ from django_clientcert.exceptions import (
 from . import der
 from .certificates import UNREADABLE, ClientCertificate
 from .escaping import visible
+from .text import show_error
 
 MAX_BUNDLE_BYTES = 4 * 1024 * 1024
 MAX_CERTIFICATES = 2000
@@ -180,7 +181,9 @@ def _from_pem(octets: bytes) -> list[bytes]:
         try:
             decoded = decode_base64(octets, start, stop)
         except binascii.Error as error:
-            raise BundleError(f"PEM block {number} is not base64: {error}.") from error
+            raise BundleError(
+                f"PEM block {number} is not base64: {show_error(error)}."
+            ) from error
         if label in _CERTIFICATE_LABELS:
             # OpenSSL appends trust settings to a TRUSTED CERTIFICATE
             trusted = label.startswith("TRUSTED")
@@ -254,7 +257,9 @@ def _from_pkcs7(octets: bytes) -> list[bytes]:
         # BER, if warnings are errors
         Warning,
     ) as error:
-        raise BundleError(f"The PKCS#7 file cannot be read: {error}.") from error
+        raise BundleError(
+            f"The PKCS#7 file cannot be read: {show_error(error)}."
+        ) from error
     return [certificate.public_bytes(Encoding.DER) for certificate in loaded]
 
 

@@ -36,10 +36,11 @@ from .certificates import (
     SUBJECT_KEY_IDENTIFIER,
     UNREADABLE,
     ClientCertificate,
+    algorithm_name,
 )
 from .escaping import visible
 from .paths import Profile
-from .text import show_day
+from .text import show_day, show_error
 
 _AUTHORITY_INFORMATION_ACCESS = "1.3.6.1.5.5.7.1.1"
 
@@ -186,6 +187,17 @@ def _claims_to_be_ca(certificate: ClientCertificate) -> bool:
     return certificate.x509.version is x509.Version.v1 and is_self_signed(certificate)
 
 
+# The kinds of name constraints that the verifier does not support, each with what a
+# value begins with that it does not understand: nothing if it understands none
+_SUBTREES: dict[type[x509.GeneralName], tuple[str, tuple[str, ...]]] = {
+    x509.DNSName: ("a DNS name", (".",)),
+    x509.RFC822Name: ("an e-mail address", ("@",)),
+    x509.UniformResourceIdentifier: ("a URI", ()),
+    x509.OtherName: ("another name, as a UPN is", ()),
+    x509.RegisteredID: ("a registered identifier", ()),
+}
+
+
 def problems(
     certificate: ClientCertificate,
     *,
@@ -320,9 +332,7 @@ def _signature_problems(certificate: ClientCertificate) -> Iterator[str]:
         return
     if der.children(certificate.der)[1].encoded in _PSS_SIGNATURES:
         return
-    # The library has no public name of an algorithm.
-    name = getattr(algorithm, "_name", "")
-    shown = name if name and name != "Unknown OID" else algorithm.dotted_string
+    shown = algorithm_name(algorithm.dotted_string)
     if algorithm in _CHECKABLE:
         yield f"It is signed with {shown}, which is not accepted here; {_BY_PROXY}."
     else:
@@ -333,24 +343,40 @@ def _extension_problems(certificate: ClientCertificate) -> Iterator[str]:
     try:
         extensions = certificate.x509.extensions
     except UNREADABLE as error:
-        yield f"An extension cannot be read ({visible(str(error))}); {_BY_PROXY}."
+        why = f"An extension cannot be read ({visible(show_error(error))})"
+        if NAME_CONSTRAINTS in certificate.extensions:
+            yield f"{why}, so its name constraints cannot be either: {_NOT_AT_ALL}."
+        else:
+            yield f"{why}; some {_BY_PROXY}."
         return
     for oid, extension in certificate.extensions.items():
-        if not extension.critical:
+        if oid == NAME_CONSTRAINTS:
+            limits = extensions.get_extension_for_class(x509.NameConstraints).value
+            yield from _subtree_problems(limits, critical=extension.critical)
+        elif not extension.critical:
             continue
-        if oid in _NEVER_CRITICAL:
+        elif oid in _NEVER_CRITICAL:
             yield f"Its {_NEVER_CRITICAL[oid]} is marked critical; {_BY_PROXY}."
         elif oid not in _UNDERSTOOD:
             yield f"Its critical extension {oid} is not understood here; {_BY_PROXY}."
-        elif oid == NAME_CONSTRAINTS:
-            limits = extensions.get_extension_for_class(x509.NameConstraints).value
-            subtrees = [*(limits.permitted_subtrees or ())]
-            subtrees += limits.excluded_subtrees or ()
-            if any(isinstance(base, x509.DirectoryName) for base in subtrees):
-                yield (
-                    "Its critical name constraints limit directory names, which "
-                    f"cannot be verified here; {_BY_PROXY}."
-                )
+
+
+def _subtree_problems(limits: x509.NameConstraints, *, critical: bool) -> Iterator[str]:
+    subtrees = [*(limits.permitted_subtrees or ()), *(limits.excluded_subtrees or ())]
+    if critical and any(isinstance(base, x509.DirectoryName) for base in subtrees):
+        yield (
+            "Its critical name constraints limit directory names, which cannot be "
+            f"verified here; {_BY_PROXY}."
+        )
+    for base in subtrees:
+        kind, starts = _SUBTREES.get(type(base), ("", ()))
+        # The empty text, which stands for every name, is not understood either.
+        if kind and (not starts or not base.value or base.value.startswith(starts)):
+            value = f"“{visible(base.value, 80)}” " if starts else ""
+            yield (
+                f"Its name constraint {value}for {kind} cannot be compared here: every "
+                f"certificate with {kind} is refused."
+            )
 
 
 def _same_name(issuer: ClientCertificate, certificate: ClientCertificate) -> bool:

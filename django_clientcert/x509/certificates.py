@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from django_clientcert.exceptions import CertificateParseError
@@ -24,7 +25,7 @@ from django_clientcert.exceptions import CertificateParseError
 from . import attribute_types
 from . import der as asn1
 from .names import DistinguishedName
-from .text import show_serial
+from .text import show_error, show_serial
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ _EXPLICIT = 0xA0
 UNREADABLE = (
     ValueError,
     TypeError,
+    LookupError,  # a TLSFeature (RFC 7633) that it does not know
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
@@ -272,6 +274,17 @@ class ClientCertificate:
 
         return _guarded(load, "public key")
 
+    @property
+    def has_usual_key(self) -> bool:
+        """Whether a signature is checked with the public key in well under 1 ms.
+
+        RSA with a large modulus or exponent takes long, and the client chooses both.
+        """
+        key = self.public_key
+        if not isinstance(key, rsa.RSAPublicKey):
+            return True
+        return key.key_size <= 8192 and key.public_numbers().e.bit_length() <= 32
+
     @cached_property
     def not_before(self) -> dt.datetime:
         """The first moment of validity, UTC (RFC 5280, 4.1.2.5: inclusive)."""
@@ -445,6 +458,13 @@ def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
     return SubjectAlternativeNames(**{k: tuple(v) for k, v in kinds.items()})
 
 
+def algorithm_name(oid: str) -> str:
+    """Return the name of an algorithm by its dotted type, or that type."""
+    # The library has no public name of an algorithm.
+    name: str = getattr(x509.ObjectIdentifier(oid), "_name", "")
+    return name if name and name != "Unknown OID" else oid
+
+
 def _guarded(read: Callable[[], T], what: str) -> T:
     """Return what *read* returns; whatever it raises is a CertificateParseError."""
     try:
@@ -458,4 +478,4 @@ def _guarded(read: Callable[[], T], what: str) -> T:
         # If warnings are errors, a certificate that causes one is refused.
         Warning,
     ) as error:
-        raise CertificateParseError(f"{what}: {error}") from error
+        raise CertificateParseError(f"{what}: {show_error(error)}") from error

@@ -46,7 +46,7 @@ from .certificates import (
     ClientCertificate,
 )
 from .names import DistinguishedName
-from .text import show_minute
+from .text import show_error, show_minute
 
 MAX_INTERMEDIATES = 4
 MAX_PRESENTED = 8
@@ -110,7 +110,13 @@ def check_usage(certificate: ClientCertificate, purpose: str = CLIENT_AUTH) -> N
         raise Refusal(Reason.WRONG_PURPOSE, "extendedKeyUsage lacks clientAuth")
     bits = certificate.key_usage
     if bits is not None and not {"digitalSignature", "keyAgreement"} & bits:
-        raise Refusal(Reason.WRONG_PURPOSE, "keyUsage lacks digitalSignature")
+        detail = "keyUsage lacks digitalSignature"
+        if "nonRepudiation" in bits:
+            detail += (
+                ": this certificate is for signing documents; cards hold a second one "
+                "for authentication"
+            )
+        raise Refusal(Reason.WRONG_PURPOSE, detail)
 
 
 def check_end_entity(
@@ -289,9 +295,9 @@ class PathValidator:
         try:
             verified = verifier.verify(certificate.x509, candidates).chain
         except VerificationError as error:
-            raise PathError(_reason_for(str(error)), str(error)) from error
+            raise PathError(_reason_for(str(error)), show_error(error)) from error
         except UNREADABLE as error:
-            raise CertificateParseError(str(error)) from error
+            raise CertificateParseError(show_error(error)) from error
         chain = [
             certificate,
             *(
@@ -602,7 +608,7 @@ def _name_constraints(ca: ClientCertificate) -> x509.NameConstraints | None:
     try:
         return ca.x509.extensions.get_extension_for_class(x509.NameConstraints).value
     except UNREADABLE as error:
-        raise _invalid(f"the name constraints of a CA: {error}") from error
+        raise _invalid(f"the name constraints of a CA: {show_error(error)}") from error
 
 
 def _check_directory_names(
@@ -640,13 +646,13 @@ def _check_subject_text(
 ) -> None:
     """Refuse an e-mail address or host name in the subject only."""
     names = certificate.subject_alternative_names
-    if (
-        any(isinstance(base, x509.RFC822Name) for base in subtrees)
-        and not names.emails
-        and certificate.subject.values(attribute_types.EMAIL_ADDRESS)
-    ):
+    # Those among the alternative names have been compared with the constraints.
+    emails = set(certificate.subject.values(attribute_types.EMAIL_ADDRESS))
+    if any(
+        isinstance(base, x509.RFC822Name) for base in subtrees
+    ) and not emails <= set(names.emails):
         raise _invalid(
-            "an e-mail address in the subject, under an e-mail name constraint"
+            "an e-mail address in the subject only, under an e-mail name constraint"
         )
     if (
         any(isinstance(base, x509.DNSName) for base in subtrees)

@@ -68,3 +68,27 @@ def some_of(texts: Iterable[str], total: int | None = None) -> str:
     listed = texts[:MAX_LISTED]
     more = (len(texts) if total is None else total) - len(listed)
     return ", ".join(listed) + (f" and {more} more" if more > 0 else "")
+
+
+# How the libraries behind cryptography describe an error, for programmers
+_PARSE_ERROR = re.compile(
+    r"(?:error parsing asn1 value: )?ParseError \{ kind: (\w+)(?: \{[^}]*\})?"
+    r"(?:, location: \[(.*?)\])? \}"
+)
+_DEBUG_OUTPUT = re.compile(r":? \w+ \{.*\}| \(encountered processing .*\)", re.DOTALL)
+
+
+def show_error(error: Exception) -> str:
+    """Return what a library raised, in words."""
+    if isinstance(error, UnicodeDecodeError):
+        octets = error.object[error.start : error.end].hex()
+        return f"octet {octets} is not allowed in {error.encoding.upper()} text"
+    if isinstance(error, KeyError):
+        return f"the value {error} is unknown"
+
+    def replace(match: re.Match[str]) -> str:
+        kind = re.sub(r"(?<=.)(?=[A-Z])", " ", match[1]).lower()
+        place = (match[2] or "").replace('"', "").replace("::", ".").replace(", ", ".")
+        return f"the encoding breaks DER ({kind}{' in ' * bool(place)}{place})"
+
+    return _DEBUG_OUTPUT.sub("", _PARSE_ERROR.sub(replace, str(error)))

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from django_clientcert.conf import conf
@@ -24,6 +26,7 @@ from django_clientcert.testing import (
     IssuedCertificate,
     ThrowawayCA,
     make_key,
+    make_name,
     self_signed,
 )
 from django_clientcert.trust.crl_import import import_crl
@@ -40,6 +43,7 @@ from tests.deciding import map_to
 pytestmark = pytest.mark.django_db
 
 DAY = dt.timedelta(days=1)
+NOW = dt.datetime.now(dt.timezone.utc)
 
 
 def parsed(certificate: IssuedCertificate) -> ClientCertificate:
@@ -140,7 +144,7 @@ def test_a_forwarded_intermediate_leads_to_the_anchor(
 ) -> None:
     """Without it there is no path; the root beside it changes nothing."""
     assert through_traefik(leaf).reason == "untrusted_issuer"
-    for above in ((issuing,), (issuing, root), (root, issuing)):
+    for above in ((issuing,), (issuing, root)):
         decision = through_traefik(leaf, *above)
         assert decision.user == alice
         assert decision.certificate == parsed(leaf)
@@ -220,7 +224,7 @@ def test_n30_only_the_first_is_the_identity(
     # A CA that calls itself Alice, pinned even
     named = ThrowawayCA.create("alice")
     map_to(alice, "public_key", parsed(named).public_key_fingerprint)
-    decision = through_traefik(mallory, named)
+    decision = through_traefik(mallory, root, named)
     assert decision.reason == "unmapped"
     assert decision.certificate == parsed(mallory)
     for second in (leaf, self_signed("alice")):
@@ -241,6 +245,52 @@ def test_n06_two_lines_that_were_joined_are_refused(
 
 
 @pytest.mark.usefixtures("traefik", "company")
+def test_a11_the_second_certificate_has_issued_the_first(
+    alice: Any, root: ThrowawayCA, leaf: IssuedCertificate, issuing: ThrowawayCA
+) -> None:
+    """Another client may present the certificate of a CA: that of its own, or anyone's.
+
+    A name proves nothing, so the signature is checked.
+    """
+    map_to(alice, "fingerprint", leaf.fingerprint)
+    namesake = ThrowawayCA.create("Company Issuing")
+    for second in (namesake, ThrowawayCA.create("Mallory"), root):
+        for rest in ((), (issuing,)):
+            decision = through_traefik(leaf, second, *rest)
+            assert decision.reason == "ambiguous_header"
+            assert decision.certificate is None
+    assert through_traefik(leaf, issuing, namesake).user == alice
+    # The same certificate twice is one.
+    assert through_traefik(leaf, leaf).user == alice
+
+
+@pytest.mark.usefixtures("traefik", "company")
+@pytest.mark.parametrize(("bits", "exponent"), [(2048, 2**64 + 13), (8200, 65537)])
+def test_a01_an_unusual_key_checks_nothing(
+    root: ThrowawayCA, monkeypatch: pytest.MonkeyPatch, bits: int, exponent: int
+) -> None:
+    """The client chooses it, and pays nothing for what it costs here."""
+    modulus = (1 << (bits - 1)) + 1
+    key = rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    subject = make_name("Unusual")
+    issuer = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(root.certificate.subject)
+        .public_key(key)
+        .serial_number(7)
+        .not_valid_before(NOW - DAY)
+        .not_valid_after(NOW + DAY)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(root.key, hashes.SHA256())
+    )
+    leaf = ThrowawayCA.create("Unusual").issue("alice")
+    monkeypatch.setattr(ClientCertificate, "is_signed_by", None)
+    decision = through_traefik(leaf, IssuedCertificate(issuer, root.key))
+    assert decision.reason == "ambiguous_header"
+
+
+@pytest.mark.usefixtures("traefik", "company")
 def test_an_intermediate_that_may_not_sign_is_no_way_up(
     root: ThrowawayCA, issuing: ThrowawayCA
 ) -> None:
@@ -257,11 +307,11 @@ def test_an_intermediate_that_may_not_sign_is_no_way_up(
 def test_n12_a_long_chain_is_refused(
     root: ThrowawayCA, issuing: ThrowawayCA, leaf: IssuedCertificate, settings: Any
 ) -> None:
-    """More than any chain has, before a signature is looked at."""
+    """More than any chain has."""
     settings.CLIENTCERT_MAX_HEADER_BYTES = 65536
-    many = [root.issue_ca(f"CA {number}") for number in range(9)]
-    assert through_traefik(leaf, *many).reason == "malformed_header"
-    assert through_traefik(leaf, *many[:7], issuing).accepted
+    many = [root.issue_ca(f"CA {number}") for number in range(8)]
+    assert through_traefik(leaf, issuing, *many).reason == "malformed_header"
+    assert through_traefik(leaf, issuing, *many[:7]).accepted
 
 
 @pytest.mark.usefixtures("haproxy")

@@ -31,8 +31,10 @@ def test_l09_an_outage_is_logged_once_in_a_while(
     assert caplog.messages == [
         f"database failure: the mappings cannot be read: {words}",
         f"database failure: something else: {words}",
-        f"database failure: the mappings cannot be read: {words} "
-        "(and 2 times since the last such line)",
+        (
+            f"database failure: the mappings cannot be read: {words} "
+            "(and 2 times since the last such line)"
+        ),
     ]
 
 

@@ -31,7 +31,7 @@ from django_clientcert.testing import (
     self_signed,
 )
 from django_clientcert.x509.ca_problems import check_bundle, issuer_problem, problems
-from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.certificates import NAME_CONSTRAINTS, ClientCertificate
 from django_clientcert.x509.paths import PRIVATE, PROFILES, STRICT, PathValidator
 from tests import der_writer as write
 
@@ -648,3 +648,73 @@ def test_issuer_problem() -> None:
 def test_strict_and_private_are_the_profiles() -> None:
     """A new profile needs its own sentences."""
     assert set(PROFILES.values()) == {PRIVATE, STRICT}
+
+
+def name_constraint(tag: int, value: bytes) -> x509.UnrecognizedExtension:
+    """Return name constraints that permit one GeneralName, which may be odd."""
+    subtree = write.tlv(write.SEQUENCE, write.tlv(tag, value))
+    encoded = write.tlv(write.SEQUENCE, write.tlv(0xA0, subtree))
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier(NAME_CONSTRAINTS), encoded)
+
+
+_UPN_TYPE = bytes.fromhex("060a2b060104018237140203")
+
+EXAMPLES: dict[str, dict[str, list[str]]] = {
+    "a DNS name": {"dns": ["a.example.com"]},
+    "an e-mail address": {"emails": ["a@example.com"]},
+    "a URI": {"uris": ["https://a.example.com/x"]},
+    "another name, as a UPN is": {"upns": ["a@example.com"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "refused"),
+    [
+        (0x82, b".example.com", "a DNS name"),
+        (0x82, b"", "a DNS name"),
+        (0x82, b"example.com", ""),
+        (0x81, b"@example.com", "an e-mail address"),
+        (0x81, b"", "an e-mail address"),
+        (0x81, b"example.com", ""),
+        (0x81, b"a@example.com", ""),
+        (0x86, b"example.com", "a URI"),
+        (0x86, b".example.com", "a URI"),
+        (0xA0, _UPN_TYPE + b"\xa0\x0d\x0c\x0bexample.com", "another name, as a UPN is"),
+    ],
+)
+@pytest.mark.parametrize("critical", [False, True])
+def test_d04_name_constraints_that_cannot_be_compared(
+    tag: int, value: bytes, refused: str, critical: bool
+) -> None:
+    """Said at upload: each certificate with such a name is refused, and no other."""
+    root = ThrowawayCA.create(extensions=[(name_constraint(tag, value), critical)])
+    anchor = ClientCertificate(root.der)
+    said = problems(anchor, is_anchor=True, at=NOW, profile=PRIVATE)
+    assert len(said) == bool(refused)
+    assert not refused or f"certificate with {refused} is refused" in said[0]
+    validator = PathValidator([anchor])
+    for kind, names in EXAMPLES.items():
+        certificate = ClientCertificate(root.issue("alice", **names).der)  # type: ignore[arg-type]
+        for step in (validator.validate, validator.find_issuer):
+            assert works(step, certificate) == (kind != refused), (kind, step)
+
+
+TLS_FEATURE = "1.3.6.1.5.5.7.1.24"
+
+
+def test_d01_an_extension_that_the_library_fails_at_is_a_remark() -> None:
+    """A TLSFeature (RFC 7633) with a value that it does not know."""
+    feature = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier(TLS_FEATURE), bytes.fromhex("3003020106")
+    )
+    constraints = x509.NameConstraints([x509.DNSName("example.com")], None)
+    for extensions in ([(feature, False)], [(constraints, True), (feature, False)]):
+        root = ThrowawayCA.create(extensions=extensions)  # type: ignore[arg-type]
+        anchor = ClientCertificate(root.der)
+        with pytest.raises(KeyError):  # or the test would show nothing
+            _ = anchor.x509.extensions
+        (said,) = problems(anchor, is_anchor=True, at=NOW, profile=PRIVATE)
+        assert "An extension cannot be read" in said
+        validator = PathValidator([anchor])
+        for step in (validator.validate, validator.find_issuer):
+            works(step, ClientCertificate(root.issue("alice").der))

@@ -742,6 +742,31 @@ def test_n26_n27_hostile_cas(case: str, ca: ThrowawayCA) -> None:
             reasons(leaf, anchors, intermediates)
 
 
+def test_d12_a_signature_certificate_points_to_the_other_one(ca: ThrowawayCA) -> None:
+    """Cards hold two; only one of them may be used for TLS."""
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=True,
+        **dict.fromkeys(
+            (
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "key_cert_sign",
+                "crl_sign",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
+        ),
+    )
+    leaf = ca.issue("a", digital_signature=None, extensions=[(usage, True)])
+    with pytest.raises(Refusal) as raised:
+        check_usage(ClientCertificate(leaf.der))
+    assert raised.value.reason is Reason.WRONG_PURPOSE
+    assert "for signing documents; cards hold a second one" in raised.value.detail
+
+
 # --- name constraints -------------------------------------------------------------
 
 
@@ -755,6 +780,7 @@ def constrained(
     return ca.issue_ca("Constrained", extensions=[(constraints, False)])
 
 
+DNS, EMAIL = x509.DNSName("example.com"), x509.RFC822Name("example.com")
 ACME = x509.DirectoryName(make_name(None, country="FR", organization="ACME"))
 
 
@@ -830,6 +856,28 @@ def test_a_name_that_never_matches_is_outside(subject: bytes, ca: ThrowawayCA) -
         assert reasons(leaf, [ca], [issuing]) == (INVALID, INVALID)
 
 
+@pytest.mark.parametrize(
+    ("in_subject", "alternative", "inside"),
+    [
+        (["a@example.org"], ["a@example.com"], False),
+        (["a@example.com"], ["a@example.com"], True),
+        (["a@example.com", "a@example.org"], ["a@example.com"], False),
+        (["b@example.com"], ["a@example.com"], False),
+    ],
+)
+def test_d13_an_address_in_the_subject_is_held_to_its_constraint(
+    in_subject: list[str], alternative: list[str], inside: bool, ca: ThrowawayCA
+) -> None:
+    """Also beside a permitted alternative name: a subject is mapped as a whole."""
+    issuing = constrained(ca, [EMAIL])
+    names = [x509.NameAttribute(x509.NameOID.EMAIL_ADDRESS, one) for one in in_subject]
+    leaf = issuing.issue(
+        subject=x509.Name([*make_name("a"), *names]), emails=alternative
+    )
+    expected = (3, 3) if inside else (INVALID, INVALID)
+    assert reasons(leaf, [ca], [issuing]) == expected
+
+
 def test_a_critical_directory_name_is_the_verifier_s(ca: ThrowawayCA) -> None:
     """It refuses what it does not implement; the proxy's path is still held to it."""
     constraints = [(x509.NameConstraints([ACME], None), True)]
@@ -837,9 +885,6 @@ def test_a_critical_directory_name_is_the_verifier_s(ca: ThrowawayCA) -> None:
     inside = make_name("alice", country="FR", organization="ACME")
     assert reasons(issuing.issue(subject=inside), [ca], [issuing]) == (INVALID, 3)
     assert reasons(issuing.issue("alice"), [ca], [issuing]) == (INVALID, INVALID)
-
-
-DNS, EMAIL = x509.DNSName("example.com"), x509.RFC822Name("example.com")
 
 
 @pytest.mark.parametrize(
@@ -860,7 +905,7 @@ DNS, EMAIL = x509.DNSName("example.com"), x509.RFC822Name("example.com")
                 "subject": make_name("a", email="a@example.org"),
                 "emails": ["a@example.com"],
             },
-            (3, 3),
+            (INVALID, INVALID),
         ),
     ],
     ids=str,

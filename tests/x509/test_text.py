@@ -9,6 +9,7 @@ import pytest
 from django_clientcert.x509.text import (
     parse_serial,
     show_day,
+    show_error,
     show_minute,
     show_moment,
     show_serial,
@@ -73,3 +74,41 @@ def test_a_long_list_is_cut() -> None:
     assert some_of("abcdefghij") == "a, b, c, d, e, f, g, h, i, j"
     assert some_of("abcdefghijkl").endswith("i, j and 2 more")
     assert some_of("abcdefghijk", total=500).endswith("i, j and 490 more")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ValueError(
+                "error parsing asn1 value: ParseError { kind: ExtraData, location: "
+                '["Certificate::tbs_cert", "Spki"] }'
+            ),
+            "the encoding breaks DER (extra data in Certificate.tbs_cert.Spki)",
+        ),
+        (
+            ValueError(
+                "error parsing asn1 value: ParseError { kind: ShortData { needed: 1 } }"
+            ),
+            "the encoding breaks DER (short data)",
+        ),
+        (
+            ValueError(
+                "invalid: forbidden public key algorithm: AlgorithmIdentifier { oid: "
+                "DefinedByMarker(PhantomData<asn1::X>), params: Ec(Curve(x)) }"
+            ),
+            "invalid: forbidden public key algorithm",
+        ),
+        (
+            UnicodeDecodeError("ascii", b"a\xcf", 1, 2, "ordinal not in range(128)"),
+            "octet cf is not allowed in ASCII text",
+        ),
+        (KeyError(6), "the value 6 is unknown"),
+        (ValueError("bytes after the element"), "bytes after the element"),
+    ],
+)
+def test_d10_errors_of_libraries_are_said_in_words(
+    error: Exception, words: str
+) -> None:
+    """Nothing that only a programmer of that library can read."""
+    assert show_error(error) == words

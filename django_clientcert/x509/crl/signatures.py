@@ -9,7 +9,14 @@ from typing import Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import (
+    ec,
+    ed448,
+    ed25519,
+    mldsa,
+    padding,
+    rsa,
+)
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from django_clientcert.exceptions import CertificateParseError, NameNotMatchableError
@@ -17,6 +24,7 @@ from django_clientcert.x509 import der as asn1
 from django_clientcert.x509.certificates import (
     SUBJECT_KEY_IDENTIFIER,
     ClientCertificate,
+    algorithm_name,
 )
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.names import DistinguishedName
@@ -166,6 +174,10 @@ _ALGORITHMS = {
     "1.2.840.10045.4.3.4": Algorithm("ECDSA with SHA-512", _EC, hashes.SHA512()),
     "1.3.101.112": Algorithm("Ed25519", ed25519.Ed25519PublicKey),
     "1.3.101.113": Algorithm("Ed448", ed448.Ed448PublicKey),
+    # RFC 9881
+    "2.16.840.1.101.3.4.3.17": Algorithm("ML-DSA-44", mldsa.MLDSA44PublicKey),
+    "2.16.840.1.101.3.4.3.18": Algorithm("ML-DSA-65", mldsa.MLDSA65PublicKey),
+    "2.16.840.1.101.3.4.3.19": Algorithm("ML-DSA-87", mldsa.MLDSA87PublicKey),
 }
 _RSASSA_PSS = "1.2.840.113549.1.1.10"
 _MGF1 = "1.2.840.113549.1.1.8"
@@ -201,10 +213,11 @@ def read_algorithm(encoded: bytes) -> Algorithm:
         ):
             raise asn1.DerError("unexpected parameters of the signature algorithm")
     if algorithm is None:
+        name = algorithm_name(oid)
         refuse(
             "unsupported_signature",
-            f"The CRL is signed with the algorithm {oid}, which is not supported. "
-            "Supported are RSA and ECDSA with SHA-2, Ed25519 and Ed448.",
+            f"The CRL is signed with {name}, which is not supported. Supported are RSA "
+            "and ECDSA with SHA-256, SHA-384 or SHA-512, Ed25519, Ed448 and ML-DSA.",
         )
     return algorithm
 
