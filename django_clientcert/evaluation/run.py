@@ -20,6 +20,7 @@ from django_clientcert.models import (
     name_key,
     serial_key,
 )
+from django_clientcert.models.users import is_hidden
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import Identities, find_identities
@@ -215,6 +216,14 @@ class Evaluation:
 
     # --- mappings
 
+    def _accept_mapped(self, user: Any) -> str:
+        if is_hidden(user):
+            raise Refusal(
+                Reason.INACTIVE_USER,
+                f"the default manager of the user model hides user {user.pk}",
+            )
+        return self._accept(user)
+
     def _verify(self, rows: Sequence[CertificateMapping]) -> list[_Verified]:
         """Return the rows of the best kind whose authority issued the certificate.
 
@@ -264,7 +273,11 @@ class Evaluation:
         self.steps.take("crls", self._check_crls, paths.values())
         rows = [row for row, _ in verified]
         self.steps.take("mapping", self._choose_mapping, rows)
-        self.steps.take("user", self._accept, rows[0].user)
+        try:
+            self.steps.take("user", self._accept_mapped, rows[0].user)
+        except DatabaseError as error:
+            failure = "the user of a mapping cannot be read"
+            raise self._database_failed("user", failure, error) from error
 
     def _choose_mapping(self, rows: Sequence[CertificateMapping]) -> str:
         if len({row.user_id for row in rows}) > 1:
