@@ -107,10 +107,14 @@ def check_database_is_supported(alias: str) -> Messages:
 @check_of_database
 def check_authorities_are_usable(alias: str) -> Messages:
     """Can every authority's bundle be loaded?"""
-    broken = []
+    broken, unreadable = [], []
     for authority in _authorities_of(alias):
         try:
             authority.validator()
+            unreadable += [
+                f"{_label(authority)}: {item}"
+                for item in authority.unreadable_certificates()
+            ]
         except ClientCertError as error:
             broken.append(f"{_label(authority)}: {visible_once(str(error))}")
     if broken:
@@ -119,6 +123,13 @@ def check_authorities_are_usable(alias: str) -> Messages:
             f"{some_of(broken)} Certificates that depend on them are refused.",
             hint=_REPLACE_BUNDLE,
             id="clientcert.E012",
+        )
+    if unreadable:
+        yield Warning(
+            "Certificates of authorities that cannot be read and have no effect, in "
+            f"the database “{alias}”: {some_of(unreadable)}.",
+            hint=_REPLACE_BUNDLE,
+            id="clientcert.W028",
         )
 
 

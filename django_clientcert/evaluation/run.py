@@ -366,6 +366,8 @@ class Evaluation:
             detail += f"; authorities without a rule: {names}"
         else:
             detail += "; no authority has a CA with the name of its issuer"
+        if self.identities.left_out:
+            detail += "; left out: " + "; ".join(self.identities.left_out[:5])
         return Refusal(Reason.UNMAPPED, detail)
 
     def _read_claims(self, authorities: Iterable[CertificateAuthority]) -> str:

@@ -166,7 +166,8 @@ def _describe_identities(
         }
         for identity in identities.found
     ]
-    return described, [one_line(problem) for problem in identities.problems]
+    problems = (*identities.problems, *identities.left_out)
+    return described, list(map(one_line, problems))
 
 
 def _describe_mapping(mapping: CertificateMapping) -> Report:

@@ -10,12 +10,13 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import BundleError, ClientCertError
-from django_clientcert.x509.bundles import TrustStore, read_certificates, sort_bundle
-from django_clientcert.x509.ca_problems import check_bundle
+from django_clientcert.x509.bundles import TrustStore, read_items, sort_bundle
+from django_clientcert.x509.ca_problems import read_bundle
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl.status import RevocationPolicy
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.paths import PROFILES, PathValidator
+from django_clientcert.x509.text import some_of
 
 from .bases import SavedInTransaction
 from .fields import KeyField
@@ -115,7 +116,10 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         """Refuse a bundle that cannot be read, or that holds a non-CA certificate."""
         super().clean()
         try:
-            check_bundle(self.certificates())
+            left_out = read_bundle(self.bundle)[1]
+            if others := set(left_out).difference(self.unreadable_certificates()):
+                listed = some_of(sorted(others))
+                raise BundleError(f"Only CA certificates belong here: {listed}")
             self.validator()
         except ClientCertError as error:
             message = _("Cannot be used: %(why)s")
@@ -131,12 +135,23 @@ class CertificateAuthority(IdentityRuleFields, SavedInTransaction):
         self.crl_urls = normalise_urls(self.crl_urls, "crl_urls")
 
     def certificates(self) -> tuple[ClientCertificate, ...]:
-        """Return the certificates of the bundle, in order.
+        """Return the certificates of the bundle, in order, as far as they are readable.
+
+        One that a newer library does not read any more costs only itself.
 
         Raises:
-            BundleError: the bundle cannot be read.
+            BundleError: none can be read.
         """
-        return read_certificates(self.bundle)
+        items = read_items(self.bundle)
+        return tuple(item.certificate for item in items if not item.problem)
+
+    def unreadable_certificates(self) -> list[str]:
+        """Return a line on each certificate of the bundle that cannot be read.
+
+        Raises:
+            BundleError: none can be read.
+        """
+        return [str(item) for item in read_items(self.bundle) if item.problem]
 
     def trust_store(self) -> TrustStore:
         """Return the anchors and the intermediates of the bundle."""
@@ -205,7 +220,8 @@ def build_validator(bundle: str, profile: str) -> PathValidator:
         BundleError: the bundle cannot be read or has no anchor.
         CertificateParseError: one of its certificates cannot be used.
     """
-    trust = sort_bundle(read_certificates(bundle))
+    items = read_items(bundle)
+    trust = sort_bundle([item.certificate for item in items if not item.problem])
     try:
         return PathValidator(trust.anchors, trust.intermediates, PROFILES[profile])
     except (KeyError, ValueError) as error:

@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -28,7 +29,9 @@ from .certificates import UNREADABLE, ClientCertificate
 from .escaping import visible
 from .text import show_error
 
-MAX_BUNDLE_BYTES = 4 * 1024 * 1024
+# Small enough to come back from a text area of the admin: Django's default for the
+# size of a request is 2.5 MB.
+MAX_BUNDLE_BYTES = 2 * 1024 * 1024
 MAX_CERTIFICATES = 2000
 
 _BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
@@ -101,7 +104,36 @@ def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
     Raises:
         PrivateKeyFoundError: it contains a private key.
         BundleError: too large, empty, or with an unreadable certificate, whose
-            number it gives.
+            number and subject it gives.
+    """
+    items = read_items(data)
+    for item in items:
+        if item.problem:
+            raise BundleError(f"The file has an unreadable certificate: {item}.")
+    return tuple(item.certificate for item in items)
+
+
+class BundleItem(NamedTuple):
+    """A certificate of a bundle, and why it cannot be read, or ""."""
+
+    certificate: ClientCertificate
+    place: str
+    problem: str
+
+    def __str__(self) -> str:
+        try:
+            subject = visible(str(self.certificate.subject), 80)
+        except CertificateParseError:
+            subject = ""
+        return f"{self.place} ({subject or 'without a subject'}): {self.problem}"
+
+
+def read_items(data: bytes | str) -> list[BundleItem]:
+    """Return all certificates in an upload, in order, also unreadable ones.
+
+    Raises:
+        PrivateKeyFoundError: it contains a private key.
+        BundleError: too large, empty, or none can be read.
     """
     octets = data.encode("utf-8", "replace") if isinstance(data, str) else data
     if len(octets) > MAX_BUNDLE_BYTES:
@@ -119,18 +151,18 @@ def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
         raise BundleError(
             f"The file contains more than {MAX_CERTIFICATES} certificates."
         )
-    certificates = []
+    items = []
     for number, encoded in enumerate(encodings, 1):
-        certificate = ClientCertificate(encoded)
+        certificate, problem = ClientCertificate(encoded), ""
         try:
             certificate.check_readable()
         except CertificateParseError as error:
-            raise BundleError(
-                f"Certificate {number} of {len(encodings)} cannot be read: "
-                f"{visible(error.detail)}"
-            ) from error
-        certificates.append(certificate)
-    return tuple(certificates)
+            problem = visible(error.detail)
+        place = f"certificate {number} of {len(encodings)}"
+        items.append(BundleItem(certificate, place, problem))
+    if all(item.problem for item in items):
+        raise BundleError(f"The file has no readable certificate: {items[0]}.")
+    return items
 
 
 def choose_end_entity(

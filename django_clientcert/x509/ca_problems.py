@@ -23,7 +23,7 @@ from django_clientcert.exceptions import (
 )
 
 from . import der
-from .bundles import is_self_signed, sort_bundle
+from .bundles import is_self_signed, read_items, sort_bundle
 from .certificates import (
     ANY_EXTENDED_KEY_USAGE,
     AUTHORITY_KEY_IDENTIFIER,
@@ -40,7 +40,7 @@ from .certificates import (
 )
 from .escaping import visible
 from .paths import Profile
-from .text import show_day, show_error
+from .text import show_day, show_error, some_of
 
 _AUTHORITY_INFORMATION_ACCESS = "1.3.6.1.5.5.7.1.1"
 
@@ -123,31 +123,30 @@ _BY_PROXY = "paths through it work only if the proxy verifies them"
 _NOT_AT_ALL = "no path can pass through it"
 
 
-def check_bundle(certificates: Sequence[ClientCertificate]) -> None:
-    """Raise unless all *certificates* are those of CAs, usable here or not.
+def read_bundle(data: bytes | str) -> tuple[list[ClientCertificate], list[str]]:
+    """Return the CA certificates in an upload, and why others in it are left out.
+
+    Usable here or not: ``examine()`` tells that.
 
     Raises:
-        BundleError: there is none, or one is an end-entity certificate.
+        PrivateKeyFoundError: it contains a private key.
+        BundleError: too large, empty, or without a CA certificate.
     """
+    certificates, left_out = [], []
+    for item in read_items(data):
+        problem = item.problem
+        try:
+            if not problem and not _claims_to_be_ca(item.certificate):
+                problem = "an end-entity certificate, and only those of CAs belong here"
+        except CertificateParseError as error:
+            problem = visible(error.detail)
+        if problem:
+            left_out.append(str(item._replace(problem=problem)))
+        else:
+            certificates.append(item.certificate)
     if not certificates:
-        raise BundleError("The file contains no CA certificate.")
-    end_entities = [
-        f"certificate {number} of {len(certificates)} "
-        f"({visible(str(certificate.subject), 80) or 'without a subject'})"
-        for number, certificate in enumerate(certificates, 1)
-        if not _claims_to_be_ca(certificate)
-    ]
-    if not end_entities:
-        return
-    listed = "; ".join(end_entities[:5]) + ("; …" if len(end_entities) > 5 else "")
-    if len(end_entities) == len(certificates):
-        raise BundleError(
-            "The file contains no CA certificate, only end-entity certificates: "
-            f"{listed}."
-        )
-    raise BundleError(
-        f"Only CA certificates belong here; remove the end-entity ones: {listed}."
-    )
+        raise BundleError(f"The file contains no CA certificate: {some_of(left_out)}")
+    return certificates, left_out
 
 
 @dataclass(frozen=True)
@@ -176,14 +175,8 @@ def examine(
 
 def _claims_to_be_ca(certificate: ClientCertificate) -> bool:
     """Return whether a certificate is meant to be a CA's; version 1 cannot say so."""
-    try:
-        if certificate.is_ca or "keyCertSign" in (certificate.key_usage or ()):
-            return True
-    except CertificateParseError as error:
-        raise BundleError(
-            f"A certificate ({visible(str(certificate.subject), 80)}) cannot be "
-            f"read: {visible(error.detail)}"
-        ) from error
+    if certificate.is_ca or "keyCertSign" in (certificate.key_usage or ()):
+        return True
     return certificate.x509.version is x509.Version.v1 and is_self_signed(certificate)
 
 

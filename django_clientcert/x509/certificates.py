@@ -111,6 +111,8 @@ class SubjectAlternativeNames:
     upns: tuple[str, ...] = ()
     ips: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    # Why a name cannot be read; it is empty text among the names of its kind.
+    unreadable: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -385,7 +387,7 @@ class ClientCertificate:
         """The subject alternative names by kind; empty without the extension.
 
         Raises:
-            CertificateParseError: a name is not valid for its kind.
+            CertificateParseError: the names cannot be told apart.
         """
         names = self._extension(SUBJECT_ALTERNATIVE_NAME, _read_general_names)
         return names or SubjectAlternativeNames()
@@ -431,31 +433,52 @@ def read_extensions(encoded: bytes) -> dict[str, Extension]:
     return extensions
 
 
+# GeneralName choices by tag: the kind, and the name in RFC 5280
+_GENERAL_NAMES = {
+    _RFC822_NAME: ("emails", "rfc822Name"),
+    _DNS_NAME: ("dns", "dNSName"),
+    _URI: ("uris", "uniformResourceIdentifier"),
+    _IP_ADDRESS: ("ips", "iPAddress"),
+    # Whatever is wrong with it, it might be a user principal name.
+    _OTHER_NAME: ("upns", "otherName"),
+}
+
+
 def _read_general_names(encoded: bytes) -> SubjectAlternativeNames:
     kinds = defaultdict[str, list[str]](list)
-    ia5 = {_RFC822_NAME: "emails", _DNS_NAME: "dns", _URI: "uris"}
     for name in asn1.children(encoded):
-        if name.tag in ia5:
-            kinds[ia5[name.tag]].append(name.content.decode("ascii"))
-        elif name.tag == _IP_ADDRESS:
-            kinds["ips"].append(str(ip_address(name.content)))
-        elif name.tag == _OTHER_NAME:
-            type_id, wrapped = asn1.read_all(name.content)
-            oid = asn1.object_identifier(type_id)
-            value = asn1.only(wrapped.encoded, _EXPLICIT).content
-            if oid == UPN:
-                text, end = asn1.read(value)
-                if end != len(value):
-                    raise asn1.DerError("bytes after a user principal name")
-                kinds["upns"].append(asn1.text(text))
-            else:
-                kinds["others"].append(f"otherName {oid}=#{value.hex()}")
-        elif name.tag == DIRECTORY_NAME:
-            subject = DistinguishedName.from_der(name.content)
-            kinds["others"].append(f"directoryName {subject}")
-        else:
-            kinds["others"].append(f"[{name.tag & 0x1F}] #{name.content.hex()}")
+        kind, label = _GENERAL_NAMES.get(name.tag, ("others", "name"))
+        try:
+            kind, text = _read_general_name(name, kind)
+        except (CertificateParseError, *UNREADABLE) as error:
+            why = show_error(error)
+            if name.tag == _DNS_NAME:
+                why = "it is not ASCII; RFC 5280 (7.2) requires “xn--…”"
+            text = ""
+            kinds["unreadable"].append(f"one {label} cannot be used: {why}")
+        kinds[kind].append(text)
     return SubjectAlternativeNames(**{k: tuple(v) for k, v in kinds.items()})
+
+
+def _read_general_name(name: asn1.Element, kind: str) -> tuple[str, str]:
+    """Return the kind and the text of a name."""
+    if name.tag == _IP_ADDRESS:
+        return kind, str(ip_address(name.content))
+    if name.tag == _OTHER_NAME:
+        type_id, wrapped = asn1.read_all(name.content)
+        oid = asn1.object_identifier(type_id)
+        value = asn1.only(wrapped.encoded, _EXPLICIT).content
+        if oid != UPN:
+            return "others", f"otherName {oid}=#{value.hex()}"
+        text, end = asn1.read(value)
+        if end != len(value):
+            raise asn1.DerError("bytes after a user principal name")
+        return kind, asn1.text(text)
+    if name.tag == DIRECTORY_NAME:
+        return kind, f"directoryName {DistinguishedName.from_der(name.content)}"
+    if kind == "others":
+        return kind, f"[{name.tag & 0x1F}] #{name.content.hex()}"
+    return kind, name.content.decode("ascii")
 
 
 def algorithm_name(oid: str) -> str:

@@ -90,6 +90,8 @@ class Identities:
 
     found: tuple[Identity, ...]
     problems: tuple[str, ...]
+    # Why single alternative names are left out, beside others that are not
+    left_out: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1024)
@@ -114,8 +116,9 @@ def find_identities(certificate: ClientCertificate) -> Identities:
         "subject",
         lambda: map(subject_identity, filter(None, [certificate.subject])),
     )
-    collect("subject alternative names", lambda: san_identities(certificate))
-    return Identities(tuple(found), tuple(problems))
+    left_out: list[str] = []
+    collect("subject alternative names", lambda: san_identities(certificate, left_out))
+    return Identities(tuple(found), tuple(problems), tuple(left_out))
 
 
 def public_key_identity(certificate: ClientCertificate) -> Identity:
@@ -141,21 +144,35 @@ def subject_identity(subject: DistinguishedName) -> Identity:
     )
 
 
-def san_identities(certificate: ClientCertificate) -> list[Identity]:
+def san_identities(
+    certificate: ClientCertificate, left_out: list[str] | None = None
+) -> list[Identity]:
     """Return the identities of the subject alternative names.
 
+    A name that cannot be read or must not match costs only itself; *left_out* gets a
+    line on each.
+
     Raises:
-        CertificateParseError: they cannot be read.
+        CertificateParseError: they cannot be told apart.
         NameNotMatchableError: one contains a control character, or there are more
             than 256 of a kind; then none may be trusted.
     """
     names = certificate.subject_alternative_names
-    identities = []
+    identities, odd = [], list(names.unreadable)
     for kind, field in _SAN_FIELDS.items():
         values = getattr(names, field)
         if len(values) > MAX_NAMES_PER_KIND:
             raise NameNotMatchableError(f"more than {MAX_NAMES_PER_KIND} {kind} names")
-        identities += [san_identity(kind, value) for value in values]
+        for value in values:
+            try:
+                identities.append(san_identity(kind, value))
+            except NameNotMatchableError as error:
+                if FORBIDDEN.search(value):
+                    raise  # an attack rather than an accident
+                if value or not odd:  # or it was unreadable, and there is a line on it
+                    odd.append(str(error))
+    if left_out is not None:
+        left_out += odd
     # A repeated name is still one name.
     return list(dict.fromkeys(identities))
 
@@ -197,11 +214,12 @@ def identity_of_kind(kind: IdentityKind, certificate: ClientCertificate) -> Iden
         return issuer_serial_identity(certificate)
     if kind is IdentityKind.SUBJECT:
         return subject_identity(certificate.subject)
-    matching = [
-        identity for identity in san_identities(certificate) if identity.kind is kind
-    ]
+    left_out: list[str] = []
+    names = san_identities(certificate, left_out)
+    matching = [identity for identity in names if identity.kind is kind]
     if not matching:
-        raise NameSyntaxError(f"The certificate has no {kind}.")
+        why = "; ".join([f"The certificate has no {kind}", *left_out])
+        raise NameSyntaxError(f"{why}.")
     if len(matching) > 1:
         values = ", ".join(visible(identity.value, 80) for identity in matching[:10])
         raise NameSyntaxError(f"The certificate has several: {values}. Type one.")

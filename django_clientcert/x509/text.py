@@ -72,8 +72,9 @@ def some_of(texts: Iterable[str], total: int | None = None) -> str:
 
 # How the libraries behind cryptography describe an error, for programmers
 _PARSE_ERROR = re.compile(
-    r"(?:error parsing asn1 value: )?ParseError \{ kind: (\w+)(?: \{[^}]*\})?"
-    r"(?:, location: \[(.*?)\])? \}"
+    r"(?:error parsing asn1 value: )?"
+    r"ParseError \{ kind: (\w+)(?:.*?, location: \[(.*?)\])?.*\}",
+    re.DOTALL,
 )
 _DEBUG_OUTPUT = re.compile(r":? \w+ \{.*\}| \(encountered processing .*\)", re.DOTALL)
 

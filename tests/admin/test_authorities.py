@@ -48,6 +48,9 @@ RULE_TEXTS = [name for name in ADD_AUTHORITY if name.startswith("rule_")][1:]
 RULE_FLAGS = ["rule_creates_users", "rule_allows_privileged"]
 
 
+UNREADABLE_PEM = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+
+
 def add(client: Client, /, **data: Any) -> Any:
     """Send the page for a new authority."""
     return client.post(page(ADD), {**ADD_AUTHORITY, **data})
@@ -130,14 +133,13 @@ def test_few_warnings_of_many(as_root: Client) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda ca: ca.pem + ca.issue("alice").pem, "certificate 2 of 2 (CN=alice)"),
         (lambda ca: ca.issue("alice").pem, "The file contains no CA certificate"),
         (lambda ca: "junk", "neither PEM"),
         (lambda ca: ca.pem + ca.pem[:100], "cut off"),
         (lambda ca: ca.pem.replace("M", "!"), "not base64"),
         (lambda ca: "", "Paste or upload"),
     ],
-    ids=["a client too", "only a client", "junk", "cut", "no base64", "nothing"],
+    ids=["only a client", "junk", "cut", "no base64", "nothing"],
 )
 def test_bundles_that_are_refused(
     as_root: Client, ca: ThrowawayCA, make: Any, words: str
@@ -146,6 +148,30 @@ def test_bundles_that_are_refused(
     (message,) = errors_on(add(as_root, bundle=make(ca)))["bundle"]
     assert words in message
     assert not CertificateAuthority.objects.exists()
+
+
+def test_d03_what_is_left_out_is_said(as_root: Client, ca: ThrowawayCA) -> None:
+    """By number and subject, after the rest has been stored."""
+    bundle = ca.issue("alice").pem + ca.pem
+    messages = warnings_after(add(as_root, bundle=bundle))
+    (message,) = messages
+    assert message.startswith("Left out: certificate 1 of 2 (CN=alice): an end-entity")
+    assert CertificateAuthority.objects.get().bundle == ca.pem
+
+
+def test_d02_a_certificate_that_is_no_longer_readable_costs_only_itself(
+    as_root: Client, authority: CertificateAuthority
+) -> None:
+    """It is named on the page, which can be saved; the rest works."""
+    stored = authority.bundle + UNREADABLE_PEM
+    CertificateAuthority.objects.update(bundle=stored)
+    authority.refresh_from_db()
+    text = text_of(as_root.get(page(f"{AUTHORITY}_change", authority.pk)))
+    assert "cannot be read, and has no effect: certificate 2 of 2" in text
+    assert as_root.get(page(f"{AUTHORITY}_changelist")).status_code == 200
+    messages_after(change(as_root, authority, note="seen"))
+    authority.refresh_from_db()
+    assert (authority.note, authority.bundle) == ("seen", stored)
 
 
 def test_replacing_the_certificates(

@@ -32,6 +32,7 @@ from django_clientcert.trust.revoke import (
     revoke_public_key,
     revoke_serial,
 )
+from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES
 from django_clientcert.x509.certificates import ClientCertificate
 from tests import crl_writer
 from tests import der_writer as write
@@ -504,8 +505,8 @@ def test_two_certificates(
     upload = SimpleUploadedFile("a.cer", mallory_cert.der)
     errors = errors_on(add(as_root, pasted=alice_cert.pem, upload=upload))
     assert set(errors) == {"upload"}
-    huge = SimpleUploadedFile("a.cer", b"x" * (1024 * 1024 + 1))
-    assert "larger than 1 MiB" in errors_on(add(as_root, upload=huge))["upload"][0]
+    huge = SimpleUploadedFile("a.cer", b"x" * (MAX_BUNDLE_BYTES + 1))
+    assert "larger than 2 MiB" in errors_on(add(as_root, upload=huge))["upload"][0]
 
 
 def test_period_is_counted_before_it_is_revoked(

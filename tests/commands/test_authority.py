@@ -97,7 +97,11 @@ def test_what_the_verifier_cannot_do_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("client", "only end-entity"), ("key", "private key"), ("", "empty")],
+    [
+        ("client", "(CN=alice): an end-entity certificate"),
+        ("key", "private key"),
+        ("", "empty"),
+    ],
 )
 def test_add_refuses_what_is_no_bundle(
     content: str, words: str, tmp_path: Path, alice_cert: IssuedCertificate
@@ -150,6 +154,7 @@ def test_list_json(
         "mappings": 1,
         "usable": True,
         "error": None,
+        "unreadable": [],
         "revocation_policy": "if_loaded",
         "crl_urls": [],
         "revocation_lists": [],
@@ -188,3 +193,25 @@ def test_names_from_outside_stay_on_their_line(tmp_path: Path) -> None:
     listed = clientcert("authority", "list").out
     assert "\u202e" not in listed
     assert len(listed.splitlines()) == 3
+
+
+@pytest.mark.django_db
+def test_d03_the_rest_of_a_bundle_is_added(tmp_path: Path) -> None:
+    """What was left out, is said on standard error; ``list`` names it later, too."""
+    root = ThrowawayCA.create()
+    file = tmp_path / "ca.crt"
+    file.write_text(root.pem + root.issue("alice").pem)
+    outcome = clientcert("authority", "add", str(file), "--name", "Clients")
+    assert outcome.status == 0
+    assert "Warning: Left out: certificate 2 of 2 (CN=alice): an end" in outcome.err
+    assert CertificateAuthority.objects.get().bundle == root.pem
+
+
+@pytest.mark.django_db
+def test_d02_what_cannot_be_read_is_listed(authority: CertificateAuthority) -> None:
+    """By number and subject, and the others as ever."""
+    block = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    CertificateAuthority.objects.update(bundle=authority.bundle + block)
+    out = clientcert("authority", "list").out
+    assert "cannot be read, and has no effect: certificate 2 of 2 (without a" in out
+    assert "CANNOT BE USED" not in out

@@ -214,7 +214,7 @@ def test_oversized_file_is_refused(tmp_path: Path) -> None:
     """The limit is the one of uploads."""
     file = tmp_path / "big"
     file.write_bytes(b"x" * (MAX_BUNDLE_BYTES + 1))
-    with pytest.raises(CommandError, match="larger than 4 MiB"):
+    with pytest.raises(CommandError, match="larger than 2 MiB"):
         files.read_certificate_file(str(file))
 
 

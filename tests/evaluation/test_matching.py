@@ -568,3 +568,14 @@ def test_a_name_under_constraints_is_held_to_them(alice: Any, settings: Any) -> 
     map_to(alice, "subject", "CN=x,O=Bank", authority=authority)
     assert decide(inside).accepted
     assert decide(outside).reason == "invalid_path"
+
+
+def test_d02_an_unreadable_certificate_of_the_bundle_locks_nobody_out(
+    alice: Any, authority: CertificateAuthority, alice_cert: IssuedCertificate
+) -> None:
+    """As after an update of the library: users of the other CAs come in."""
+    block = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    CertificateAuthority.objects.update(bundle=block + authority.bundle)
+    map_to(alice, "subject", "CN=alice", authority=authority)
+    decision = decide(alice_cert)
+    assert (decision.user, decision.detail) == (alice, "")

@@ -627,6 +627,17 @@ def test_l03_w027_mapping_in_an_unknown_state(
         CertificateMapping.objects.update(state="active")
 
 
+def test_d02_w028_certificate_that_is_no_longer_readable(
+    authority: CertificateAuthority,
+) -> None:
+    """The others work, so it is no error; but somebody may miss it."""
+    block = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"
+    CertificateAuthority.objects.update(bundle=authority.bundle + block)
+    message = only(databases=["default"])
+    assert message.id == "clientcert.W028"
+    assert "certificate 2 of 2 (without a subject): not a certificate" in message.msg
+
+
 @pytest.mark.django_db
 def test_p07_w029_database_that_was_never_tested(
     monkeypatch: pytest.MonkeyPatch,

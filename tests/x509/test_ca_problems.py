@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable
 from typing import Any
 
 import cryptography
@@ -30,7 +31,8 @@ from django_clientcert.testing import (
     make_name,
     self_signed,
 )
-from django_clientcert.x509.ca_problems import check_bundle, issuer_problem, problems
+from django_clientcert.x509.bundles import to_pem
+from django_clientcert.x509.ca_problems import issuer_problem, problems, read_bundle
 from django_clientcert.x509.certificates import NAME_CONSTRAINTS, ClientCertificate
 from django_clientcert.x509.paths import PRIVATE, PROFILES, STRICT, PathValidator
 from tests import der_writer as write
@@ -586,7 +588,8 @@ def test_bundle_of_cas_is_admitted() -> None:
         key=root.key,
         subject=root.certificate.subject.public_bytes(),
     )
-    check_bundle([*of(root, root.issue_ca()), ClientCertificate(v1)])
+    certificates = [*of(root, root.issue_ca()), ClientCertificate(v1)]
+    assert read_bundle(to_pem(certificates)) == (certificates, [])
 
 
 def broken_constraints(root: ThrowawayCA) -> ClientCertificate:
@@ -595,39 +598,50 @@ def broken_constraints(root: ThrowawayCA) -> ClientCertificate:
     return ClientCertificate(write.certificate(root, extensions=extensions))
 
 
-BAD_BUNDLES: dict[str, tuple[Callable[[ThrowawayCA], Sequence[Any]], str]] = {
-    "empty": (lambda root: [], r"contains no CA certificate\.$"),
-    "only a client": (
-        lambda root: of(root.issue("alice")),
-        r"only end-entity certificates: certificate 1 of 1 \(CN=alice\)",
-    ),
-    "a client too": (
-        lambda root: of(root, root.issue("alice")),
-        r"remove the end-entity ones: certificate 2 of 2 \(CN=alice\)",
+LEFT_OUT: dict[str, tuple[Callable[[ThrowawayCA], ClientCertificate], str]] = {
+    "a client": (
+        lambda root: of(root.issue("alice"))[0],
+        r"\(CN=alice\): an end-entity",
     ),
     "a self-signed client": (
-        lambda root: of(root, self_signed("device")),
-        r"certificate 2 of 2 \(CN=device\)",
+        lambda root: of(self_signed("device"))[0],
+        r"\(CN=device\): an end-entity certificate",
     ),
     "no subject": (
-        lambda root: of(root, root.issue(None)),
-        r"certificate 2 of 2 \(without a subject\)",
+        lambda root: of(root.issue(None))[0],
+        r"\(without a subject\): an end",
     ),
-    "many": (lambda root: of(*[root.issue(f"c{n}") for n in range(6)]), r"c4\); …"),
-    "broken": (lambda root: [broken_constraints(root)], r"cannot be read"),
+    "broken": (broken_constraints, r"extension 2\.5\.29\.19: "),
+    "unreadable": (
+        lambda root: ClientCertificate(b"\x30\x00"),
+        r"\(without a subject\): not a certificate",
+    ),
+    "unreadable, with a subject": (
+        lambda root: ClientCertificate(
+            write.certificate(root, serial=b"\x02\x02\x00\x01")
+        ),
+        r"\(CN=alice\): not a certificate: the encoding breaks DER",
+    ),
     "control characters": (
-        lambda root: of(root, root.issue("a\u202eb")),
-        r"certificate 2 of 2 \(CN=a\\\\e2\\\\80\\\\aeb\)",
+        lambda root: of(root.issue("a\u202eb"))[0],
+        r"\(CN=a\\\\e2\\\\80\\\\aeb\)",
     ),
 }
 
 
-@pytest.mark.parametrize("kind", BAD_BUNDLES)
-def test_bundle_names_what_does_not_belong(kind: str) -> None:
-    """An end-entity certificate would be trusted as an anchor: it is named."""
-    make, words = BAD_BUNDLES[kind]
+@pytest.mark.parametrize("kind", LEFT_OUT)
+def test_d03_the_rest_of_a_bundle_is_read(kind: str) -> None:
+    """What is left out, is named: an end-entity certificate would be an anchor."""
+    make, words = LEFT_OUT[kind]
+    root = ThrowawayCA.create()
+    odd = make(root)
+    certificates, left_out = read_bundle(to_pem([*of(root), odd]))
+    assert certificates == of(root)
+    (said,) = left_out
+    assert said.startswith("certificate 2 of 2 (")
+    assert re.search(words, said), said
     with pytest.raises(BundleError, match=words):
-        check_bundle(make(ThrowawayCA.create()))
+        read_bundle(to_pem([odd]))
 
 
 def test_issuer_problem() -> None:

@@ -17,6 +17,7 @@ from django_clientcert.exceptions import (
     ClientCertError,
     NameNotMatchableError,
     NameSyntaxError,
+    Refusal,
 )
 from django_clientcert.testing import (
     IssuedCertificate,
@@ -41,6 +42,7 @@ from django_clientcert.x509.identities import (
     subject_identity,
 )
 from django_clientcert.x509.names import Order, parse_name
+from django_clientcert.x509.rules import Rule, RuleIdentity, read_identity
 from tests import der_writer as w
 from tests.der_writer import common_name, tlv
 
@@ -300,8 +302,6 @@ def test_n28_names_that_never_match(kind: IdentityKind, value: str) -> None:
         pytest.param(tlv(0x82, b"alice.example.com\0.evil"), id="DNS"),
         pytest.param(tlv(0x86, b"spiffe://a\0"), id="URI"),
         pytest.param(w.other_name(w.UPN, tlv(w.UTF8, b"alice@corp\0.evil")), id="UPN"),
-        pytest.param(tlv(0x87, b"\1\2\3"), id="3-byte IP"),
-        pytest.param(tlv(0x81, b""), id="empty e-mail"),
         pytest.param(
             b"".join(
                 tlv(0x82, b"a%d" % number) for number in range(MAX_NAMES_PER_KIND + 1)
@@ -328,6 +328,63 @@ def test_n26_n28_one_bad_name_spoils_them_all(
     assert len(found.problems) == 1
     assert found.problems[0].startswith("subject alternative names: ")
     assert found.problems[0].isprintable()
+
+
+ODD_NAMES = {
+    "3-byte IP": (tlv(0x87, b"\1\2\3"), "one iPAddress cannot be used"),
+    "empty e-mail": (tlv(0x81, b""), "value “” is empty"),
+    "empty DNS": (tlv(0x82, b""), "value “” is empty"),
+    "DNS with spaces": (tlv(0x82, b"P-256 Server Cert"), "P-256 Server Cert"),
+    "two addresses": (tlv(0x81, b"a@b.example; c@d.example"), "a@b.example; c@d"),
+    "a name and an address": (tlv(0x81, b"A <a@b.example>"), "A <a@b.example>"),
+    "DNS beyond ASCII": (tlv(0x82, b"\xcf.example"), "it is not ASCII; RFC 5280"),
+    "e-mail beyond ASCII": (tlv(0x81, b"\xe9@b.example"), "octet e9 is not allowed"),
+    "UPN of nothing": (tlv(0xA0, w.oid(w.UPN), tlv(0xA0)), "one otherName cannot"),
+    "other name of nothing": (tlv(0xA0), "one otherName cannot be used"),
+    "directory name of nothing": (tlv(0xA4, b"\5\0"), "one name cannot be used"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_NAMES)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_d05_an_odd_name_costs_only_itself(
+    case: str, is_first: bool, ca: ThrowawayCA
+) -> None:
+    """The others are used; what was left out is said in words."""
+    odd, words = ODD_NAMES[case]
+    good = tlv(0x81, b"alice@example.com")
+    names = (odd, good) if is_first else (good, odd)
+    extensions = [*w.CLIENT_EXTENSIONS, w.subject_alternative_name(*names)]
+    certificate = ClientCertificate(w.certificate(ca, extensions=extensions))
+    found = find_identities(certificate)
+    values = [one.value for one in found.found if one.kind in SANS]
+    assert values == ["alice@example.com"]
+    assert found.problems == ()
+    (said,) = found.left_out
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("odd", "expected"),
+    [
+        (tlv(0x81, b"\xe9@b.example"), "ambiguous_mapping"),
+        (tlv(0x81, b""), "ambiguous_mapping"),
+        (tlv(0x82, b"\xe9"), "alice@example.com"),
+        (tlv(0x87, b"\1"), "alice@example.com"),
+    ],
+)
+def test_d05_for_a_rule_an_odd_name_counts(
+    odd: bytes, expected: str, ca: ThrowawayCA
+) -> None:
+    """It wants exactly one of its kind, and the odd one is another."""
+    names = w.subject_alternative_name(odd, tlv(0x81, b"alice@example.com"))
+    extensions = [*w.CLIENT_EXTENSIONS, names]
+    certificate = ClientCertificate(w.certificate(ca, extensions=extensions))
+    try:
+        value = read_identity(Rule(RuleIdentity.SAN_EMAIL, "email"), certificate)
+    except Refusal as refusal:
+        value = str(refusal.reason)
+    assert value == expected
 
 
 def test_256_names_of_a_kind_are_looked_up(ca: ThrowawayCA) -> None:

@@ -19,7 +19,7 @@ from django_clientcert.admin.base.private_keys import FormWithoutPrivateKeys
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import user_fields
-from django_clientcert.x509.bundles import to_pem
+from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES, to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import PLACEHOLDER_DOMAIN, PRESETS
@@ -105,6 +105,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.left_out: list[str] = []
         if "bundle" in self.fields:
             self.fields["bundle"].required = False
         if "rule_user_field" in self.fields:
@@ -113,7 +114,12 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
     def clean_upload(self) -> Sequence[ClientCertificate]:
         """Return the certificates in the uploaded file."""
         upload = self.cleaned_data["upload"]
-        return () if upload is None else entries.read_bundle(entries.read_file(upload))
+        return () if upload is None else self._read_bundle(entries.read_file(upload))
+
+    def _read_bundle(self, data: bytes | str) -> Sequence[ClientCertificate]:
+        """Return the CA certificates in *data*, and keep why others are left out."""
+        certificates, self.left_out = entries.read_bundle(data)
+        return certificates
 
     def clean(self) -> dict[str, Any]:
         """Fill in the preset, and normalise the PEM of the certificates."""
@@ -190,13 +196,16 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
                 _("Paste the certificates or upload them, not both."),
                 code="two_bundles",
             )
-        certificates = uploaded or entries.read_bundle(text)
-        if uploaded or "bundle" in self.changed_data:
-            self._check_use(certificates)
+        if not uploaded and "bundle" not in self.changed_data:
+            # It may be larger than an upload, or not wholly readable any more.
+            stored: str = self.instance.bundle
+            return stored
+        certificates = uploaded or self._read_bundle(text)
+        self._check_use(certificates)
         bundle = to_pem(certificates)
-        if len(bundle) > entries.MAX_BUNDLE_BYTES:
+        if len(bundle) > MAX_BUNDLE_BYTES:
             raise ValidationError(
-                _("These are more certificates than an authority can store (1 MiB)."),
+                _("These are more certificates than an authority can store (2 MiB)."),
                 code="too_large",
             )
         return bundle

@@ -148,7 +148,11 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
         super().save_model(request, obj, form, change)
         if form.filled_in:
             self.message_user(request, form.filled_in, messages.INFO)
-        for warning in authority_warnings(obj):
+        left_out = [
+            gettext("Left out: %(what)s.") % {"what": item}
+            for item in form.left_out[: markup.MAX_SHOWN]
+        ]
+        for warning in (*left_out, *authority_warnings(obj)):
             self.message_user(request, warning, messages.WARNING)
 
     # --- the list
@@ -227,6 +231,10 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
             ((_describe(result),) for result in examined[: markup.MAX_SHOWN]),
         )
         listed = format_html("<ol>{}</ol>", listed)
+        if unreadable := obj.unreadable_certificates():
+            text = gettext("cannot be read, and has no effect: %(what)s")
+            lines = [text % {"what": item} for item in unreadable[: markup.MAX_SHOWN]]
+            listed += format_html("<p>{}</p>", markup.join_lines(lines))
         return markup.with_more(listed, len(examined), markup.MAX_SHOWN)
 
 

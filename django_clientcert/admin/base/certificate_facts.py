@@ -152,11 +152,12 @@ def show_alternative_names(certificate: ClientCertificate) -> str:
         (_("user principal name"), names.upns),
         (_("IP address"), names.ips),
         (_("other"), names.others),
+        (_("cannot be read"), names.unreadable),
     ]
     lines = [
-        f"{kind}: {list_some([visible(value) for value in values], MAX_LISTED)}"
+        f"{kind}: {list_some(shown, MAX_LISTED)}"
         for kind, values in groups
-        if values
+        if (shown := [visible(value) for value in values if value])
     ]
     return join_lines(lines) if lines else _("none")
 
@@ -168,7 +169,8 @@ def show_fingerprint(certificate: ClientCertificate) -> str:
 
 def show_problems(certificate: ClientCertificate) -> str:
     """Return why identities of the certificate cannot be used."""
-    problems = find_identities(certificate).problems
+    identities = find_identities(certificate)
+    problems = (*identities.problems, *identities.left_out)
     return join_lines(visible_once(problem, 500) for problem in problems)
 
 

@@ -101,7 +101,8 @@ class StoredCertificateAdmin(ClientCertModelAdmin):
         certificate = obj.client_certificate()
         if certificate is None:
             return ("no_certificate",)
-        if find_identities(certificate).problems:
+        identities = find_identities(certificate)
+        if identities.problems or identities.left_out:
             return (*CERTIFICATE_FIELDS, "problems", "download")
         return (*CERTIFICATE_FIELDS, "download")
 

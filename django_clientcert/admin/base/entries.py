@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,8 +18,8 @@ from django_clientcert.exceptions import (
     Refusal,
 )
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
-from django_clientcert.x509 import identities
-from django_clientcert.x509.bundles import choose_end_entity, read_certificates
+from django_clientcert.x509 import bundles, ca_problems, identities
+from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES, choose_end_entity
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.identities import SAN_KINDS, Identity, IdentityKind
@@ -26,8 +27,6 @@ from django_clientcert.x509.names import DistinguishedName, Order, parse_name
 
 # Larger than any certificate that fits into a request's header
 MAX_CERTIFICATE_BYTES = 64 * 1024
-# What a Kubernetes secret holds, and small enough to come back from a text area
-MAX_BUNDLE_BYTES = 1024 * 1024
 
 _NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
@@ -66,14 +65,30 @@ def read_file(upload: Any, limit: int = MAX_BUNDLE_BYTES) -> bytes:
     return content
 
 
-def read_bundle(data: bytes | str) -> tuple[ClientCertificate, ...]:
+def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
     """Return the certificates in *data*.
 
     Raises:
         ValidationError: says what is wrong, and where.
     """
+    with _errors_of_file():
+        return bundles.read_certificates(data)
+
+
+def read_bundle(data: bytes | str) -> tuple[list[ClientCertificate], list[str]]:
+    """Return the CA certificates in *data*, and why others are left out.
+
+    Raises:
+        ValidationError: says what is wrong, and where.
+    """
+    with _errors_of_file():
+        return ca_problems.read_bundle(data)
+
+
+@contextmanager
+def _errors_of_file() -> Iterator[None]:
     try:
-        return read_certificates(data)
+        yield
     except PrivateKeyFoundError as error:
         raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key") from error
     except BundleError as error:
@@ -87,7 +102,7 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
         ValidationError: says what is wrong, and where.
     """
     try:
-        certificate = choose_end_entity(read_bundle(data))
+        certificate = choose_end_entity(read_certificates(data))
     except ClientCertError as error:
         raise unusable(error, code="certificate") from error
     if len(certificate.der) > MAX_CERTIFICATE_BYTES:
@@ -120,11 +135,14 @@ def offered_identities(
     """
     if kind not in SAN_KINDS:
         return [find_identity(kind, certificate)]
+    left_out: list[str] = []
     try:
-        names = identities.san_identities(certificate)
+        names = identities.san_identities(certificate, left_out)
     except ClientCertError as error:
         raise unusable(error, code="identity") from error
-    return [name for name in names if name.kind is kind]
+    offered = [name for name in names if name.kind is kind]
+    # It raises, with what was left out.
+    return [find_identity(kind, certificate)] if left_out and not offered else offered
 
 
 def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:

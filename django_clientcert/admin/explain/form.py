@@ -15,7 +15,7 @@ from django_clientcert.admin.base.certificate_form import (
     CertificateForm,
     MomentField,
 )
-from django_clientcert.admin.base.entries import field_error, read_bundle
+from django_clientcert.admin.base.entries import field_error, read_certificates
 from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.conf import conf
 from django_clientcert.explaining import asking
@@ -85,7 +85,7 @@ class ExplainForm(CertificateForm, FormWithoutModel):
         """Return the end-entity certificate, and keep the whole chain."""
         data = _without_armour(data) if isinstance(data, str) else data
         certificate = super().read(data)
-        self.chain = self.chain or read_bundle(data)
+        self.chain = self.chain or read_certificates(data)
         return certificate
 
     def clean(self) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from django_clientcert.admin.base.certificate_form import (
     MomentField,
 )
 from django_clientcert.admin.base.entries import (
-    MAX_BUNDLE_BYTES,
     field_error,
     read_file,
     unusable,
@@ -29,7 +28,7 @@ from django_clientcert.models import CertificateAuthority, Revocation, Revocatio
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.trust import revoke
 from django_clientcert.trust.crl_import import import_crl
-from django_clientcert.x509.bundles import holds_private_key
+from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES, holds_private_key
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES
 from django_clientcert.x509.escaping import visible_once
 

@@ -25,7 +25,7 @@ from django_clientcert.x509.paths import PROFILES
 from . import authority_export, authority_rule
 from .console.arguments import SubcommandParser, Subcommands
 from .console.command import ClientCertCommand
-from .console.files import read_certificate_file, refuse_private_keys
+from .console.files import read_bundle_file, refuse_private_keys
 from .console.lookups import ADD_AUTHORITY, find_authority
 from .console.text import describe_certificate, one_line, show_iso, show_validity
 
@@ -127,7 +127,7 @@ def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: the bundle cannot be used, or the name is taken.
     """
     refuse_private_keys(name=options["name"], crl_url=options["crl_urls"])
-    certificates = read_certificate_file(options["bundle"])
+    certificates, left_out = read_bundle_file(options["bundle"])
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()
         if existing is not None and not options["replace"]:
@@ -146,6 +146,8 @@ def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
         f"{'Added' if existing is None else 'Replaced'}: authority “{authority}”, "
         f"profile {authority.profile}, {authority.mappings.count()} mappings."
     )
+    for item in left_out:
+        command.warn(f"Left out: {item}.")
     for number, certificate in enumerate(_describe_certificates(authority), 1):
         command.say_lines(_certificate_lines(f"{number}.", certificate))
 
@@ -171,12 +173,15 @@ def _describe(authority: CertificateAuthority) -> dict[str, Any]:
     ``mappings`` is their number; ``error``, why it cannot be used, or null;
     ``certificates``, each as ``describe_certificate()`` has it, with ``anchor``,
     whether paths may end there, and the verifier's objections among its
-    ``problems``; ``rule``, its identity rule in a sentence, or null.
+    ``problems``; ``unreadable``, a line on each that has no effect; ``rule``, its
+    identity rule in a sentence, or null.
     """
     error = None
     certificates: list[dict[str, Any]] = []
+    unreadable: list[str] = []
     try:
         certificates = _describe_certificates(authority)
+        unreadable = authority.unreadable_certificates()
         authority.validator()
     except ClientCertError as problem:
         error = one_line(str(problem))
@@ -188,6 +193,7 @@ def _describe(authority: CertificateAuthority) -> dict[str, Any]:
         "usable": error is None,
         "error": error,
         "certificates": certificates,
+        "unreadable": unreadable,
         **_describe_crls(authority),
         "rule": describe_rule(authority) if authority.rule_identity else None,
     }
@@ -243,6 +249,8 @@ def _authority_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield f"  CANNOT BE USED: {facts['error']}"
     for certificate in facts["certificates"]:
         yield from _certificate_lines("-", certificate)
+    for item in facts["unreadable"]:
+        yield f"  cannot be read, and has no effect: {item}"
     yield from _crl_lines(facts)
     if facts["rule"] is not None:
         yield f"  rule: {facts['rule']}"

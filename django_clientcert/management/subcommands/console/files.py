@@ -17,6 +17,7 @@ from django_clientcert.x509.bundles import (
     holds_private_key,
     read_certificates,
 )
+from django_clientcert.x509.ca_problems import read_bundle
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
@@ -69,6 +70,17 @@ def read_certificate_file(name: str) -> tuple[ClientCertificate, ...]:
     content = read_input(name)
     with errors_of_file(name):
         return read_certificates(content)
+
+
+def read_bundle_file(name: str) -> tuple[list[ClientCertificate], list[str]]:
+    """Return the CA certificates in the file *name*, and why others are left out.
+
+    Raises:
+        CommandError: as ``read_certificate_file()``, or none is a CA’s.
+    """
+    content = read_input(name)
+    with errors_of_file(name):
+        return read_bundle(content)
 
 
 def read_end_entity(name: str) -> ClientCertificate:
