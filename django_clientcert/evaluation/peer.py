@@ -14,6 +14,7 @@ from django_clientcert.conf import Network, TrustedProxies, conf
 from django_clientcert.exceptions import NameSyntaxError, Reason, Refusal
 from django_clientcert.wire import DECODERS, Proxy
 from django_clientcert.wire.encodings.xfcc import read_caller_uris
+from django_clientcert.x509.caching import remember
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.names import DistinguishedName, Order, parse_name
@@ -316,7 +317,13 @@ def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
     return certificates
 
 
-@lru_cache(maxsize=1024)
+def _weigh(
+    encoding: str, value: str, chain_encoding: str | None, chain: tuple[str, ...]
+) -> int:
+    return len(value) + sum(map(len, chain))
+
+
+@remember(1024 * 1024, _weigh)
 def _decode(
     encoding: str, value: str, chain_encoding: str | None, chain: tuple[str, ...]
 ) -> tuple[ClientCertificate, ...]:

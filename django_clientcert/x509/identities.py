@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from django_clientcert.exceptions import (
     CertificateParseError,
@@ -21,6 +20,7 @@ from django_clientcert.exceptions import (
     Word,
 )
 
+from .caching import remember
 from .certificates import ClientCertificate
 from .escaping import FORBIDDEN, visible, visible_once
 from .names import DistinguishedName, Order, fold_ascii, fold_email, parse_name
@@ -64,7 +64,7 @@ SAN_KINDS = tuple(_SAN_FIELDS)
 _RANKS = {kind: min(rank, 4) for rank, kind in enumerate(IdentityKind)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """One thing a certificate can be recognised by."""
 
@@ -94,7 +94,8 @@ class Identities:
     left_out: tuple[str, ...] = ()
 
 
-@lru_cache(maxsize=1024)
+# A certificate full of names has identities of some thirty times its size.
+@remember(1024 * 1024, lambda certificate: len(certificate.der))
 def find_identities(certificate: ClientCertificate) -> Identities:
     """Return every identity of *certificate*, the most specific first. Never raises.
 

@@ -102,12 +102,22 @@ def test_nothing_is_read_that_nobody_asks_for(
 
 
 @pytest.fixture
-def decoded() -> Any:
-    """Count how many header values were decoded, by the cache's own figures."""
-    from django_clientcert.evaluation.peer import _decode
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Count how many header values were decoded, and not taken from the cache."""
+    from django_clientcert.evaluation import peer
 
-    _decode.cache_clear()
-    return lambda: _decode.cache_info().misses
+    count = 0
+
+    def decode(value: str) -> list[bytes]:
+        nonlocal count
+        count += 1
+        return original(value)
+
+    peer._decode.forget()  # type: ignore[attr-defined]
+    encoding = "escaped_pem"
+    original = peer.DECODERS[encoding]
+    monkeypatch.setitem(peer.DECODERS, encoding, decode)
+    return lambda: count
 
 
 def test_n58_nothing_is_trusted_longer_than_a_request(
