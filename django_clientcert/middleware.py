@@ -84,6 +84,16 @@ class ClientCertMiddleware:
                 await sync_to_async(record)()
         return finish(response, state)
 
+    def process_view(self, request: HttpRequest, *view: Any) -> None:
+        """Decide before the view's transaction begins, if ``ATOMIC_REQUESTS`` is on.
+
+        That would roll back a user whom a rule has created, and would not see one
+        whom another request has created meanwhile.
+        """
+        state = get_state(request)
+        if state is not None and state.is_in_transaction:
+            state.decide()
+
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:

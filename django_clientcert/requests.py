@@ -11,10 +11,12 @@ from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from django.contrib.auth.models import AnonymousUser
+from django.db import connections
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from .evaluation import Decision
+from .evaluation.lookup import find_alias
 from .evaluation.peer import Peer
 from .evaluation.presented import get_host, read_request, strip_headers, strip_secret
 from .exceptions import Reason
@@ -154,6 +156,12 @@ class RequestState:
     def was_looked_at(self) -> bool:
         """Whether anybody has asked for the certificate or the decision."""
         return self.decision is not None or self._was_read
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the view will decide in the transaction of ``ATOMIC_REQUESTS``."""
+        database = connections.settings[find_alias()]
+        return self._needs_backend and bool(database["ATOMIC_REQUESTS"])
 
     @property
     def _needs_backend(self) -> bool:

@@ -216,10 +216,17 @@ def look_up(keys: LookupKeys) -> LookupResult:
     raise DatabaseError("the authorities change while they are read")
 
 
+def find_alias() -> str:
+    """Return the alias of the database that decisions are read from.
+
+    Where changes are written: a replica that lags must not delay a revocation.
+    """
+    return router.db_for_write(CertificateMapping)
+
+
 def _execute(keys: LookupKeys) -> LookupResult:
     """Make the one query."""
-    # Where changes are written: a replica that lags must not delay a revocation.
-    connection: Any = connections[router.db_for_write(CertificateMapping)]
+    connection: Any = connections[find_alias()]
     size = _Size(_round_up(max(4, len(keys.identities))), _round_up(len(keys.serials)))
     plan_key = connection.alias, type(connection), size
     plan = _plans.get(plan_key)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, OperationalError, router, transaction
 from django.http.request import validate_host
 
 from django_clientcert.exceptions import Reason, Refusal
@@ -157,10 +157,14 @@ def create_user(claim: Claim) -> Any:
     user = new_user(claim)
     using = router.db_for_write(type(user))
     try:
-        with transaction.atomic(using=using):
-            user.save(using=using)
-            if hasattr(user, "groups"):
-                user.groups.set(claim.authority.rule_groups.using(using))
+        try:
+            _store(user, claim, using)
+        except OperationalError:
+            # If another transaction is in the way, the second attempt sees its result.
+            if transaction.get_connection(using).in_atomic_block:
+                raise
+            user = new_user(claim)
+            _store(user, claim, using)
     except IntegrityError as error:
         # Another request was faster, or the user model requires more than a name.
         others = find_users([claim])
@@ -170,6 +174,13 @@ def create_user(claim: Claim) -> Any:
         return choose_user([claim], others)
     logger.info("user %s created by the rule of %s", user.pk, claim.authority)
     return user
+
+
+def _store(user: Any, claim: Claim, using: str) -> None:
+    with transaction.atomic(using=using):
+        user.save(using=using)
+        if hasattr(user, "groups"):
+            user.groups.set(claim.authority.rule_groups.using(using))
 
 
 def _cannot_create(claim: Claim, why: str) -> Refusal:
