@@ -111,7 +111,7 @@ class ClientCertMiddleware:
             "<p>This page needs a client certificate. Reason: <code>{}</code></p>"
             "<p>{}</p><p>You see this because <code>DEBUG</code> is on.</p>",
             exception.reason,
-            exception.detail,
+            exception.detail or _explain(exception.reason),
         )
         return HttpResponse(
             format_html(
@@ -122,6 +122,18 @@ class ClientCertMiddleware:
             status=503 if is_outage else 403,
             headers={"Retry-After": RETRY_AFTER} if is_outage else None,
         )
+
+
+def _explain(reason: Reason) -> str:
+    """Return what to look at if a refusal has no detail of its own."""
+    if reason is not Reason.NO_CERTIFICATE:
+        return ""
+    proxy = conf.CLIENTCERT_PROXY
+    return (
+        f"The request has no {proxy.certificate}, where CLIENTCERT_PROXY "
+        f"(“{proxy.name}”) expects the certificate. “manage.py runserver” has no TLS, "
+        "so it never gets one."
+    )
 
 
 def find_unrecorded(state: RequestState) -> list[Callable[[], None]]:

@@ -229,6 +229,10 @@ class RequestState:
         if decision.reason is Reason.NO_CERTIFICATE and not decision.detail:
             return None, {}
         certificate = decision.certificate
+        if self.presented.other_header:
+            if decision.detail in _told:
+                return None, {}
+            _told.add(decision.detail)
         logger.warning(
             "client certificate refused: reason=%s fingerprint=%s detail=%s",
             decision.reason,
@@ -242,6 +246,11 @@ class RequestState:
             "certificate": certificate,
             "reason": decision.reason,
         }
+
+
+# What was logged about requests without a certificate whose headers belong to another
+# preset: anyone may send such headers, so each text is logged once.
+_told: set[str] = set()
 
 
 def _log_failures(results: list[tuple[Any, Any]]) -> None:

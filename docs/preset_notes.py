@@ -231,6 +231,23 @@ NOTES = {
             "With another ssl-headers-prefix, the header has another name.",
         ),
     ),
+    "openshift": Notes(
+        howto="openshift",
+        client_copies=(
+            "Overwritten on TLS routes that the router terminates. Older routers pass "
+            "them through on plain HTTP (CVE-2026-46579)."
+        ),
+        pitfalls=(
+            (
+                "The verdict is 0 without a certificate, too, so nothing tells that "
+                "one was lost."
+            ),
+            (
+                "Its headers with the names are in OpenSSL's old form and are not "
+                "compared."
+            ),
+        ),
+    ),
     "caddy": Notes(
         howto="caddy",
         client_copies=(
@@ -388,6 +405,18 @@ NOTES = {
             _PAST_CLOUDFLARE,
         ),
     ),
+    "cloudfront": Notes(
+        howto="aws",
+        client_copies="Not documented for the CloudFront-Viewer-Cert headers.",
+        pitfalls=(
+            (
+                "In the modes passthrough and optional, a certificate is forwarded "
+                "that was not verified: Django validates the path."
+            ),
+            "The origin must admit only requests that come through CloudFront.",
+            "No chain is forwarded: put intermediate CAs into the authority.",
+        ),
+    ),
     "azure-app-service": Notes(
         howto="azure",
         client_copies=(
@@ -417,6 +446,22 @@ NOTES = {
                 "The passthrough mode verifies nothing: set CLIENTCERT_PROXY_VERIFIES "
                 "= False."
             ),
+        ),
+    ),
+    "azure-container-apps": Notes(
+        howto="azure",
+        client_copies="Not documented.",
+        pitfalls=("It does not verify the certificate: Django validates the path.",),
+    ),
+    "cloud-foundry": Notes(
+        howto="cloud-foundry",
+        client_copies=(
+            "Overwritten if router.forwarded_client_cert is sanitize_set; passed "
+            "through with always_forward and forward."
+        ),
+        pitfalls=(
+            "Only with sanitize_set is the header the router's own.",
+            "The header has Envoy's name, but holds nothing but base64.",
         ),
     ),
     "kong": Notes(

@@ -11,7 +11,12 @@ from django.http.request import validate_host
 from django.utils.crypto import constant_time_compare
 
 from django_clientcert.conf import Network, TrustedProxies, conf
-from django_clientcert.exceptions import NameSyntaxError, Reason, Refusal
+from django_clientcert.exceptions import (
+    HeaderDecodeError,
+    NameSyntaxError,
+    Reason,
+    Refusal,
+)
 from django_clientcert.wire import DECODERS, Proxy
 from django_clientcert.wire.encodings.xfcc import read_caller_uris
 from django_clientcert.x509.caching import remember
@@ -126,14 +131,21 @@ class Peer:
         return certificates
 
     def _explain_absence(self) -> str:
-        """Return why there is no certificate although the proxy reports success."""
-        if not self.presented.is_vouched_for or self.gates[1] is not None:
+        """Return what may be wrong if there is no certificate, or ""."""
+        presented, proxy = self.presented, self.presented.proxy
+        if self.gates[1] is not None:
             return ""
-        return (
-            f"the proxy says {self.presented.proxy.success} but forwards no "
-            "certificate: its configuration leaves it out, or it is too long for the "
-            "proxy"
-        )
+        if presented.is_vouched_for and not proxy.success_for_all:
+            return (
+                f"the proxy says {proxy.success} but forwards no certificate: its "
+                "configuration leaves it out, or it is too long for the proxy"
+            )
+        if presented.other_header:
+            return (
+                f"there is no header {proxy.certificate}, but there is "
+                f"{presented.other_header}"
+            )
+        return ""
 
     def decision(self) -> Decision:
         """Return why the peer is unknown, or which certificate it has.
@@ -306,12 +318,16 @@ def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
     if presented.certificates is not None:
         return _as_chain(presented.certificates)
     proxy = presented.proxy
-    certificates = _decode(
-        proxy.encoding,
-        presented.value or "",
-        proxy.chain_encoding if presented.chain else None,
-        presented.chain,
-    )
+    try:
+        certificates = _decode(
+            proxy.encoding,
+            presented.value or "",
+            proxy.chain_encoding if presented.chain else None,
+            presented.chain,
+        )
+    except HeaderDecodeError as error:
+        names = " and ".join((proxy.certificate, *proxy.chain[: len(presented.chain)]))
+        raise Refusal(error.reason, f"{names}: {error.detail}") from error
     if proxy.gateway_identity is not None:
         _check_gateway(proxy.gateway_identity, presented.value or "")
     return certificates
@@ -413,12 +429,17 @@ def compare_names(presented: Presented, certificate: ClientCertificate) -> str:
             continue
         name: DistinguishedName = getattr(certificate, attribute)
         if not _is_name(given or "", name):
-            raise Refusal(
-                Reason.HEADER_MISMATCH,
-                f"{header} is missing"
-                if given is None
-                else f"{header} belongs to another certificate",
-            )
+            if given is None:
+                detail = f"{header} is missing"
+            elif given.startswith("/"):
+                detail = (
+                    f"{header} is in OpenSSL’s old form (/C=…/CN=…), which cannot be "
+                    "compared: have the proxy send RFC 2253, as nginx does with "
+                    "$ssl_client_s_dn and HAProxy with %[ssl_c_s_dn(,0,rfc2253)]"
+                )
+            else:
+                detail = f"{header} belongs to another certificate"
+            raise Refusal(Reason.HEADER_MISMATCH, detail)
         compared += 1
     return f"{compared} headers agree" if compared else "no headers to compare"
 

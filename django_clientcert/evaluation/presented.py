@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.http.request import split_domain_port
 
 from django_clientcert.conf import conf
-from django_clientcert.wire import ABSENT, Proxy, ValueSource, meta_key
+from django_clientcert.wire import PRESETS, Proxy, ValueSource, is_absent, meta_key
 from django_clientcert.x509.certificates import ClientCertificate
 
 
@@ -41,6 +41,8 @@ class Presented:
     certificates: tuple[bytes, ...] | None = field(default=None, repr=False)
     # Whether any header of the preset was present, the certificate's or another
     anything: bool = True
+    # A header of another preset that is there instead, for the log and the DEBUG page
+    other_header: str = ""
 
     @property
     def has_certificate(self) -> bool:
@@ -107,20 +109,23 @@ def read_request(request: HttpRequest) -> Presented:
 
     def value(name: str | None) -> str | None:
         text = None if name is None else meta.get(proxy.meta_key(name))
-        return text if isinstance(text, str) and text not in ABSENT else None
+        return text if isinstance(text, str) and not is_absent(text) else None
 
     chain = (value(name) for name in proxy.chain)
     secret = conf.CLIENTCERT_PROXY_SECRET
     scope_headers = _scope_headers(request)
     keys = {proxy.meta_key(name) for name in proxy.names}
     peer = meta.get("REMOTE_ADDR")
+    certificate = (
+        _read_socket(meta.get(proxy.certificate))
+        if proxy.source == ValueSource.SOCKET
+        else value(proxy.certificate)
+    )
+    others = _OTHER_HEADERS.keys() & meta.keys() - keys if certificate is None else ()
     return Presented(
         proxy=proxy,
-        value=(
-            _read_socket(meta.get(proxy.certificate))
-            if proxy.source == ValueSource.SOCKET
-            else value(proxy.certificate)
-        ),
+        value=certificate,
+        other_header=min((_OTHER_HEADERS[key] for key in others), default=""),
         verdict=value(proxy.verdict),
         conditions=tuple(value(name) for name, _ in proxy.conditions),
         chain=tuple(text for text in chain if text is not None),
@@ -133,6 +138,14 @@ def read_request(request: HttpRequest) -> Presented:
         anything=any(key in meta for key in keys)
         or any(_meta_key(name) in keys for name, _ in scope_headers),
     )
+
+
+# By key of META: the certificate's header of each preset, and the preset
+_OTHER_HEADERS = {
+    meta_key(proxy.certificate): f"{proxy.certificate} (CLIENTCERT_PROXY = “{name}”)"
+    for name, proxy in reversed(PRESETS.items())
+    if proxy.is_header
+}
 
 
 def get_host(request: HttpRequest) -> str:

@@ -16,7 +16,7 @@ from django_clientcert.conf import conf
 from django_clientcert.evaluation.presented import Presented, present_certificates
 from django_clientcert.evaluation.run import CanAuthenticate, evaluate, is_active
 from django_clientcert.exceptions import CertificateParseError, Refusal
-from django_clientcert.wire import ABSENT, DECODERS, Proxy
+from django_clientcert.wire import DECODERS, Proxy, is_absent
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
@@ -166,7 +166,7 @@ def as_wsgi(text: str) -> str:
 
 def present(value: str | None) -> str | None:
     """Return *value*, or None if it is one that programs write for nothing."""
-    return None if value is None or value in ABSENT else value
+    return None if value is None or is_absent(value) else value
 
 
 def _choose_host(given: str | None) -> tuple[str, Assumptions]:

@@ -35,6 +35,7 @@ from .encodings.base64_der import (
     decode_latin1_der,
 )
 from .encodings.pem import (
+    decode_base64_pem,
     decode_escaped_pem,
     decode_escaped_pem_chain,
     decode_folded_pem,
@@ -46,16 +47,15 @@ from .encodings.xfcc import decode_xfcc, decode_xfcc_two_hops
 from .forwarding import forwarded_values
 from .presets import INGRESS_NGINX, NGINX, PRESETS
 from .proxy import (
-    ABSENT,
     FIELDS,
     Proxy,
     ProxyConfigurationError,
     ValueSource,
+    is_absent,
     meta_key,
 )
 
 __all__ = [
-    "ABSENT",
     "CHAIN_ENCODINGS",
     "DECODERS",
     "ENCODERS",
@@ -71,6 +71,7 @@ __all__ = [
     "decode_base64_der",
     "decode_base64_der_concatenated",
     "decode_base64_der_list",
+    "decode_base64_pem",
     "decode_escaped_base64_der_list",
     "decode_escaped_pem",
     "decode_escaped_pem_chain",
@@ -83,5 +84,6 @@ __all__ = [
     "decode_xfcc_two_hops",
     "forwarded_values",
     "get_proxy",
+    "is_absent",
     "meta_key",
 ]

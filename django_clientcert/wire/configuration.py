@@ -83,7 +83,7 @@ def _checked(proxy: Proxy) -> Proxy:
         proxy = _in_lower_case(proxy)
     if len(set(proxy.names)) != len(proxy.names):
         raise ProxyConfigurationError("two keys name the same header")
-    for key in ("verifies", "names_required"):
+    for key in ("verifies", "names_required", "success_for_all"):
         if not isinstance(getattr(proxy, key), bool):
             raise ProxyConfigurationError(f"{key!r} must be True or False")
     if not _is_text(proxy.success):

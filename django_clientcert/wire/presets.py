@@ -120,6 +120,18 @@ HAPROXY_INGRESS = Proxy(
     reference="https://haproxy-ingress.github.io/docs/configuration/keys/#auth-tls",
 )
 
+OPENSHIFT = Proxy(
+    name="openshift",
+    title="OpenShift's router",
+    certificate="x-ssl-client-der",
+    encoding="base64_der",
+    verdict="x-ssl-client-verify",
+    success="0",
+    success_for_all=True,
+    failure=HAPROXY.failure,
+    reference="https://docs.openshift.com/container-platform/latest/networking/ingress-operator.html",
+)
+
 # --- other proxies ---------------------------------------------------------------
 
 CADDY = Proxy(
@@ -260,6 +272,16 @@ CLOUDFLARE_RFC9440 = Proxy(
     reference="https://developers.cloudflare.com/rules/transform/managed-transforms/reference/#add-tls-client-auth-headers",
 )
 
+CLOUDFRONT = Proxy(
+    name="cloudfront",
+    title="Amazon CloudFront",
+    certificate="cloudfront-viewer-cert-pem",
+    encoding="escaped_pem",
+    conditions=(("cloudfront-viewer-cert-present", "1"),),
+    verifies=False,
+    reference="https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/viewer-mtls-headers.html",
+)
+
 AZURE_APP_SERVICE = Proxy(
     name="azure-app-service",
     title="Azure App Service",
@@ -276,6 +298,22 @@ AZURE_APP_GATEWAY = Proxy(
     encoding="escaped_pem",
     verdict="x-client-certificate-verification",
     reference="https://learn.microsoft.com/en-us/azure/application-gateway/rewrite-http-headers-url#mutual-authentication-server-variables",
+)
+
+AZURE_CONTAINER_APPS = replace(
+    ENVOY,
+    name="azure-container-apps",
+    title="Azure Container Apps",
+    reference="https://learn.microsoft.com/en-us/azure/container-apps/client-certificate-authorization",
+)
+
+CLOUD_FOUNDRY = Proxy(
+    name="cloud-foundry",
+    title="Cloud Foundry's router",
+    certificate="x-forwarded-client-cert",
+    encoding="base64_der",
+    verifies=False,
+    reference="https://docs.cloudfoundry.org/concepts/http-routing.html",
 )
 
 KONG = Proxy(

@@ -10,6 +10,16 @@ from .encodings import CHAIN_ENCODINGS
 
 # What programs write if there is no certificate
 ABSENT = frozenset({"", "-", "(null)", "::", "<nil>"})
+_EMPTY_BLOCK = "-----BEGINCERTIFICATE----------ENDCERTIFICATE-----"
+
+
+def is_absent(value: str) -> bool:
+    """Return whether *value* stands for nothing, like a PEM block without content."""
+    return value in ABSENT or (
+        value.startswith("-----")
+        and len(value) < 80
+        and "".join(value.split()) == _EMPTY_BLOCK
+    )
 
 
 class ProxyConfigurationError(ClientCertError, ValueError):
@@ -45,6 +55,8 @@ class Proxy:
     verdict: str | None = None
     success: str = "SUCCESS"
     failure: tuple[str, ...] = ("FAILED:",)
+    # Whether it says the word for success without a certificate, too
+    success_for_all: bool = False
     # Further headers, each with the one word that it must have along with a certificate
     conditions: tuple[tuple[str, str], ...] = ()
     # Headers with the intermediate certificates, in order, and their encoding; not

@@ -26,6 +26,7 @@ from django_clientcert.wire import (
     decode_escaped_pem,
     decode_folded_pem,
     decode_pem,
+    is_absent,
 )
 from django_clientcert.wire.encodings.values import unquote as unquote_whole
 from tests import der_writer as w
@@ -306,7 +307,6 @@ def test_folded_pem(value: str) -> None:
         pytest.param(fold(PEM, "\r\n\t"), id="CRLF, tab"),
         pytest.param(fold(PEM, "\n\t\t"), id="two tabs"),
         pytest.param(fold(PEM, "  "), id="two spaces"),
-        pytest.param(fold(PEM, ""), id="nothing between"),
         pytest.param(fold(PEM, "\u00a0"), id="no-break spaces"),
         pytest.param(f"{BEGIN}{BODY} {END}", id="label on the first line"),
         pytest.param(f"{BEGIN} {BODY}{END}", id="label on the last line"),
@@ -406,3 +406,67 @@ def test_n13_large_certificates_fit(ca: ThrowawayCA) -> None:
     value = encode_escaped_pem(encoded)
     assert 10_500 < len(value) < 16_384
     assert decode_escaped_pem(value) == (encoded,)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(fold(PEM, ""), id="nothing"),
+        pytest.param(fold(PEM, r"\n"), id="line feeds written out"),
+        pytest.param(fold(PEM, r"\r\n"), id="both written out"),
+        pytest.param(fold(PEM, r"\n") + r"\n", id="one at the end"),
+        pytest.param(fold(PEM, " ") + r"\r\n ", id="both at the end"),
+    ],
+)
+def test_r03_line_ends_that_a_balancer_has_replaced(value: str) -> None:
+    """No label and no base64 has a backslash, and no base64 a hyphen."""
+    assert DECODERS["folded_pem"](value) == (DER,)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(fold(PEM, r"\x"), id="another escape"),
+        pytest.param(fold(PEM, r"\n\n"), id="empty lines"),
+        pytest.param(fold(PEM, "") + fold(PEM, ""), id="two blocks"),
+        pytest.param(fold(PEM, "-"), id="hyphens"),
+        pytest.param(fold(PEM, "")[:-1], id="four hyphens"),
+    ],
+)
+def test_r03_nothing_else_is_forgiven(value: str) -> None:
+    """A value is accepted as a whole or not at all."""
+    with pytest.raises(HeaderDecodeError):
+        DECODERS["folded_pem"](value)
+
+
+def test_r03_base64_of_pem_is_an_encoding() -> None:
+    """And under base64 of DER, the message says so."""
+    value = base64.b64encode(PEM.encode()).decode()
+    assert DECODERS["base64_pem"](value) == (DER,)
+    with pytest.raises(HeaderDecodeError, match="which is the encoding base64_pem"):
+        DECODERS["base64_der"](value)
+    for wrong in (
+        base64.b64encode(DER).decode(),
+        value + value,
+        value[:-4],
+        f" {value}",
+    ):
+        with pytest.raises(HeaderDecodeError):
+            DECODERS["base64_pem"](wrong)
+
+
+@pytest.mark.parametrize(
+    ("value", "absent"),
+    [
+        ("-----BEGIN CERTIFICATE----------END CERTIFICATE-----", True),
+        ("-----BEGIN CERTIFICATE----- -----END CERTIFICATE-----", True),
+        ("-----BEGIN CERTIFICATE-----\n\t-----END CERTIFICATE-----\n\t", True),
+        ("-----BEGIN CERTIFICATE-----MA==-----END CERTIFICATE-----", False),
+        ("-----BEGIN CERTIFICATE-----", False),
+        ("-----", False),
+        ("-", True),
+    ],
+)
+def test_r03_an_empty_block_is_no_certificate(value: str, absent: bool) -> None:
+    """Hand-made headers have one for each visitor without a certificate."""
+    assert is_absent(value) is absent

@@ -10,7 +10,6 @@ import pytest
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.testing import IssuedCertificate, proxy_headers
 from django_clientcert.wire import (
-    ABSENT,
     DECODERS,
     INGRESS_NGINX,
     NGINX,
@@ -20,6 +19,7 @@ from django_clientcert.wire import (
     get_proxy,
     meta_key,
 )
+from django_clientcert.wire.proxy import ABSENT
 
 
 @pytest.mark.parametrize("name", PRESETS)

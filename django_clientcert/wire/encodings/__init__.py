@@ -13,6 +13,7 @@ _ONE_CERTIFICATE: dict[str, Decoder] = {
     "escaped_pem": pem.decode_escaped_pem,
     "folded_pem": pem.decode_folded_pem,
     "pem": pem.decode_pem,
+    "base64_pem": pem.decode_base64_pem,
     "base64_der": base64_der.decode_base64_der,
     "latin1_der": base64_der.decode_latin1_der,
     "rfc9440": rfc9440.decode_rfc9440,

@@ -6,13 +6,14 @@ import re
 
 from django_clientcert.exceptions import HeaderDecodeError
 
-from .values import decode_certificate, limit, refuse_comma, unescape
+from .values import decode_base64, decode_certificate, limit, refuse_comma, unescape
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
 _NOT_ONE_BLOCK = "not exactly one PEM block of type CERTIFICATE"
 
 _FOLD = re.compile(r"\n[ \t]|[ \t]")
+_WRITTEN_OUT = re.compile(r"\\r\\n|\\n")
 _WHITESPACE = "\n\t "
 
 
@@ -71,20 +72,35 @@ def decode_folded_pem(value: str) -> tuple[bytes, ...]:
     r"""Return the certificate of nginx's old ``$ssl_client_cert``, or of Apache's.
 
     One PEM block whose lines are folded (RFC 9110, 5.5): each line end is followed
-    by a tab, or was replaced by a server with a space or tab. The comma of two
-    joined header lines is refused.
+    by a tab, or was replaced with a space or tab, with ``\n`` or ``\r\n`` written
+    out, or all of them with nothing. The comma of two joined header lines is refused.
 
     Raises:
         HeaderDecodeError: anything else.
     """
     refuse_comma(value)
-    value = value.strip(_WHITESPACE)
+    # No base64 and no label has a backslash.
+    value = _WRITTEN_OUT.sub(" ", value).strip(_WHITESPACE)
     if not value.startswith(_BEGIN) or not value.endswith(_END):
         raise HeaderDecodeError(_NOT_ONE_BLOCK)
     body = value[len(_BEGIN) : -len(_END)]
-    if not {body[:1], body[-1:]} <= set(_WHITESPACE):
+    # Without any line end, the hyphens of the labels still tell where they end.
+    if _FOLD.search(body) and not {body[:1], body[-1:]} <= set(_WHITESPACE):
         raise HeaderDecodeError("a PEM label that is not on a line of its own")
     return (decode_certificate(_FOLD.split(body.strip(_WHITESPACE))),)
+
+
+def decode_base64_pem(value: str) -> tuple[bytes, ...]:
+    """Return the certificate of one PEM block that is encoded in base64 once more.
+
+    Raises:
+        HeaderDecodeError: anything else.
+    """
+    refuse_comma(value)
+    try:
+        return decode_pem(decode_base64([value]).decode("ascii"))
+    except UnicodeDecodeError:
+        raise HeaderDecodeError(_NOT_ONE_BLOCK) from None
 
 
 def _line_end(value: str) -> str:

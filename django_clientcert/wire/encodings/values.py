@@ -86,7 +86,9 @@ def check_der(octets: bytes) -> bytes:
         der.only(octets, der.SEQUENCE)
     except der.DerError as error:
         raise HeaderDecodeError(
-            f"not the DER of one certificate: {error}",
+            "base64 of PEM text, which is the encoding base64_pem"
+            if octets.startswith(b"-----BEGIN ")
+            else f"not the DER of one certificate: {error}",
             reason=Reason.MALFORMED_CERTIFICATE,
         ) from None
     return octets

@@ -31,6 +31,11 @@ def encode_folded_pem(der: bytes) -> str:
     return encode_pem(der).replace("\n", " ").rstrip(" ")
 
 
+def encode_base64_pem(der: bytes) -> str:
+    """Return *der* as PEM, in base64."""
+    return base64.b64encode(encode_pem(der).encode()).decode("ascii")
+
+
 def encode_base64_der(der: bytes) -> str:
     """Return *der* as HAProxy and Caddy write it."""
     return base64.b64encode(der).decode("ascii")
@@ -77,6 +82,7 @@ def _first(encode: Callable[[bytes], str]) -> Callable[[Sequence[bytes]], str]:
 # By the names of ``DECODERS``; each takes certificates, the client's first
 ENCODERS: dict[str, Callable[[Sequence[bytes]], str]] = {
     "escaped_pem": _first(encode_escaped_pem),
+    "base64_pem": _first(encode_base64_pem),
     "escaped_pem_chain": encode_escaped_pem_chain,
     "folded_pem": _first(encode_folded_pem),
     "pem": _first(encode_pem),

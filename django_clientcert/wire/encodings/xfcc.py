@@ -33,6 +33,7 @@ _PAIR = re.compile(
 # What remains after a semicolon in a name from the certificate
 _RESIDUE = re.compile(r"[^;,]*")
 
+_BASE64 = re.compile(r"M[A-Za-z0-9+/]+=*")
 # Written by the proxy, once per element
 _OWN = frozenset({"hash", "cert", "chain", "subject"})
 # From the certificate, and not quoted
@@ -46,6 +47,11 @@ def decode_xfcc(value: str) -> tuple[bytes, ...]:
         HeaderDecodeError: elements of more than one proxy, no ``Cert``, or
             anything that Envoy does not write.
     """
+    if _BASE64.fullmatch(value):
+        raise HeaderDecodeError(
+            "base64 without any key=value: is it the router of Cloud Foundry "
+            "(CLIENTCERT_PROXY = “cloud-foundry”)?"
+        )
     _check_hops(value, 1)
     return _certificates(_first_element(value))
 
