@@ -190,7 +190,10 @@ def check_rules_are_usable(alias: str) -> Messages:
             "Identity rules that compare with a user field that is not unique, in the "
             f"database “{alias}”: {some_of(shared)}. Users who share a value are "
             "refused, and without an index every request reads all users.",
-            hint="Use a field with unique=True, or add an index to this one.",
+            hint=(
+                "Use a field with unique=True that users cannot change themselves: "
+                "whoever enters another’s value gets the other’s requests."
+            ),
             id="clientcert.W025",
         )
     if privileged:

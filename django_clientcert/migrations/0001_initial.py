@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                     "rule_user_field",
                     models.CharField(
                         blank=True,
-                        help_text="A unique field of the user, such as “username” or “email”. Leave empty for the field that users log in with. Values must be exactly equal.",
+                        help_text="A unique field of the user that users cannot change themselves. Leave empty for the field that they log in with. Values must be exactly equal.",
                         max_length=100,
                         verbose_name="user field",
                     ),

@@ -59,8 +59,8 @@ class IdentityRuleFields(models.Model):
         max_length=100,
         blank=True,
         help_text=_(
-            "A unique field of the user, such as “username” or “email”. Leave empty "
-            "for the field that users log in with. Values must be exactly equal."
+            "A unique field of the user that users cannot change themselves. Leave "
+            "empty for the field that they log in with. Values must be exactly equal."
         ),
     )
     rule_pattern = models.CharField(
