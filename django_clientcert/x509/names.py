@@ -39,6 +39,9 @@ class Order(Enum):
     MOST_GENERAL_FIRST = "most_general_first"
 
 
+_PRINTABLE = re.compile(rb"[ -~]*")
+
+
 @dataclass(frozen=True)
 class Attribute:
     """One attribute: the dotted type, and the value's DER tag and content."""
@@ -49,7 +52,12 @@ class Attribute:
 
     @cached_property
     def text(self) -> str | None:
-        """The value as text; None if the text cannot be determined."""
+        """The value as text; None if the text cannot be determined.
+
+        That of a TeletexString is known if it is ASCII: then all programs agree on it.
+        """
+        if self.tag == der.T61_STRING and _PRINTABLE.fullmatch(self.content):
+            return self.content.decode("ascii")
         try:
             return der.text(der.Element(self.tag, self.content, b""))
         except der.DerError:
@@ -69,18 +77,19 @@ class Attribute:
         Raises:
             NameNotMatchableError: a value that must never match anything.
         """
-        if self.tag not in der.TEXT_CODECS:
-            return b"\x00" + self.encoded
-        if self.text is None:
-            raise NameNotMatchableError("a value is not valid in its string type")
         value = self.text
+        if value is None and self.tag not in der.TEXT_CODECS:
+            return b"\x00" + self.encoded
+        if value is None:
+            raise NameNotMatchableError("a value is not valid in its string type")
         if not fold:
             return b"\x01" + value.encode()
         if FORBIDDEN.search(value):
             raise NameNotMatchableError("a value contains a control character")
         value = _SPACES.sub(" ", value).strip(" ")
         if not value:
-            raise NameNotMatchableError("a value is empty")
+            name = attribute_types.display_name(self.oid) or self.oid
+            raise NameNotMatchableError(f"the value of {name} is empty")
         if len(value) > MAX_VALUE_BYTES:
             raise NameNotMatchableError("a value is too long")
         if self.oid == attribute_types.EMAIL_ADDRESS:
@@ -294,6 +303,12 @@ def _openssl_attribute(attribute: Attribute) -> str:
 # --- what an administrator pastes -----------------------------------------------
 
 _BLANKS = " \t\r\n"
+# SN is the surname in a text that names the serial number, or the given name, as well:
+# no program writes SN for the serial number there.
+_SURNAME = re.compile(r"((?:\A|(?<!\\)[,;+/])\s*)SN(?=\s*=)", re.IGNORECASE)
+_BESIDE_SURNAME = re.compile(
+    r"(?:\A|(?<!\\)[,;+/])\s*(?:serialNumber|GN|givenName)\s*=", re.IGNORECASE
+)
 _PREFIX = re.compile(r"\A(?:subject|issuer)\s*[=:]\s*", re.IGNORECASE)
 _SPACED_EQUALS = re.compile(r"\A[A-Za-z0-9.]+ = ")
 # Type, and a value in hex, in quotes (with the closing one) or plain
@@ -343,6 +358,8 @@ def parse_name(text: str, *, order: Order | None = None) -> DistinguishedName:
     text, prefixes = _PREFIX.subn("", text)
     if not text:
         raise NameSyntaxError("The name is empty.")
+    if _BESIDE_SURNAME.search(text):
+        text = _SURNAME.sub(r"\1surname", text)
     if text.startswith("/"):
         return DistinguishedName(tuple(_parse_oneline(text)))
     rdns, spaced = _parse_rfc4514(text)
@@ -466,6 +483,11 @@ def _unescape_oneline(raw: str) -> bytes:
         raise NameSyntaxError(
             "A backslash makes this form ambiguous: use RFC 4514 or upload the "
             "certificate."
+        )
+    if b"\x00" in octets:
+        raise NameSyntaxError(
+            "This form cannot carry a name with octets of zero: use RFC 4514 or upload "
+            "the certificate."
         )
     return octets
 

@@ -425,6 +425,37 @@ def test_names_that_are_missing_or_broken(
     assert saved(mapping_form(alice, broken)).certificate_subject == "CN=#0c01ff"
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "read"),
+    [
+        (
+            "subject",
+            "CN=Bob, OU=Sales, O=Bouncy Castle, C=AU",
+            ["The name was read as C=AU → O=Bouncy Castle → OU=Sales → CN=Bob."],
+        ),
+        ("subject", "C = AU, CN = Bob", ["The name was read as C=AU → CN=Bob."]),
+        (
+            "issuer_serial",
+            "0a CN=CA, C=AU",
+            ["The name was read as C=AU → CN=CA."],
+        ),
+        ("subject", "CN=Bob,C=AU", []),
+        ("subject", "CN=Bob", []),
+    ],
+)
+def test_d11_how_a_name_was_read_is_said(
+    alice: Any,
+    authority: CertificateAuthority,
+    kind: str,
+    value: str,
+    read: list[str],
+) -> None:
+    """The order was guessed, and a wrong guess never matches."""
+    form = mapping_form(alice, kind=kind, value=value, authority=authority.pk)
+    saved(form)
+    assert form.notices == read
+
+
 # --- the authority ----------------------------------------------------------------
 
 

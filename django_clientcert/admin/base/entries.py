@@ -234,6 +234,19 @@ def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
         raise ValidationError(message, code="other_digest")
 
 
+def guessed_reading(
+    kind: IdentityKind, text: str, order: Order | None, identity: Identity
+) -> str | None:
+    """Return how *text* was read, spelled out, if its order had to be guessed."""
+    readings = None if order else _both_readings(kind, text)
+    if readings is None or ", " not in text:
+        return None
+    value = identity.value
+    if kind is IdentityKind.ISSUER_SERIAL:
+        value = value.partition(" ")[2]
+    return spell_out(parse_name(value, order=Order.MOST_SPECIFIC_FIRST))
+
+
 def _both_readings(kind: IdentityKind, text: str) -> tuple[str, str] | None:
     """Return both readings of *text* if it is a name and they differ."""
     if kind not in _NAME_KINDS:

@@ -235,7 +235,12 @@ class CertificateMappingForm(CertificateForm):
         """
         order: Order | None = self.cleaned_data["order"]
         if self.certificate is None:
-            return entries.parse_entry(kind, text, order)
+            identity = entries.parse_entry(kind, text, order)
+            reading = entries.guessed_reading(kind, text, order, identity)
+            if reading is not None:
+                notice = gettext("The name was read as %(reading)s.")
+                self.notices.append(notice % {"reading": reading})
+            return identity
         keys = {reading.key for reading in entries.all_readings(kind, text, order)}
         try:
             offered = entries.offered_identities(kind, self.certificate)
