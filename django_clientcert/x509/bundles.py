@@ -24,7 +24,7 @@ from django_clientcert.exceptions import (
     PrivateKeyFoundError,
 )
 
-from . import der
+from . import containers, der
 from .certificates import UNREADABLE, ClientCertificate
 from .escaping import visible
 from .text import show_error
@@ -34,8 +34,10 @@ from .text import show_error
 MAX_BUNDLE_BYTES = 2 * 1024 * 1024
 MAX_CERTIFICATES = 2000
 
-_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
+_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9# ]{1,64})-----")
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
+_PKCS7_LABELS = ("PKCS7", "PKCS #7 SIGNED DATA", "CMS")
+_ENVELOPED = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03"
 _WHITE_SPACE = b" \t\r\n\f\v"
 # The PEM of a large CRL is decoded in pieces, which saves a copy in memory.
 _PIECE = 1 << 20
@@ -48,12 +50,15 @@ _DER_PRIVATE_KEY = re.compile(
     + _LENGTH
     + rb"(?:\x02\x01[\x00\x01](?:\x30"  # PKCS#8 (RFC 5958)
     + _LENGTH
-    + rb"\x06|\x02|\x04)"  # PKCS#1 (RFC 8017), SEC 1 (RFC 5915)
+    # but not the parameters of a curve (RFC 3279, 2.3.5), which are public
+    + rb"\x06(?!\x07\x2a\x86\x48\xce\x3d\x01)"
+    rb"|\x02|\x04)"  # PKCS#1 (RFC 8017), SEC 1 (RFC 5915)
     rb"|\x02\x01\x03\x30"  # PKCS#12 (RFC 7292)
     # encrypted PKCS#8: the algorithm is one of PKCS#5 or PKCS#12
     rb"|\x30" + _LENGTH + rb"\x06.\x2a\x86\x48\x86\xf7\x0d\x01[\x05\x0c])",
     re.DOTALL,
 )
+_PKCS7_START = re.compile(rb"\x30" + _LENGTH + rb"\x06", re.DOTALL)
 _PRIVATE_KEY_TEXT = re.compile(
     rb"-----\s*(?:BEGIN|END) [A-Z0-9 ]{0,64}PRIVATE KEY"
     rb"|Proc-Type:\s*4,\s*ENCRYPTED"
@@ -144,6 +149,10 @@ def read_items(data: bytes | str) -> list[BundleItem]:
         raise PrivateKeyFoundError(PRIVATE_KEY_MESSAGE)
     if not octets.strip():
         raise BundleError("The file is empty.")
+    unwrapped = containers.unwrap(octets)
+    if unwrapped is not octets and holds_private_key(unwrapped):
+        raise PrivateKeyFoundError(PRIVATE_KEY_MESSAGE)
+    octets = unwrapped
     encodings = _from_pem(octets) if b"-----BEGIN " in octets else _from_der(octets)
     if not encodings:
         raise BundleError("The file contains no certificate.")
@@ -161,6 +170,7 @@ def read_items(data: bytes | str) -> list[BundleItem]:
         place = f"certificate {number} of {len(encodings)}"
         items.append(BundleItem(certificate, place, problem))
     if all(item.problem for item in items):
+        _refuse_other_file(encodings[0])
         raise BundleError(f"The file has no readable certificate: {items[0]}.")
     return items
 
@@ -210,6 +220,9 @@ def _from_pem(octets: bytes) -> list[bytes]:
     encodings: list[bytes] = []
     others = set()
     for number, (label, start, stop) in enumerate(blocks, 1):
+        if label not in (*_CERTIFICATE_LABELS, *_PKCS7_LABELS):
+            others.add(label)
+            continue
         try:
             decoded = decode_base64(octets, start, stop)
         except binascii.Error as error:
@@ -218,16 +231,15 @@ def _from_pem(octets: bytes) -> list[bytes]:
             ) from error
         if label in _CERTIFICATE_LABELS:
             # OpenSSL appends trust settings to a TRUSTED CERTIFICATE
-            trusted = label.startswith("TRUSTED")
-            encodings.append(_first_element(decoded) if trusted else decoded)
-        elif label == "PKCS7":
-            encodings += _from_pkcs7(decoded)
+            if label.startswith("TRUSTED"):
+                decoded = _first_element(decoded)
+            encodings += _from_pkcs7(decoded) if _is_pkcs7(decoded) else [decoded]
         else:
-            others.add(label)
+            encodings += _from_pkcs7(decoded)
     if not encodings and others:
-        raise BundleError(
-            f"The file contains no certificate, only: {', '.join(sorted(others))}."
-        )
+        advice = "; have the CA sign it" if "REQUEST" in "".join(others) else ""
+        listed = ", ".join(sorted(others))
+        raise BundleError(f"The file contains no certificate, only: {listed}{advice}.")
     return encodings
 
 
@@ -268,16 +280,27 @@ def _first_element(octets: bytes) -> bytes:
 
 
 def _from_der(octets: bytes) -> list[bytes]:
+    if _is_pkcs7(octets):
+        return _from_pkcs7(octets)
     try:
-        outer = der.only(octets, der.SEQUENCE)
-        first = der.read(outer.content)[0]
+        der.read(der.only(octets, der.SEQUENCE).content)
     except der.DerError as error:
+        _refuse_other_file(octets)
         raise BundleError(
             "This is neither PEM (“-----BEGIN CERTIFICATE-----”) nor DER."
         ) from error
-    if first.tag == der.OBJECT_IDENTIFIER:
-        return _from_pkcs7(octets)
     return [octets]
+
+
+def _is_pkcs7(octets: bytes) -> bool:
+    """Return whether *octets* are a SEQUENCE that begins with a type, in DER or BER."""
+    return bool(_PKCS7_START.match(octets))
+
+
+def _refuse_other_file(octets: bytes) -> None:
+    """Raise if *octets* are a file of another kind that is known."""
+    if words := containers.describe(octets):
+        raise BundleError(f"This is {visible(words, 200)}.")
 
 
 def _from_pkcs7(octets: bytes) -> list[bytes]:
@@ -289,9 +312,11 @@ def _from_pkcs7(octets: bytes) -> list[bytes]:
         # BER, if warnings are errors
         Warning,
     ) as error:
-        raise BundleError(
-            f"The PKCS#7 file cannot be read: {show_error(error)}."
-        ) from error
+        if _ENVELOPED in octets[:40]:
+            raise BundleError("This is an encrypted message (PKCS#7).") from error
+        _refuse_other_file(octets)
+        why = show_error(error)
+        raise BundleError(f"The PKCS#7 file cannot be read: {why}.") from error
     return [certificate.public_bytes(Encoding.DER) for certificate in loaded]
 
 

@@ -593,3 +593,11 @@ def test_n11_a_ca_is_mapped_with_a_warning(
     assert "this is the certificate of a CA" in outcome.err
     assert "clientcert authority add BUNDLE --name NAME" in outcome.err
     assert CertificateMapping.objects.count() == 1
+
+
+@pytest.mark.parametrize("form", ["37:C2:" + "00:" * 29 + "AA", "ab" * 20])
+def test_first_use_n19_a_fingerprint_is_no_file(form: str) -> None:
+    """The message says where one can be typed."""
+    outcome = clientcert("map", form, "--user", "alice")
+    assert outcome.status == 1
+    assert "This is a fingerprint, not the name of a file" in outcome.error

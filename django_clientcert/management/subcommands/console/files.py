@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
 STDIN = "-"
+_FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}[: -]?){19,31}[0-9A-Fa-f]{2}")
 
 
 @contextmanager
@@ -53,6 +55,11 @@ def read_input(name: str, limit: int = MAX_BUNDLE_BYTES) -> bytes:
             "This is the text of a file, not its name. Write “-” and send the text "
             "to standard input. If it was a private key, the shell may have kept it "
             "in its history."
+        )
+    if _FINGERPRINT.fullmatch(name):
+        raise CommandError(
+            "This is a fingerprint, not the name of a file. Map it in the admin, or "
+            "import a CSV file with the columns user and value."
         )
     with errors_of_file(name, " cannot be read"):
         if name == STDIN:
