@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from django_clientcert.backends import ClientCertBackend
+from django_clientcert.management.subcommands import what_if
 from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
 from django_clientcert.trust.crl_import import import_crl
@@ -272,3 +276,27 @@ def test_a_name_that_nobody_answers_for_lets_in_nobody_today(alice: Any) -> None
     map_to(alice, "subject", "CN=alice")
     answer = told("--at", "2999-01-01")
     assert (answer["refused_now"], answer["unknown"]) == (1, [])
+
+
+def test_l15_mappings_that_were_never_used_take_no_query(alice: Any) -> None:
+    """However many there are; and the first thousand of a kind are listed."""
+    counts = []
+    for size in (10, 1100):
+        start = CertificateMapping.objects.count()
+        CertificateMapping.objects.bulk_create(
+            CertificateMapping(
+                user=alice,
+                kind="fingerprint",
+                value=f"{number:064x}",
+                key=number.to_bytes(32, "big"),
+            )
+            for number in range(start, size)
+        )
+        with CaptureQueriesContext(connection) as queries:
+            outcome = clientcert("what-if", "--at", "2027-01-01")
+        counts.append(len(queries))
+        assert outcome.status == 0
+    assert counts[0] == counts[1]
+    assert f"{1100 - what_if.MAX_LISTED} more; --json lists all" in outcome.out
+    listed = json.loads(clientcert("what-if", "--at", "2027-01-01", "--json").out)
+    assert len(listed["unknown"]) == 1100

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError
 from django.utils import timezone
@@ -54,8 +54,29 @@ REFUSED_NOW = "refused_now"
 STAYS = "stays"
 UNKNOWN = "unknown"
 
-# One of these, and the facts of the mapping or certificate, as --json prints them
-Effect = tuple[str, dict[str, Any]]
+# How many of each are listed, but for --json
+MAX_LISTED = 1000
+
+
+class Effect(NamedTuple):
+    """What a change does to a mapping, or to a certificate that was seen."""
+
+    row: CertificateMapping | SeenCertificate
+    outcome: str
+    reason: str = ""
+    detail: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as --json prints it."""
+        is_mapping = isinstance(self.row, CertificateMapping)
+        return {
+            "what": "mapping" if is_mapping else "seen_certificate",
+            "id": self.row.pk,
+            "name": one_line(str(self.row)),
+            "user": username_of(self.row.user),
+            "reason": self.reason,
+            "detail": one_line(self.detail),
+        }
 
 
 @dataclass(frozen=True)
@@ -140,13 +161,14 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         can_authenticate=can_authenticate,
     )
     counts: Counter[str] = Counter()
-    # Those who stay may be hundreds of thousands, so they are only counted.
+    # There may be a million of them, so most are only counted.
     effects: dict[str, list[dict[str, Any]]] = {LOCKED_OUT: [], UNKNOWN: []}
     with command.progress("examining") as bar:
-        for outcome, facts in _examine(change, bar):
-            counts[outcome] += 1
-            if outcome in effects:
-                effects[outcome].append(facts)
+        for effect in _examine(change, bar):
+            counts[effect.outcome] += 1
+            listed = effects.get(effect.outcome)
+            if listed is not None and (options["json"] or len(listed) < MAX_LISTED):
+                listed.append(effect.facts())
     if options["json"]:
         command.say_json(
             {
@@ -161,8 +183,11 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
             }
         )
     else:
-        command.say_lines(_lines("Would be locked out", effects[LOCKED_OUT]))
-        command.say_lines(_lines("Cannot be told", effects[UNKNOWN]))
+        for title, outcome in (
+            ("Would be locked out", LOCKED_OUT),
+            ("Cannot be told", UNKNOWN),
+        ):
+            command.say_lines(_lines(title, effects[outcome], counts[outcome]))
         command.say(
             f"Of {counts.total()}: {counts[LOCKED_OUT]} would be locked out at "
             f"{show_moment(change.at)}, {counts[STAYS]} would not, {counts[UNKNOWN]} "
@@ -179,8 +204,11 @@ def _examine(change: WhatIf, bar: ProgressBar) -> Iterator[Effect]:
     ).select_related("user", "authority")
     seen = SeenCertificate.objects.select_related("user")
     total, done = mappings.count() + seen.count(), 0
+    with_seen = set(seen.values_list("mapping", flat=True))
     for mapping in mappings.order_by("pk").iterator():
-        certificate = certificate_of(mapping)
+        # Most mappings without a certificate were never used, and take no query.
+        is_known = mapping.certificate is not None or mapping.pk in with_seen
+        certificate = certificate_of(mapping) if is_known else None
         host = mapping.first_host
         yield (
             _guess(mapping, change)
@@ -206,11 +234,11 @@ def _compare(
     )
     now = decide()
     if not now.accepted:
-        return _effect(row, REFUSED_NOW, str(now.reason), now.detail)
+        return Effect(row, REFUSED_NOW, str(now.reason), now.detail)
     then = decide(at=change.at, overrides=change.override)
     if then.accepted:
-        return _effect(row, STAYS)
-    return _effect(row, LOCKED_OUT, str(then.reason), then.detail)
+        return Effect(row, STAYS)
+    return Effect(row, LOCKED_OUT, str(then.reason), then.detail)
 
 
 def _guess(mapping: CertificateMapping, change: WhatIf) -> Effect:
@@ -223,34 +251,17 @@ def _guess(mapping: CertificateMapping, change: WhatIf) -> Effect:
         or not change.can_authenticate(mapping.user)
         or (mapping.authority is None and not mapping.is_pin)
     ):
-        return _effect(mapping, REFUSED_NOW)
+        return Effect(mapping, REFUSED_NOW)
     if mapping.authority_id in change.without:
-        return _effect(mapping, LOCKED_OUT, detail="its authority would be gone")
+        return Effect(mapping, LOCKED_OUT, detail="its authority would be gone")
     if end is not None and end <= change.at:
-        return _effect(mapping, LOCKED_OUT, detail="it would have ended")
-    return _effect(
+        return Effect(mapping, LOCKED_OUT, detail="it would have ended")
+    return Effect(
         mapping, UNKNOWN, detail="no certificate is stored, and it has accepted none"
     )
 
 
-def _effect(
-    row: CertificateMapping | SeenCertificate,
-    outcome: str,
-    reason: str = "",
-    detail: str = "",
-) -> Effect:
-    is_mapping = isinstance(row, CertificateMapping)
-    return outcome, {
-        "what": "mapping" if is_mapping else "seen_certificate",
-        "id": row.pk,
-        "name": one_line(str(row)),
-        "user": username_of(row.user),
-        "reason": reason,
-        "detail": one_line(detail),
-    }
-
-
-def _lines(title: str, effects: list[dict[str, Any]]) -> Iterator[str]:
+def _lines(title: str, effects: list[dict[str, Any]], count: int) -> Iterator[str]:
     if not effects:
         return
     yield f"{title}:"
@@ -260,3 +271,5 @@ def _lines(title: str, effects: list[dict[str, Any]]) -> Iterator[str]:
         why = ": ".join(filter(None, (facts["reason"], facts["detail"])))
         yield f"  {what:<16} {facts['id']!s:>{width}}  {facts['user']}  {facts['name']}"
         yield f"  {'':<16} {'':>{width}}  {why}"
+    if count > len(effects):
+        yield f"  and {count - len(effects)} more; --json lists all"
