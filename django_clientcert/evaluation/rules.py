@@ -14,10 +14,11 @@ from django.http.request import validate_host
 from django_clientcert.exceptions import Reason, Refusal
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import check_user_field
-from django_clientcert.models.users import find_by_fields
+from django_clientcert.models.users import find_by_fields, find_folded
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import RuleIdentity, read_identity
+from django_clientcert.x509.text import some_of
 
 from .authorities import unavailable
 
@@ -78,6 +79,21 @@ def find_users(claims: Sequence[Claim]) -> list[Any]:
         except ValidationError as error:
             raise unavailable(claim.authority, error.messages[0]) from error
     return find_by_fields({(claim.field, claim.value) for claim in claims}, _MAX_USERS)
+
+
+def describe_similar_users(claims: Sequence[Claim]) -> str:
+    """Return which users differ from *claims* in upper and lower case only, or ""."""
+    names = [
+        visible(str(getattr(user, claim.field)), 80)
+        for claim in claims
+        for users in find_folded(
+            claim.field, {claim.value}, str.casefold, _MAX_USERS
+        ).values()
+        for user in users
+    ]
+    if not names:
+        return ""
+    return f"; there is {some_of(names)}, which differs in upper and lower case only"
 
 
 def choose_user(claims: Sequence[Claim], users: Sequence[Any]) -> Any:

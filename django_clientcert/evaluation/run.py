@@ -32,7 +32,15 @@ from .lookup import LookupKeys, LookupResult, look_up
 from .outages import describe_failure, outages
 from .peer import Peer, Steps
 from .presented import Presented
-from .rules import Claim, choose_user, create_user, find_users, new_user, read_claim
+from .rules import (
+    Claim,
+    choose_user,
+    create_user,
+    describe_similar_users,
+    find_users,
+    new_user,
+    read_claim,
+)
 
 CanAuthenticate = Callable[[Any], bool]
 # Changes what was looked up before anything is decided: for "what if" questions
@@ -389,7 +397,15 @@ class Evaluation:
     def _find_user(self) -> str:
         """Find the user of the claims, or create one if the rule says so."""
         claims = self._claims
-        user = choose_user(claims, find_users(claims))
+        users = find_users(claims)
+        try:
+            user = choose_user(claims, users)
+        except Refusal as refusal:
+            # Only where somebody asks for the reason, as it takes a query.
+            if users or self._create_users:
+                raise
+            hint = describe_similar_users(claims)
+            raise Refusal(refusal.reason, refusal.detail + hint) from refusal
         creates_user = user is None and not self._create_users
         if user is None:
             user = new_user(claims[0]) if creates_user else create_user(claims[0])

@@ -192,11 +192,7 @@ def why_not_issued(
     try:
         validator = _validator(authority)
         if not validator.issuers_of(certificate):
-            raise Refusal(
-                Reason.UNTRUSTED_ISSUER,
-                "no certificate of the authority signed it; is an intermediate "
-                "missing in the bundle?",
-            )
+            raise validator.not_issued(certificate)
         validator.find_issuer(certificate, certificate.within_validity(timezone.now()))
     except Refusal as refusal:
         return refusal

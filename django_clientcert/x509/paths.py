@@ -45,6 +45,7 @@ from .certificates import (
     UNREADABLE,
     ClientCertificate,
 )
+from .escaping import visible_once
 from .names import DistinguishedName
 from .text import show_error, show_minute
 
@@ -295,7 +296,10 @@ class PathValidator:
         try:
             verified = verifier.verify(certificate.x509, candidates).chain
         except VerificationError as error:
-            raise PathError(_reason_for(str(error)), show_error(error)) from error
+            reason = _reason_for(str(error))
+            if reason is Reason.UNTRUSTED_ISSUER and not presented:
+                raise self.not_issued(certificate) from error
+            raise PathError(reason, show_error(error)) from error
         except UNREADABLE as error:
             raise CertificateParseError(show_error(error)) from error
         chain = [
@@ -327,11 +331,7 @@ class PathValidator:
         budget = iter(range(MAX_CANDIDATES))
         chain = self._climb([certificate], at, budget)
         if chain is None:
-            raise PathError(
-                Reason.UNTRUSTED_ISSUER,
-                "no certificate of the authority signed it; is an intermediate "
-                "missing from the bundle?",
-            )
+            raise self.not_issued(certificate)
         _check_subject_constraints(chain)
         if any(map(_limits_alternative_names, chain[1:])):
             # The proxy may have found another path without these limits.
@@ -341,6 +341,24 @@ class PathValidator:
         if not path.covers(at):
             raise _invalid("a CA’s certificate is not valid at this time")
         return self._remember(key, path)
+
+    def not_issued(self, certificate: ClientCertificate) -> PathError:
+        """Return why no CA of the bundle has issued *certificate*, as an error."""
+        named = self._cas_by_subject.get(certificate.issuer_der, ())
+        if len(named) > MAX_CANDIDATES:
+            detail = f"more than {MAX_CANDIDATES} of its CAs have the issuer’s name"
+        elif named and not any(map(certificate.is_signed_by, named)):
+            issuer = visible_once(str(certificate.issuer), 80)
+            detail = (
+                f"the authority’s {issuer} has the same name and another key: it was "
+                "renewed with a new key, or this is another CA"
+            )
+        else:
+            detail = (
+                "no certificate of the authority signed it; is an intermediate missing "
+                "from the bundle?"
+            )
+        return PathError(Reason.UNTRUSTED_ISSUER, detail)
 
     def __contains__(self, certificate: object) -> bool:
         """Return whether *certificate* is in the bundle."""

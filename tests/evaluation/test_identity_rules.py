@@ -870,3 +870,22 @@ def test_a06_decisions_are_not_read_from_a_replica(
         for _ in range(2):
             answer = ask("/open/", certificate.der).json()
             assert (answer["user"], answer["reason"]) == (name, None)
+
+
+def test_r10_a_user_who_differs_in_case_only_is_named(
+    ask: Wsgi, authority: CertificateAuthority, ca: ThrowawayCA, caplog: Any
+) -> None:
+    """To whoever asks for the reason, and not to the client; nobody comes in."""
+    user = get_user_model().objects.create_user("first", email="first.last@example.com")
+    set_rule(authority, identity="san_email", user_field="email")
+    certificate = ca.issue("x", emails=["First.Last@Example.com"])
+    decision = decide(certificate)
+    assert (decision.user, decision.reason) == (None, "unmapped")
+    assert decision.detail.endswith(
+        "there is no such user; there is first.last@example.com, which differs in "
+        "upper and lower case only"
+    )
+    assert ask("/ledger/", certificate.der).status_code == 403
+    assert user.email not in caplog.text
+    other = ca.issue("x", emails=["nobody@example.com"])
+    assert decide(other).detail.endswith("there is no such user")

@@ -1321,5 +1321,27 @@ def test_damage_raises_nothing_else(path: list[bytes], data: st.DataObject) -> N
 
 def test_errors_are_path_errors(ca: ThrowawayCA) -> None:
     """A path that breaks is one kind of refusal."""
-    with pytest.raises(PathError, match="validation failed"):
+    with pytest.raises(PathError, match="no certificate of the authority signed"):
         validator([ca]).validate(read(self_signed()), NOW)
+
+
+def test_r16_a_ca_with_a_new_key_is_told_from_a_missing_one(ca: ThrowawayCA) -> None:
+    """The name is there, so no intermediate is missing."""
+    renewed = ThrowawayCA.create(subject=ca.certificate.subject)
+    certificate = read(ca.issue("alice"))
+    for step in (validator([renewed]).validate, validator([renewed]).find_issuer):
+        with pytest.raises(PathError, match="the same name and another key") as raised:
+            step(certificate, NOW)
+        assert raised.value.reason is Reason.UNTRUSTED_ISSUER
+    other = validator([ThrowawayCA.create("Other")])
+    for step in (other.validate, other.find_issuer):
+        with pytest.raises(PathError, match="is an intermediate missing"):
+            step(certificate, NOW)
+
+
+def test_d15_too_many_cas_of_a_name_are_said(ca: ThrowawayCA) -> None:
+    """The search ends, and that is no missing intermediate."""
+    name = ca.certificate.subject
+    twins = [ThrowawayCA.create(subject=name) for _ in range(MAX_CANDIDATES + 1)]
+    with pytest.raises(PathError, match="more than 64 of its CAs have the issuer"):
+        validator(twins).find_issuer(read(ca.issue("alice")), NOW)
