@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from copy import copy, deepcopy
+from copy import deepcopy
 from functools import partial
 from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Protocol
@@ -60,13 +60,13 @@ class ClientCertRequest(HttpRequest):
     def __copy__(self) -> ClientCertRequest:
         """Return a request that shares everything, the decision too."""
         copied: ClientCertRequest = object.__new__(type(self))
-        copied.__dict__.update(self.__getstate__())  # type: ignore[call-overload]
+        copied.__dict__.update(self.__dict__)
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ClientCertRequest:
         """Return a copy with the same decision."""
-        copied = memo[id(self)] = copy(self)
-        copied.__dict__.update(deepcopy(copied.__dict__, memo))
+        copied = memo[id(self)] = object.__new__(type(self))
+        copied.__dict__.update(deepcopy(_portable(self), memo))
         return copied
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -74,7 +74,7 @@ class ClientCertRequest(HttpRequest):
 
         Without certificate and decision: they are of this process and this moment.
         """
-        fields = dict(self.__getstate__())  # type: ignore[call-overload]
+        fields = _portable(self)
         for name in (_STATE, _CACHE):
             fields.pop(name, None)
         if "auser" in fields:
@@ -98,6 +98,12 @@ class ClientCertRequest(HttpRequest):
     @_cache_update_cache.setter
     def _cache_update_cache(self, wanted: bool) -> None:
         self.__dict__[_CACHE] = wanted
+
+
+def _portable(request: HttpRequest) -> dict[str, Any]:
+    """Return the attributes of *request* without those that Django never copies."""
+    left_out = {"resolver_match", "_stream"}
+    return {key: value for key, value in vars(request).items() if key not in left_out}
 
 
 def _new_request(original: type[HttpRequest]) -> HttpRequest:

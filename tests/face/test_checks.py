@@ -28,7 +28,7 @@ from django.core.checks.registry import registry
 from django.core.exceptions import FieldDoesNotExist
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 
 from django_clientcert import checks
 from django_clientcert.backends import ClientCertBackend
@@ -643,7 +643,7 @@ def test_p07_w029_database_that_was_never_tested(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Oracle may work, but nobody knows."""
-    monkeypatch.setattr(connection, "vendor", "oracle")
+    monkeypatch.setattr(database, "_VENDORS", {"oracle"})
     message = only(databases=["default"])
     assert message.id == "clientcert.W029"
     assert "the database “default”" in message.msg

@@ -19,6 +19,9 @@ from django_clientcert.models import (
 from django_clientcert.testing import IssuedCertificate, proxy_meta
 from django_clientcert.testing.forwarding import proxy_headers
 
+# Closing a response closes the connections to the databases.
+pytestmark = pytest.mark.django_db(transaction=True)
+
 
 def stream(request: Any) -> StreamingHttpResponse:
     """Tell who is there, when the response is already being sent."""
@@ -67,7 +70,6 @@ def test_a12_l12_a_stream_without_a_certificate_may_be_cached(rf: Any) -> None:
     assert "Cache-Control" not in response
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a12_l12_an_asynchronous_stream(
     alice_cert: IssuedCertificate, mapping: CertificateMapping
 ) -> None:
