@@ -174,6 +174,26 @@ def test_d02_a_certificate_that_is_no_longer_readable_costs_only_itself(
     assert (authority.note, authority.bundle) == ("seen", stored)
 
 
+def test_r16_a_bundle_that_locks_out_is_said(
+    as_root: Client, authority: CertificateAuthority, ca: ThrowawayCA
+) -> None:
+    """With the numbers, and the page stays usable."""
+    certificate = ca.issue("alice")
+    CertificateMapping.objects.create(
+        user=get_user_model().objects.create_user("zoe"),
+        kind="subject",
+        value="CN=alice",
+        authority=authority,
+        certificate=certificate.der,
+    )
+    new = ThrowawayCA.create(subject=ca.certificate.subject)
+    messages = warnings_after(change(as_root, authority, bundle=new.pem))
+    assert messages[0] == (
+        "1 mappings and 0 certificates accepted lately have no issuer in the new "
+        "certificates and are refused."
+    )
+
+
 def test_replacing_the_certificates(
     as_root: Client, authority: CertificateAuthority
 ) -> None:

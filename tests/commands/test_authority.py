@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 
-from django_clientcert.models import CertificateAuthority, CertificateMapping
+from django_clientcert.models import (
+    CertificateAuthority,
+    CertificateMapping,
+    SeenCertificate,
+)
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA
+from django_clientcert.x509.certificates import ClientCertificate
 
 from .running import clientcert
 
@@ -215,3 +220,54 @@ def test_d02_what_cannot_be_read_is_listed(authority: CertificateAuthority) -> N
     out = clientcert("authority", "list").out
     assert "cannot be read, and has no effect: certificate 2 of 2 (without a" in out
     assert "CANNOT BE USED" not in out
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_r16_a_bundle_that_locks_out_is_said(
+    alice: Any, tmp_path: Path, dry_run: bool
+) -> None:
+    """A CA with a new key under the same name has issued none of the certificates."""
+    old = ThrowawayCA.create("Internal")
+    new = ThrowawayCA.create("Internal")
+    authority = CertificateAuthority.objects.create(name="Internal", bundle=old.pem)
+    certificates = [old.issue("alice"), new.issue("new")]
+    for certificate in certificates:
+        CertificateMapping.objects.create(
+            user=alice,
+            kind="fingerprint",
+            value=certificate.fingerprint,
+            certificate=certificate.der,
+            authority=authority,
+        )
+    SeenCertificate.record(
+        ClientCertificate(certificates[0].der),
+        user=alice,
+        mapping=None,
+        authority=authority,
+        host="",
+        size=10,
+        at=dt.datetime.now(dt.timezone.utc),
+    )
+    file = tmp_path / "new.crt"
+    file.write_text(new.pem)
+    options = ["--dry-run"] if dry_run else []
+    outcome = clientcert(
+        *("authority", "add", str(file), "--name", "Internal", "--replace", *options)
+    )
+    assert outcome.status == 0
+    first = CertificateMapping.objects.order_by("pk").first()
+    assert first is not None
+    assert outcome.err == (
+        "Warning: 1 mappings and 1 certificates accepted lately have no issuer in the "
+        f"new bundle and are refused. Mappings: {first.pk} of alice.\n"
+    )
+    authority.refresh_from_db()
+    assert authority.bundle == (old.pem if dry_run else new.pem)
+    assert ("Nothing was changed." in outcome.out) == dry_run
+    both = tmp_path / "both.crt"
+    both.write_text(old.pem + new.pem)
+    again = clientcert(
+        *("authority", "add", str(both), "--name", "Internal", "--replace")
+    )
+    assert "no issuer" not in again.err

@@ -17,8 +17,9 @@ from django_clientcert.admin.base.certificate_form import CODE
 from django_clientcert.admin.base.permissions import may_use_cas
 from django_clientcert.admin.base.private_keys import FormWithoutPrivateKeys
 from django_clientcert.exceptions import CertificateParseError
-from django_clientcert.models import CertificateAuthority
+from django_clientcert.models import CertificateAuthority, CertificateMapping
 from django_clientcert.models.rules import user_fields
+from django_clientcert.trust.replacing import find_orphans
 from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES, to_pem
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
@@ -106,6 +107,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.left_out: list[str] = []
+        self.orphans: tuple[Sequence[CertificateMapping], int] = (), 0
         if "bundle" in self.fields:
             self.fields["bundle"].required = False
         if "rule_user_field" in self.fields:
@@ -202,6 +204,7 @@ class CertificateAuthorityForm(FormWithoutPrivateKeys):
             return stored
         certificates = uploaded or self._read_bundle(text)
         self._check_use(certificates)
+        self.orphans = find_orphans(self.instance, certificates)
         bundle = to_pem(certificates)
         if len(bundle) > MAX_BUNDLE_BYTES:
             raise ValidationError(

@@ -152,6 +152,13 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
             gettext("Left out: %(what)s.") % {"what": item}
             for item in form.left_out[: markup.MAX_SHOWN]
         ]
+        mappings, seen = form.orphans
+        if mappings or seen:
+            text = gettext(
+                "%(mappings)d mappings and %(seen)d certificates accepted lately have "
+                "no issuer in the new certificates and are refused."
+            )
+            left_out.append(text % {"mappings": len(mappings), "seen": seen})
         for warning in (*left_out, *authority_warnings(obj)):
             self.message_user(request, warning, messages.WARNING)
 

@@ -18,16 +18,24 @@ from django.utils import timezone
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule
+from django_clientcert.trust.replacing import find_orphans
 from django_clientcert.x509.bundles import sort_bundle, to_pem
 from django_clientcert.x509.ca_problems import issuer_problem, problems
 from django_clientcert.x509.paths import PROFILES
+from django_clientcert.x509.text import some_of
 
 from . import authority_export, authority_rule
 from .console.arguments import SubcommandParser, Subcommands
 from .console.command import ClientCertCommand
 from .console.files import read_bundle_file, refuse_private_keys
 from .console.lookups import ADD_AUTHORITY, find_authority
-from .console.text import describe_certificate, one_line, show_iso, show_validity
+from .console.text import (
+    describe_certificate,
+    one_line,
+    show_iso,
+    show_validity,
+    username_of,
+)
 
 
 def add_parser(subcommands: Subcommands) -> None:
@@ -49,6 +57,7 @@ def add_parser(subcommands: Subcommands) -> None:
     adding.add_flag(
         "--replace", "replace the certificates of the authority that has this name"
     )
+    adding.add_flag("--dry-run", "change nothing; say who would lose their issuer")
     setting = actions.add("set", run_set)
     setting.add_authority_name()
     _add_crl_options(setting)
@@ -140,8 +149,19 @@ def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
         if options["profile"] is not None:
             authority.profile = options["profile"]
         _set_crl_options(authority, options)
+        orphans, seen = find_orphans(authority, certificates)
         authority.full_clean()
-        authority.save()
+        if not options["dry_run"]:
+            authority.save()
+    if orphans or seen:
+        listed = some_of(f"{row.pk} of {username_of(row.user)}" for row in orphans)
+        command.warn(
+            f"{len(orphans)} mappings and {seen} certificates accepted lately have no "
+            f"issuer in the new bundle and are refused. Mappings: {listed or 'none'}."
+        )
+    if options["dry_run"]:
+        command.say("Nothing was changed.")
+        return
     command.say(
         f"{'Added' if existing is None else 'Replaced'}: authority “{authority}”, "
         f"profile {authority.profile}, {authority.mappings.count()} mappings."
