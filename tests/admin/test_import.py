@@ -434,6 +434,28 @@ def test_a02_typed_digests_of_those_that_may_not_be_mapped(
     assert CertificateMapping.objects.count() == 3
 
 
+def test_a02_typed_names_of_those_that_may_not_be_mapped(
+    as_adder: Client,
+    as_root: Client,
+    alice: Any,
+    ca: ThrowawayCA,
+    authority: CertificateAuthority,
+) -> None:
+    """A02: a name without its certificate is checked like the certificate."""
+    certificate = ClientCertificate(ca.issue("root", emails=["root@example.com"]).der)
+    root = get_user_model().objects.get(username="root")
+    SeenCertificate.objects.create(
+        user=root,
+        fingerprint=certificate.fingerprint_bytes,
+        certificate=certificate.der,
+    )
+    rows = [("root@example.com", "refused"), ("a@example.com", "will be created")]
+    for value, expected in rows:
+        text = f"user,kind,value,authority\nalice,san_email,{value},{authority.name}\n"
+        shown = preview(as_adder, SimpleUploadedFile("rows.csv", text.encode()))
+        assert [result for _, result in results(shown)] == [expected]
+
+
 def test_n65_rights_that_are_gone_before_it_is_stored(
     as_adder: Client, alice: Any
 ) -> None:

@@ -40,6 +40,7 @@ from django_clientcert.testing import (
     self_signed,
 )
 from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.identities import find_identities
 from tests import der_writer as write
 from tests.models.test_custom_user import run
 from tests.private_keys import TEXTS, UPLOADS, secrets_of
@@ -1104,6 +1105,31 @@ def test_a02_typed_digest_of_one_above(
     response = add(as_helper, alice, kind=kind, pasted=alice_cert.pem)
     assert "__all__" in errors_on(response)
     messages_after(add(log_in(root), alice, kind=kind, value=value))
+
+
+@pytest.mark.parametrize("kind", ["issuer_serial", "subject", "san_email"])
+@pytest.mark.parametrize("known", ["mapped", "accepted"])
+def test_a02_typed_name_of_one_above(
+    as_helper: Client,
+    root: Any,
+    alice: Any,
+    alice_cert: IssuedCertificate,
+    authority: CertificateAuthority,
+    known: str,
+    kind: str,
+) -> None:
+    """A typed name in a known certificate of the superuser is refused like it."""
+    certificate = ClientCertificate(alice_cert.der)
+    if known == "mapped":
+        pin(root, certificate=alice_cert.der)
+    else:
+        accept(certificate, root, None, authority)
+    found = find_identities(certificate).found
+    value = next(own.value for own in found if own.kind.value == kind)
+    data = {"kind": kind, "value": value, "authority": authority.pk}
+    (message,) = errors_on(add(as_helper, alice, **data))["__all__"]
+    assert "user whose mappings you may not change" in message
+    messages_after(add(log_in(root), alice, **data))
 
 
 @pytest.mark.parametrize("changed", ["user", "value"])

@@ -171,7 +171,7 @@ class CertificateMappingForm(CertificateForm):
         touched = {"user", "kind", "value", "authority"} & set(self.changed_data)
         if given is not None or touched:
             key = self.instance.key if self.identity is None else self.identity.key
-            self._check_other_users(key if kind.is_pin else None)
+            self._check_other_users(key, is_pin=kind.is_pin)
             self._settle_authority(kind)
         return cleaned
 
@@ -273,16 +273,16 @@ class CertificateMappingForm(CertificateForm):
         )
         return identity
 
-    def _check_other_users(self, pin: bytes | None) -> None:
+    def _check_other_users(self, key: bytes, *, is_pin: bool) -> None:
         """Refuse a key that belongs to another user, and mention other mappings.
 
-        *pin* is the fingerprint or public key of the mapping, if it is one. If it was
-        typed, the certificates that are known by it count.
+        If *key*, that of the mapping, was typed, the certificates that are known by it
+        count. Those with a name count only where some users may not be mapped.
         """
         user, refuse = self.cleaned_data["user"], self.refuse_user
         known = []
-        if pin is not None:
-            known = list(known_certificates([pin], of_privileged=refuse is not None))
+        if is_pin or refuse is not None:
+            known = list(known_certificates([key], of_privileged=refuse is not None))
         certificates = [certificate for certificate, _owner in known]
         if self.certificate is not None:
             certificates = [self.certificate]

@@ -1,4 +1,4 @@
-"""Certificates that were stored before, and that a typed digest would match."""
+"""Certificates that were stored before, and that a typed value would match."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from django_clientcert.x509.identities import PINS, Identity, find_identities
 def known_certificates(
     keys: Collection[bytes], *, of_privileged: bool
 ) -> Iterator[tuple[ClientCertificate, Any]]:
-    """Yield the certificates with any of the digests *keys*, with their user.
+    """Yield the certificates with any of the identities *keys*, with their user.
 
     They were refused (their user is None) or accepted. With *of_privileged*, every
     certificate of staff and superusers is read, including those that mappings store.

@@ -96,7 +96,7 @@ class Loader:
 
     *kind* applies to mappings without one. *refuse_user* returns why certificates may
     not be mapped to a user, or None; *find_known* returns the known certificates with
-    any of some digests, and their users; *mappings_only* refuses every other record;
+    any of some keys, and their users; *mappings_only* refuses every other record;
     *stored* is called with each batch of stored rows.
     """
 
@@ -356,10 +356,10 @@ class Loader:
         return _Candidate(row.place, mapping, keys, [])
 
     def _add_known(self, candidates: Collection[_Candidate]) -> None:
-        """Add what is known about the certificates of typed digests."""
+        """Add what is known about the certificates of typed values."""
         typed = defaultdict(list)
         for candidate in candidates:
-            if candidate.mapping.is_pin and candidate.mapping.certificate is None:
+            if candidate.mapping.certificate is None:
                 typed[candidate.mapping.key].append(candidate)
         for certificate, owner in self._find_known(typed.keys()) if typed else ():
             keys = [own.key for own in identities.find_identities(certificate).found]
