@@ -111,7 +111,7 @@ class ClientCertMiddleware:
             "<p>This page needs a client certificate. Reason: <code>{}</code></p>"
             "<p>{}</p><p>You see this because <code>DEBUG</code> is on.</p>",
             exception.reason,
-            exception.detail or _explain(exception.reason),
+            exception.detail or _explain_absence(),
         )
         return HttpResponse(
             format_html(
@@ -124,10 +124,8 @@ class ClientCertMiddleware:
         )
 
 
-def _explain(reason: Reason) -> str:
-    """Return what to look at if a refusal has no detail of its own."""
-    if reason is not Reason.NO_CERTIFICATE:
-        return ""
+def _explain_absence() -> str:
+    """Return what to look at if there is no certificate, and no sign of one."""
     proxy = conf.CLIENTCERT_PROXY
     return (
         f"The request has no {proxy.certificate}, where CLIENTCERT_PROXY "

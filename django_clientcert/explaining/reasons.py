@@ -79,7 +79,10 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         ),
     ),
     Reason.MALFORMED_CERTIFICATE: Explanation(
-        _("The certificate violates the X.509 standard and cannot be used."),
+        _(
+            "The certificate violates the X.509 standard, or uses an algorithm that is "
+            "not supported here, so it cannot be used."
+        ),
         _(
             "Request a new certificate, or, if only a name in it is malformed, map "
             "this one by its fingerprint or public key."

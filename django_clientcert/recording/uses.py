@@ -67,12 +67,9 @@ def record_use(use: Use) -> None:
             f"last use of mapping {mapping.pk}",
             partial(CertificateMapping.objects.record_use, mapping),
         )
-    if certificate is None:
-        return
-    name = f"last use of certificate {certificate.short_fingerprint}"
-    if use.certificate_is_due:
+    if certificate is not None and use.certificate_is_due:
         writer.write(
-            name,
+            f"last use of certificate {certificate.short_fingerprint}",
             partial(
                 SeenCertificate.record,
                 certificate,
@@ -84,5 +81,5 @@ def record_use(use: Use) -> None:
                 at=use.at,
             ),
         )
-    if use.decision.last_seen_at is None:
-        writer.write(f"{name} in the inbox", partial(forget, certificate))
+    if certificate is not None and use.decision.last_seen_at is None:
+        writer.write("removal from the inbox", partial(forget, certificate))

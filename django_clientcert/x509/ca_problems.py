@@ -309,6 +309,9 @@ def _unusable_key(certificate: ClientCertificate, key: object) -> str | None:
             return "RSA-PSS"
         return f"RSA-{key.key_size}" if key.key_size < _MIN_RSA_BITS else None
     if isinstance(key, ec.EllipticCurvePublicKey):
+        algorithm = der.children(certificate.public_key_der)[0]
+        if der.children(algorithm.encoded)[1].tag == der.SEQUENCE:
+            return "Explicit elliptic curve"
         return None if key.curve.name in _CURVES else key.curve.name
     if isinstance(key, ed25519.Ed25519PublicKey):
         return "Ed25519"

@@ -271,7 +271,10 @@ class ClientCertificate:
             algorithm = asn1.children(self.public_key_der)[0]
             oid = asn1.object_identifier(asn1.children(algorithm.encoded)[0])
             if oid not in SIGNING_KEYS:
-                raise asn1.DerError(f"not a key that TLS clients sign with ({oid})")
+                name = algorithm_name(oid)
+                raise asn1.DerError(
+                    f"{name} is not supported: TLS clients do not sign with it"
+                )
             return self.x509.public_key()
 
         return _guarded(load, "public key")

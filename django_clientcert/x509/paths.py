@@ -9,7 +9,7 @@ cannot establish it refuses with a reason.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
@@ -121,7 +121,11 @@ def check_usage(certificate: ClientCertificate, purpose: str = CLIENT_AUTH) -> N
 
 
 def check_end_entity(
-    certificate: ClientCertificate, profile: Profile, purpose: str = CLIENT_AUTH
+    certificate: ClientCertificate,
+    profile: Profile,
+    purpose: str = CLIENT_AUTH,
+    *,
+    further_curves: Collection[str] = (),
 ) -> None:
     """Raise unless *certificate* may be the end of a path under *profile*.
 
@@ -148,8 +152,12 @@ def check_end_entity(
     if isinstance(key, rsa.RSAPublicKey) and key.key_size < profile.min_rsa_bits:
         raise _invalid(f"an RSA key of {key.key_size} bits")
     curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else None
-    if curve is not None and curve not in profile.curves:
+    if curve is not None and curve not in (*profile.curves, *further_curves):
         raise _invalid(f"a key on the curve {curve}")
+
+
+# RFC 8734: the proxy can verify them, and the verifier here cannot.
+_BRAINPOOL = ("brainpoolP256r1", "brainpoolP384r1", "brainpoolP512r1")
 
 
 def _invalid(detail: str) -> PathError:
@@ -327,7 +335,8 @@ class PathValidator:
         if (remembered := self._recall(key, at)) is not None:
             return remembered
         check_validity(certificate, at)
-        check_end_entity(certificate, self.profile, self.purpose)
+        curves = _BRAINPOOL if self.profile is PRIVATE else ()
+        check_end_entity(certificate, self.profile, self.purpose, further_curves=curves)
         budget = iter(range(MAX_CANDIDATES))
         chain = self._climb([certificate], at, budget)
         if chain is None:

@@ -423,6 +423,12 @@ def test_names_that_are_missing_or_broken(
         form = mapping_form(alice, broken, kind=kind, value=typed)
         assert codes_of(form) == {"value": ["identity"]}
     assert saved(mapping_form(alice, broken)).certificate_subject == "CN=#0c01ff"
+    hostile = write.certificate(
+        ca,
+        extensions=[write.subject_alternative_name(write.tlv(0x81, b"a@b.c\0.d"))],
+    )
+    form = mapping_form(alice, hostile, kind="san_email", value="a@b.c")
+    assert codes_of(form) == {"value": ["identity"]}
 
 
 @pytest.mark.parametrize(

@@ -522,3 +522,22 @@ def test_queries_are_of_batches(
     with django_assert_max_num_queries(40):
         assert load(folder, f"user,value\n{rows}").status == 0
     assert CertificateMapping.objects.count() == 1200
+
+
+def test_p06_databases_that_return_no_keys_have_them_afterwards(
+    folder: Any, monkeypatch: pytest.MonkeyPatch, alice: Any
+) -> None:
+    """MySQL: the history of each mapping needs its primary key."""
+    features = type(connection.features)
+    monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", False)
+    saved: list[Any] = []
+    save = CertificateMapping.save
+
+    def note(self: Any, **kwargs: Any) -> None:
+        save(self, **kwargs)
+        saved.append(self.pk)
+
+    monkeypatch.setattr(CertificateMapping, "save", note)
+    load(folder, f"user,value\nalice,{1:064x}\nalice,{2:064x}\n")
+    mappings = CertificateMapping.objects.order_by("pk")
+    assert saved == list(mappings.values_list("pk", flat=True)) != []

@@ -254,7 +254,10 @@ def test_name_of_a_stranger(
     outcome = trust(write(tmp_path, other_ca.issue("alice")), "--kind", "subject")
     assert outcome.status == 1
     assert "None of the stored authorities issued this" in outcome.error
-    assert "“Test CA” has a CA of that name: no certificate of" in outcome.error
+    assert "“Test CA” has a CA of that name: the authority’s CN=Test Root CA" in (
+        outcome.error
+    )
+    assert "another key" in outcome.error
     broken = CertificateAuthority.objects.create(name="Broken", bundle=other_ca.pem)
     CertificateAuthority.objects.filter(pk=broken.pk).update(bundle="nonsense")
     outcome = trust(write(tmp_path, other_ca.issue("alice")), "--kind", "subject")
@@ -584,7 +587,7 @@ def test_a_mapping_can_be_scheduled(file: str, alice: Any) -> None:
     assert "--valid-from had no effect" in trust(file, "--valid-from", "2999-01-02").err
 
 
-def test_n11_a_ca_is_mapped_with_a_warning(
+def test_first_use_n11_a_ca_is_mapped_with_a_warning(
     tmp_path: Path, ca: ThrowawayCA, alice: Any
 ) -> None:
     """Its certificate is rarely a client’s; the command to add it is named."""

@@ -88,6 +88,11 @@ def test_custom_headers(settings: Any) -> None:
     assert "X-SSL-Client-Cert" in clientcert("proxy-config", "nginx").out
 
 
+def test_p05_haproxy_is_told_about_big_certificates() -> None:
+    """ML-DSA with a chain does not fit into its default buffer."""
+    assert "tune.bufsize 65536" in clientcert("proxy-config", "haproxy").out
+
+
 def test_names_without_an_x_in_apache(settings: Any) -> None:
     """The two regular expressions fit whatever the names are."""
     settings.CLIENTCERT_PROXY = {

@@ -142,3 +142,15 @@ def test_first_use_n12_a_malformed_header_is_named(
     headers = {"ssl-client-cert": value, "ssl-client-verify": "SUCCESS"}
     assert user_of(ask, headers) == ("", "malformed_header")
     assert "ssl-client-cert: not URL-encoded (with nginx, forward $ssl_" in caplog.text
+
+
+def test_r30_haproxy_with_the_verdict_in_words(
+    ask: Wsgi, alice_cert: IssuedCertificate, mapping: Any, settings: Any
+) -> None:
+    """As its page says; quotation marks are another word."""
+    settings.CLIENTCERT_PROXY = {"preset": "haproxy", "success": "X509_V_OK"}
+    headers = proxy_headers(alice_cert.der, preset="haproxy")
+    headers["x-ssl-client-verify"] = "X509_V_OK"
+    assert user_of(ask, headers) == ("alice", None)
+    headers["x-ssl-client-verify"] = '"X509_V_OK"'
+    assert user_of(ask, headers) == ("", "proxy_verdict")

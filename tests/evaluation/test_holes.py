@@ -49,7 +49,7 @@ def test_n12_a_key_that_cannot_sign_is_not_loaded(
     der = alice_cert.der.replace(bytes.fromhex(elliptic), bytes.fromhex(finite))
     assert der != alice_cert.der
     with pytest.raises(
-        CertificateParseError, match="not a key that TLS clients sign with"
+        CertificateParseError, match="not supported: TLS clients do not sign with"
     ):
         _ = ClientCertificate(der).public_key
     CertificateMapping.objects.create(

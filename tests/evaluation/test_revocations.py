@@ -19,6 +19,7 @@ from django_clientcert.models import (
     serial_key,
 )
 from django_clientcert.testing import IssuedCertificate, ThrowawayCA, self_signed
+from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import (
     certificate_of,
     revoke_certificate,
@@ -27,6 +28,7 @@ from django_clientcert.trust.revoke import (
     revoke_serial,
 )
 from django_clientcert.x509.certificates import ClientCertificate
+from tests import crl_writer
 from tests import der_writer as w
 from tests.conftest import Wsgi
 from tests.deciding import decide, map_to
@@ -247,6 +249,39 @@ def test_a_time_counts_for_pins_too(
     now = dt.datetime.now(dt.timezone.utc)
     revoke_period(authority, now - 400 * DAY, now)
     assert decide(alice_cert).reason == "revoked"
+
+
+@pytest.mark.parametrize("in_bundle", [True, False])
+def test_a10_a_period_reaches_pins_through_intermediates_of_the_bundle(
+    alice: Any, in_bundle: bool
+) -> None:
+    """What the client sends, it can leave out; the how-to says to add them."""
+    root = ThrowawayCA.create("Company Root")
+    issuing = root.issue_ca("Company Issuing")
+    bundle = root.pem + (issuing.pem if in_bundle else "")
+    authority = CertificateAuthority.objects.create(name="Company", bundle=bundle)
+    certificate = issuing.issue("alice")
+    map_to(alice, "fingerprint", certificate.fingerprint)
+    now = dt.datetime.now(dt.timezone.utc)
+    revoke_period(authority, now - 400 * DAY, now + DAY)
+    assert decide(certificate).reason == ("revoked" if in_bundle else None)
+
+
+def test_r24_an_issuing_ca_alone_needs_no_crl_of_the_root(alice: Any) -> None:
+    """As the how-to says: it is the anchor, and anchors need no CRL."""
+    root = ThrowawayCA.create("Company Root")
+    issuing = root.issue_ca("Company Issuing")
+    certificate = issuing.issue("alice")
+    both = root.pem + issuing.pem
+    for bundle, reason in ((both, "revocation_unknown"), (issuing.pem, None)):
+        CertificateMapping.objects.all().delete()
+        CertificateAuthority.objects.all().delete()
+        authority = CertificateAuthority.objects.create(
+            name="Company", bundle=bundle, revocation_policy="required"
+        )
+        import_crl(authority, crl_writer.crl(issuing))
+        map_to(alice, "subject", "CN=alice", authority=authority)
+        assert decide(certificate).reason == reason
 
 
 # --- a CA ------------------------------------------------------------------------

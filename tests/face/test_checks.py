@@ -845,6 +845,18 @@ def test_e014_a_rule_that_cannot_be_used(
     assert "“Test CA”" in message.msg
 
 
+def test_a07_w025_a_field_that_users_change_is_a_way_in(
+    authority: CertificateAuthority,
+) -> None:
+    """Whoever enters another’s address gets the requests of its certificate."""
+    CertificateAuthority.objects.update(
+        rule_identity="san_email", rule_user_field="email"
+    )
+    message = only(databases=["default"])
+    assert message.id == "clientcert.W025"
+    assert "users cannot change themselves" in str(message.hint)
+
+
 def test_w025_and_w026_a_rule_that_may_surprise(
     authority: CertificateAuthority,
 ) -> None:

@@ -6,18 +6,22 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from django.conf import global_settings
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.utils import timezone, translation
 
+from django_clientcert.admin.base.entries import read_file
+from django_clientcert.management.subcommands.console.files import read_input
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
     KeyField,
     validators,
 )
-from django_clientcert.testing import ThrowawayCA
+from django_clientcert.testing import ThrowawayCA, self_signed
 from django_clientcert.x509 import bundles
+from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import public_key_identity
 
@@ -245,3 +249,20 @@ def test_a_mapping_of_an_identity_is_complete(alice: Any, alice_cert: Any) -> No
     mapping.save()
     assert mapping.key == bytes.fromhex("ab" * 32)
     assert mapping.first_host == "example.com"
+
+
+def test_d03_no_end_entity_certificate_is_stored_past_the_forms(
+    ca: ThrowawayCA,
+) -> None:
+    """It would be a trust anchor if it is self-signed."""
+    device = self_signed("device")
+    authority = CertificateAuthority(name="x", bundle=ca.pem + device.pem)
+    with pytest.raises(ValidationError, match="Only CA certificates belong here"):
+        authority.full_clean()
+
+
+def test_d14_one_limit_for_bundles() -> None:
+    """What the command stores, the page of the authority can hold."""
+    assert read_input.__defaults__ == read_file.__defaults__ == (MAX_BUNDLE_BYTES,)
+    default = global_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    assert default > MAX_BUNDLE_BYTES * 66 // 65

@@ -732,3 +732,58 @@ def test_d01_an_extension_that_the_library_fails_at_is_a_remark() -> None:
         validator = PathValidator([anchor])
         for step in (validator.validate, validator.find_issuer):
             works(step, ClientCertificate(root.issue("alice").der))
+
+
+def test_p09_explicit_parameters_are_a_remark() -> None:
+    """RFC 5480 (2.1.1) forbids them, and the verifier refuses the path."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    prime = 2**256 - 2**224 + 2**192 + 2**96 - 1
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    b = bytes.fromhex(
+        "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b"
+    )
+    generator = bytes.fromhex(
+        "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296"
+        "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"
+    )
+    octets = lambda value: write.tlv(write.OCTET_STRING, value)  # noqa: E731
+    parameters = write.tlv(
+        write.SEQUENCE,
+        write.integer(1),
+        write.tlv(write.SEQUENCE, write.oid("1.2.840.10045.1.1"), write.integer(prime)),
+        write.tlv(write.SEQUENCE, octets((prime - 3).to_bytes(32, "big")), octets(b)),
+        octets(generator),
+        write.integer(order),
+        write.integer(1),
+    )
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    spki = write.tlv(
+        write.SEQUENCE,
+        write.tlv(write.SEQUENCE, write.oid("1.2.840.10045.2.1"), parameters),
+        write.tlv(write.BIT_STRING, b"\0" + point),
+    )
+    root = ThrowawayCA.create("CA", key=key)
+    encoded = write.certificate(
+        root,
+        subject=root.certificate.subject.public_bytes(),
+        spki=spki,
+        extensions=write.CA_EXTENSIONS,
+    )
+    ca = ClientCertificate(encoded)
+    said = problems(ca, is_anchor=True, at=NOW, profile=PRIVATE)
+    assert "Explicit elliptic curve CAs cannot be verified here" in said[0]
+    client = ClientCertificate(root.issue("alice", emails=["a@example.com"]).der)
+    assert not works(PathValidator([ca]).validate, client)
+    assert works(PathValidator([ca]).find_issuer, client)
+
+
+def test_p09_an_algorithm_that_is_not_known_is_called_unsupported() -> None:
+    """The certificate is well formed."""
+    spki = write.tlv(
+        write.SEQUENCE,
+        write.tlv(write.SEQUENCE, write.oid("2.16.840.1.101.3.4.3.20")),
+        write.tlv(write.BIT_STRING, b"\0" * 33),
+    )
+    ca = ClientCertificate(write.certificate(ThrowawayCA.create(), spki=spki))
+    with pytest.raises(CertificateParseError, match="not supported: TLS clients do"):
+        _ = ca.public_key

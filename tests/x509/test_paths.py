@@ -275,11 +275,6 @@ def test_strict_wants_usages(
         pytest.param(
             lambda: ec.generate_private_key(ec.SECP256K1()), False, id="secp256k1"
         ),
-        pytest.param(
-            lambda: ec.generate_private_key(ec.BrainpoolP256R1()),
-            False,
-            id="brainpool",
-        ),
         pytest.param(lambda: make_key("ed25519"), True, id="Ed25519"),
     ],
 )
@@ -294,6 +289,24 @@ def test_the_leaf_s_key(
             assert len(run(leaf, NOW).certificates) == 2
         else:
             assert refusal(lambda r=run: r(leaf, NOW)).reason is Reason.INVALID_PATH
+
+
+@pytest.mark.parametrize(
+    "curve", [ec.BrainpoolP256R1, ec.BrainpoolP384R1, ec.BrainpoolP512R1]
+)
+def test_p09_brainpool_where_the_proxy_verifies(
+    curve: Callable[[], ec.EllipticCurve], ca: ThrowawayCA
+) -> None:
+    """RFC 8734; the verifier here does not support it. Strict means Web PKI."""
+    leaf = read(ca.issue(key=ec.generate_private_key(curve())))
+    private = validator([ca], profile=PRIVATE)
+    assert len(private.find_issuer(leaf, NOW).certificates) == 2
+    strict = validator([ca], profile=STRICT)
+    for step in (private.validate, strict.validate, strict.find_issuer):
+        assert refusal(lambda r=step: r(leaf, NOW)).reason in {
+            Reason.INVALID_PATH,
+            Reason.WRONG_PURPOSE,
+        }
 
 
 def test_a_key_that_cannot_be_read(ca: ThrowawayCA) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import router
+from django.db import connections, router
 from django.db.models import Model
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -306,7 +306,12 @@ class Loader:
                 new.append(mapping)
                 known.setdefault(bytes(mapping.key), []).append(mapping)
             done[number] = Outcome(place, what, Status.NEW if is_new else Status.EXISTS)
-        CertificateMapping.objects.bulk_create(new)
+        using = router.db_for_write(CertificateMapping)
+        if connections[using].features.can_return_rows_from_bulk_insert:
+            CertificateMapping.objects.bulk_create(new)
+        else:  # MySQL returns no primary keys, which the history needs
+            for mapping in new:
+                mapping.save(force_insert=True)
         self._stored(list(new))
         # Mapped certificates leave the inbox.
         mapped = (mapping.client_certificate() for mapping in new)
