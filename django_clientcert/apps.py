@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+from cryptography.utils import CryptographyDeprecationWarning
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
@@ -15,5 +18,10 @@ class ClientCertConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and say once what cryptography says each time."""
         from . import checks  # noqa: F401
+
+        # An upload and the page of an authority name these serial numbers.
+        warnings.filterwarnings(
+            "ignore", "Parsed a serial number", CryptographyDeprecationWarning
+        )

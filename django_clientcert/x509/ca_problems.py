@@ -285,6 +285,8 @@ def _field_problems(certificate: ClientCertificate, at: dt.datetime) -> Iterator
     serial = certificate.serial_number
     if serial < 0:
         yield f"Its serial number is negative; {_BY_PROXY}."
+    elif serial == 0:
+        yield "Its serial number is zero, which a later cryptography may not read."
     elif serial.bit_length() > _MAX_SERIAL_BITS:
         yield f"Its serial number is longer than 20 octets; {_BY_PROXY}."
     if not certificate.subject or not certificate.issuer:

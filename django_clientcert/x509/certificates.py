@@ -24,6 +24,7 @@ from django_clientcert.exceptions import CertificateParseError
 
 from . import attribute_types
 from . import der as asn1
+from .caching import remember
 from .names import DistinguishedName
 from .text import show_error, show_serial
 
@@ -312,11 +313,7 @@ class ClientCertificate:
 
         Whether it may sign certificates is not checked.
         """
-        try:
-            self.x509.verify_directly_issued_by(issuer.x509)
-        except (InvalidSignature, *UNREADABLE):
-            return False
-        return True
+        return _is_signed_by(self, issuer)
 
     @cached_property
     def extensions(self) -> Mapping[str, Extension]:
@@ -412,6 +409,16 @@ class ClientCertificate:
             return None
         value = extension.value
         return _guarded(lambda: read(value), f"extension {oid}")
+
+
+# Of one request, several authorities may ask the same: those with a CA in common.
+@remember(1024 * 1024, lambda certificate, issuer: len(certificate.der + issuer.der))
+def _is_signed_by(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
+    try:
+        certificate.x509.verify_directly_issued_by(issuer.x509)
+    except (InvalidSignature, *UNREADABLE):
+        return False
+    return True
 
 
 def read_extensions(encoded: bytes) -> dict[str, Extension]:

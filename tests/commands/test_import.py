@@ -541,3 +541,10 @@ def test_p06_databases_that_return_no_keys_have_them_afterwards(
     load(folder, f"user,value\nalice,{1:064x}\nalice,{2:064x}\n")
     mappings = CertificateMapping.objects.order_by("pk")
     assert saved == list(mappings.values_list("pk", flat=True)) != []
+
+
+def test_l16_nothing_new_is_said_so(folder: Path, alice: Any) -> None:
+    """The second time, there is nothing to store."""
+    rows = f"user,value\nalice,{1:064x}\n"
+    assert load(folder, rows).out.endswith("The new rows were stored.\n")
+    assert load(folder, rows).out.endswith("There was nothing to store.\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from django.apps import apps
 
 from django_clientcert.exceptions import BundleError, CertificateParseError, Refusal
 from django_clientcert.testing import (
@@ -458,7 +460,6 @@ RAW: dict[str, tuple[dict[str, Any], str, str]] = {
         "which cannot say that it is a CA’s",
     ),
     "serial negative": ({"serial": write.integer(-5)}, "is negative", "is negative"),
-    "serial zero": ({"serial": write.integer(0)}, "", ""),
     "serial 20 octets": ({"serial": write.integer(1 << 158)}, "", ""),
     "serial 21 octets": ({"serial": write.integer(1 << 166)}, "", ""),
     "serial 22 octets": (
@@ -787,3 +788,25 @@ def test_p09_an_algorithm_that_is_not_known_is_called_unsupported() -> None:
     ca = ClientCertificate(write.certificate(ThrowawayCA.create(), spki=spki))
     with pytest.raises(CertificateParseError, match="not supported: TLS clients do"):
         _ = ca.public_key
+
+
+def test_d15_a_serial_number_of_zero_is_a_remark() -> None:
+    """As the library warns at each reading, which is silenced."""
+    root = ThrowawayCA.create()
+    encoded = write.certificate(
+        root,
+        serial=write.integer(0),
+        subject=root.certificate.subject.public_bytes(),
+        key=root.key,
+        extensions=write.CA_EXTENSIONS,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        apps.get_app_config("django_clientcert").ready()
+        certificate = ClientCertificate(encoded)
+        said = problems(certificate, is_anchor=True, at=NOW, profile=PRIVATE)
+        validator = PathValidator([certificate])
+        assert works(validator.validate, ClientCertificate(root.issue("alice").der))
+    assert said == (
+        "Its serial number is zero, which a later cryptography may not read.",
+    )

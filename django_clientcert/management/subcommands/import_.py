@@ -81,7 +81,8 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     if options["dry_run"]:
         end = "Nothing was stored, because this was a dry run."
     elif stored:
-        end = "The new rows were stored."
+        is_new = bool(loader.counts[Status.NEW])
+        end = "The new rows were stored." if is_new else "There was nothing to store."
     elif options["valid_only"]:
         end = (
             "Nothing was stored: --valid-only skips mappings only. Without an "
