@@ -21,7 +21,8 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _ESCAPED_PEM = re.compile(rb"-----BEGIN(?:%20|\+)[A-Za-z0-9%._~+/=-]+-----(?:%0A)?")
 # The keys of certificates in a Secret or ConfigMap of Kubernetes, as YAML
 _YAML_VALUE = re.compile(
-    rb"^\s*[\"']?[\w.-]*\.(?:crt|pem)[\"']?:\s*[\"']?([A-Za-z0-9+/]{40,}={0,2})[\"']?\s*$",
+    rb"^[ \t]*[\"']?[\w.-]*\.(?:crt|pem)[\"']?:[ \t]*[\"']?([A-Za-z0-9+/]{40,}={0,2})"
+    rb"[\"']?[ \t\r]*$",
     re.MULTILINE,
 )
 _LABEL = re.compile(rb"^.*(?:BEGIN|END) (?:X509 |TRUSTED )?CERTIFICATE.*$", re.I | re.M)

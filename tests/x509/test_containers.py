@@ -158,6 +158,13 @@ NAMED: dict[str, tuple[bytes, str]] = {
     "BER": (b"\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80", "BER"),
     "half base64": (BODY[:-7] + b"!!", "neither PEM"),
     "base64 of something": (base64.b64encode(b"x" * 100), "neither PEM"),
+    # Each of these took minutes if an expression went back and forth.
+    "blank lines": (b"\n" * 500_000 + b"x", "neither PEM"),
+    "blanks": (b" " * 500_000 + b"x", "neither PEM"),
+    "dots": (b"." * 500_000, "neither PEM"),
+    "begins": (b"-----BEGIN%20" * 50_000, "is cut off"),
+    "words": (b"BEGIN " * 100_000, "neither PEM"),
+    "base64 in many lines": (b"a.crt: " + b"A" * 500_000 + b"!", "neither PEM"),
     "a sequence of nothing": (b"\x30\x03\x30\x05\x00", "neither PEM"),
     "a sequence of an integer": (b"\x30\x03\x02\x01\x00", "certificate 1 of 1"),
 }
