@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from copy import copy
 from typing import Any
 
 import pytest
@@ -94,21 +95,21 @@ def test_a18_l11_a_request_is_pickled_as_the_original(
     for asked in (False, True):
         if asked:
             assert request.client_cert_decision.accepted
-        copy = pickle.loads(pickle.dumps(request))  # noqa: S301 - our own
-        assert type(copy) is WSGIRequest
-        assert copy.user.get_username() == "alice"
-        assert async_to_sync(copy.auser)().get_username() == "alice"
-        assert get_state(copy) is None
+        again = pickle.loads(pickle.dumps(request))  # noqa: S301 - our own
+        assert type(again) is WSGIRequest
+        assert again.user.get_username() == "alice"
+        assert async_to_sync(again.auser)().get_username() == "alice"
+        assert get_state(again) is None
         with pytest.raises(ImproperlyConfigured):
-            client_cert_required(lambda request: HttpResponse())(copy)
+            client_cert_required(lambda request: HttpResponse())(again)
         assert type(request) is not WSGIRequest
 
 
 def test_a18_l11_a_request_without_a_certificate(rf: Any) -> None:
     """It has no user of ours."""
-    copy = pickle.loads(pickle.dumps(after(rf.get("/"))))  # noqa: S301 - our own
-    assert type(copy) is WSGIRequest
-    assert not hasattr(copy, "auser")
+    again = pickle.loads(pickle.dumps(after(rf.get("/"))))  # noqa: S301 - our own
+    assert type(again) is WSGIRequest
+    assert not hasattr(again, "auser")
 
 
 def test_a18_l11_a_request_of_asgi(
@@ -132,3 +133,14 @@ def test_a18_l11_certificate_and_decision_are_pickled(
     assert again == decision
     assert again.certificate == request.client_cert
     assert (again.mapping, again.user) == (mapping, mapping.user)
+
+
+def test_a18_l11_a_shallow_copy_has_the_same_decision(
+    rf: Any, alice_cert: IssuedCertificate, mapping: Any
+) -> None:
+    """Frameworks copy requests; a copy is not pickled."""
+    request = after(rf.get("/", **proxy_meta(alice_cert.der)))
+    shallow = copy(request)
+    assert type(shallow) is type(request)
+    assert shallow.client_cert_decision is request.client_cert_decision
+    assert shallow.META is request.META
