@@ -182,6 +182,10 @@ class DistinguishedName:
         Text stays readable; controls, bidirectional and invisible characters are
         shown as ``\HH``, so that one line stays one line. ``parse_name`` reads it back.
         """
+        return self._rfc4514
+
+    @cached_property
+    def _rfc4514(self) -> str:
         return ",".join(
             "+".join(_rfc4514_attribute(item) for item in rdn)
             for rdn in reversed(self.rdns)

@@ -282,7 +282,7 @@ class PathValidator:
                 Reason.UNTRUSTED_ISSUER, "the certificate is itself an anchor"
             )
         return self._verify(
-            self._builder, certificate, at, self._below_bundle(presented)
+            self._builder, certificate, at, self.below_bundle(presented)
         )
 
     def _verify(
@@ -393,11 +393,11 @@ class PathValidator:
         candidates = self._cas_by_subject.get(certificate.issuer_der, ())
         return tuple(
             issuer
-            for issuer in (*self._below_bundle(presented), *candidates[:MAX_CANDIDATES])
+            for issuer in (*self.below_bundle(presented), *candidates[:MAX_CANDIDATES])
             if certificate.is_signed_by(issuer)
         )
 
-    def _below_bundle(
+    def below_bundle(
         self, presented: Sequence[ClientCertificate]
     ) -> list[ClientCertificate]:
         """Return the CAs among *presented* whose signatures lead to the bundle.
