@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_backends
@@ -10,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils import timezone
 
+from .conf import current
 from .evaluation import Decision
 from .evaluation.peer import Peer
 from .evaluation.presented import get_host, present_certificates, read_request
@@ -94,7 +96,9 @@ def _peer_of(request: HttpRequest) -> Peer:
     state = get_state(request)
     if state is not None:
         return state.peer
-    return Peer(read_request(request), get_host(request))
+    settings = current()
+    presented = read_request(request, settings)
+    return Peer(presented, partial(get_host, request), settings)
 
 
 def _vouched(request: HttpRequest | None, certificate: ClientCertificate) -> Peer:

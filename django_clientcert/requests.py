@@ -15,6 +15,7 @@ from django.db import connections
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from .conf import current
 from .evaluation import Decision
 from .evaluation.lookup import find_alias
 from .evaluation.peer import Peer
@@ -126,11 +127,11 @@ class RequestState:
     def __init__(self, request: HttpRequest, decider: Decider) -> None:
         self.request = request
         self.decider = decider
-        self.presented = read_request(request)
-        self.host = get_host(request)
-        self.peer = Peer(self.presented, self.host)
+        settings = current()
+        self.presented = read_request(request, settings)
+        self.peer = Peer(self.presented, partial(get_host, request), settings)
         self.refused_at_gate = (
-            self.presented.anything and self.peer.gates[1] is not None
+            self.presented.anything and self.peer.gate_refusal is not None
         )
         self.decision: Decision | None = None
         # What the request got; another middleware may replace it
@@ -152,6 +153,11 @@ class RequestState:
             return self.decision.certificate
         self._was_read = True
         return self.peer.certificate
+
+    @property
+    def host(self) -> str:
+        """The host name of the request, lower case, without port; "" if invalid."""
+        return self.peer.host
 
     @property
     def must_be_reported(self) -> bool:
@@ -226,6 +232,8 @@ class RequestState:
     def _report(self, decision: Decision) -> tuple[Any, dict[str, Any]]:
         """Log a refusal; return the signal to send, with its arguments."""
         if decision.accepted:
+            if not client_cert_accepted.has_listeners(type(self)):
+                return None, {}
             return client_cert_accepted, {
                 "request": self.request,
                 "certificate": decision.certificate,
@@ -309,7 +317,7 @@ def attach(request: HttpRequest, decider: Decider) -> RequestState:
     """
     state = RequestState(request, decider)
     request.__dict__[_STATE] = state
-    strip_secret(request)
+    strip_secret(request, state.peer.settings)
     if not isinstance(request, ClientCertRequest):
         request.__class__ = _request_class(type(request))
     if state.refused_at_gate:

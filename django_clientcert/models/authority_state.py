@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -83,7 +82,8 @@ class AuthorityState:
         return build_validator(self.bundle, self.profile)
 
 
-_states: OrderedDict[tuple[str, Any, uuid.UUID], AuthorityState] = OrderedDict()
+# By database, primary key and revision; the oldest goes first
+_states: dict[tuple[str, Any, uuid.UUID], AuthorityState] = {}
 _lock = Lock()
 
 
@@ -99,17 +99,22 @@ def get_state(authority: CertificateAuthority) -> AuthorityState:
     using = authority._state.db
     if using is None:
         return AuthorityState()  # not saved yet
-    if not _is_consistent(using):
-        return load_state(authority.pk, using)
-    key = using, authority.pk, authority.revision
-    with _lock:
-        state = _states.get(key)
-        if state is not None:
-            _states.move_to_end(key)
-            return state
+    connection = connections[using]
+    state = known_state(connection, authority.pk, authority.revision)
+    if state is not None:
+        return state
     state = load_state(authority.pk, using)
-    _keep(authority.pk, using, state)
+    if _is_consistent(connection):
+        _keep(authority.pk, using, state)
     return state
+
+
+def known_state(
+    connection: Any, authority_id: Any, revision: uuid.UUID
+) -> AuthorityState | None:
+    """Return the state of a revision, if this process has read it. No query."""
+    state = _states.get((connection.alias, authority_id, revision))
+    return state if state is not None and _is_consistent(connection) else None
 
 
 def preload_states(authorities: Sequence[CertificateAuthority]) -> None:
@@ -124,7 +129,7 @@ def preload_states(authorities: Sequence[CertificateAuthority]) -> None:
         and len(row.bundle) <= MAX_PRELOADED
     ]
     using = authorities[0]._state.db if unknown else None
-    if using is None or not _is_consistent(using):
+    if using is None or not _is_consistent(connections[using]):
         return
     rows = CertificateAuthority._base_manager.using(using).filter(pk__in=unknown)
     read = list(rows)
@@ -142,17 +147,16 @@ def _keep(authority_id: Any, using: str, state: AuthorityState) -> None:
     with _lock:
         _states[using, authority_id, state.revision] = state
         while len(_states) > MAX_KEPT:
-            _states.popitem(last=False)
+            del _states[next(iter(_states))]
 
 
-def _is_consistent(using: str) -> bool:
+def _is_consistent(connection: Any) -> bool:
     """Return whether a revision that is read now says what all the tables hold.
 
     In a REPEATABLE READ transaction of MySQL or MariaDB it does not: once the
     transaction has written to the authority's row, it sees the newest revision of
     that row beside an older snapshot of the other tables.
     """
-    connection: Any = connections[using]
     return bool(
         connection.vendor != "mysql"
         or connection.get_autocommit()

@@ -155,7 +155,7 @@ def find_unrecorded_refusal(state: RequestState) -> Callable[[], None] | None:
 
     It may be that of an earlier request, which could not be recorded then.
     """
-    if conf.CLIENTCERT_INBOX_SIZE == 0:
+    if state.peer.settings.CLIENTCERT_INBOX_SIZE == 0:
         return None
     sighting = _sighting_of(state)
     if sighting or any(throttle.waiting for throttle in list(throttles.values())):
@@ -206,15 +206,10 @@ def forget(certificate: ClientCertificate) -> None:
 def _sighting_of(state: RequestState) -> Sighting | None:
     """Return the refusal of this request, if it belongs into the inbox."""
     decision = state.decision
-    if decision is None:
+    if decision is None or decision.accepted:
         return None
     certificate, reason = decision.certificate, decision.reason
-    if (
-        decision.accepted
-        or certificate is None
-        or decision.mapping is not None
-        or reason not in RECORDED
-    ):
+    if certificate is None or decision.mapping is not None or reason not in RECORDED:
         return None
     try:
         certificate.public_key_bytes  # noqa: B018 - the key of the row; cached

@@ -20,7 +20,6 @@ from django_clientcert.exceptions import (
     Word,
 )
 
-from .caching import remember
 from .certificates import ClientCertificate
 from .escaping import FORBIDDEN, visible, visible_once
 from .names import DistinguishedName, Order, fold_ascii, fold_email, parse_name
@@ -94,8 +93,6 @@ class Identities:
     left_out: tuple[str, ...] = ()
 
 
-# A certificate full of names has identities of some thirty times its size.
-@remember(1024 * 1024, lambda certificate: len(certificate.der))
 def find_identities(certificate: ClientCertificate) -> Identities:
     """Return every identity of *certificate*, the most specific first. Never raises.
 
