@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from django.contrib.auth import get_backends
@@ -11,10 +10,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .conf import current
 from .evaluation import Decision
-from .evaluation.peer import Peer
-from .evaluation.presented import get_host, present_certificates, read_request
+from .evaluation.peer import Peer, peer_of
+from .evaluation.presented import get_host, present_certificates
 from .evaluation.run import Evaluation
 from .requests import RequestState, get_state
 from .x509.certificates import ClientCertificate
@@ -94,11 +92,7 @@ def find_backend() -> ClientCertBackend:
 def _peer_of(request: HttpRequest) -> Peer:
     """Return the sender of *request*; the middleware has read it already."""
     state = get_state(request)
-    if state is not None:
-        return state.peer
-    settings = current()
-    presented = read_request(request, settings)
-    return Peer(presented, partial(get_host, request), settings)
+    return peer_of(request) if state is None else state.peer
 
 
 def _vouched(request: HttpRequest | None, certificate: ClientCertificate) -> Peer:

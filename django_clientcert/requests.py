@@ -15,11 +15,10 @@ from django.db import connections
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
-from .conf import current
 from .evaluation import Decision
 from .evaluation.lookup import find_alias
-from .evaluation.peer import Peer
-from .evaluation.presented import get_host, read_request, strip_headers, strip_secret
+from .evaluation.peer import peer_of
+from .evaluation.presented import strip_headers, strip_secret
 from .exceptions import Reason
 from .signals import client_cert_accepted, client_cert_refused
 from .x509.certificates import ClientCertificate
@@ -127,9 +126,8 @@ class RequestState:
     def __init__(self, request: HttpRequest, decider: Decider) -> None:
         self.request = request
         self.decider = decider
-        settings = current()
-        self.presented = read_request(request, settings)
-        self.peer = Peer(self.presented, partial(get_host, request), settings)
+        self.peer = peer_of(request)
+        self.presented = self.peer.presented
         self.refused_at_gate = (
             self.presented.anything and self.peer.gate_refusal is not None
         )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from ipaddress import IPv6Address, ip_address
 from itertools import chain
 from typing import Any, NamedTuple, ParamSpec
 
+from django.http import HttpRequest
 from django.http.request import validate_host
 from django.utils.crypto import constant_time_compare
 
@@ -32,7 +33,7 @@ from django_clientcert.x509.paths import MAX_PRESENTED, check_usage
 
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
 from .lookup import LookupKeys
-from .presented import Presented
+from .presented import Presented, get_host, read_request
 
 _P = ParamSpec("_P")
 
@@ -278,6 +279,12 @@ class Peer:
         Never an acceptance: nothing says yet which user that is.
         """
         return self.steps.decision(self.refusal, certificate=self.certificate)
+
+
+def peer_of(request: HttpRequest) -> Peer:
+    """Return who sent *request*; its host name is read when a step needs it."""
+    settings = current()
+    return Peer(read_request(request, settings), partial(get_host, request), settings)
 
 
 # --- from the values to the evidence ---------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from itertools import groupby
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
@@ -25,7 +25,7 @@ from django_clientcert.x509.paths import Path, check_usage, check_validity
 
 from .authorities import check_crls, check_revoked, find_path
 from .decisions import PASSED, Decision, Step
-from .lookup import LookupKeys, LookupResult, look_up
+from .lookup import LookupResult, look_up
 from .outages import describe_failure, outages
 from .peer import Facts, Peer, Steps
 from .presented import Presented
@@ -39,8 +39,6 @@ from .rules import (
     read_claim,
 )
 from .shortcut import Shortcut, find_shortcut
-
-_T = TypeVar("_T")
 
 CanAuthenticate = Callable[[Any], bool]
 # Changes what was looked up before anything is decided: for "what if" questions
@@ -161,9 +159,9 @@ class Evaluation:
     def decide(self, facts: Facts) -> None:
         """Take every step from the query on."""
         try:
-            result = self._take_shortcut(facts)
-            if self._shortcut is None:
-                self._decide(result or self._look_up(facts))
+            result = self._look_up(facts)
+            if result is not None:
+                self._decide(result)
         except Refusal as refusal:
             self.refusal = refusal
 
@@ -218,9 +216,7 @@ class Evaluation:
 
     def _take_shortcut(self, facts: Facts) -> LookupResult | None:
         """Accept at once, if that is possible; or return all that was looked up."""
-        if self._overrides is not None:
-            return None
-        shortcut = self._ask_database(find_shortcut, facts.keys)
+        shortcut = None if self._overrides else find_shortcut(facts.keys)
         if shortcut is None:
             return None
         self.user = shortcut.accept(self.peer, self.at, self._can_authenticate)
@@ -229,15 +225,16 @@ class Evaluation:
         self._shortcut = shortcut
         return None
 
-    def _look_up(self, facts: Facts) -> LookupResult:
-        return self._ask_database(look_up, facts.keys)
-
-    def _ask_database(self, ask: Callable[[LookupKeys], _T], keys: LookupKeys) -> _T:
+    def _look_up(self, facts: Facts) -> LookupResult | None:
+        """Return what the steps need, or None if they are not needed."""
         try:
-            return ask(keys)
+            result = self._take_shortcut(facts)
+            if result is None and self._shortcut is None:
+                result = look_up(facts.keys)
         except DatabaseError as error:
             failure = "the mappings cannot be read"
             raise self._database_failed("match", failure, error) from error
+        return result
 
     def replay(self, shortcut: Shortcut) -> Decision:
         """Return the decision step by step, from what the shortcut has looked up."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -82,8 +83,7 @@ class AuthorityState:
         return build_validator(self.bundle, self.profile)
 
 
-# By database, primary key and revision; the oldest goes first
-_states: dict[tuple[str, Any, uuid.UUID], AuthorityState] = {}
+_states: OrderedDict[tuple[str, Any, uuid.UUID], AuthorityState] = OrderedDict()
 _lock = Lock()
 
 
@@ -113,8 +113,14 @@ def known_state(
     connection: Any, authority_id: Any, revision: uuid.UUID
 ) -> AuthorityState | None:
     """Return the state of a revision, if this process has read it. No query."""
-    state = _states.get((connection.alias, authority_id, revision))
-    return state if state is not None and _is_consistent(connection) else None
+    if not _is_consistent(connection):
+        return None
+    key = connection.alias, authority_id, revision
+    with _lock:
+        state = _states.get(key)
+        if state is not None:
+            _states.move_to_end(key)
+    return state
 
 
 def preload_states(authorities: Sequence[CertificateAuthority]) -> None:
@@ -147,7 +153,7 @@ def _keep(authority_id: Any, using: str, state: AuthorityState) -> None:
     with _lock:
         _states[using, authority_id, state.revision] = state
         while len(_states) > MAX_KEPT:
-            del _states[next(iter(_states))]
+            _states.popitem(last=False)
 
 
 def _is_consistent(connection: Any) -> bool:

@@ -155,12 +155,10 @@ def find_unrecorded_refusal(state: RequestState) -> Callable[[], None] | None:
 
     It may be that of an earlier request, which could not be recorded then.
     """
-    if state.peer.settings.CLIENTCERT_INBOX_SIZE == 0:
-        return None
     sighting = _sighting_of(state)
-    if sighting or any(throttle.waiting for throttle in list(throttles.values())):
-        return partial(record_refusal, sighting)
-    return None
+    if sighting is None and not any(one.waiting for one in list(throttles.values())):
+        return None
+    return partial(record_refusal, sighting) if conf.CLIENTCERT_INBOX_SIZE else None
 
 
 def record_refusal(sighting: Sighting | None) -> None:
