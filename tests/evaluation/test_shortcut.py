@@ -10,6 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import Model
 from django.db.models.signals import post_init
+from django.test import override_settings
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ from django_clientcert.trust.revoke import (
     revoke_certificate,
     revoke_period,
     revoke_public_key,
+    revoke_serial,
 )
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import find_identities
@@ -102,47 +104,65 @@ def facts_of(decision: Decision) -> dict[str, Any]:
     }
 
 
-AUTHORITY = st.fixed_dictionaries(
-    {
-        "revocation_policy": st.sampled_from(["off", "if_loaded", "required", "odd"]),
-        "rule_identity": st.sampled_from(["", "", "common_name", "san_email"]),
-        "rule_allows_privileged": st.booleans(),
-        "rule_creates_users": st.booleans(),
-        "rule_hosts": st.sampled_from(["", "testserver", "other.example.com"]),
+# A state in which everything is usual, and all that may be otherwise
+AUTHORITY = {
+    "revocation_policy": ["if_loaded", "off", "required", "odd"],
+    "rule_identity": ["", "common_name", "san_email"],
+    "rule_allows_privileged": [False, True],
+    "rule_creates_users": [False, True],
+    "rule_hosts": ["", "testserver", "other.example.com"],
+}
+MAPPING = {
+    "kind": KINDS,
+    "certificate": ["of A", "of B", "of C", "expired"],
+    "authority": ["A", None, "B", "C"],
+    "user": ["alice", "bob", "retired", "root"],
+    "state": ["active", "retiring", "disabled"],
+    "valid_from": [None, -DAY, DAY],
+    "valid_until": [None, 2 * DAY, -2 * DAY],
+    "hosts": ["", "testserver", ".example.com"],
+    "last_used_at": [None, -DAY],
+}
+STATE = {
+    "crl": [None, "empty", "revokes", "revokes B"],
+    "revoked": [None, "certificate", "key", "serial number", "period", "CA"],
+    "seen": [False, True],
+}
+REQUEST = {
+    "certificate": ["of A", "of B", "of C", "expired", "self-signed"],
+    "verdict": ["SUCCESS", "FAILED:unable"],
+    "proxy verifies": [True, False],
+    "host": ["testserver", "www.example.com", ""],
+    "days": [0, 1, 3, 400],
+}
+
+
+def varied(
+    choices: dict[str, list[Any]], most: int
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Return a strategy for the first of all *choices*, but for *most* of them."""
+    usual = {name: values[0] for name, values in choices.items()}
+    others = [(name, one) for name, values in choices.items() for one in values[1:]]
+    changes = st.lists(st.sampled_from(others), max_size=most)
+    return changes.map(lambda chosen: usual | dict(chosen))
+
+
+@st.composite
+def states(draw: Any) -> dict[str, Any]:
+    """Draw authorities, mappings and the rest; most have few oddities."""
+    kind = draw(st.sampled_from(KINDS))
+    others = draw(st.sets(st.sampled_from("BC"))) if draw(st.booleans()) else ()
+    more = draw(st.lists(varied(MAPPING, 3), max_size=2)) if draw(st.booleans()) else []
+    return {
+        **draw(varied(STATE, 1)),
+        "authorities": {
+            name: draw(varied(AUTHORITY, 1)) for name in ("A", *sorted(others))
+        },
+        "mappings": [
+            {"kind": kind, **draw(varied(MAPPING, 2))} | {"kind": kind},
+            *more,
+        ],
     }
-)
-MAPPING = st.fixed_dictionaries(
-    {
-        "kind": st.sampled_from(KINDS),
-        "certificate": st.sampled_from(["of A", "of B", "of C", "expired"]),
-        "authority": st.sampled_from([None, "A", "B", "C"]),
-        "user": st.sampled_from(["alice", "bob", "retired", "root"]),
-        "state": st.sampled_from(["active", "active", "retiring", "disabled"]),
-        "valid_from": st.sampled_from([None, None, -DAY, DAY]),
-        "valid_until": st.sampled_from([None, None, 2 * DAY, -2 * DAY]),
-        "hosts": st.sampled_from(["", "", "testserver", ".example.com"]),
-        "last_used_at": st.sampled_from([None, -DAY]),
-    }
-)
-STATE = st.fixed_dictionaries(
-    {
-        "authorities": st.dictionaries(st.sampled_from("ABC"), AUTHORITY),
-        "mappings": st.lists(MAPPING, max_size=3),
-        "crl": st.sampled_from([None, None, "empty", "revokes", "revokes B"]),
-        "revoked": st.sampled_from([None, None, None, "certificate", "key", "period"]),
-        "seen": st.booleans(),
-    }
-)
-REQUEST = st.fixed_dictionaries(
-    {
-        "certificate": st.sampled_from(
-            ["of A", "of A", "of B", "of C", "expired", "self-signed"]
-        ),
-        "verdict": st.sampled_from(["SUCCESS", "SUCCESS", "FAILED:unable"]),
-        "host": st.sampled_from(["testserver", "www.example.com", ""]),
-        "days": st.sampled_from([0, 0, 1, 3, 400]),
-    }
-)
 
 
 def build(pki: dict[str, Any], state: dict[str, Any]) -> None:
@@ -200,25 +220,28 @@ def store_revocations(
     """Store the CRL and the revocation of *state*."""
     certificate: IssuedCertificate = pki["certificates"]["of A"]
     parsed = ClientCertificate(certificate.der)
-    if state["crl"] is not None and authorities:
+    if state["crl"] is not None:
         name = "B" if state["crl"] == "revokes B" and "B" in authorities else "A"
         ca: ThrowawayCA = pki["crls"][name]
         revoked = [] if state["crl"] == "empty" else [parsed.serial_number]
         if name in authorities:
             import_crl(authorities[name], ca.crl(revoked))
-    if state["revoked"] == "certificate":
+    if state["revoked"] == "CA":
+        revoke_certificate(ClientCertificate(pki["crls"]["A"].der))
+    elif state["revoked"] == "serial number":
+        revoke_serial(authorities["A"], parsed.serial_number)
+    elif state["revoked"] == "certificate":
         revoke_certificate(parsed)
     elif state["revoked"] == "key":
         revoke_public_key(parsed.public_key_bytes)
-    elif state["revoked"] == "period" and authorities:
-        name = sorted(authorities)[0]
+    elif state["revoked"] == "period":
         now = timezone.now()
-        revoke_period(authorities[name], now - 30 * DAY, now)
+        revoke_period(authorities["A"], now - 30 * DAY, now)
 
 
-@given(state=STATE, request=REQUEST)
+@given(state=states(), request=varied(REQUEST, 2))
 @settings(
-    max_examples=400,
+    max_examples=500,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -229,7 +252,8 @@ def test_the_short_way_and_the_steps_decide_alike(
     der = pki["certificates"][request["certificate"]].der
     presented = through_proxy(der, request["verdict"])
     at = timezone.now() + request["days"] * DAY
-    with transaction.atomic():
+    verifies = override_settings(CLIENTCERT_PROXY_VERIFIES=request["proxy verifies"])
+    with transaction.atomic(), verifies:
         build(pki, state)
         options: dict[str, Any] = {"host": request["host"], "at": at}
         expected = facts_of(in_full(presented, **options))
