@@ -241,6 +241,28 @@ def test_content_instead_of_a_name_is_not_repeated(
     assert alice_cert.key_pem.splitlines()[1] not in outcome.text
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["notify", "--to=KEY"],
+        ["probe", "https://example.com", "--cert=KEY"],
+        ["crl", "fetch", "--authority=KEY"],
+        ["what-if", "--policy=KEY=off"],
+        ["diff", "--", "KEY"],
+    ],
+    ids=" ".join,
+)
+def test_a_private_key_in_any_argument_is_not_repeated(
+    arguments: list[str], alice_cert: IssuedCertificate, db: None
+) -> None:
+    """The arguments of every subcommand are searched, whatever they are for."""
+    key = alice_cert.key_pem
+    outcome = clientcert(*(text.replace("KEY", key) for text in arguments))
+    assert outcome.status == 1
+    assert "holds a private key" in outcome.error
+    assert key.splitlines()[1] not in outcome.text
+
+
 # --- arguments and text ----------------------------------------------------------
 
 

@@ -17,6 +17,9 @@ from django_clientcert.management.subcommands.console.arguments import (
     Subcommands,
 )
 from django_clientcert.management.subcommands.console.command import ClientCertCommand
+from django_clientcert.management.subcommands.console.files import (
+    refuse_private_keys,
+)
 from django_clientcert.management.subcommands.console.text import (
     one_line,
     show_messages,
@@ -47,8 +50,8 @@ class Command(ClientCertCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the parser of every subcommand."""
         subcommands = Subcommands(parser, "subcommand")
-        for module in SUBCOMMANDS:
-            module.add_parser(subcommands)
+        for name, module in SUBCOMMANDS.items():
+            subcommands.add_module(name, module)
 
     def handle(self, *args: Any, run: Run, **options: Any) -> None:
         """Run the chosen subcommand.
@@ -57,6 +60,7 @@ class Command(ClientCertCommand):
             CommandError: it failed, or the certificate was refused.
         """
         self.quiet = options["verbosity"] == 0
+        refuse_private_keys(options)
         try:
             run(self, options)
         except ValidationError as error:

@@ -1,8 +1,8 @@
 """One module for each subcommand of ``manage.py clientcert``.
 
-Each has ``add_parser(subcommands)``, which adds its arguments, and one or several
-functions that do the work, given the command and its options. The help is the
-module's docstring, or that of the function of an action: see ``read_help()``.
+Each has a function ``run()``, which does the work, given the command and its options,
+and ``ARGUMENTS``; or ``add_actions()``, which adds several such functions. The help is
+the module's docstring, or that of the function of an action: see ``read_help()``.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from . import (
 )
 
 # In the order in which --help lists them
-SUBCOMMANDS = (
-    map,
-    authority,
-    revoke,
-    crl,
-    explain,
-    what_if,
-    expiring,
-    inbox,
-    notify,
-    probe,
-    proxy_config,
-    import_,
-    export,
-    diff,
-)
+SUBCOMMANDS = {
+    "map": map,
+    "authority": authority,
+    "revoke": revoke,
+    "crl": crl,
+    "explain": explain,
+    "what-if": what_if,
+    "expiring": expiring,
+    "inbox": inbox,
+    "notify": notify,
+    "probe": probe,
+    "proxy-config": proxy_config,
+    "import": import_,
+    "export": export,
+    "diff": diff,
+}

@@ -25,9 +25,9 @@ from django_clientcert.x509.paths import PROFILES
 from django_clientcert.x509.text import some_of
 
 from . import authority_export, authority_rule
-from .console.arguments import SubcommandParser, Subcommands
+from .console.arguments import AUTHORITY, JSON, Arguments, Subcommands
 from .console.command import ClientCertCommand
-from .console.files import read_bundle_file, refuse_private_keys
+from .console.files import read_bundle_file
 from .console.lookups import ADD_AUTHORITY, find_authority
 from .console.text import (
     describe_certificate,
@@ -37,55 +37,47 @@ from .console.text import (
     username_of,
 )
 
-
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the actions and their arguments."""
-    actions = subcommands.add_group("authority", __doc__)
-    adding = actions.add("add", run_add)
-    adding.add_value(
-        "bundle BUNDLE",
-        "the CA certificates: PEM, DER or PKCS#7; - reads standard input",
-    )
-    adding.add_argument("--name", required=True, help="what to call the authority")
-    adding.add_argument(
-        "--profile",
-        choices=sorted(PROFILES),
-        help="private: what company CAs issue (default); strict: certificates must "
-        "state their usages and an alternative name",
-    )
-    _add_crl_options(adding)
-    adding.add_flag(
-        "--replace", "replace the certificates of the authority that has this name"
-    )
-    adding.add_flag("--dry-run", "change nothing; say who would lose their issuer")
-    setting = actions.add("set", run_set)
-    setting.add_authority_name()
-    _add_crl_options(setting)
-    setting.add_flag("--no-crl-urls", "remove all addresses of CRLs")
-    authority_rule.add_parser(actions)
-    authority_export.add_parser(actions)
-    actions.add("list", run_list).add_json()
-
-
-def _add_crl_options(parser: SubcommandParser) -> None:
-    parser.add_value(
-        "--revocation-policy POLICY",
-        "off: ignore CRLs; if_loaded: refuse what a loaded CRL revokes "
+_CRL_OPTIONS: Arguments = {
+    "--revocation-policy POLICY": {
+        "help": "off: ignore CRLs; if_loaded: refuse what a loaded CRL revokes "
         "(default); required: also refuse what no current CRL covers",
-        choices=CertificateAuthority.Policy.values,
-    )
-    parser.add_repeatable(
-        "--crl-url URL",
-        "the address from which crl fetch gets a CRL, http or https",
-        dest="crl_urls",
-    )
+        "choices": CertificateAuthority.Policy.values,
+    },
+    "--crl-url URL ...": "the address from which crl fetch gets a CRL, http or https",
+}
+_ADDING: Arguments = {
+    "bundle BUNDLE": "the CA certificates: PEM, DER or PKCS#7; - reads standard input",
+    "--name NAME": {"help": "what to call the authority", "required": True},
+    "--profile": {
+        "help": "private: what company CAs issue (default); strict: certificates must "
+        "state their usages and an alternative name",
+        "choices": sorted(PROFILES),
+    },
+    **_CRL_OPTIONS,
+    "--replace": "replace the certificates of the authority that has this name",
+    "--dry-run": "change nothing; say who would lose their issuer",
+}
+_SETTING: Arguments = {
+    **AUTHORITY,
+    **_CRL_OPTIONS,
+    "--no-crl-urls": "remove all addresses of CRLs",
+}
+
+
+def add_actions(actions: Subcommands) -> None:
+    """Add the actions and their arguments."""
+    actions.add("add", run_add, _ADDING)
+    actions.add("set", run_set, _SETTING)
+    actions.add_module("rule", authority_rule)
+    actions.add_module("export", authority_export)
+    actions.add("list", run_list, JSON)
 
 
 def _set_crl_options(authority: CertificateAuthority, options: dict[str, Any]) -> None:
     if options["revocation_policy"] is not None:
         authority.revocation_policy = options["revocation_policy"]
-    if options["crl_urls"]:
-        authority.crl_urls = "\n".join(options["crl_urls"])
+    if options["crl_url"]:
+        authority.crl_urls = "\n".join(options["crl_url"])
 
 
 def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -104,9 +96,8 @@ def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: the authority does not exist, or no option was given.
     """
-    refuse_private_keys(name=options["name"], crl_url=options["crl_urls"])
     if not (
-        options["revocation_policy"] or options["crl_urls"] or options["no_crl_urls"]
+        options["revocation_policy"] or options["crl_url"] or options["no_crl_urls"]
     ):
         raise CommandError(
             "Give --revocation-policy, --crl-url or --no-crl-urls.", returncode=2
@@ -135,7 +126,6 @@ def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: the bundle cannot be used, or the name is taken.
     """
-    refuse_private_keys(name=options["name"], crl_url=options["crl_urls"])
     certificates, left_out = read_bundle_file(options["bundle"])
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()

@@ -22,7 +22,7 @@ from django.core.management.base import CommandError
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.x509.bundles import to_pem
 
-from .console.arguments import Subcommands, matching
+from .console.arguments import AUTHORITY, Arguments, matching
 from .console.command import ClientCertCommand
 from .console.lookups import find_authority
 from .console.text import one_line
@@ -36,25 +36,23 @@ _label = matching(
 )
 
 
-def add_parser(actions: Subcommands) -> None:
-    """Add the arguments."""
-    parser = actions.add("export", run, __doc__)
-    parser.add_authority_name()
-    parser.add_format(
-        [PEM, SECRET],
-        "pem: the certificates one after the other (default); k8s-secret: a manifest "
-        "with them as ca.crt",
-    )
-    parser.add_value(
-        "--secret LABEL",
-        "the name of the k8s-secret (default: made from the authority's name)",
-        type=_label,
-    )
-    parser.add_value(
-        "--namespace LABEL",
-        "the namespace of the k8s-secret (default: left to kubectl)",
-        type=_label,
-    )
+ARGUMENTS: Arguments = {
+    **AUTHORITY,
+    "--format": {
+        "help": "pem: the certificates one after the other (default); k8s-secret: a "
+        "manifest with them as ca.crt",
+        "choices": (PEM, SECRET),
+        "default": PEM,
+    },
+    "--secret LABEL": {
+        "help": "the name of the k8s-secret (default: made from the authority's name)",
+        "type": _label,
+    },
+    "--namespace LABEL": {
+        "help": "the namespace of the k8s-secret (default: left to kubectl)",
+        "type": _label,
+    },
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:

@@ -28,9 +28,8 @@ from django_clientcert.models.rules import describe_rule, is_unique_user_field
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import PRESETS, RuleIdentity
 
-from .console.arguments import Subcommands
+from .console.arguments import AUTHORITY, Arguments
 from .console.command import ClientCertCommand
-from .console.files import refuse_private_keys
 from .console.lookups import find_authority
 from .console.text import some_of
 
@@ -42,9 +41,9 @@ _VALUES = {
 }
 # The fields that repeatable options set
 _LISTS = {
-    "hosts": "rule_hosts",
-    "policies": "rule_policies",
-    "usages": "rule_extended_key_usages",
+    "host": "rule_hosts",
+    "policy": "rule_policies",
+    "extended_key_usage": "rule_extended_key_usages",
 }
 _FLAGS = {
     "create_users": "rule_creates_users",
@@ -52,48 +51,29 @@ _FLAGS = {
 }
 
 
-def add_parser(actions: Subcommands) -> None:
-    """Add the arguments."""
-    parser = actions.add("rule", run, __doc__)
-    parser.add_authority_name()
-    parser.add_argument(
-        "--preset",
-        choices=sorted(PRESETS),
-        help="a common rule: cac (the EDIPI of a Common Access Card), piv (the UPN), "
-        "spiffe (an id of your trust domain, which --pattern names)",
-    )
-    parser.add_value(
-        "--identity IDENTITY",
-        "the value of the certificate that names the user: %(choices)s",
-        choices=[identity.value for identity in RuleIdentity],
-    )
-    parser.add_value(
-        "--user-field FIELD", "the user's field that equals it (default: the username)"
-    )
-    parser.add_value(
-        "--pattern PATTERN",
-        "a pattern for the value, with one * for the part that names the user "
-        "and literal text around it",
-    )
-    for option, dest, help in (
-        ("host", "hosts", "accept it for requests to this host only"),
-        ("policy", "policies", "require one of these certificate policies (dotted)"),
-        (
-            "extended-key-usage",
-            "usages",
-            "require all of these extended key usages (dotted)",
-        ),
-        ("group", "groups", "add users who are created to this group"),
-    ):
-        parser.add_repeatable(f"--{option} VALUE", help, dest=dest)
-    parser.add_flag(
-        "--create-users",
-        "create users who do not exist: without a password, never staff",
-    )
-    parser.add_flag(
-        "--allow-privileged", "let the rule log in staff and superusers too"
-    )
-    parser.add_flag("--remove", "remove the rule")
+ARGUMENTS: Arguments = {
+    **AUTHORITY,
+    "--preset": {
+        "help": "a common rule: cac (the EDIPI of a Common Access Card), piv (the "
+        "UPN), spiffe (an id of your trust domain, which --pattern names)",
+        "choices": sorted(PRESETS),
+    },
+    "--identity IDENTITY": {
+        "help": "the value of the certificate that names the user: %(choices)s",
+        "choices": [identity.value for identity in RuleIdentity],
+    },
+    "--user-field FIELD": "the user's field that equals it (default: the username)",
+    "--pattern PATTERN": "a pattern for the value, with one * for the part that names "
+    "the user and literal text around it",
+    "--host VALUE ...": "accept it for requests to this host only",
+    "--policy VALUE ...": "require one of these certificate policies (dotted)",
+    "--extended-key-usage VALUE ...": "require all of these extended key usages "
+    "(dotted)",
+    "--group VALUE ...": "add users who are created to this group",
+    "--create-users": "create users who do not exist: without a password, never staff",
+    "--allow-privileged": "let the rule log in staff and superusers too",
+    "--remove": "remove the rule",
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -102,12 +82,8 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: the rule cannot be used, or the options contradict each other.
     """
-    refuse_private_keys(
-        **{name: options[name] for name in ("name", "pattern", "user_field")},
-        host=options["hosts"],
-    )
     given = any(
-        options[name] for name in (*_VALUES, *_LISTS, *_FLAGS, "preset", "groups")
+        options[name] for name in (*_VALUES, *_LISTS, *_FLAGS, "preset", "group")
     )
     if options["remove"] and given:
         raise CommandError(
@@ -115,7 +91,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         )
     authority = find_authority(options["name"])
     if options["remove"] or given:
-        groups = _find_groups(options["groups"])
+        groups = _find_groups(options["group"])
         _change(authority, options)
         with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
             authority.save()

@@ -19,7 +19,7 @@ from django_clientcert.x509.crl.files import split_crls
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES, CRLInfo, read_crl
 from django_clientcert.x509.crl.status import RevocationPolicy
 
-from .console.arguments import Subcommands
+from .console.arguments import JSON, Arguments, Subcommands
 from .console.command import ClientCertCommand
 from .console.fetch import fetch
 from .console.files import STDIN, errors_of_file, read_input
@@ -28,36 +28,6 @@ from .console.text import one_line, show_iso, show_moment, some_of
 
 # The codes of errors that say that another CA issued a CRL
 _ISSUED_BY_OTHERS = frozenset({"unknown_issuer", "other_key"})
-
-
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the actions and their arguments."""
-    actions = subcommands.add_group("crl", __doc__)
-    importing = actions.add("import", run_import)
-    importing.add_value(
-        "file FILE", "DER, or PEM with one CRL or several; - reads standard input"
-    )
-    importing.add_value(
-        "--authority NAME",
-        "the authority of the CRL (default: the one stored authority that issued it)",
-    )
-    fetching = actions.add("fetch", run_fetch)
-    fetching.add_repeatable(
-        "--authority NAME",
-        "fetch the CRLs of this authority only (default: all)",
-        dest="authorities",
-    )
-    for option, default, help in (
-        ("--timeout", 20, "how long to wait for an answer"),
-        ("--deadline", 300, "how long one CRL may take in all"),
-    ):
-        fetching.add_value(
-            f"{option} SECONDS",
-            f"{help} (default: {default})",
-            type=_seconds,
-            default=default,
-        )
-    actions.add("list", run_list).add_json()
 
 
 def _seconds(text: str) -> float:
@@ -75,6 +45,33 @@ def _seconds(text: str) -> float:
             "write a number of seconds above 0, at most 86400 (a day)"
         )
     return value
+
+
+_IMPORTING: Arguments = {
+    "file FILE": "DER, or PEM with one CRL or several; - reads standard input",
+    "--authority NAME": "the authority of the CRL (default: the one stored authority "
+    "that issued it)",
+}
+_FETCHING: Arguments = {
+    "--authority NAME ...": "fetch the CRLs of this authority only (default: all)",
+    "--timeout SECONDS": {
+        "help": "how long to wait for an answer (default: %(default)s)",
+        "type": _seconds,
+        "default": 20,
+    },
+    "--deadline SECONDS": {
+        "help": "how long one CRL may take in all (default: %(default)s)",
+        "type": _seconds,
+        "default": 300,
+    },
+}
+
+
+def add_actions(actions: Subcommands) -> None:
+    """Add the actions and their arguments."""
+    actions.add("import", run_import, _IMPORTING)
+    actions.add("fetch", run_fetch, _FETCHING)
+    actions.add("list", run_list, JSON)
 
 
 def run_import(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -119,7 +116,7 @@ def run_fetch(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: some could not be fetched, were refused, or are suspicious.
     """
-    authorities = [find_authority(name) for name in options["authorities"]] or list(
+    authorities = [find_authority(name) for name in options["authority"]] or list(
         CertificateAuthority.objects.exclude(crl_urls="")
     )
     urls = [

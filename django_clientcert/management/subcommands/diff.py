@@ -24,21 +24,18 @@ from django_clientcert.trust.transfer.reading import read_rows
 from django_clientcert.trust.transfer.records import MAPPING, Record, export_records
 from django_clientcert.x509.escaping import visible
 
-from .console.arguments import Subcommands
+from .console.arguments import JSON, Arguments
 from .console.command import ClientCertCommand
-from .console.files import errors_of_file, refuse_private_keys, show_name
+from .console.files import errors_of_file, show_name
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("diff", run, __doc__)
-    parser.add_value("file FILE", "an export, JSON or CSV")
-    parser.add_value(
-        "other OTHER", "another export (default: this database)", nargs="?"
-    )
-    parser.add_json()
+ARGUMENTS: Arguments = {
+    "old FILE": "an export, JSON or CSV",
+    "other [OTHER]": "another export (default: this database)",
+    **JSON,
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -47,10 +44,9 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: there are some, or a file cannot be read.
     """
-    refuse_private_keys(file=options["file"], other=options["other"])
-    names = [options["file"], options["other"] or ""]
+    names = [options["old"], options["other"] or ""]
     mappings_only = any(Path(name).suffix.lower() == ".csv" for name in names)
-    old = _read(options["file"], mappings_only)
+    old = _read(options["old"], mappings_only)
     new = (
         export_records(mappings_only=mappings_only)
         if options["other"] is None

@@ -34,23 +34,25 @@ from django_clientcert.trust.expiry import (
 )
 from django_clientcert.trust.transfer.writing import guard
 
-from .console.arguments import Subcommands, duration
+from .console.arguments import Arguments, duration
 from .console.command import ClientCertCommand
 from .console.text import show_iso, show_moment, username_of
 
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
 
 
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("expiring", run, __doc__)
-    parser.add_value(
-        "--within TIME",
-        "12h, 30d, 6w (default: 30d)",
-        type=duration,
-        default=dt.timedelta(days=30),
-    )
-    parser.add_format(("text", "csv", "json"), "how to print it (default: %(default)s)")
+ARGUMENTS: Arguments = {
+    "--within TIME": {
+        "help": "12h, 30d, 6w (default: 30d)",
+        "type": duration,
+        "default": dt.timedelta(days=30),
+    },
+    "--format": {
+        "help": "how to print it (default: %(default)s)",
+        "choices": ("text", "csv", "json"),
+        "default": "text",
+    },
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:

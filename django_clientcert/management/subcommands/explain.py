@@ -26,19 +26,23 @@ from django_clientcert.explaining import asking
 from django_clientcert.wire import Proxy
 from django_clientcert.x509.bundles import choose_end_entity
 
-from .console.arguments import Subcommands, moment
+from .console.arguments import CERTIFICATE, JSON, Arguments, moment, option_of
 from .console.command import ClientCertCommand
 from .console.files import (
     STDIN,
     errors_of_file,
     read_certificate_file,
     read_input,
-    refuse_private_keys,
 )
 from .console.report import verdict_of, write_text
 
-# Options with the text of a header or of an address
-_TEXTS = {
+_REQUEST_ONLY = ("peer", "subject_dn", "issuer_dn", "chain")
+
+
+ARGUMENTS: Arguments = {
+    "file [FILE]": CERTIFICATE,
+    "--header VALUE": "the value of the header with the certificate, as the proxy "
+    "sends it; - reads standard input",
     "--host NAME": "the host name of the request (default: see the output)",
     "--verdict WORD": "the proxy's verdict on the certificate (default: with --header, "
     "its word for success; with FILE, none, so the path is validated here)",
@@ -48,33 +52,15 @@ _TEXTS = {
     "certificate)",
     "--peer ADDRESS": "the address that sends the request (default: the first trusted "
     "proxy)",
-}
-_REQUEST_ONLY = ("peer", "subject_dn", "issuer_dn", "chain")
-
-
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("explain", run, __doc__)
-    parser.add_certificate_file(nargs="?")
-    parser.add_value(
-        "--header VALUE",
-        "the value of the header with the certificate, as the proxy sends it; - "
-        "reads standard input",
-    )
-    for usage, help in _TEXTS.items():
-        parser.add_value(usage, help)
-    parser.add_repeatable(
-        "--chain VALUE",
-        "with --header, the value of a header with intermediate certificates, in the "
-        "order of the preset",
-    )
-    parser.add_value(
-        "--at MOMENT",
-        "judge as of this moment: ISO 8601, UTC if it names no time zone "
+    "--chain VALUE ...": "with --header, the value of a header with intermediate "
+    "certificates, in the order of the preset",
+    "--at MOMENT": {
+        "help": "judge as of this moment: ISO 8601, UTC if it names no time zone "
         "(default: now)",
-        type=moment,
-    )
-    parser.add_json()
+        "type": moment,
+    },
+    **JSON,
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -87,12 +73,6 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """
     if (options["file"] is None) == (options["header"] is None):
         raise CommandError("Give either FILE or --header VALUE.", returncode=2)
-    refuse_private_keys(
-        **{
-            name: options[name]
-            for name in ("header", "host", "verdict", *_REQUEST_ONLY)
-        }
-    )
     at, about_time = _choose_moment(options)
     read = _from_file if options["file"] is not None else _from_header
     question = read(options)
@@ -124,7 +104,7 @@ def _from_file(options: dict[str, Any]) -> asking.ExplainQuery:
     for option in _REQUEST_ONLY:
         if options[option]:
             raise CommandError(
-                f"--{option.replace('_', '-')} is about a request, so it needs "
+                f"{option_of(option)} is about a request, so it needs "
                 "--header VALUE in place of FILE.",
                 returncode=2,
             )

@@ -18,22 +18,19 @@ from typing import Any
 from django_clientcert.trust.transfer.records import export_records
 from django_clientcert.trust.transfer.writing import write_csv, write_json
 
-from .console.arguments import Subcommands
+from .console.arguments import Arguments
 from .console.command import ClientCertCommand
-from .console.files import errors_of_file, refuse_private_keys
+from .console.files import errors_of_file
 
-
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("export", run, __doc__)
-    parser.add_format(
-        ("json", "csv"),
-        "json (default): everything; csv: the mappings, for spreadsheets",
-    )
-    parser.add_value(
-        "--output FILE",
-        "a new file, which only its owner may read (default: standard output)",
-    )
+ARGUMENTS: Arguments = {
+    "--format": {
+        "help": "json (default): everything; csv: the mappings, for spreadsheets",
+        "choices": ("json", "csv"),
+        "default": "json",
+    },
+    "--output FILE": "a new file, which only its owner may read (default: standard "
+    "output)",
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -42,7 +39,6 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: it exists already, or cannot be written.
     """
-    refuse_private_keys(output=options["output"])
     is_csv = options["format"] == "csv"
     records = export_records(mappings_only=is_csv)
     pieces = write_csv(records) if is_csv else write_json(records)

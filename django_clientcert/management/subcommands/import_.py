@@ -25,36 +25,31 @@ from django_clientcert.trust.transfer.loading import Loader, Status
 from django_clientcert.trust.transfer.reading import USER_FROM, Row, read_rows
 from django_clientcert.x509.identities import IdentityKind
 
-from .console.arguments import Subcommands
+from .console.arguments import Arguments
 from .console.command import ClientCertCommand
-from .console.files import errors_of_file, refuse_private_keys
+from .console.files import errors_of_file
 from .console.progress import ProgressBar
 
-
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("import", run, __doc__)
-    parser.add_value("source SOURCE", "a CSV, JSON or zip file, or a folder")
-    parser.add_argument(
-        "--format",
-        choices=("csv", "json", "zip"),
-        help="the format of the file (default: by its name)",
-    )
-    parser.add_flag("--dry-run", "print what would happen, but store nothing")
-    parser.add_flag("--valid-only", "store the valid mappings, and skip the others")
-    parser.add_value(
-        "--kind KIND",
-        "the kind of rows that name none: %(choices)s (default: fingerprint)",
-        choices=[kind.value for kind in IdentityKind],
-        default=IdentityKind.FINGERPRINT.value,
-    )
-    parser.add_value(
-        "--user-from NAME",
-        "what names the user of a certificate in a folder or zip: %(choices)s "
+ARGUMENTS: Arguments = {
+    "source SOURCE": "a CSV, JSON or zip file, or a folder",
+    "--format": {
+        "help": "the format of the file (default: by its name)",
+        "choices": ("csv", "json", "zip"),
+    },
+    "--dry-run": "print what would happen, but store nothing",
+    "--valid-only": "store the valid mappings, and skip the others",
+    "--kind KIND": {
+        "help": "the kind of rows that name none: %(choices)s (default: fingerprint)",
+        "choices": [kind.value for kind in IdentityKind],
+        "default": IdentityKind.FINGERPRINT.value,
+    },
+    "--user-from NAME": {
+        "help": "what names the user of a certificate in a folder or zip: %(choices)s "
         "(default: file-name, without its extension)",
-        choices=USER_FROM,
-        default=USER_FROM[0],
-    )
+        "choices": USER_FROM,
+        "default": USER_FROM[0],
+    },
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -63,7 +58,6 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: a row was refused, or the file cannot be read.
     """
-    refuse_private_keys(source=options["source"])
     loader = Loader(kind=IdentityKind(options["kind"]))
     using = router.db_for_write(CertificateMapping)
     with (

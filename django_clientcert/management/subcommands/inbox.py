@@ -14,20 +14,22 @@ from django.utils import timezone
 from django_clientcert.models import UnknownCertificate
 from django_clientcert.x509.escaping import visible_once
 
-from .console.arguments import Subcommands, duration
+from .console.arguments import JSON, Arguments, Subcommands, duration
 from .console.command import ClientCertCommand
 from .console.text import one_line, show_iso
 
+_PURGING: Arguments = {
+    "--older-than TIME": {
+        "help": "only what was not seen for 12h, 30d, 6w (default: everything)",
+        "type": duration,
+    },
+}
 
-def add_parser(subcommands: Subcommands) -> None:
+
+def add_actions(actions: Subcommands) -> None:
     """Add the actions and their arguments."""
-    actions = subcommands.add_group("inbox", __doc__)
-    actions.add("list", run_list).add_json()
-    actions.add("purge", run_purge).add_value(
-        "--older-than TIME",
-        "only what was not seen for 12h, 30d, 6w (default: everything)",
-        type=duration,
-    )
+    actions.add("list", run_list, JSON)
+    actions.add("purge", run_purge, _PURGING)
 
 
 def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:

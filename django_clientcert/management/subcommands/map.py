@@ -38,9 +38,16 @@ from django_clientcert.x509.identities import (
     san_identities,
 )
 
-from .console.arguments import Subcommands, last_moment, moment
+from .console.arguments import (
+    CERTIFICATE,
+    NOTE,
+    Arguments,
+    last_moment,
+    moment,
+    option_of,
+)
 from .console.command import ClientCertCommand
-from .console.files import read_end_entity, refuse_private_keys
+from .console.files import read_end_entity
 from .console.lookups import ADD_AUTHORITY, choose_authority, find_row, find_user
 from .console.text import (
     describe_certificate,
@@ -53,74 +60,50 @@ from .console.text import (
 
 # The options that --successor-of excludes, because it takes their values from the
 # old mapping or sets them itself
-_TAKEN_FROM_PREDECESSOR = {
-    "--user": "user",
-    "--kind": "kind",
-    "--value": "value",
-    "--authority": "authority",
-    "--host": "hosts",
-    "--note": "note",
-    "--valid-until": "valid_until",
-}
+_TAKEN_FROM_PREDECESSOR = (
+    *("user", "kind", "value", "authority", "host", "note", "valid_until"),
+)
 
 # The options that have no effect on a mapping that exists, and its fields
 _IGNORED_IF_EXISTING = {
-    "--authority": ("authority", "authority_id"),
-    "--host": ("hosts", "hosts"),
-    "--note": ("note", "note"),
-    "--valid-from": ("valid_from", "valid_from"),
-    "--valid-until": ("valid_until", "valid_until"),
+    "authority": "authority_id",
+    "host": "hosts",
+    "note": "note",
+    "valid_from": "valid_from",
+    "valid_until": "valid_until",
 }
 
 
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("map", run, __doc__)
-    parser.add_certificate_file()
-    parser.add_value(
-        "--user NAME", "the username (required unless --successor-of is given)"
-    )
-    parser.add_value(
-        "--kind KIND",
-        "what to recognise the certificate by: %(choices)s (default: "
+ARGUMENTS: Arguments = {
+    "file FILE": CERTIFICATE,
+    "--user NAME": "the username (required unless --successor-of is given)",
+    "--kind KIND": {
+        "help": "what to recognise the certificate by: %(choices)s (default: "
         f"{IdentityKind.FINGERPRINT})",
-        choices=[kind.value for kind in IdentityKind],
-    )
-    parser.add_value(
-        "--value VALUE", "which name, if the certificate has several of a san_ kind"
-    )
-    parser.add_value(
-        "--authority NAME",
-        "the authority that must have issued the certificate (default: the one "
-        "stored authority that did; none for fingerprint and public_key)",
-    )
-    parser.add_repeatable(
-        "--host HOST",
-        "accept it for this host name only; .example.com covers every host below",
-        dest="hosts",
-    )
-    parser.add_note()
-    parser.add_value(
-        "--valid-from DATE",
-        "accept it only from this moment on: the mapping is scheduled",
-        type=moment,
-    )
-    parser.add_value(
-        "--valid-until DATE",
-        "no longer accept it after this day, or from this moment on (ISO 8601; "
+        "choices": [kind.value for kind in IdentityKind],
+    },
+    "--value VALUE": "which name, if the certificate has several of a san_ kind",
+    "--authority NAME": "the authority that must have issued the certificate (default: "
+    "the one stored authority that did; none for fingerprint and public_key)",
+    "--host HOST ...": "accept it for this host name only; .example.com covers every "
+    "host below",
+    **NOTE,
+    "--valid-from DATE": {
+        "help": "accept it only from this moment on: the mapping is scheduled",
+        "type": moment,
+    },
+    "--valid-until DATE": {
+        "help": "no longer accept it after this day, or from this moment on (ISO 8601; "
         "UTC if it names no time zone)",
-        type=last_moment,
-    )
-    parser.add_value(
-        "--successor-of ID",
-        "the certificate renews that of this mapping, which retires on "
-        "--retire-on; user, kind, authority and hosts are taken from it",
-    )
-    parser.add_value(
-        "--retire-on DATE",
-        "with --successor-of: the last day of the old mapping",
-        type=last_moment,
-    )
+        "type": last_moment,
+    },
+    "--successor-of ID": "the certificate renews that of this mapping, which retires "
+    "on --retire-on; user, kind, authority and hosts are taken from it",
+    "--retire-on DATE": {
+        "help": "with --successor-of: the last day of the old mapping",
+        "type": last_moment,
+    },
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -137,10 +120,6 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
             "Give --user NAME, or --successor-of ID to renew a mapping.", returncode=2
         )
     kind = IdentityKind(options["kind"] or IdentityKind.FINGERPRINT)
-    refuse_private_keys(
-        **{name: options[name] for name in ("user", "value", "authority", "note")},
-        host=options["hosts"],
-    )
     certificate = read_end_entity(options["file"])
     user = find_user(options["user"])
     identity = _choose_identity(certificate, kind, options["value"])
@@ -149,7 +128,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         certificate,
         user=user,
         authority=choose_authority(certificate, kind, options["authority"]),
-        hosts="\n".join(options["hosts"]),
+        hosts="\n".join(options["host"]),
         note=options["note"],
         valid_until=options["valid_until"] and options["valid_until"].at,
     )
@@ -184,9 +163,7 @@ def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
         raise CommandError(
             "Give --successor-of ID and --retire-on DATE together.", returncode=2
         )
-    given = [
-        option for option, name in _TAKEN_FROM_PREDECESSOR.items() if options[name]
-    ]
+    given = [option_of(name) for name in _TAKEN_FROM_PREDECESSOR if options[name]]
     if given:
         raise CommandError(
             f"{', '.join(given)} cannot be given with --successor-of: the new mapping "
@@ -275,8 +252,8 @@ def _warn_about_differences(
         return set(value.lower().split()) if field == "hosts" else value
 
     ignored = [
-        option
-        for option, (name, field) in _IGNORED_IF_EXISTING.items()
+        option_of(name)
+        for name, field in _IGNORED_IF_EXISTING.items()
         if options[name] and value_of(existing, field) != value_of(wanted, field)
     ]
     if ignored:

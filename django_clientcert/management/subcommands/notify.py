@@ -41,7 +41,7 @@ from django_clientcert.trust.expiry import (
     write_mail,
 )
 
-from .console.arguments import Subcommands
+from .console.arguments import Arguments
 from .console.command import ClientCertCommand
 from .console.text import one_line
 
@@ -49,16 +49,11 @@ from .console.text import one_line
 _SIGNAL = ""
 
 
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("notify", run, __doc__)
-    parser.add_repeatable(
-        "--to ADDRESS", "send to this address instead of CLIENTCERT_NOTIFY_EMAILS"
-    )
-    parser.add_flag("--no-owners", "send nothing to the users")
-    parser.add_flag(
-        "--dry-run", "print the mails, but send nothing and remember nothing"
-    )
+ARGUMENTS: Arguments = {
+    "--to ADDRESS ...": "send to this address instead of CLIENTCERT_NOTIFY_EMAILS",
+    "--no-owners": "send nothing to the users",
+    "--dry-run": "print the mails, but send nothing and remember nothing",
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:

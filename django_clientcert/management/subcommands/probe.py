@@ -48,52 +48,11 @@ from django_clientcert.wire import Proxy
 from django_clientcert.wire.forwarding import forwarded_values
 from django_clientcert.x509.certificates import ClientCertificate
 
-from .console.arguments import Subcommands
+from .console.arguments import JSON, Arguments
 from .console.command import ClientCertCommand
 from .console.text import one_line
 
 _NOTHING = Spelling("nothing forged", lambda lines: b"")
-
-
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("probe", run, __doc__)
-    parser.add_value("url URL", "the application's address at the proxy", type=_url)
-    parser.add_value(
-        "--cert FILE",
-        "a client certificate that the proxy accepts, PEM, to see what passes along "
-        "with it; its key may be in the same file",
-    )
-    parser.add_value("--key FILE", "the key of --cert, PEM")
-    parser.add_value("--cafile FILE", "the CA of the proxy's own certificate, PEM")
-    parser.add_flag("--insecure", "do not verify the proxy's own certificate")
-    parser.add_repeatable(
-        "--path PATH",
-        "another path to try (default: / and a made-up one)",
-        dest="paths",
-    )
-    parser.add_repeatable(
-        "--host NAME", "another virtual host of the same proxy", dest="hosts"
-    )
-    parser.add_repeatable(
-        "--upstream HOST:PORT",
-        "the application server itself, to bypass the proxy",
-        dest="upstreams",
-        type=_address,
-    )
-    parser.add_value(
-        "--http-port PORT",
-        "the proxy's port for plain HTTP (default: 80 for an https URL without a "
-        "port; 0: none)",
-        type=int,
-    )
-    parser.add_value(
-        "--timeout SECONDS",
-        "how long to wait for each answer (default: 10)",
-        type=float,
-        default=10.0,
-    )
-    parser.add_json()
 
 
 def _url(text: str) -> SplitResult:
@@ -122,6 +81,33 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+ARGUMENTS: Arguments = {
+    "url URL": {"help": "the application's address at the proxy", "type": _url},
+    "--cert FILE": "a client certificate that the proxy accepts, PEM, to see what "
+    "passes along with it; its key may be in the same file",
+    "--key FILE": "the key of --cert, PEM",
+    "--cafile FILE": "the CA of the proxy's own certificate, PEM",
+    "--insecure": "do not verify the proxy's own certificate",
+    "--path PATH ...": "another path to try (default: / and a made-up one)",
+    "--host NAME ...": "another virtual host of the same proxy",
+    "--upstream HOST:PORT ...": {
+        "help": "the application server itself, to bypass the proxy",
+        "type": _address,
+    },
+    "--http-port PORT": {
+        "help": "the proxy's port for plain HTTP (default: 80 for an https URL without "
+        "a port; 0: none)",
+        "type": int,
+    },
+    "--timeout SECONDS": {
+        "help": "how long to wait for each answer (default: 10)",
+        "type": float,
+        "default": 10.0,
+    },
+    **JSON,
+}
+
+
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """Attack, and print a line for each attempt.
 
@@ -133,9 +119,9 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     probe = Probe(conf.CLIENTCERT_PROXY, _make_client(options))
     places = list_places(
         options["url"],
-        paths=options["paths"],
-        hosts=options["hosts"],
-        upstreams=options["upstreams"],
+        paths=options["path"],
+        hosts=options["host"],
+        upstreams=options["upstream"],
         plain_port=options["http_port"],
         has_certificate=bool(options["cert"]),
     )

@@ -27,7 +27,7 @@ from django.template import Context, Engine
 from django_clientcert.conf import conf
 from django_clientcert.wire import PRESETS, Proxy
 
-from .console.arguments import Subcommands, matching
+from .console.arguments import Arguments, matching
 from .console.command import ClientCertCommand
 
 _TEMPLATES = Path(__file__).parents[2] / "templates/django_clientcert/proxy_config"
@@ -56,32 +56,26 @@ _WRITTEN = {"ssl": "SSL", "dn": "DN", "i": "I", "s": "S", "arr": "ARR", "tls": "
 _PRINCIPAL = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
 
 
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("proxy-config", run, __doc__)
-    parser.add_value(
-        "proxy NAME",
-        f"the proxy: {', '.join(sorted(PRESETS))}",
-        choices=sorted(PRESETS),
-    )
-    parser.add_value(
-        "--ca PATH",
-        "the file with the CAs of the clients (default: clients-ca.pem in the "
+ARGUMENTS: Arguments = {
+    "proxy NAME": {
+        "help": f"the proxy: {', '.join(sorted(PRESETS))}",
+        "choices": sorted(PRESETS),
+    },
+    "--ca PATH": {
+        "help": "the file with the CAs of the clients (default: clients-ca.pem in the "
         "folder of the proxy's configuration)",
-        type=matching("[A-Za-z0-9._~+/@-]+", "a path without spaces and quotes"),
-    )
-    parser.add_value(
-        "--upstream HOST:PORT",
-        "the address of Django's server (default: %(default)s)",
-        type=matching(
+        "type": matching("[A-Za-z0-9._~+/@-]+", "a path without spaces and quotes"),
+    },
+    "--upstream HOST:PORT": {
+        "help": "the address of Django's server (default: %(default)s)",
+        "type": matching(
             "[A-Za-z0-9.-]+:[0-9]{1,5}", "a host and a port like 127.0.0.1:8000"
         ),
-        default="127.0.0.1:8000",
-    )
-    parser.add_flag(
-        "--show-secret",
-        "print the first secret of CLIENTCERT_PROXY_SECRET (otherwise: a placeholder)",
-    )
+        "default": "127.0.0.1:8000",
+    },
+    "--show-secret": "print the first secret of CLIENTCERT_PROXY_SECRET (otherwise: a "
+    "placeholder)",
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:

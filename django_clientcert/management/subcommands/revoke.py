@@ -50,9 +50,16 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl.reasons import RevocationReason
 from django_clientcert.x509.identities import IdentityKind, find_identities
 
-from .console.arguments import Moment, Subcommands, last_second, moment
+from .console.arguments import (
+    CERTIFICATE,
+    NOTE,
+    Arguments,
+    Moment,
+    last_second,
+    moment,
+)
 from .console.command import ClientCertCommand
-from .console.files import read_end_entity, refuse_private_keys
+from .console.files import read_end_entity
 from .console.lookups import find_authority, find_row
 from .console.text import one_line, show_messages, show_moment, some_of, username_of
 
@@ -71,44 +78,32 @@ _NEEDS = {
 }
 
 
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("revoke", run, __doc__)
-    parser.add_certificate_file(nargs="?")
-    parser.add_value(
-        "--mapping ID",
-        "revoke the certificate of this mapping, or the last one that it accepted",
-    )
-    parser.add_value(
-        "--authority NAME",
-        "the authority that issued it: with --serial or --issued-from",
-    )
-    parser.add_value("--serial HEX", "the serial number, in hex")
-    parser.add_value(
-        "--issuer DN",
-        "which CA of the authority issued it, if the authority has several",
-    )
-    parser.add_value(
-        "--issued-from DATE",
-        "revoke all that the authority issued from this moment (ISO 8601) ...",
-        type=moment,
-    )
-    parser.add_value(
-        "--issued-until DATE",
-        "... to this one, or to the end of this day; both inclusive",
-        type=last_second,
-    )
-    parser.add_value(
-        "--reason REASON",
-        "the reason, as RFC 5280 names it: %(choices)s (default: %(default)s)",
-        choices=list(REASONS),
-        default="unspecified",
-    )
-    parser.add_note()
-    parser.add_flag("--no-input", "do not ask before a whole period is revoked")
-    parser.add_value("--undo ID", "undo this revocation")
-    parser.add_flag("--list", "list the revocations")
-    parser.add_json("with --list: ")
+ARGUMENTS: Arguments = {
+    "file [FILE]": CERTIFICATE,
+    "--mapping ID": "revoke the certificate of this mapping, or the last one that it "
+    "accepted",
+    "--authority NAME": "the authority that issued it: with --serial or --issued-from",
+    "--serial HEX": "the serial number, in hex",
+    "--issuer DN": "which CA of the authority issued it, if the authority has several",
+    "--issued-from DATE": {
+        "help": "revoke all that the authority issued from this moment (ISO 8601) ...",
+        "type": moment,
+    },
+    "--issued-until DATE": {
+        "help": "... to this one, or to the end of this day; both inclusive",
+        "type": last_second,
+    },
+    "--reason REASON": {
+        "help": "the reason, as RFC 5280 names it: %(choices)s (default: %(default)s)",
+        "choices": list(REASONS),
+        "default": "unspecified",
+    },
+    **NOTE,
+    "--no-input": "do not ask before a whole period is revoked",
+    "--undo ID": "undo this revocation",
+    "--list": "list the revocations",
+    "--json": "with --list: print one JSON object, for programs",
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -117,9 +112,6 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: it cannot be done, or the options ask for none or several.
     """
-    refuse_private_keys(
-        **{name: options[name] for name in ("note", "authority", "issuer")}
-    )
     wanted = [option for option in _RUNS if options[_dest(option)] not in (None, False)]
     if len(wanted) != 1:
         raise CommandError(

@@ -42,9 +42,8 @@ from django_clientcert.trust.revoke import certificate_of
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
-from .console.arguments import Subcommands, moment
+from .console.arguments import JSON, Arguments, moment
 from .console.command import ClientCertCommand
-from .console.files import refuse_private_keys
 from .console.lookups import find_authority
 from .console.progress import ProgressBar
 from .console.text import one_line, show_moment, username_of
@@ -98,26 +97,6 @@ class WhatIf:
                 authority.revocation_policy = self.policies[authority.pk]
 
 
-def add_parser(subcommands: Subcommands) -> None:
-    """Add the arguments."""
-    parser = subcommands.add("what-if", run, __doc__)
-    parser.add_repeatable(
-        "--without-authority NAME", "as if this authority did not exist", dest="without"
-    )
-    parser.add_value(
-        "--at DATE",
-        "at this moment (ISO 8601; UTC if it names no time zone) instead of now",
-        type=moment,
-    )
-    parser.add_repeatable(
-        "--policy NAME=POLICY",
-        "as if this authority had this revocation policy (off, if_loaded, required)",
-        dest="policies",
-        type=_name_and_policy,
-    )
-    parser.add_json()
-
-
 def _name_and_policy(text: str) -> tuple[str, str]:
     name, _, policy = text.rpartition("=")
     if not name or policy not in CertificateAuthority.Policy.values:
@@ -126,6 +105,22 @@ def _name_and_policy(text: str) -> tuple[str, str]:
             f"the policies are {', '.join(CertificateAuthority.Policy.values)}"
         )
     return name, policy
+
+
+ARGUMENTS: Arguments = {
+    "--without-authority NAME ...": "as if this authority did not exist",
+    "--at DATE": {
+        "help": "at this moment (ISO 8601; UTC if it names no time zone) instead of "
+        "now",
+        "type": moment,
+    },
+    "--policy NAME=POLICY ...": {
+        "help": "as if this authority had this revocation policy (off, if_loaded, "
+        "required)",
+        "type": _name_and_policy,
+    },
+    **JSON,
+}
 
 
 def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -142,22 +137,19 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: somebody would be locked out, or no change was given.
     """
-    names = [*options["without"], *(name for name, _ in options["policies"])]
-    if not names and options["at"] is None:
+    without, policies = options["without_authority"], dict(options["policy"])
+    if not without and not policies and options["at"] is None:
         raise CommandError(
             "Give --without-authority, --at or --policy, or several of them.",
             returncode=2,
         )
-    refuse_private_keys(without_authority=names)
     can_authenticate, why = user_rule()
     if why:
         command.warn(why)
     change = WhatIf(
         at=timezone.now() if options["at"] is None else options["at"].at,
-        without=frozenset(find_authority(name).pk for name in options["without"]),
-        policies={
-            find_authority(name).pk: policy for name, policy in options["policies"]
-        },
+        without=frozenset(find_authority(name).pk for name in without),
+        policies={find_authority(name).pk: policies[name] for name in policies},
         can_authenticate=can_authenticate,
     )
     counts: Counter[str] = Counter()
@@ -173,10 +165,8 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         command.say_json(
             {
                 "at": change.at.isoformat(),
-                "without_authorities": [visible(name) for name in options["without"]],
-                "policies": {
-                    visible(name): policy for name, policy in options["policies"]
-                },
+                "without_authorities": [visible(name) for name in without],
+                "policies": {visible(name): policies[name] for name in policies},
                 "examined": counts.total(),
                 "refused_now": counts[REFUSED_NOW],
                 **effects,

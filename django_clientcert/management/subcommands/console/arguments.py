@@ -7,8 +7,9 @@ import datetime as dt
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from django.core.management.base import CommandParser, DjangoHelpFormatter
@@ -25,6 +26,19 @@ _DJANGO_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 )
 
 _DURATION_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+# The help of each argument, or its options for argparse, by its usage:
+# “--user NAME” has a value and “--host NAME ...” may be repeated, “--list” is a flag,
+# and “file FILE” or, if it may be left out, “file [FILE]”, is recognised by its place.
+Arguments = Mapping[str, str | dict[str, Any]]
+
+CERTIFICATE = (
+    "the certificate: PEM, DER or PKCS#7, alone or with its chain; - reads standard "
+    "input"
+)
+AUTHORITY: Arguments = {"name NAME": "the authority"}
+JSON: Arguments = {"--json": "print one JSON object, for programs"}
+NOTE: Arguments = {"--note TEXT": {"help": "a note to keep", "default": ""}}
 
 
 class HelpFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -49,7 +63,7 @@ def read_help(docstring: str | None) -> dict[str, Any]:
 
 
 class SubcommandParser(CommandParser):
-    """The parser of one subcommand, with the arguments that several of them share."""
+    """The parser of one subcommand."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", HelpFormatter)
@@ -60,50 +74,23 @@ class SubcommandParser(CommandParser):
                 *names, default=argparse.SUPPRESS, help=argparse.SUPPRESS, **options
             )
 
-    def add_flag(self, option: str, help: str) -> None:
-        """Add an option without a value."""
-        self.add_argument(option, action="store_true", help=help)
-
-    def add_value(self, usage: str, help: str, **options: Any) -> None:
-        """Add what *usage* shows: an option and its value, “--user NAME”.
-
-        Or an argument by its position and its name in the usage line, “file FILE”.
-        """
-        option, metavar = usage.split()
-        self.add_argument(option, metavar=metavar, help=help, **options)
-
-    def add_repeatable(self, usage: str, help: str, **options: Any) -> None:
-        """Add an option that may be given several times; its value is a list."""
-        help = f"{help}; may be repeated"
-        self.add_value(usage, help, action="append", default=[], **options)
-
-    def add_format(self, formats: Iterable[str], help: str) -> None:
-        """Add ``--format``, whose default is the first of *formats*."""
-        first, *others = formats
-        self.add_argument(
-            "--format", choices=(first, *others), default=first, help=help
-        )
-
-    def add_json(self, condition: str = "") -> None:
-        """Add ``--json``; the help begins with *condition*."""
-        self.add_flag("--json", f"{condition}print one JSON object, for programs")
-
-    def add_certificate_file(self, **options: Any) -> None:
-        """Add FILE, which holds a certificate."""
-        self.add_value(
-            "file FILE",
-            "the certificate: PEM, DER or PKCS#7, alone or with its chain; - "
-            "reads standard input",
-            **options,
-        )
-
-    def add_authority_name(self) -> None:
-        """Add NAME, which is an authority's."""
-        self.add_value("name NAME", "the authority")
-
-    def add_note(self) -> None:
-        """Add ``--note``."""
-        self.add_value("--note TEXT", "a note to keep", default="")
+    def add(self, arguments: Arguments) -> None:
+        """Add *arguments*; the value of one that may be repeated is a list."""
+        for usage, given in arguments.items():
+            name, *value = usage.split()
+            options: dict[str, Any] = (
+                {"help": given} if isinstance(given, str) else {**given}
+            )
+            if value:
+                options["metavar"] = value[0].strip("[]")
+            elif "choices" not in options:
+                options["action"] = "store_true"
+            if usage.endswith("]"):
+                options["nargs"] = "?"
+            if usage.endswith("..."):
+                options |= {"action": "append", "default": []}
+                options["help"] += "; may be repeated"
+            self.add_argument(name, **options)
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
@@ -135,20 +122,32 @@ class Subcommands:
         )
 
     def add(
-        self, name: str, run: Callable[..., None], docstring: str | None = None
-    ) -> SubcommandParser:
-        """Add the parser of a subcommand that *run* does.
+        self,
+        name: str,
+        run: Callable[..., None],
+        arguments: Arguments,
+        docstring: str | None = None,
+    ) -> None:
+        """Add a subcommand that *run* does.
 
         Its help is *docstring*, or that of *run*; see ``read_help()``.
         """
         parser = self._parsers.add_parser(name, **read_help(docstring or run.__doc__))
         parser.set_defaults(run=run)
-        return parser
+        parser.add(arguments)
 
-    def add_group(self, name: str, docstring: str | None) -> Subcommands:
-        """Add a subcommand that has actions, and return those."""
-        parser = self._parsers.add_parser(name, **read_help(docstring))
-        return Subcommands(parser, "action")
+    def add_module(self, name: str, module: ModuleType) -> None:
+        """Add the subcommand, or the group of actions, of a module."""
+        if hasattr(module, "ARGUMENTS"):
+            self.add(name, module.run, module.ARGUMENTS, module.__doc__)
+        else:
+            parser = self._parsers.add_parser(name, **read_help(module.__doc__))
+            module.add_actions(Subcommands(parser, "action"))
+
+
+def option_of(name: str) -> str:
+    """Return the option whose value is called *name*."""
+    return f"--{name.replace('_', '-')}"
 
 
 class Moment(NamedTuple):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.core.management.base import CommandError
 
@@ -22,7 +23,11 @@ from django_clientcert.x509.ca_problems import read_bundle
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
+from .arguments import option_of
+
 STDIN = "-"
+# The arguments for read_input(), which has its own words for a key in their place
+_READ_FILES = ("file", "bundle")
 _FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}[: -]?){19,31}[0-9A-Fa-f]{2}")
 
 
@@ -106,19 +111,18 @@ def show_name(name: str) -> str:
     return "Standard input" if name == STDIN else visible(name)
 
 
-def refuse_private_keys(**options: str | list[str] | None) -> None:
+def refuse_private_keys(options: Mapping[str, Any]) -> None:
     """Refuse a private key among the values of *options*, without repeating it.
 
     Raises:
         CommandError: there is one; names the option.
     """
-    for option, value in options.items():
-        text = " ".join(value) if isinstance(value, list) else value or ""
-        if holds_private_key(text):
+    for name, value in options.items():
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if name not in _READ_FILES and holds_private_key(text):
             raise CommandError(
-                f"--{option.replace('_', '-')} holds a private key. A private key "
-                "must never leave its owner; the shell may have kept it in its "
-                "history."
+                f"{option_of(name)} holds a private key. A private key must never "
+                "leave its owner; the shell may have kept it in its history."
             )
 
 

@@ -16,7 +16,6 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind
 
-from .files import refuse_private_keys
 from .text import show_messages, some_of
 
 ADD_AUTHORITY = "manage.py clientcert authority add BUNDLE --name NAME"
@@ -81,7 +80,6 @@ def find_authority(name: str) -> CertificateAuthority:
     Raises:
         CommandError: it does not exist; lists those that do.
     """
-    refuse_private_keys(authority=name)  # not repeated below
     try:
         return CertificateAuthority.objects.get(name=name)
     except (CertificateAuthority.DoesNotExist, DataError, ValueError) as error:
