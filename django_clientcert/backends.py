@@ -35,7 +35,8 @@ class ClientCertBackend(ModelBackend):
 
     async def adecide(self, request: HttpRequest) -> Decision:
         """See decide()."""
-        return await self._evaluation(_peer_of(request)).arun()
+        usual = type(self).user_can_authenticate is ModelBackend.user_can_authenticate
+        return await self._evaluation(_peer_of(request)).arun(is_quick=usual)
 
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest | None, *, client_cert: ClientCertificate | None

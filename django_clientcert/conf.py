@@ -108,6 +108,11 @@ class Settings:
         return _positive("CLIENTCERT_MAX_HEADER_BYTES", 16384)
 
     @cached_property
+    def CLIENTCERT_DECISION_SECONDS(self) -> int:
+        """How long a process may keep a decision. Default: 0, not at all."""
+        return _positive("CLIENTCERT_DECISION_SECONDS", 0, minimum=0)
+
+    @cached_property
     def CLIENTCERT_LAST_USED_INTERVAL(self) -> dt.timedelta | None:
         """How often a mapping's ``last_used_at`` may be written. Default: 15 minutes.
 

@@ -130,6 +130,8 @@ class Evidence:
         # A new one: one that was raised refers to all that was on the stack.
         self.refusal = refusal and Refusal(refusal.reason, refusal.detail)
         self._facts: Facts | None = None
+        # The decision on it, as far as decisions are kept
+        self.kept: Any = None
 
     @property
     def facts(self) -> Facts:

@@ -25,6 +25,7 @@ from django_clientcert.x509.paths import Path, check_usage, check_validity
 
 from .authorities import check_crls, check_revoked, find_path
 from .decisions import PASSED, Decision, Step
+from .keeping import Kept, count_changes, is_current, keep
 from .lookup import LookupResult, look_up
 from .outages import describe_failure, outages
 from .peer import Facts, Peer, Steps
@@ -59,7 +60,7 @@ class ShortDecision(Decision):
             accepted=True,
             reason=None,
             certificate=evaluation.certificate,
-            user=evaluation.user,
+            user=shortcut.user,
             last_seen_at=shortcut.last_seen_at,
             last_used_at=shortcut.last_used_at,
             _replay=partial(evaluation.replay, shortcut),
@@ -132,14 +133,17 @@ class Evaluation:
     def run(self) -> Decision:
         """Take all steps."""
         facts = self.prepare()
-        if facts is not None:
+        if facts is not None and not self.take_kept():
             self.decide(facts)
         return self.decision()
 
-    async def arun(self) -> Decision:
-        """See run(). Everything from the query on runs in a thread."""
+    async def arun(self, *, is_quick: bool = False) -> Decision:
+        """See run(). Everything from the query on runs in a thread.
+
+        *is_quick*: whether a user may log in can be told without a query.
+        """
         facts = self.prepare()
-        if facts is not None:
+        if facts is not None and not (is_quick and self.take_kept()):
             await sync_to_async(self.decide)(facts)
         return self.decision()
 
@@ -214,15 +218,28 @@ class Evaluation:
         detail = f"{failure}: {describe_failure(error)}"
         return self.steps.refuse(step, Refusal(Reason.TRUST_UNAVAILABLE, detail))
 
+    def take_kept(self) -> bool:
+        """Accept at once, if a decision is kept that does; return whether it did."""
+        seconds = self.peer.settings.CLIENTCERT_DECISION_SECONDS
+        kept: Kept | None = self.peer.evidence.kept
+        if not seconds or kept is None or self._overrides or not is_current(kept):
+            return False
+        self._shortcut = kept.shortcut.accept_again(
+            self.peer, self.at, self._can_authenticate
+        )
+        return self._shortcut is not None
+
     def _take_shortcut(self, facts: Facts) -> LookupResult | None:
         """Accept at once, if that is possible; or return all that was looked up."""
+        changes = count_changes()
         shortcut = None if self._overrides else find_shortcut(facts.keys)
         if shortcut is None:
             return None
-        self.user = shortcut.accept(self.peer, self.at, self._can_authenticate)
-        if self.user is None:
+        if not shortcut.accept(self.peer, self.at, self._can_authenticate):
             return shortcut.result(facts.kinds)
         self._shortcut = shortcut
+        if seconds := self.peer.settings.CLIENTCERT_DECISION_SECONDS:
+            self.peer.evidence.kept = keep(shortcut, seconds, changes)
         return None
 
     def _look_up(self, facts: Facts) -> LookupResult | None:

@@ -14,9 +14,11 @@ it may refer to that connection.
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -43,6 +45,7 @@ from django_clientcert.models.authority_state import AuthorityState, known_state
 from django_clientcert.models.users import is_hidden
 from django_clientcert.x509.crl.status import RevocationPolicy
 from django_clientcert.x509.identities import PINS
+from django_clientcert.x509.paths import Path
 
 from .authorities import check_crls
 from .lookup import LookupKeys, LookupResult, fill_up, find_alias, round_up
@@ -105,6 +108,9 @@ class _Statement:
 # and of certificates; None if the columns of the user are in several tables
 _statements: dict[tuple[str, type[BaseDatabaseWrapper], int, int], _Statement | None]
 _statements = {}
+
+# What the values of columns nearly always are; another may be changed in place.
+_IMMUTABLE = (str, int, bool, type(None), dt.datetime, uuid.UUID, bytes)
 
 # How many texts a connection keeps that it has read
 MAX_READ = 4096
@@ -303,11 +309,13 @@ class Shortcut:
         self, connection: Any, statement: _Statement, rows: Sequence[Sequence[Any]]
     ) -> None:
         self._connection = connection
+        self._alias: str = connection.alias
         self._statement = statement
+        self._path: Path | None = None
         self._is_unusual = bool(rows[0][_IS_UNUSUAL])
         self._last_seen = rows[0][_LAST_SEEN]
-        self._converters = _get_converters(connection, statement)
-        self._user: Any = None
+        self._converters: _Converters | None = _get_converters(connection, statement)
+        self.user: Any = None
         self._accepted: Sequence[Any] = ()
         self._states: dict[Any, AuthorityState | None] = {}
         # By primary key; a mapping is in as many rows as there are authorities.
@@ -317,21 +325,61 @@ class Shortcut:
             row[_AUTHORITY_KEY]: row for row in rows if row[_AUTHORITY_KEY] is not None
         }
 
+    def detached(self) -> Shortcut:
+        """Return this without the connection, with all values converted.
+
+        Only for a certificate that was accepted.
+        """
+        detached = copy(self)
+        width = range(len(self._accepted))
+
+        def convert(rows: dict[Any, Sequence[Any]]) -> dict[Any, Sequence[Any]]:
+            return {key: self._values(row, width) for key, row in rows.items()}
+
+        detached._mappings = convert(self._mappings)
+        detached._authorities = convert(self._authorities)
+        detached._accepted = detached._mappings[self._accepted[_ID]]
+        detached._last_seen = self.last_seen_at
+        detached._converters = detached._connection = None
+        return detached
+
+    def accept_again(
+        self, peer: Peer, at: dt.datetime, can_authenticate: Callable[[Any], bool]
+    ) -> Shortcut | None:
+        """Return a copy with a user of its own, if the mapping still accepts."""
+        again = copy(self)
+        again.user = again._build_user(again._accepted)
+        if (
+            again._is_in_force(again._accepted, peer, at)
+            and (again._path is None or again._path.covers(at))
+            and can_authenticate(again.user)
+        ):
+            return again
+        return None
+
     def _value(self, row: Sequence[Any], position: int) -> Any:
+        if self._converters is None:
+            return row[position]
         return self._converters.convert(row[position], position)
+
+    def _values(self, row: Sequence[Any], columns: range) -> list[Any]:
+        if self._converters is not None:
+            return self._converters.convert_all(row, columns)
+        values = row[columns.start : columns.stop]
+        return [one if type(one) in _IMMUTABLE else deepcopy(one) for one in values]
 
     def _instance(
         self, model: Any, names: Sequence[str], row: Sequence[Any], first: int
     ) -> Any:
-        columns = range(first, first + len(names))
-        values = self._converters.convert_all(row, columns)
-        return model.from_db(self._connection.alias, names, values)
+        values = self._values(row, range(first, first + len(names)))
+        return model.from_db(self._alias, names, values)
 
-    @cached_property
+    @property
     def last_seen_at(self) -> dt.datetime | None:
         """When the certificate was last accepted, as far as that was recorded."""
-        last_seen_at: dt.datetime | None
-        last_seen_at = self._converters.convert(self._last_seen, _LAST_SEEN)
+        last_seen_at: dt.datetime | None = self._last_seen
+        if self._converters is not None:
+            last_seen_at = self._converters.convert(last_seen_at, _LAST_SEEN)
         return last_seen_at
 
     @property
@@ -342,14 +390,14 @@ class Shortcut:
 
     def accept(
         self, peer: Peer, at: dt.datetime, can_authenticate: Callable[[Any], bool]
-    ) -> Any:
-        """Return the user, if one mapping accepts the certificate; None otherwise.
+    ) -> bool:
+        """Return whether one mapping accepts the certificate; then there is a ``user``.
 
-        None decides nothing: the steps then find out why, or accept it after all.
+        If not, nothing is decided: the steps find out why, or accept it after all.
         """
         found = self._matching(peer.evidence.facts.kinds)
         if self._is_unusual or len(found) != 1:
-            return None
+            return False
         row = found[0]
         try:
             if (
@@ -359,11 +407,11 @@ class Shortcut:
             ):
                 user = self._build_user(row)
                 if not is_hidden(user) and can_authenticate(user):
-                    self._user, self._accepted = user, row
-                    return user
+                    self.user, self._accepted = user, row
+                    return True
         except (Refusal, ValueError, DatabaseError):
             pass  # the steps run into the same, and report it
-        return None
+        return False
 
     def _matching(self, kinds: Mapping[bytes, str]) -> list[Sequence[Any]]:
         """Return the mappings of *kinds*, which is by key: a row each."""
@@ -415,7 +463,7 @@ class Shortcut:
             return False
         validator = state.validator
         find = validator.find_issuer if peer.is_vouched_for else validator.validate
-        path = find(peer.certificate, at)
+        path = self._path = find(peer.certificate, at)
         policy = RevocationPolicy(self._authorities[key][_POLICY])
         if (
             state.revoked
@@ -428,16 +476,15 @@ class Shortcut:
     def _build_user(self, row: Sequence[Any]) -> Any:
         statement = self._statement
         names, count = statement.user_names, len(statement.user_names)
-        columns = range(_FIRST_OF_USER, _FIRST_OF_USER + count)
-        values = self._converters.convert_all(row, columns)
+        values = self._values(row, range(_FIRST_OF_USER, _FIRST_OF_USER + count))
         model: Any = statement.user_model
         if not _is_plain(model):
-            return model.from_db(self._connection.alias, names, values)
+            return model.from_db(self._alias, names, values)
         # As unpickling does, in a fraction of the time
         user = model.__new__(model)
         vars(user).update(zip(names, values, strict=True))
         user._state = ModelState()
-        user._state.adding, user._state.db = False, self._connection.alias
+        user._state.adding, user._state.db = False, self._alias
         return user
 
     def _authority(self, key: Any) -> CertificateAuthority:
@@ -455,14 +502,14 @@ class Shortcut:
         ):
             return None
         result = self._result(found)
-        return result if self._user is not None or result.is_consistent() else None
+        return result if self.user is not None or result.is_consistent() else None
 
     def _result(self, found: Sequence[Sequence[Any]]) -> LookupResult:
         authorities = {key: self._authority(key) for key in self._authorities}
         mappings = []
         for row in found:
             mapping = self._instance(CertificateMapping, _MAPPING, row, 0)
-            mapping.user = self._user or self._build_user(row)
+            mapping.user = self.user or self._build_user(row)
             mapping.authority = authorities.get(row[_AUTHORITY_ID])
             mappings.append(mapping)
         return LookupResult(

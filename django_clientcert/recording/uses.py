@@ -52,6 +52,8 @@ def find_unrecorded_use(state: RequestState) -> Callable[[], None] | None:
     )
     if not (mapping_is_due or certificate_is_due):
         return None
+    # What is kept of the decision has the times from before.
+    state.peer.evidence.kept = None
     mapping_is_due &= decision.mapping is not None
     use = Use(decision, state.host, now, mapping_is_due, certificate_is_due)
     return partial(record_use, use)
