@@ -1,13 +1,23 @@
-"""One view that looks at nothing, and one that looks at the user."""
+"""One view that looks at nothing, and some that look at the user."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+
+from django_clientcert.decorators import client_cert_required
 
 
 def nothing(request: HttpRequest) -> HttpResponse:
     """Look at nothing."""
+    return HttpResponse("ok")
+
+
+async def anothing(request: HttpRequest) -> HttpResponse:
+    """Look at nothing, asynchronously."""
     return HttpResponse("ok")
 
 
@@ -16,4 +26,47 @@ def who(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.user.get_username())
 
 
-urlpatterns = [path("nothing/", nothing), path("who/", who)]
+async def awho(request: HttpRequest) -> HttpResponse:
+    """Return the username, asynchronously."""
+    user: Any = await request.auser()
+    return HttpResponse(user.get_username())
+
+
+@client_cert_required
+def required(request: HttpRequest) -> HttpResponse:
+    """Return the username to those with a certificate."""
+    return HttpResponse(request.user.get_username())
+
+
+def backend(request: HttpRequest) -> HttpResponse:
+    """Return the username that the backends find for this request."""
+    user: Any = authenticate(request=request)
+    return HttpResponse("nobody" if user is None else user.get_username())
+
+
+urlpatterns = [
+    path("nothing/", nothing),
+    path("anothing/", anothing),
+    path("who/", who),
+    path("awho/", awho),
+    path("required/", required),
+    path("backend/", backend),
+]
+
+try:
+    from rest_framework.authentication import TokenAuthentication
+    from rest_framework.views import APIView
+except ImportError:
+    pass  # one of those to compare with, if it is installed
+else:
+
+    class Token(APIView):  # type: ignore[misc]
+        """Return the username of a token."""
+
+        authentication_classes = (TokenAuthentication,)
+
+        def get(self, request: Any) -> HttpResponse:
+            """Answer."""
+            return HttpResponse(request.user.get_username())
+
+    urlpatterns.append(path("token/", Token.as_view()))
