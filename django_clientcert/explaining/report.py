@@ -75,7 +75,7 @@ def make_report(
         "meaning": None if explanation is None else str(explanation.meaning),
         "remedy": None if explanation is None else str(explanation.remedy),
         "detail": one_line(decision.detail),
-        "user": None if decision.user is None else _username(decision.user),
+        "user": username_of(decision.user) or None,
         "mapping": None if mapping is None else _describe_mapping(mapping),
         "rule": _describe_rule(decision),
         "successor_of": _successor_of(decision),
@@ -173,7 +173,7 @@ def _describe_identities(
 def _describe_mapping(mapping: CertificateMapping) -> Report:
     return {
         "id": mapping.pk,
-        "user": _username(mapping.user),
+        "user": username_of(mapping.user),
         "kind": mapping.kind,
         "value": show_value(mapping.kind, mapping.value),
         "authority": None if mapping.authority is None else str(mapping.authority),
@@ -185,8 +185,9 @@ def _describe_mapping(mapping: CertificateMapping) -> Report:
     }
 
 
-def _username(user: Any) -> str:
-    return visible(str(user.get_username()))
+def username_of(user: Any) -> str:
+    """Return the username of *user*, safe to show; an empty text without a user."""
+    return "" if user is None else visible(str(user.get_username()))
 
 
 def _iso(moment: dt.datetime | None) -> str | None:

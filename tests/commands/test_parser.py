@@ -16,23 +16,22 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from django_clientcert.exceptions import BundleError
+from django_clientcert.explaining.report import (
+    describe_certificate,
+    one_line,
+    show_value,
+)
 from django_clientcert.management.subcommands.console import files
 from django_clientcert.management.subcommands.console.arguments import (
     last_moment,
     moment,
 )
-from django_clientcert.management.subcommands.console.text import (
-    describe_certificate,
-    encodable,
-    one_line,
-    show_iso,
-    show_moment,
-    show_value,
-)
+from django_clientcert.management.subcommands.console.text import encodable, show_iso
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.testing import IssuedCertificate, encode_escaped_pem
 from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES
 from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.text import show_moment
 
 from .running import clientcert
 

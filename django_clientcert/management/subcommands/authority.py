@@ -16,6 +16,11 @@ from django.db.models import Count
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
+from django_clientcert.explaining.report import (
+    describe_certificate,
+    one_line,
+    username_of,
+)
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule
 from django_clientcert.trust.replacing import find_orphans
@@ -26,16 +31,10 @@ from django_clientcert.x509.text import some_of
 
 from . import authority_export, authority_rule
 from .console.arguments import AUTHORITY, JSON, Arguments, Subcommands
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.files import read_bundle_file
 from .console.lookups import ADD_AUTHORITY, find_authority
-from .console.text import (
-    describe_certificate,
-    one_line,
-    show_iso,
-    show_validity,
-    username_of,
-)
+from .console.text import show_iso, show_validity
 
 _CRL_OPTIONS: Arguments = {
     "--revocation-policy POLICY": {
@@ -99,9 +98,7 @@ def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
     if not (
         options["revocation_policy"] or options["crl_url"] or options["no_crl_urls"]
     ):
-        raise CommandError(
-            "Give --revocation-policy, --crl-url or --no-crl-urls.", returncode=2
-        )
+        raise UsageError("Give --revocation-policy, --crl-url or --no-crl-urls.")
     authority = find_authority(options["name"])
     if options["no_crl_urls"]:
         authority.crl_urls = ""

@@ -27,11 +27,11 @@ from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule, is_unique_user_field
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import PRESETS, RuleIdentity
+from django_clientcert.x509.text import some_of
 
 from .console.arguments import AUTHORITY, Arguments
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.lookups import find_authority
-from .console.text import some_of
 
 # The fields that options with one value set
 _VALUES = {
@@ -86,9 +86,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         options[name] for name in (*_VALUES, *_LISTS, *_FLAGS, "preset", "group")
     )
     if options["remove"] and given:
-        raise CommandError(
-            "--remove cannot be combined with other options.", returncode=2
-        )
+        raise UsageError("--remove cannot be combined with other options.")
     authority = find_authority(options["name"])
     if options["remove"] or given:
         groups = _find_groups(options["group"])
@@ -116,9 +114,7 @@ def _change(authority: CertificateAuthority, options: dict[str, Any]) -> None:
     for option, field in _FLAGS.items():
         setattr(authority, field, options[option])
     if not options["remove"] and not authority.rule_identity:
-        raise CommandError(
-            "Give --identity or --preset, to say what names the user.", returncode=2
-        )
+        raise UsageError("Give --identity or --preset, to say what names the user.")
     authority.clean_rule()
 
 

@@ -13,18 +13,20 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError, RevocationListError
+from django_clientcert.explaining.report import one_line
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.x509.crl.files import split_crls
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES, CRLInfo, read_crl
 from django_clientcert.x509.crl.status import RevocationPolicy
+from django_clientcert.x509.text import show_moment, some_of
 
 from .console.arguments import JSON, Arguments, Subcommands
 from .console.command import ClientCertCommand
 from .console.fetch import fetch
 from .console.files import STDIN, errors_of_file, read_input
 from .console.lookups import ADD_AUTHORITY, find_authority
-from .console.text import one_line, show_iso, show_moment, some_of
+from .console.text import show_iso
 
 # The codes of errors that say that another CA issued a CRL
 _ISSUED_BY_OTHERS = frozenset({"unknown_issuer", "other_key"})

@@ -27,7 +27,7 @@ from django_clientcert.wire import Proxy
 from django_clientcert.x509.bundles import choose_end_entity
 
 from .console.arguments import CERTIFICATE, JSON, Arguments, moment, option_of
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.files import (
     STDIN,
     errors_of_file,
@@ -72,7 +72,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: the certificate would be refused, or cannot be read.
     """
     if (options["file"] is None) == (options["header"] is None):
-        raise CommandError("Give either FILE or --header VALUE.", returncode=2)
+        raise UsageError("Give either FILE or --header VALUE.")
     at, about_time = _choose_moment(options)
     read = _from_file if options["file"] is not None else _from_header
     question = read(options)
@@ -103,10 +103,9 @@ def _from_file(options: dict[str, Any]) -> asking.ExplainQuery:
     """
     for option in _REQUEST_ONLY:
         if options[option]:
-            raise CommandError(
+            raise UsageError(
                 f"{option_of(option)} is about a request, so it needs "
-                "--header VALUE in place of FILE.",
-                returncode=2,
+                "--header VALUE in place of FILE."
             )
     certificates = read_certificate_file(options["file"])
     with errors_of_file(options["file"]):
@@ -141,10 +140,9 @@ def _read_chain(values: list[str], proxy: Proxy) -> tuple[str, ...]:
         CommandError: the proxy has fewer such headers.
     """
     if len(values) > len(proxy.chain):
-        raise CommandError(
+        raise UsageError(
             f"--chain was given {len(values)} times, but {proxy.name} has "
-            f"{len(proxy.chain)} headers for a chain.",
-            returncode=2,
+            f"{len(proxy.chain)} headers for a chain."
         )
     present_values = (asking.present(asking.as_wsgi(value)) for value in values)
     return tuple(value for value in present_values if value is not None)

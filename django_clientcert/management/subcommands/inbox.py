@@ -11,12 +11,13 @@ from typing import Any
 
 from django.utils import timezone
 
+from django_clientcert.explaining.report import one_line
 from django_clientcert.models import UnknownCertificate
 from django_clientcert.x509.escaping import visible_once
 
 from .console.arguments import JSON, Arguments, Subcommands, duration
 from .console.command import ClientCertCommand
-from .console.text import one_line, show_iso
+from .console.text import show_iso
 
 _PURGING: Arguments = {
     "--older-than TIME": {

@@ -25,6 +25,11 @@ from django_clientcert.evaluation.presented import present_certificates, success
 from django_clientcert.evaluation.run import evaluate
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.explaining.reasons import EXPLANATIONS
+from django_clientcert.explaining.report import (
+    describe_certificate,
+    show_value,
+    username_of,
+)
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors, renew
 from django_clientcert.x509.certificates import ClientCertificate
@@ -37,6 +42,7 @@ from django_clientcert.x509.identities import (
     parse_identity,
     san_identities,
 )
+from django_clientcert.x509.text import show_moment, some_of
 
 from .console.arguments import (
     CERTIFICATE,
@@ -46,17 +52,10 @@ from .console.arguments import (
     moment,
     option_of,
 )
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.files import read_end_entity
 from .console.lookups import ADD_AUTHORITY, choose_authority, find_row, find_user
-from .console.text import (
-    describe_certificate,
-    show_moment,
-    show_validity,
-    show_value,
-    some_of,
-    username_of,
-)
+from .console.text import show_validity
 
 # The options that --successor-of excludes, because it takes their values from the
 # old mapping or sets them itself
@@ -116,9 +115,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         _renew(command, options)
         return
     if options["user"] is None:
-        raise CommandError(
-            "Give --user NAME, or --successor-of ID to renew a mapping.", returncode=2
-        )
+        raise UsageError("Give --user NAME, or --successor-of ID to renew a mapping.")
     kind = IdentityKind(options["kind"] or IdentityKind.FINGERPRINT)
     certificate = read_end_entity(options["file"])
     user = find_user(options["user"])
@@ -160,16 +157,13 @@ def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: it does not renew that one, or an option is missing.
     """
     if options["successor_of"] is None or options["retire_on"] is None:
-        raise CommandError(
-            "Give --successor-of ID and --retire-on DATE together.", returncode=2
-        )
+        raise UsageError("Give --successor-of ID and --retire-on DATE together.")
     given = [option_of(name) for name in _TAKEN_FROM_PREDECESSOR if options[name]]
     if given:
-        raise CommandError(
+        raise UsageError(
             f"{', '.join(given)} cannot be given with --successor-of: the new mapping "
             "takes over the settings of the old one. Leave it out, and change the "
-            "mapping in the admin.",
-            returncode=2,
+            "mapping in the admin."
         )
     certificate = read_end_entity(options["file"])
     old = find_row(CertificateMapping, options["successor_of"], "mapping")
@@ -212,10 +206,9 @@ def _choose_identity(
         CommandError: it has no such identity, or several to choose from.
     """
     if value is not None and kind not in SAN_KINDS:
-        raise CommandError(
+        raise UsageError(
             "--value chooses one of several alternative names, so it needs a --kind "
-            f"that begins with san_; a certificate has only one {kind}.",
-            returncode=2,
+            f"that begins with san_; a certificate has only one {kind}."
         )
     try:
         if value is None:

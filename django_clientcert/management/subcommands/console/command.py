@@ -6,10 +6,17 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from .progress import ProgressBar
 from .text import encodable
+
+
+class UsageError(CommandError):
+    """The command was used in a wrong way, so its exit status is 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=2)
 
 
 class ClientCertCommand(BaseCommand):

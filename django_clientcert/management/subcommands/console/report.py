@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from django_clientcert.evaluation.decisions import REFUSED
 from django_clientcert.explaining.report import Report
 from django_clientcert.x509.identities import PINS
+from django_clientcert.x509.text import some_of
 
-from .text import show_iso, some_of
+from .text import show_iso
 
 
 def verdict_of(report: Report) -> str:
