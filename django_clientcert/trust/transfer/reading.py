@@ -14,6 +14,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED
@@ -123,14 +124,10 @@ def refuse_bombs(uploads: Sequence[tuple[str, BinaryIO]], max_bytes: int) -> Non
         TransferError: there is one.
     """
     for _name, file in uploads:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            continue
-        try:
-            with zipfile.ZipFile(file) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-        except _ZIP_ERRORS:
-            size = 0  # reported when it is read
+        size = 0
+        # An error is reported when the file is read, if it is an archive at all.
+        with suppress(*_ZIP_ERRORS), zipfile.ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
         file.seek(0)
         if size > max_bytes:
             message = _("The archive contains more than %(size)d MiB.")

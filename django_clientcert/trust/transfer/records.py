@@ -64,15 +64,12 @@ class Refused(Exception):
 # --- rows to records --------------------------------------------------------------
 
 
-def all_rows(model: type[Model]) -> QuerySet[Any]:
-    """Return the rows of *model*."""
-    return model._default_manager.all()
-
-
 def export_records(
     *,
     mappings_only: bool = False,
-    rows_of: Callable[[type[Model]], QuerySet[Any]] = all_rows,
+    rows_of: Callable[[type[Model]], QuerySet[Any]] = lambda model: (
+        model._default_manager.all()
+    ),
 ) -> Iterator[Record]:
     """Yield every record that decisions depend on, referenced records first.
 
