@@ -29,7 +29,7 @@ from django_clientcert.management.subcommands.console.arguments import (
 from django_clientcert.management.subcommands.console.text import encodable, show_iso
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.testing import IssuedCertificate, encode_escaped_pem
-from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES
+from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES, read_certificates
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.text import show_moment
 
@@ -214,7 +214,7 @@ def test_oversized_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "big"
     file.write_bytes(b"x" * (MAX_BUNDLE_BYTES + 1))
     with pytest.raises(CommandError, match="larger than 2 MiB"):
-        files.read_certificate_file(str(file))
+        files.read_file(str(file), read_certificates)
 
 
 def test_standard_input_without_bytes_below(monkeypatch: Any) -> None:

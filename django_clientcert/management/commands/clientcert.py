@@ -58,6 +58,7 @@ class Command(ClientCertCommand):
             CommandError: it failed, or the certificate was refused.
         """
         self.quiet = options["verbosity"] == 0
+        self.as_json = options.get("json", False)
         refuse_private_keys(options)
         try:
             run(self, options)

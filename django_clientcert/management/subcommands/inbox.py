@@ -43,7 +43,6 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
         "unknown_certificates",
         [_describe(row) for row in rows],
         _lines,
-        as_json=options["json"],
         empty="The inbox is empty.",
     )
 

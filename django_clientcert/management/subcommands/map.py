@@ -14,6 +14,7 @@ Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -144,8 +145,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         command.say(f"Nothing to do: already mapped to {username_of(user)}.")
         _warn_about_differences(command, existing, wanted, options)
     mapping = existing or wanted
-    _print_mapping(command, mapping, certificate)
-    _warn_unless_accepted(command, mapping, certificate)
+    _show(command, mapping, certificate)
     if existing is None:
         _mention_predecessors(command, mapping, certificate)
 
@@ -174,12 +174,11 @@ def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
         valid_from=options["valid_from"] and options["valid_from"].at,
     )
     command.say(f"Mapped to {username_of(new.user)}.")
-    _print_mapping(command, new, certificate)
+    _show(command, new, certificate)
     command.say(
         f"Mapping {old.pk} retires: it is not accepted from "
         f"{show_moment(old.valid_until)} on."
     )
-    _warn_unless_accepted(command, new, certificate)
 
 
 def _mention_predecessors(
@@ -256,12 +255,12 @@ def _warn_about_differences(
         )
 
 
-def _print_mapping(
+def _show(
     command: ClientCertCommand,
     mapping: CertificateMapping,
     certificate: ClientCertificate,
 ) -> None:
-    """Print the mapping as it is stored."""
+    """Print the mapping as it is stored; warn if it does not accept *certificate*."""
     begin, end = mapping.valid_from, mapping.valid_until
     fields = {
         "mapping": mapping.pk,
@@ -276,17 +275,17 @@ def _print_mapping(
         "certificate": show_validity(describe_certificate(certificate)),
     }
     command.say_fields(fields)
+    for warning in _warnings(mapping, certificate):
+        command.warn(warning)
 
 
-def _warn_unless_accepted(
-    command: ClientCertCommand,
-    mapping: CertificateMapping,
-    certificate: ClientCertificate,
-) -> None:
-    """Warn if the certificate would not authenticate the mapping's user now."""
+def _warnings(
+    mapping: CertificateMapping, certificate: ClientCertificate
+) -> Iterator[str]:
+    """Yield why the certificate would not authenticate the mapping's user now."""
     with suppress(ClientCertError):  # the evaluation reports one that cannot be read
         if certificate.is_ca:
-            command.warn(
+            yield (
                 "this is the certificate of a CA. Map it only if the client has made "
                 "it for itself. To accept certificates that the CA issues, add it as "
                 f"an authority: {ADD_AUTHORITY}"
@@ -297,16 +296,16 @@ def _warn_unless_accepted(
             host=mapping.first_host,
         )
     except ImproperlyConfigured as error:
-        command.warn(f"no certificate is accepted yet: {error} See “manage.py check”.")
+        yield f"no certificate is accepted yet: {error} See “manage.py check”."
         return
     if decision.reason is not None:
         explanation = EXPLANATIONS[decision.reason]
-        command.warn(
+        yield (
             f"the certificate would be refused now: {decision.reason}. "
             f"{explanation.meaning} {explanation.remedy}"
         )
     elif decision.mapping is not None and decision.mapping.user_id != mapping.user_id:
-        command.warn(
+        yield (
             "the certificate still authenticates "
             f"{username_of(decision.mapping.user)}, because the kind of mapping "
             f"{decision.mapping.pk} ({decision.mapping.kind}) takes precedence."

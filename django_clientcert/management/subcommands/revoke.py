@@ -294,7 +294,6 @@ def _list(command: ClientCertCommand, options: dict[str, Any]) -> None:
         "revocations",
         [_describe(row) for row in rows.iterator()],
         _lines,
-        as_json=options["json"],
         empty="No revocations.",
     )
 
