@@ -20,6 +20,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, find_identities
 from django_clientcert.x509.identities import show_value as show_identity
+from django_clientcert.x509.text import to_iso
 
 from .reasons import EXPLANATIONS
 
@@ -80,9 +81,7 @@ def make_report(
         "rule": _describe_rule(decision),
         "successor_of": _successor_of(decision),
         "revocations": _revocations(certificate),
-        "certificate": None
-        if certificate is None
-        else describe_certificate(certificate),
+        "certificate": certificate and describe_certificate(certificate),
         "steps": list(_describe_steps(decision, skipped)),
         "identities": identities,
         "problems": problems,
@@ -179,8 +178,8 @@ def _describe_mapping(mapping: CertificateMapping) -> Report:
         "authority": None if mapping.authority is None else str(mapping.authority),
         "strong": mapping.is_exact,
         "state": mapping.state,
-        "valid_from": _iso(mapping.valid_from),
-        "valid_until": _iso(mapping.valid_until),
+        "valid_from": to_iso(mapping.valid_from),
+        "valid_until": to_iso(mapping.valid_until),
         "hosts": mapping.hosts.split(),
     }
 
@@ -188,10 +187,6 @@ def _describe_mapping(mapping: CertificateMapping) -> Report:
 def username_of(user: Any) -> str:
     """Return the username of *user*, safe to show; an empty text without a user."""
     return "" if user is None else visible(str(user.get_username()))
-
-
-def _iso(moment: dt.datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
 
 
 MAX_CHARACTERS = 4096

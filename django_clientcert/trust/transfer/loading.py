@@ -38,7 +38,7 @@ from django_clientcert.x509.identities import IdentityKind
 
 from . import records
 from .reading import Row, TransferError
-from .records import Record, Refused, to_key, to_moment, to_text
+from .records import Record, Refused, to_moment, to_text
 
 _BATCH = 500
 _WRONG_KIND = gettext_lazy("A field is missing or has the wrong type")
@@ -47,17 +47,6 @@ _REFUSALS = (
     *(Refused, ValidationError, ClientCertError),
     *(KeyError, TypeError, ValueError, AttributeError, OverflowError),
 )
-_REVOCATION: dict[str, Callable[[Any], Any]] = {
-    "public_key": to_key,
-    "issuer_key": to_key,
-    "serial": to_key,
-    "issued_from": to_moment,
-    "issued_until": to_moment,
-    "certificate": records.to_der,
-    "description": to_text,
-    "reason": records.to_small,
-    "note": to_text,
-}
 
 _FindKnown = Callable[[Collection[bytes]], Iterable[tuple[ClientCertificate, Any]]]
 
@@ -256,7 +245,10 @@ class Loader:
         name, by = record["authority"], record["revoked_by"]
         revocation = Revocation(
             authority=None if name is None else self._find_authority(name),
-            **{name: convert(record[name]) for name, convert in _REVOCATION.items()},
+            **{
+                name: convert(record[name])
+                for name, convert in records.REVOCATION_VALUES.items()
+            },
         )
         at = to_moment(record["revoked_at"])
         if Revocation.objects.equal_to(revocation).exists():
