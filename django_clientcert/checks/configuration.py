@@ -218,41 +218,30 @@ def check_proxy_verifies(**kwargs: Any) -> Messages:
 def _dotted_paths(setting: str) -> list[str]:
     """Return the texts in a list setting, whatever else it may contain."""
     value = getattr(settings, setting, None)
-    if not isinstance(value, (list, tuple)):
-        return []
-    return [path for path in value if isinstance(path, str)]
+    paths = value if isinstance(value, (list, tuple)) else ()
+    return [path for path in paths if isinstance(path, str)]
 
 
-def _import_or_none(path: str) -> Any:
-    """Return the object at a dotted path, or None if it cannot be imported."""
+def _is_subclass(path: str, parent: type | str) -> bool:
+    """Return whether *path* leads to a class that is *parent*, or a subclass."""
     try:
-        return import_string(path)
+        parent = import_string(parent) if isinstance(parent, str) else parent
+        return issubclass(import_string(path), parent)
     except Exception:  # noqa: BLE001 - other people's modules may raise anything
         # Django reports it when it loads the middleware or the backend.
-        return None
+        return False
 
 
-def _is_subclass(candidate: Any, parent: Any) -> bool:
-    """Return whether both are classes, and *candidate* a subclass of *parent*."""
-    return (
-        isinstance(candidate, type)
-        and isinstance(parent, type)
-        and issubclass(candidate, parent)
-    )
-
-
-def _find_subclass(paths: Sequence[str], parent: Any) -> int | None:
+def _find_subclass(paths: Sequence[str], parent: type | str) -> int | None:
     """Return the index of the first of *paths* that is *parent* or a subclass."""
-    for index, path in enumerate(paths):
-        if _is_subclass(_import_or_none(path), parent):
-            return index
-    return None
+    places = (place for place, path in enumerate(paths) if _is_subclass(path, parent))
+    return next(places, None)
 
 
 @register(Tags.security)
 def check_middleware_is_there(**kwargs: Any) -> Messages:
     """Is the middleware, or a subclass, in MIDDLEWARE?"""
-    if _find_subclass(_dotted_paths("MIDDLEWARE"), _import_or_none(MIDDLEWARE)) is None:
+    if _find_subclass(_dotted_paths("MIDDLEWARE"), MIDDLEWARE) is None:
         yield Error(
             "The middleware is not in MIDDLEWARE: client certificates are ignored.",
             hint=(
@@ -267,7 +256,7 @@ def check_middleware_is_there(**kwargs: Any) -> Messages:
 def check_middleware_order(**kwargs: Any) -> Messages:
     """Is the middleware after AuthenticationMiddleware?"""
     paths = _dotted_paths("MIDDLEWARE")
-    ours = _find_subclass(paths, _import_or_none(MIDDLEWARE))
+    ours = _find_subclass(paths, MIDDLEWARE)
     django = _find_subclass(paths, AuthenticationMiddleware)
     if ours is not None and django is not None and ours <= django:
         yield Error(
@@ -281,10 +270,8 @@ def check_middleware_order(**kwargs: Any) -> Messages:
 @register(Tags.security)
 def check_backend_is_there(**kwargs: Any) -> Messages:
     """Is the backend, or a subclass, in AUTHENTICATION_BACKENDS?"""
-    if (
-        _find_subclass(_dotted_paths("AUTHENTICATION_BACKENDS"), ClientCertBackend)
-        is None
-    ):
+    paths = _dotted_paths("AUTHENTICATION_BACKENDS")
+    if _find_subclass(paths, ClientCertBackend) is None:
         yield Error(
             "The backend is not in AUTHENTICATION_BACKENDS: the server does not start.",
             hint=f'Add "{BACKEND}" to AUTHENTICATION_BACKENDS, as the first.',
@@ -298,11 +285,11 @@ def check_remote_user(**kwargs: Any) -> Messages:
     proxy = usable("CLIENTCERT_PROXY")
     ours = set() if proxy is None else {proxy.meta_key(name) for name in proxy.names}
     paths = _dotted_paths("MIDDLEWARE")
-    place = _find_subclass(paths, _import_or_none(MIDDLEWARE))
+    place = _find_subclass(paths, MIDDLEWARE)
     for number, path in enumerate(paths):
-        middleware = _import_or_none(path)
-        if not _is_subclass(middleware, RemoteUserMiddleware):
+        if not _is_subclass(path, RemoteUserMiddleware):
             continue
+        middleware = import_string(path)
         if place is not None and place < number:
             yield Error(
                 f"{path} comes after the client certificate middleware: it logs out "

@@ -20,6 +20,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, find_identities
 from django_clientcert.x509.identities import show_value as show_identity
+from django_clientcert.x509.text import to_iso
 
 from .reasons import EXPLANATIONS
 
@@ -75,14 +76,12 @@ def make_report(
         "meaning": None if explanation is None else str(explanation.meaning),
         "remedy": None if explanation is None else str(explanation.remedy),
         "detail": one_line(decision.detail),
-        "user": None if decision.user is None else _username(decision.user),
+        "user": username_of(decision.user) or None,
         "mapping": None if mapping is None else _describe_mapping(mapping),
         "rule": _describe_rule(decision),
         "successor_of": _successor_of(decision),
         "revocations": _revocations(certificate),
-        "certificate": None
-        if certificate is None
-        else describe_certificate(certificate),
+        "certificate": certificate and describe_certificate(certificate),
         "steps": list(_describe_steps(decision, skipped)),
         "identities": identities,
         "problems": problems,
@@ -173,24 +172,21 @@ def _describe_identities(
 def _describe_mapping(mapping: CertificateMapping) -> Report:
     return {
         "id": mapping.pk,
-        "user": _username(mapping.user),
+        "user": username_of(mapping.user),
         "kind": mapping.kind,
         "value": show_value(mapping.kind, mapping.value),
         "authority": None if mapping.authority is None else str(mapping.authority),
         "strong": mapping.is_exact,
         "state": mapping.state,
-        "valid_from": _iso(mapping.valid_from),
-        "valid_until": _iso(mapping.valid_until),
+        "valid_from": to_iso(mapping.valid_from),
+        "valid_until": to_iso(mapping.valid_until),
         "hosts": mapping.hosts.split(),
     }
 
 
-def _username(user: Any) -> str:
-    return visible(str(user.get_username()))
-
-
-def _iso(moment: dt.datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def username_of(user: Any) -> str:
+    """Return the username of *user*, safe to show; an empty text without a user."""
+    return "" if user is None else visible(str(user.get_username()))
 
 
 MAX_CHARACTERS = 4096

@@ -52,7 +52,7 @@ def import_crl(
     *,
     source: str = "",
     at: dt.datetime | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Imported:
     """Store the CRL in *data* (DER or PEM) for *authority*, and apply it.
 
@@ -124,7 +124,7 @@ def _insert(
     entries: Iterator[Entry],
     using: str,
     total: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     """Store *entries* in batches, without model instances, which would take minutes."""
     connection = connections[using]
@@ -146,8 +146,7 @@ def _insert(
                 [value for values in batch for value in values],
             )
             done += len(batch)
-            if progress is not None:
-                progress(done, total)
+            progress(done, total)
 
 
 def _prepare(

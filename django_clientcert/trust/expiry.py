@@ -153,14 +153,13 @@ def authority_expiries(
     """Yield the expiry of the certificates in all bundles, or in *authorities*."""
     rows = CertificateAuthority.objects.all() if authorities is None else authorities
     for authority in rows.order_by("pk").iterator():
-        certificates: tuple[ClientCertificate, ...] = ()
         with suppress(ClientCertError):  # reported by check --database
-            certificates = authority.certificates()
-        for certificate in certificates:
-            with suppress(CertificateParseError):  # reported by “authority list”
-                name = visible_once(f"{authority}: {certificate.subject}", _MAX_NAME)
-                if span.has(end := certificate.not_after):
-                    yield Expiry("authority", authority, name, end, certificate)
+            for certificate in authority.certificates():
+                with suppress(CertificateParseError):  # reported by “authority list”
+                    name = f"{authority}: {certificate.subject}"
+                    if span.has(end := certificate.not_after):
+                        name = visible_once(name, _MAX_NAME)
+                        yield Expiry("authority", authority, name, end, certificate)
 
 
 def crl_expiries(

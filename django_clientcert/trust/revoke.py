@@ -64,14 +64,12 @@ def revoke_certificate(
     """
     try:
         authority, issuer = find_signer(certificate) or (None, None)
-        revocation = Revocation(
-            authority=authority, reason=reason, note=note, revoked_by=by
-        )
+        revocation = Revocation(authority=authority)
         revocation.name_certificate(certificate, issuer)
     except CertificateParseError as error:
         message = _("The certificate cannot be read: %(why)s")
         raise ValidationError(message, "malformed", {"why": error.detail}) from error
-    return _save(revocation)
+    return _save(revocation, reason, note, by)
 
 
 def revoke_public_key(
@@ -82,15 +80,9 @@ def revoke_public_key(
     For a certificate that is not available. Returns and raises as
     ``revoke_certificate()``.
     """
-    return _save(
-        Revocation(
-            public_key=public_key,
-            description=_("public key %(digits)s") % {"digits": public_key.hex()},
-            reason=reason,
-            note=note,
-            revoked_by=by,
-        )
-    )
+    description = _("public key %(digits)s") % {"digits": public_key.hex()}
+    revocation = Revocation(public_key=public_key, description=description)
+    return _save(revocation, reason, note, by)
 
 
 def read_serial(text: str) -> tuple[int, int | None]:
@@ -145,9 +137,6 @@ def revoke_serial(
         serial=serial_key(serial_number),
         description=_("serial number %(serial)s of %(issuer)s")
         % {"serial": digits, "issuer": ca.subject.rfc4514()},
-        reason=reason,
-        note=note,
-        revoked_by=by,
     )
     if (
         decimal is not None
@@ -161,7 +150,7 @@ def revoke_serial(
         )
         params = {"decimal": show_serial(decimal), "hex": digits}
         raise ValidationError(message, "decimal", params)
-    return _save(revocation)
+    return _save(revocation, reason, note, by)
 
 
 def revoke_period(
@@ -178,24 +167,20 @@ def revoke_period(
     Compares the notBefore date, which the CA sets. Returns and raises as
     ``revoke_certificate()``.
     """
-    return _save(
-        Revocation(
-            authority=authority,
-            issued_from=begin,
-            issued_until=end,
-            description=_(
-                "every certificate that %(authority)s issued from %(begin)s to %(end)s"
-            )
-            % {
-                "authority": authority,
-                "begin": f"{begin:%Y-%m-%d %H:%M}",
-                "end": f"{end:%Y-%m-%d %H:%M}",
-            },
-            reason=reason,
-            note=note,
-            revoked_by=by,
-        )
+    description = _(
+        "every certificate that %(authority)s issued from %(begin)s to %(end)s"
+    ) % {
+        "authority": authority,
+        "begin": f"{begin:%Y-%m-%d %H:%M}",
+        "end": f"{end:%Y-%m-%d %H:%M}",
+    }
+    revocation = Revocation(
+        authority=authority,
+        issued_from=begin,
+        issued_until=end,
+        description=description,
     )
+    return _save(revocation, reason, note, by)
 
 
 def certificate_of(mapping: CertificateMapping) -> ClientCertificate | None:
@@ -230,13 +215,14 @@ def _find_ca(authority: CertificateAuthority, issuer: str) -> ClientCertificate:
         raise ValidationError(message, "issuer", {"why": str(error)}) from error
 
 
-def _save(revocation: Revocation) -> Revocation:
+def _save(revocation: Revocation, reason: int, note: str, by: Any) -> Revocation:
     """Save *revocation* unless an equal one exists; return the one in force.
 
     Raises:
         ValidationError: it could not revoke anything, or the note cannot be stored.
     """
     revocation.description = str(revocation.description)
+    revocation.reason, revocation.note, revocation.revoked_by = reason, note, by
     revocation.full_clean()
     with transaction.atomic(using=router.db_for_write(Revocation)):
         same = Revocation.objects.equal_to(revocation).first()

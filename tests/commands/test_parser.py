@@ -16,23 +16,22 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 
 from django_clientcert.exceptions import BundleError
+from django_clientcert.explaining.report import (
+    describe_certificate,
+    one_line,
+    show_value,
+)
 from django_clientcert.management.subcommands.console import files
 from django_clientcert.management.subcommands.console.arguments import (
     last_moment,
     moment,
 )
-from django_clientcert.management.subcommands.console.text import (
-    describe_certificate,
-    encodable,
-    one_line,
-    show_iso,
-    show_moment,
-    show_value,
-)
+from django_clientcert.management.subcommands.console.text import encodable, show_iso
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.testing import IssuedCertificate, encode_escaped_pem
-from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES
+from django_clientcert.x509.bundles import MAX_BUNDLE_BYTES, read_certificates
 from django_clientcert.x509.certificates import ClientCertificate
+from django_clientcert.x509.text import show_moment
 
 from .running import clientcert
 
@@ -215,7 +214,7 @@ def test_oversized_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "big"
     file.write_bytes(b"x" * (MAX_BUNDLE_BYTES + 1))
     with pytest.raises(CommandError, match="larger than 2 MiB"):
-        files.read_certificate_file(str(file))
+        files.read_file(str(file), read_certificates)
 
 
 def test_standard_input_without_bytes_below(monkeypatch: Any) -> None:

@@ -11,6 +11,7 @@ from django.db import DatabaseError
 
 from django_clientcert.evaluation.outages import describe_failure
 from django_clientcert.exceptions import ClientCertError
+from django_clientcert.explaining.report import one_line
 from django_clientcert.management.subcommands import SUBCOMMANDS
 from django_clientcert.management.subcommands.console.arguments import (
     HelpFormatter,
@@ -20,10 +21,7 @@ from django_clientcert.management.subcommands.console.command import ClientCertC
 from django_clientcert.management.subcommands.console.files import (
     refuse_private_keys,
 )
-from django_clientcert.management.subcommands.console.text import (
-    one_line,
-    show_messages,
-)
+from django_clientcert.management.subcommands.console.text import show_messages
 
 Run = Callable[[ClientCertCommand, dict[str, Any]], None]
 
@@ -60,6 +58,7 @@ class Command(ClientCertCommand):
             CommandError: it failed, or the certificate was refused.
         """
         self.quiet = options["verbosity"] == 0
+        self.as_json = options.get("json", False)
         refuse_private_keys(options)
         try:
             run(self, options)

@@ -16,26 +16,25 @@ from django.db.models import Count
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError
+from django_clientcert.explaining.report import (
+    describe_certificate,
+    one_line,
+    username_of,
+)
 from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule
 from django_clientcert.trust.replacing import find_orphans
 from django_clientcert.x509.bundles import sort_bundle, to_pem
-from django_clientcert.x509.ca_problems import issuer_problem, problems
+from django_clientcert.x509.ca_problems import issuer_problem, problems, read_bundle
 from django_clientcert.x509.paths import PROFILES
 from django_clientcert.x509.text import some_of
 
 from . import authority_export, authority_rule
 from .console.arguments import AUTHORITY, JSON, Arguments, Subcommands
-from .console.command import ClientCertCommand
-from .console.files import read_bundle_file
+from .console.command import ClientCertCommand, UsageError
+from .console.files import read_file
 from .console.lookups import ADD_AUTHORITY, find_authority
-from .console.text import (
-    describe_certificate,
-    one_line,
-    show_iso,
-    show_validity,
-    username_of,
-)
+from .console.text import show_iso, show_validity
 
 _CRL_OPTIONS: Arguments = {
     "--revocation-policy POLICY": {
@@ -99,9 +98,7 @@ def run_set(command: ClientCertCommand, options: dict[str, Any]) -> None:
     if not (
         options["revocation_policy"] or options["crl_url"] or options["no_crl_urls"]
     ):
-        raise CommandError(
-            "Give --revocation-policy, --crl-url or --no-crl-urls.", returncode=2
-        )
+        raise UsageError("Give --revocation-policy, --crl-url or --no-crl-urls.")
     authority = find_authority(options["name"])
     if options["no_crl_urls"]:
         authority.crl_urls = ""
@@ -126,7 +123,7 @@ def run_add(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: the bundle cannot be used, or the name is taken.
     """
-    certificates, left_out = read_bundle_file(options["bundle"])
+    certificates, left_out = read_file(options["bundle"], read_bundle)
     with transaction.atomic(using=router.db_for_write(CertificateAuthority)):
         existing = CertificateAuthority.objects.filter(name=options["name"]).first()
         if existing is not None and not options["replace"]:
@@ -172,7 +169,6 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
         "authorities",
         [_describe(authority) for authority in authorities],
         _authority_lines,
-        as_json=options["json"],
         empty=f"No authorities. Add one: {ADD_AUTHORITY}",
     )
 

@@ -20,12 +20,12 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from django_clientcert.exceptions import ClientCertError
+from django_clientcert.explaining.report import one_line
 from django_clientcert.x509.bundles import to_pem
 
 from .console.arguments import AUTHORITY, Arguments, matching
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.lookups import find_authority
-from .console.text import one_line
 
 PEM, SECRET = "pem", "k8s-secret"
 
@@ -62,9 +62,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: the authority does not exist, or its bundle cannot be read.
     """
     if options["format"] == PEM and (options["secret"] or options["namespace"]):
-        raise CommandError(
-            "--secret and --namespace need --format k8s-secret.", returncode=2
-        )
+        raise UsageError("--secret and --namespace need --format k8s-secret.")
     authority = find_authority(options["name"])
     try:
         pem = to_pem(authority.certificates())

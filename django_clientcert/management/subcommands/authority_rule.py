@@ -27,25 +27,20 @@ from django_clientcert.models import CertificateAuthority
 from django_clientcert.models.rules import describe_rule, is_unique_user_field
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.rules import PRESETS, RuleIdentity
+from django_clientcert.x509.text import some_of
 
 from .console.arguments import AUTHORITY, Arguments
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.lookups import find_authority
-from .console.text import some_of
 
-# The fields that options with one value set
-_VALUES = {
+# The fields that options set
+_FIELDS = {
     "identity": "rule_identity",
     "user_field": "rule_user_field",
     "pattern": "rule_pattern",
-}
-# The fields that repeatable options set
-_LISTS = {
     "host": "rule_hosts",
     "policy": "rule_policies",
     "extended_key_usage": "rule_extended_key_usages",
-}
-_FLAGS = {
     "create_users": "rule_creates_users",
     "allow_privileged": "rule_allows_privileged",
 }
@@ -82,13 +77,9 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     Raises:
         CommandError: the rule cannot be used, or the options contradict each other.
     """
-    given = any(
-        options[name] for name in (*_VALUES, *_LISTS, *_FLAGS, "preset", "group")
-    )
+    given = any(options[name] for name in (*_FIELDS, "preset", "group"))
     if options["remove"] and given:
-        raise CommandError(
-            "--remove cannot be combined with other options.", returncode=2
-        )
+        raise UsageError("--remove cannot be combined with other options.")
     authority = find_authority(options["name"])
     if options["remove"] or given:
         groups = _find_groups(options["group"])
@@ -109,16 +100,15 @@ def _change(authority: CertificateAuthority, options: dict[str, Any]) -> None:
         ValidationError: a field cannot be used.
     """
     preset = PRESETS.get(options["preset"] or "", {})
-    for option, field in _VALUES.items():
-        setattr(authority, field, options[option] or preset.get(field, ""))
-    for option, field in _LISTS.items():
-        setattr(authority, field, "\n".join(options[option]))
-    for option, field in _FLAGS.items():
-        setattr(authority, field, options[option])
+    for option, field in _FIELDS.items():
+        value = options[option]
+        if not isinstance(value, bool):
+            # Text, or a list of texts that is stored with one on each line
+            value = "\n".join(value) if isinstance(value, list) else value
+            value = value or preset.get(field, "")
+        setattr(authority, field, value)
     if not options["remove"] and not authority.rule_identity:
-        raise CommandError(
-            "Give --identity or --preset, to say what names the user.", returncode=2
-        )
+        raise UsageError("Give --identity or --preset, to say what names the user.")
     authority.clean_rule()
 
 

@@ -13,19 +13,21 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from django_clientcert.exceptions import ClientCertError, RevocationListError
+from django_clientcert.explaining.report import one_line
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import import_crl
 from django_clientcert.trust.revoke import describe_delay
 from django_clientcert.x509.crl.files import split_crls
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES, CRLInfo, read_crl
 from django_clientcert.x509.crl.status import RevocationPolicy
+from django_clientcert.x509.text import show_moment, some_of
 
 from .console.arguments import JSON, Arguments, Subcommands
 from .console.command import ClientCertCommand
 from .console.fetch import fetch
-from .console.files import STDIN, errors_of_file, read_input
+from .console.files import STDIN, errors_of_file, read_file
 from .console.lookups import ADD_AUTHORITY, find_authority
-from .console.text import one_line, show_iso, show_moment, some_of
+from .console.text import show_iso
 
 # The codes of errors that say that another CA issued a CRL
 _ISSUED_BY_OTHERS = frozenset({"unknown_issuer", "other_key"})
@@ -90,12 +92,10 @@ def run_import(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: a CRL is refused; says how many were imported before.
     """
     name, authority = options["file"], None
-    data = read_input(name, MAX_CRL_BYTES)
+    crls = read_file(name, split_crls, MAX_CRL_BYTES)
     if options["authority"] is not None:
         authority = find_authority(options["authority"])
     source = "standard input" if name == STDIN else name
-    with errors_of_file(name):
-        crls = split_crls(data)
     for done, crl in enumerate(crls):
         end = f" CRLs imported before it: {done}." if done else ""
         with errors_of_file(name, end=end):
@@ -290,7 +290,6 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
         "revocation_lists",
         [_describe(row) for row in rows],
         _lines,
-        as_json=options["json"],
         empty="No CRLs. Import one: manage.py clientcert crl import FILE",
     )
 

@@ -57,7 +57,6 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         "differences",
         differences,
         _lines,
-        as_json=options["json"],
         empty="No differences.",
     )
     if differences:

@@ -21,6 +21,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from django_clientcert.explaining.report import username_of
 from django_clientcert.trust.expiry import (
     Expiry,
     Interval,
@@ -33,10 +34,11 @@ from django_clientcert.trust.expiry import (
     seen_expiries,
 )
 from django_clientcert.trust.transfer.writing import guard
+from django_clientcert.x509.text import show_moment
 
 from .console.arguments import Arguments, duration
 from .console.command import ClientCertCommand
-from .console.text import show_iso, show_moment, username_of
+from .console.text import show_iso
 
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
 

@@ -15,7 +15,6 @@ Exit status: 0 it would be accepted, 1 it would be refused, 2 wrong usage.
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -24,14 +23,14 @@ from django.utils import timezone
 from django_clientcert.conf import conf
 from django_clientcert.explaining import asking
 from django_clientcert.wire import Proxy
-from django_clientcert.x509.bundles import choose_end_entity
+from django_clientcert.x509.bundles import choose_end_entity, read_certificates
 
 from .console.arguments import CERTIFICATE, JSON, Arguments, moment, option_of
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.files import (
     STDIN,
     errors_of_file,
-    read_certificate_file,
+    read_file,
     read_input,
 )
 from .console.report import verdict_of, write_text
@@ -72,11 +71,12 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: the certificate would be refused, or cannot be read.
     """
     if (options["file"] is None) == (options["header"] is None):
-        raise CommandError("Give either FILE or --header VALUE.", returncode=2)
-    at, about_time = _choose_moment(options)
-    read = _from_file if options["file"] is not None else _from_header
-    question = read(options)
-    question.assumptions[:0] = about_time
+        raise UsageError("Give either FILE or --header VALUE.")
+    question = (_from_header if options["file"] is None else _from_file)(options)
+    at, assumed_utc = options["at"] or (timezone.now(), False)
+    if assumed_utc:
+        text = "time: --at names no time zone; taken as UTC"
+        question.assumptions.insert(0, (text, ""))
     report = question.answer(host=options["host"], at=at, options=True)
     if options["json"]:
         command.say_json(report)
@@ -84,15 +84,6 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         command.say_lines(write_text(report))
     if not report["accepted"]:
         raise CommandError(f"The certificate {verdict_of(report)}.")
-
-
-def _choose_moment(options: dict[str, Any]) -> tuple[dt.datetime, asking.Assumptions]:
-    """Return the moment to judge at, and what was assumed for it."""
-    if options["at"] is None:
-        return timezone.now(), asking.Assumptions()
-    at, assumed_utc = options["at"]
-    text = "time: --at names no time zone; taken as UTC"
-    return at, asking.Assumptions([(text, "")] if assumed_utc else [])
 
 
 def _from_file(options: dict[str, Any]) -> asking.ExplainQuery:
@@ -103,12 +94,11 @@ def _from_file(options: dict[str, Any]) -> asking.ExplainQuery:
     """
     for option in _REQUEST_ONLY:
         if options[option]:
-            raise CommandError(
+            raise UsageError(
                 f"{option_of(option)} is about a request, so it needs "
-                "--header VALUE in place of FILE.",
-                returncode=2,
+                "--header VALUE in place of FILE."
             )
-    certificates = read_certificate_file(options["file"])
+    certificates = read_file(options["file"], read_certificates)
     with errors_of_file(options["file"]):
         certificate = choose_end_entity(certificates)
     return asking.ask_about_certificates(
@@ -141,10 +131,9 @@ def _read_chain(values: list[str], proxy: Proxy) -> tuple[str, ...]:
         CommandError: the proxy has fewer such headers.
     """
     if len(values) > len(proxy.chain):
-        raise CommandError(
+        raise UsageError(
             f"--chain was given {len(values)} times, but {proxy.name} has "
-            f"{len(proxy.chain)} headers for a chain.",
-            returncode=2,
+            f"{len(proxy.chain)} headers for a chain."
         )
     present_values = (asking.present(asking.as_wsgi(value)) for value in values)
     return tuple(value for value in present_values if value is not None)

@@ -13,7 +13,6 @@ Exit status: 0 no row was refused, 1 at least one was, 2 wrong usage.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,12 @@ from django.db import router, transaction
 
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.transfer.loading import Loader, Status
-from django_clientcert.trust.transfer.reading import USER_FROM, Row, read_rows
+from django_clientcert.trust.transfer.reading import USER_FROM, read_rows
 from django_clientcert.x509.identities import IdentityKind
 
 from .console.arguments import Arguments
 from .console.command import ClientCertCommand
 from .console.files import errors_of_file
-from .console.progress import ProgressBar
 
 ARGUMENTS: Arguments = {
     "source SOURCE": "a CSV, JSON or zip file, or a folder",
@@ -94,16 +92,11 @@ def _load(command: ClientCertCommand, loader: Loader, options: dict[str, Any]) -
     path = Path(options["source"])
     with command.progress("Rows") as bar:
         rows = read_rows(path, options["format"], user_from=options["user_from"])
-        for outcome in loader.load(_counted(rows, bar)):
+        for number, outcome in enumerate(loader.load(rows), 1):
+            if number % 100 == 0:
+                bar(number, 0)
             if outcome.status is Status.REFUSED or not command.quiet:
                 detail = f": {outcome.detail}" if outcome.detail else ""
                 command.say(
                     f"{outcome.place}: {outcome.status.value}: {outcome.what}{detail}"
                 )
-
-
-def _counted(rows: Iterator[Row], bar: ProgressBar) -> Iterator[Row]:
-    for number, row in enumerate(rows, 1):
-        if number % 100 == 0:
-            bar(number, 0)
-        yield row

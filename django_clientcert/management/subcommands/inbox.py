@@ -11,13 +11,19 @@ from typing import Any
 
 from django.utils import timezone
 
+from django_clientcert.explaining.report import one_line
 from django_clientcert.models import UnknownCertificate
+from django_clientcert.trust.transfer.records import to_json
 from django_clientcert.x509.escaping import visible_once
 
 from .console.arguments import JSON, Arguments, Subcommands, duration
 from .console.command import ClientCertCommand
-from .console.text import one_line, show_iso
+from .console.text import show_iso
 
+_COLUMNS = (
+    *("id", "subject", "issuer", "fingerprint", "public_key", "not_after", "reason"),
+    *("detail", "host", "address", "count", "first_seen_at", "last_seen_at"),
+)
 _PURGING: Arguments = {
     "--older-than TIME": {
         "help": "only what was not seen for 12h, 30d, 6w (default: everything)",
@@ -42,7 +48,6 @@ def run_list(command: ClientCertCommand, options: dict[str, Any]) -> None:
         "unknown_certificates",
         [_describe(row) for row in rows],
         _lines,
-        as_json=options["json"],
         empty="The inbox is empty.",
     )
 
@@ -66,21 +71,7 @@ def _describe(row: UnknownCertificate) -> dict[str, Any]:
 
     ``fingerprint`` and ``public_key`` are SHA-256, in hex.
     """
-    return {
-        "id": row.pk,
-        "subject": row.subject,
-        "issuer": row.issuer,
-        "fingerprint": row.fingerprint.hex(),
-        "public_key": row.public_key.hex(),
-        "not_after": None if row.not_after is None else row.not_after.isoformat(),
-        "reason": row.reason,
-        "detail": row.detail,
-        "host": row.host,
-        "address": row.address,
-        "count": row.count,
-        "first_seen_at": row.first_seen_at.isoformat(),
-        "last_seen_at": row.last_seen_at.isoformat(),
-    }
+    return {name: to_json(getattr(row, name)) for name in _COLUMNS}
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ Exit status: 0 mapped, now or before; 1 refused; 2 wrong usage.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -25,6 +26,11 @@ from django_clientcert.evaluation.presented import present_certificates, success
 from django_clientcert.evaluation.run import evaluate
 from django_clientcert.exceptions import ClientCertError
 from django_clientcert.explaining.reasons import EXPLANATIONS
+from django_clientcert.explaining.report import (
+    describe_certificate,
+    show_value,
+    username_of,
+)
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors, renew
 from django_clientcert.x509.certificates import ClientCertificate
@@ -37,6 +43,7 @@ from django_clientcert.x509.identities import (
     parse_identity,
     san_identities,
 )
+from django_clientcert.x509.text import show_moment, some_of
 
 from .console.arguments import (
     CERTIFICATE,
@@ -46,17 +53,10 @@ from .console.arguments import (
     moment,
     option_of,
 )
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.files import read_end_entity
 from .console.lookups import ADD_AUTHORITY, choose_authority, find_row, find_user
-from .console.text import (
-    describe_certificate,
-    show_moment,
-    show_validity,
-    show_value,
-    some_of,
-    username_of,
-)
+from .console.text import show_validity
 
 # The options that --successor-of excludes, because it takes their values from the
 # old mapping or sets them itself
@@ -116,9 +116,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         _renew(command, options)
         return
     if options["user"] is None:
-        raise CommandError(
-            "Give --user NAME, or --successor-of ID to renew a mapping.", returncode=2
-        )
+        raise UsageError("Give --user NAME, or --successor-of ID to renew a mapping.")
     kind = IdentityKind(options["kind"] or IdentityKind.FINGERPRINT)
     certificate = read_end_entity(options["file"])
     user = find_user(options["user"])
@@ -147,8 +145,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         command.say(f"Nothing to do: already mapped to {username_of(user)}.")
         _warn_about_differences(command, existing, wanted, options)
     mapping = existing or wanted
-    _print_mapping(command, mapping, certificate)
-    _warn_unless_accepted(command, mapping, certificate)
+    _show(command, mapping, certificate)
     if existing is None:
         _mention_predecessors(command, mapping, certificate)
 
@@ -160,16 +157,13 @@ def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: it does not renew that one, or an option is missing.
     """
     if options["successor_of"] is None or options["retire_on"] is None:
-        raise CommandError(
-            "Give --successor-of ID and --retire-on DATE together.", returncode=2
-        )
+        raise UsageError("Give --successor-of ID and --retire-on DATE together.")
     given = [option_of(name) for name in _TAKEN_FROM_PREDECESSOR if options[name]]
     if given:
-        raise CommandError(
+        raise UsageError(
             f"{', '.join(given)} cannot be given with --successor-of: the new mapping "
             "takes over the settings of the old one. Leave it out, and change the "
-            "mapping in the admin.",
-            returncode=2,
+            "mapping in the admin."
         )
     certificate = read_end_entity(options["file"])
     old = find_row(CertificateMapping, options["successor_of"], "mapping")
@@ -180,12 +174,11 @@ def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
         valid_from=options["valid_from"] and options["valid_from"].at,
     )
     command.say(f"Mapped to {username_of(new.user)}.")
-    _print_mapping(command, new, certificate)
+    _show(command, new, certificate)
     command.say(
         f"Mapping {old.pk} retires: it is not accepted from "
         f"{show_moment(old.valid_until)} on."
     )
-    _warn_unless_accepted(command, new, certificate)
 
 
 def _mention_predecessors(
@@ -212,10 +205,9 @@ def _choose_identity(
         CommandError: it has no such identity, or several to choose from.
     """
     if value is not None and kind not in SAN_KINDS:
-        raise CommandError(
+        raise UsageError(
             "--value chooses one of several alternative names, so it needs a --kind "
-            f"that begins with san_; a certificate has only one {kind}.",
-            returncode=2,
+            f"that begins with san_; a certificate has only one {kind}."
         )
     try:
         if value is None:
@@ -263,12 +255,12 @@ def _warn_about_differences(
         )
 
 
-def _print_mapping(
+def _show(
     command: ClientCertCommand,
     mapping: CertificateMapping,
     certificate: ClientCertificate,
 ) -> None:
-    """Print the mapping as it is stored."""
+    """Print the mapping as it is stored; warn if it does not accept *certificate*."""
     begin, end = mapping.valid_from, mapping.valid_until
     fields = {
         "mapping": mapping.pk,
@@ -283,17 +275,17 @@ def _print_mapping(
         "certificate": show_validity(describe_certificate(certificate)),
     }
     command.say_fields(fields)
+    for warning in _warnings(mapping, certificate):
+        command.warn(warning)
 
 
-def _warn_unless_accepted(
-    command: ClientCertCommand,
-    mapping: CertificateMapping,
-    certificate: ClientCertificate,
-) -> None:
-    """Warn if the certificate would not authenticate the mapping's user now."""
+def _warnings(
+    mapping: CertificateMapping, certificate: ClientCertificate
+) -> Iterator[str]:
+    """Yield why the certificate would not authenticate the mapping's user now."""
     with suppress(ClientCertError):  # the evaluation reports one that cannot be read
         if certificate.is_ca:
-            command.warn(
+            yield (
                 "this is the certificate of a CA. Map it only if the client has made "
                 "it for itself. To accept certificates that the CA issues, add it as "
                 f"an authority: {ADD_AUTHORITY}"
@@ -304,16 +296,16 @@ def _warn_unless_accepted(
             host=mapping.first_host,
         )
     except ImproperlyConfigured as error:
-        command.warn(f"no certificate is accepted yet: {error} See “manage.py check”.")
+        yield f"no certificate is accepted yet: {error} See “manage.py check”."
         return
     if decision.reason is not None:
         explanation = EXPLANATIONS[decision.reason]
-        command.warn(
+        yield (
             f"the certificate would be refused now: {decision.reason}. "
             f"{explanation.meaning} {explanation.remedy}"
         )
     elif decision.mapping is not None and decision.mapping.user_id != mapping.user_id:
-        command.warn(
+        yield (
             "the certificate still authenticates "
             f"{username_of(decision.mapping.user)}, because the kind of mapping "
             f"{decision.mapping.pk} ({decision.mapping.kind}) takes precedence."

@@ -31,6 +31,7 @@ from django.db import IntegrityError, router, transaction
 from django.utils import timezone, translation
 
 from django_clientcert.conf import conf
+from django_clientcert.explaining.report import one_line
 from django_clientcert.models import ExpiryNotice
 from django_clientcert.signals import certificate_expiring
 from django_clientcert.trust.expiry import (
@@ -42,8 +43,7 @@ from django_clientcert.trust.expiry import (
 )
 
 from .console.arguments import Arguments
-from .console.command import ClientCertCommand
-from .console.text import one_line
+from .console.command import ClientCertCommand, UsageError
 
 # The recipient that stands for the receivers of the signal
 _SIGNAL = ""
@@ -106,10 +106,9 @@ def _addresses(given: Sequence[str]) -> list[str]:
         try:
             validate_email(address)
         except ValidationError as error:
-            raise CommandError(
+            raise UsageError(
                 f"--to {one_line(address)}: this is not an e-mail address. Write one "
-                "like pki@example.com.",
-                returncode=2,
+                "like pki@example.com."
             ) from error
     return list(dict.fromkeys(given or conf.CLIENTCERT_NOTIFY_EMAILS))
 

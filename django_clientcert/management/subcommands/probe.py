@@ -35,6 +35,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from django_clientcert.conf import conf
+from django_clientcert.explaining.report import one_line
 from django_clientcert.probe.attempts import (
     SPELLINGS,
     Client,
@@ -49,8 +50,7 @@ from django_clientcert.wire.forwarding import forwarded_values
 from django_clientcert.x509.certificates import ClientCertificate
 
 from .console.arguments import JSON, Arguments
-from .console.command import ClientCertCommand
-from .console.text import one_line
+from .console.command import ClientCertCommand, UsageError
 
 _NOTHING = Spelling("nothing forged", lambda lines: b"")
 
@@ -115,7 +115,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         CommandError: there is a hole, or the application did not answer.
     """
     if options["key"] and not options["cert"]:
-        raise CommandError("--key needs --cert FILE.", returncode=2)
+        raise UsageError("--key needs --cert FILE.")
     probe = Probe(conf.CLIENTCERT_PROXY, _make_client(options))
     places = list_places(
         options["url"],
@@ -141,12 +141,11 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
             command.say_lines(["", "What to change:"])
         command.say_lines(f"- {remedy}" for remedy in remedies)
     if counts[UNREACHED] == len(findings):
-        raise CommandError(
+        raise UsageError(
             "The application did not answer any attempt, so there is no result. Check "
             "that this is the SECRET_KEY of the deployment, that its clock is right, "
             "that it has ClientCertMiddleware of this version, and that the URL leads "
-            f"to it. The last reply: {one_line(probe.last_reply)}",
-            returncode=2,
+            f"to it. The last reply: {one_line(probe.last_reply)}"
         )
     if counts[HOLE]:
         raise CommandError(f"Holes: {counts[HOLE]} in {len(findings)} attempts.")

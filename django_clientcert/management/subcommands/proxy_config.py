@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -167,12 +168,10 @@ def _spelt_otherwise(names: Sequence[str]) -> str:
 
 def _common_parts(names: Iterable[str]) -> list[str]:
     """Return the parts with which all *names* begin."""
-    common: list[str] = []
-    for parts in zip(*(name.split("-")[:-1] for name in names), strict=False):
-        if len(set(parts)) > 1:
-            break
-        common.append(parts[0])
-    return common
+    columns = zip(*(name.split("-")[:-1] for name in names), strict=False)
+    return [
+        same[0] for same in takewhile(lambda column: len(set(column)) == 1, columns)
+    ]
 
 
 def _secret(*, show: bool) -> dict[str, str] | None:

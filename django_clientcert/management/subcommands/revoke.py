@@ -26,6 +26,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from django_clientcert.explaining.report import one_line, username_of
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -50,6 +51,7 @@ from django_clientcert.trust.revoke import (
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl.reasons import RevocationReason
 from django_clientcert.x509.identities import IdentityKind, find_identities
+from django_clientcert.x509.text import show_moment, some_of
 
 from .console.arguments import (
     CERTIFICATE,
@@ -59,10 +61,10 @@ from .console.arguments import (
     last_second,
     moment,
 )
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.files import read_end_entity
 from .console.lookups import find_authority, find_row
-from .console.text import one_line, show_messages, show_moment, some_of, username_of
+from .console.text import show_messages
 
 REASONS = {
     RevocationReason(number).rfc_name: number
@@ -115,16 +117,14 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """
     wanted = [option for option in _RUNS if options[_dest(option)] not in (None, False)]
     if len(wanted) != 1:
-        raise CommandError(
-            f"Give one of {', '.join(_RUNS)}: what to revoke, undo or list.",
-            returncode=2,
+        raise UsageError(
+            f"Give one of {', '.join(_RUNS)}: what to revoke, undo or list."
         )
     for option, needed in _NEEDS.items():
         if options[_dest(option)] and wanted[0] not in needed:
-            raise CommandError(
+            raise UsageError(
                 f"{option} can be combined with {' or '.join(needed)}, but not with "
-                f"{wanted[0]}.",
-                returncode=2,
+                f"{wanted[0]}."
             )
     _RUNS[wanted[0]](command, options)
 
@@ -175,7 +175,7 @@ def _revoke_serial(command: ClientCertCommand, options: dict[str, Any]) -> None:
     try:
         readings = read_serial(options["serial"])
     except ValidationError as error:
-        raise CommandError(f"--serial: {show_messages(error)}", returncode=2) from error
+        raise UsageError(f"--serial: {show_messages(error)}") from error
     began = timezone.now()
     revocation = revoke_serial(
         authority, *readings, issuer=options["issuer"] or "", **_common(options)
@@ -189,7 +189,7 @@ def _revoke_serial(command: ClientCertCommand, options: dict[str, Any]) -> None:
 def _revoke_period(command: ClientCertCommand, options: dict[str, Any]) -> None:
     authority = _authority(options, "--issued-from")
     if options["issued_until"] is None:
-        raise CommandError("--issued-from needs --issued-until DATE.", returncode=2)
+        raise UsageError("--issued-from needs --issued-until DATE.")
     begin: Moment = options["issued_from"]
     until: Moment = options["issued_until"]
     end = min(until.at, timezone.now() + dt.timedelta(days=36500))
@@ -216,9 +216,8 @@ def _is_interactive() -> bool:
 
 def _authority(options: dict[str, Any], option: str) -> CertificateAuthority:
     if options["authority"] is None:
-        raise CommandError(
-            f"{option} needs --authority NAME, the authority that issued it.",
-            returncode=2,
+        raise UsageError(
+            f"{option} needs --authority NAME, the authority that issued it."
         )
     return find_authority(options["authority"])
 
@@ -297,7 +296,6 @@ def _list(command: ClientCertCommand, options: dict[str, Any]) -> None:
         "revocations",
         [_describe(row) for row in rows.iterator()],
         _lines,
-        as_json=options["json"],
         empty="No revocations.",
     )
 

@@ -33,6 +33,7 @@ from django_clientcert.evaluation.lookup import LookupResult
 from django_clientcert.evaluation.presented import present_certificates, success_verdict
 from django_clientcert.evaluation.run import CanAuthenticate, evaluate
 from django_clientcert.explaining.asking import user_rule
+from django_clientcert.explaining.report import one_line, username_of
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
@@ -41,12 +42,12 @@ from django_clientcert.models import (
 from django_clientcert.trust.revoke import certificate_of
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.text import show_moment
 
 from .console.arguments import JSON, Arguments, moment
-from .console.command import ClientCertCommand
+from .console.command import ClientCertCommand, UsageError
 from .console.lookups import find_authority
 from .console.progress import ProgressBar
-from .console.text import one_line, show_moment, username_of
 
 LOCKED_OUT = "locked_out"
 REFUSED_NOW = "refused_now"
@@ -139,9 +140,8 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     """
     without, policies = options["without_authority"], dict(options["policy"])
     if not without and not policies and options["at"] is None:
-        raise CommandError(
-            "Give --without-authority, --at or --policy, or several of them.",
-            returncode=2,
+        raise UsageError(
+            "Give --without-authority, --at or --policy, or several of them."
         )
     can_authenticate, why = user_rule()
     if why:

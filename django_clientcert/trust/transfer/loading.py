@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ from django_clientcert.x509.identities import IdentityKind
 
 from . import records
 from .reading import Row, TransferError
-from .records import Record, Refused, to_key, to_moment, to_text
+from .records import Record, Refused, to_moment, to_text
 
 _BATCH = 500
 _WRONG_KIND = gettext_lazy("A field is missing or has the wrong type")
@@ -46,17 +47,6 @@ _REFUSALS = (
     *(Refused, ValidationError, ClientCertError),
     *(KeyError, TypeError, ValueError, AttributeError, OverflowError),
 )
-_REVOCATION: dict[str, Callable[[Any], Any]] = {
-    "public_key": to_key,
-    "issuer_key": to_key,
-    "serial": to_key,
-    "issued_from": to_moment,
-    "issued_until": to_moment,
-    "certificate": records.to_der,
-    "description": to_text,
-    "reason": records.to_small,
-    "note": to_text,
-}
 
 _FindKnown = Callable[[Collection[bytes]], Iterable[tuple[ClientCertificate, Any]]]
 
@@ -88,6 +78,7 @@ class _Candidate(NamedTuple):
     owners: list[Any]
 
 
+@dataclass(kw_only=True)
 class Loader:
     """Stores rows, in a transaction that the caller begins and ends.
 
@@ -100,22 +91,15 @@ class Loader:
     *stored* is called with each batch of stored rows.
     """
 
-    def __init__(
-        self,
-        *,
-        kind: IdentityKind = IdentityKind.FINGERPRINT,
-        refuse_user: Callable[[Any], ValidationError | None] | None = None,
-        find_known: _FindKnown = lambda keys: (),
-        mappings_only: bool = False,
-        stored: Callable[[list[Model]], None] = lambda rows: None,
-    ) -> None:
+    kind: IdentityKind = IdentityKind.FINGERPRINT
+    refuse_user: Callable[[Any], ValidationError | None] | None = None
+    find_known: _FindKnown = lambda keys: ()
+    mappings_only: bool = False
+    stored: Callable[[list[Model]], None] = lambda rows: None
+
+    def __post_init__(self) -> None:
         self.counts = dict.fromkeys(Status, 0)
         self.refused_others = 0
-        self._kind = kind
-        self._refuse_user = refuse_user
-        self._find_known = find_known
-        self._mappings_only = mappings_only
-        self._stored = stored
         self._using = router.db_for_write(CertificateMapping)
         self._authorities: dict[str, CertificateAuthority] = {}
         # Per CRL being stored: its row and the number of entries stored so far
@@ -179,7 +163,7 @@ class Loader:
                 text = _("“%(name)s” is not a record type")
                 raise Refused(text % {"name": visible(str(kind), 40)})
             what = visible(str(row.record.get("name", kind)), 80)
-            if self._mappings_only:
+            if self.mappings_only:
                 raise Refused(
                     _("Only a superuser may import records other than mappings")
                 )
@@ -207,7 +191,7 @@ class Loader:
         authority.full_clean(exclude=["revision"])
         authority.save()
         authority.rule_groups.set(groups)
-        self._stored([authority])
+        self.stored([authority])
         self._authorities.pop(authority.name, None)
         return Status.NEW
 
@@ -234,7 +218,7 @@ class Loader:
         )
         row.full_clean(exclude=["authority"])
         row.save()
-        self._stored([row])
+        self.stored([row])
         self._crls[key] = (row, 0)
         return Status.NEW
 
@@ -261,7 +245,10 @@ class Loader:
         name, by = record["authority"], record["revoked_by"]
         revocation = Revocation(
             authority=None if name is None else self._find_authority(name),
-            **{name: convert(record[name]) for name, convert in _REVOCATION.items()},
+            **{
+                name: convert(record[name])
+                for name, convert in records.REVOCATION_VALUES.items()
+            },
         )
         at = to_moment(record["revoked_at"])
         if Revocation.objects.equal_to(revocation).exists():
@@ -269,7 +256,7 @@ class Loader:
         revocation.full_clean(exclude=["authority", "revoked_by"])
         revocation.revoked_by = None if by is None else find_by_name([by]).get(by)
         revocation.save()
-        self._stored([revocation])
+        self.stored([revocation])
         if at is not None:
             Revocation.objects.filter(pk=revocation.pk).update(revoked_at=at)
         return Status.NEW
@@ -306,13 +293,12 @@ class Loader:
                 new.append(mapping)
                 known.setdefault(bytes(mapping.key), []).append(mapping)
             done[number] = Outcome(place, what, Status.NEW if is_new else Status.EXISTS)
-        using = router.db_for_write(CertificateMapping)
-        if connections[using].features.can_return_rows_from_bulk_insert:
+        if connections[self._using].features.can_return_rows_from_bulk_insert:
             CertificateMapping.objects.bulk_create(new)
         else:  # MySQL returns no primary keys, which the history needs
             for mapping in new:
                 mapping.save(force_insert=True)
-        self._stored(list(new))
+        self.stored(list(new))
         # Mapped certificates leave the inbox.
         mapped = (mapping.client_certificate() for mapping in new)
         UnknownCertificate.objects.all().of_keys(*filter(None, mapped)).delete()
@@ -357,7 +343,7 @@ class Loader:
         if (kind, mapping.key) not in {(own.kind, own.key) for own in found}:
             raise Refused(_("The certificate does not contain this value"))
         # Without a check of the users, only pins can stand in the way.
-        keys = [own.key for own in found if own.kind.is_pin or self._refuse_user]
+        keys = [own.key for own in found if own.kind.is_pin or self.refuse_user]
         return _Candidate(row.place, mapping, keys, [])
 
     def _add_known(self, candidates: Collection[_Candidate]) -> None:
@@ -366,18 +352,18 @@ class Loader:
         for candidate in candidates:
             if candidate.mapping.certificate is None:
                 typed[candidate.mapping.key].append(candidate)
-        for certificate, owner in self._find_known(typed.keys()) if typed else ():
+        for certificate, owner in self.find_known(typed.keys()) if typed else ():
             keys = [own.key for own in identities.find_identities(certificate).found]
             for candidate in chain(*(typed.get(key, ()) for key in keys)):
                 candidate.keys.extend(keys)
                 candidate.owners.extend([] if owner is None else [owner])
 
     def _why_not_map(self, user: Any) -> ValidationError | None:
-        return None if self._refuse_user is None else self._refuse_user(user)
+        return None if self.refuse_user is None else self.refuse_user(user)
 
     def _choose_kind(self, name: Any) -> IdentityKind:
         try:
-            return self._kind if name is None else IdentityKind(name)
+            return self.kind if name is None else IdentityKind(name)
         except ValueError as error:
             text = _("“%(name)s” is not a kind of mapping")
             raise Refused(text % {"name": visible(str(name), 40)}) from error

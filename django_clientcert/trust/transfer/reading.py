@@ -14,8 +14,9 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 from django.utils.translation import gettext as _
@@ -106,8 +107,7 @@ def read_uploads(
     formats = [_recognise(file) for _name, file in uploads]
     if formats == ["certificate"] * len(formats):
         for name, file in uploads:
-            octets = file.read(MAX_ENTRY + 1)
-            yield _check_file(name, octets, user_from)
+            yield _check_file(name, file, user_from)
     elif len(uploads) > 1:
         raise TransferError(
             _("Choose one file with rows, one archive, or several certificates.")
@@ -123,14 +123,10 @@ def refuse_bombs(uploads: Sequence[tuple[str, BinaryIO]], max_bytes: int) -> Non
         TransferError: there is one.
     """
     for _name, file in uploads:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
-            continue
-        try:
-            with zipfile.ZipFile(file) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-        except _ZIP_ERRORS:
-            size = 0  # reported when it is read
+        size = 0
+        # An error is reported when the file is read, if it is an archive at all.
+        with suppress(*_ZIP_ERRORS), zipfile.ZipFile(file) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
         file.seek(0)
         if size > max_bytes:
             message = _("The archive contains more than %(size)d MiB.")
@@ -342,8 +338,7 @@ def _read_zip(file: BinaryIO, user_from: str) -> Iterator[Row]:
                 if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
                     raise NotImplementedError("compressed in an unusual way")
                 with archive.open(entry) as member:
-                    octets = member.read(MAX_ENTRY + 1)
-                yield _check_file(entry.filename, octets, user_from)
+                    yield _check_file(entry.filename, member, user_from)
     except _ZIP_ERRORS as error:
         message = _("The archive cannot be read: %(why)s.")
         raise TransferError(message % {"why": visible(str(error), 200)}) from error
@@ -353,11 +348,11 @@ def _read_folder(folder: Path, user_from: str) -> Iterator[Row]:
     for path in sorted(folder.iterdir()):
         if path.is_file():
             with path.open("rb") as file:
-                octets = file.read(MAX_ENTRY + 1)
-            yield _check_file(path.name, octets, user_from)
+                yield _check_file(path.name, file, user_from)
 
 
-def _check_file(name: str, octets: bytes, user_from: str) -> Row:
+def _check_file(name: str, file: IO[bytes], user_from: str) -> Row:
+    octets = file.read(MAX_ENTRY + 1)
     if holds_private_key(name):
         return Row(_("a file’s name"), {}, str(PRIVATE_KEY_MESSAGE))
     place = visible(name, 120)

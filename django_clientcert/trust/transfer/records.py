@@ -50,10 +50,6 @@ MAPPING_FIELDS = (
     *("user", "kind", "value", "authority", "state", "valid_from", "valid_until"),
     *("hosts", "note", "certificate"),
 )
-_REVOCATION_FIELDS = (
-    *Revocation.IDENTITY,
-    *("certificate", "description", "reason", "note", "revoked_at", "revoked_by"),
-)
 _CHUNK = 1000
 
 
@@ -64,15 +60,12 @@ class Refused(Exception):
 # --- rows to records --------------------------------------------------------------
 
 
-def all_rows(model: type[Model]) -> QuerySet[Any]:
-    """Return the rows of *model*."""
-    return model._default_manager.all()
-
-
 def export_records(
     *,
     mappings_only: bool = False,
-    rows_of: Callable[[type[Model]], QuerySet[Any]] = all_rows,
+    rows_of: Callable[[type[Model]], QuerySet[Any]] = lambda model: (
+        model._default_manager.all()
+    ),
 ) -> Iterator[Record]:
     """Yield every record that decisions depend on, referenced records first.
 
@@ -111,7 +104,8 @@ def authority_record(authority: CertificateAuthority) -> Record:
 
 def revocation_record(revocation: Revocation) -> Record:
     """Return *revocation* as a record."""
-    return _record(REVOCATION, revocation, _REVOCATION_FIELDS)
+    names = ("authority", *REVOCATION_VALUES, "revoked_at", "revoked_by")
+    return _record(REVOCATION, revocation, names)
 
 
 def _crl_records(crl: RevocationList) -> Iterator[Record]:
@@ -151,6 +145,11 @@ def _show(name: str, value: Any) -> Any:
         return value.name
     if name == "certificate":
         return base64.b64encode(bytes(value)).decode()
+    return to_json(value)
+
+
+def to_json(value: Any) -> Any:
+    """Return *value* with bytes in hex and moments in ISO 8601."""
     if isinstance(value, dt.datetime):
         return to_iso(value)
     return value.hex() if isinstance(value, bytes) else value
@@ -260,3 +259,17 @@ def to_moment(value: Any) -> dt.datetime | None:
         )
     at = at if at.tzinfo is not None else at.replace(tzinfo=dt.timezone.utc)
     return at.astimezone(dt.timezone.utc)
+
+
+# How the columns of a revocation are read, without those that refer to other rows
+REVOCATION_VALUES: dict[str, Callable[[Any], Any]] = {
+    "public_key": to_key,
+    "issuer_key": to_key,
+    "serial": to_key,
+    "issued_from": to_moment,
+    "issued_until": to_moment,
+    "certificate": to_der,
+    "description": to_text,
+    "reason": to_small,
+    "note": to_text,
+}

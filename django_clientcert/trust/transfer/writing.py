@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -29,20 +28,22 @@ def write_json(records: Iterable[Record]) -> Iterator[str]:
     yield "\n]}\n"
 
 
+class _Echo:
+    """A file that returns what is written, so that ``writerow()`` does."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
 def write_csv(records: Iterable[Record]) -> Iterator[str]:
     """Yield the mappings among *records* as CSV, of which a spreadsheet runs nothing.
 
     Every cell is quoted, which keeps most spreadsheets from splitting it.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, quoting=csv.QUOTE_ALL)
-    writer.writerow(MAPPING_FIELDS)
+    writer = csv.writer(_Echo(), quoting=csv.QUOTE_ALL)
+    yield writer.writerow(MAPPING_FIELDS)
     for record in records:
-        writer.writerow([guard(record[name] or "") for name in MAPPING_FIELDS])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-    yield buffer.getvalue()
+        yield writer.writerow([guard(record[name] or "") for name in MAPPING_FIELDS])
 
 
 def guard(cell: str) -> str:

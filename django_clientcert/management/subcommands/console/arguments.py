@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -165,7 +166,7 @@ def moment(text: str, *, into_day: dt.timedelta = dt.timedelta()) -> Moment:
     Raises:
         ArgumentTypeError: it is neither a date nor a date with a time.
     """
-    try:
+    with suppress(ValueError, OverflowError):  # reported below
         day = parse_date(text)
         value = (
             parse_datetime(text) if day is None else dt.datetime.combine(day, dt.time())
@@ -177,8 +178,6 @@ def moment(text: str, *, into_day: dt.timedelta = dt.timedelta()) -> Moment:
             zone = dt.timezone.utc
             at = value.replace(tzinfo=zone) if naive else value.astimezone(zone)
             return Moment(at, naive)
-    except (ValueError, OverflowError):
-        pass  # reported below
     raise argparse.ArgumentTypeError(
         "write a moment like 2027-01-31T23:59:00+01:00, or a date like 2027-01-31"
     )

@@ -6,16 +6,24 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from .progress import ProgressBar
 from .text import encodable
+
+
+class UsageError(CommandError):
+    """The command was used in a wrong way, so its exit status is 2."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=2)
 
 
 class ClientCertCommand(BaseCommand):
     """A command whose output fits the encoding of any terminal."""
 
     quiet = False
+    as_json = False
 
     def say(self, text: str = "") -> None:
         """Write a line to standard output."""
@@ -55,15 +63,14 @@ class ClientCertCommand(BaseCommand):
         rows: list[dict[str, Any]],
         lines_of: Callable[[dict[str, Any]], Iterable[str]],
         *,
-        as_json: bool,
         empty: str,
     ) -> None:
-        """Print *rows* as one JSON object with one *key*, or as text.
+        """Print *rows* as text or, with ``--json``, as one JSON object with one *key*.
 
         As text, each row has the lines that *lines_of* returns for it; *empty* is
         printed if there are no rows.
         """
-        if as_json:
+        if self.as_json:
             self.say_json({key: rows})
             return
         for row in rows:

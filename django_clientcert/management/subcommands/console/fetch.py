@@ -53,7 +53,7 @@ def fetch(
     max_bytes: int,
     timeout: float = 20,
     deadline: float = 300,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> bytes:
     """Return the content at *url*, http or https.
 
@@ -90,7 +90,7 @@ def _fetch(
     max_bytes: int,
     timeout: float,
     deadline: float,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None],
 ) -> bytes:
     # The default handlers would also open files and FTP.
     opener = urllib.request.OpenerDirector()
@@ -134,7 +134,7 @@ def _read(
     response: Any,
     max_bytes: int,
     end: float,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None],
 ) -> bytes:
     length = response.headers.get("Content-Length", "")
     total = int(length) if length.isdecimal() else 0
@@ -149,8 +149,7 @@ def _read(
             raise too_large
         if time.monotonic() > end:
             raise FetchError("it took too long")
-        if progress is not None:
-            progress(len(data), total)
+        progress(len(data), total)
     if total and len(data) < total:
         raise FetchError(f"it was cut off after {len(data)} of {total} bytes")
     return bytes(data)

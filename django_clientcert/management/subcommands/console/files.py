@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.management.base import CommandError
 
@@ -19,11 +19,12 @@ from django_clientcert.x509.bundles import (
     holds_private_key,
     read_certificates,
 )
-from django_clientcert.x509.ca_problems import read_bundle
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 
 from .arguments import option_of
+
+Parsed = TypeVar("Parsed")
 
 STDIN = "-"
 # The arguments for read_input(), which has its own words for a key in their place
@@ -73,37 +74,26 @@ def read_input(name: str, limit: int = MAX_BUNDLE_BYTES) -> bytes:
             return file.read(limit + 1)
 
 
-def read_certificate_file(name: str) -> tuple[ClientCertificate, ...]:
-    """Return the certificates in the file *name*, or on standard input.
+def read_file(
+    name: str, parse: Callable[[bytes], Parsed], limit: int = MAX_BUNDLE_BYTES
+) -> Parsed:
+    """Return what *parse* makes of the file *name*, or of standard input.
 
     Raises:
-        CommandError: it cannot be read, has no certificate, or has a private key.
+        CommandError: it cannot be read, is refused, or has a private key.
     """
-    content = read_input(name)
+    content = read_input(name, limit)
     with errors_of_file(name):
-        return read_certificates(content)
-
-
-def read_bundle_file(name: str) -> tuple[list[ClientCertificate], list[str]]:
-    """Return the CA certificates in the file *name*, and why others are left out.
-
-    Raises:
-        CommandError: as ``read_certificate_file()``, or none is a CA’s.
-    """
-    content = read_input(name)
-    with errors_of_file(name):
-        return read_bundle(content)
+        return parse(content)
 
 
 def read_end_entity(name: str) -> ClientCertificate:
     """Return the one certificate in the file *name* that issued none of the others.
 
     Raises:
-        CommandError: as ``read_certificate_file()``, or there are several.
+        CommandError: as ``read_file()``, or there are several.
     """
-    certificates = read_certificate_file(name)
-    with errors_of_file(name):
-        return choose_end_entity(certificates)
+    return read_file(name, lambda data: choose_end_entity(read_certificates(data)))
 
 
 def show_name(name: str) -> str:

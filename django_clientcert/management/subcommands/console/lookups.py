@@ -15,8 +15,9 @@ from django_clientcert.trust import issuers
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import IdentityKind
+from django_clientcert.x509.text import some_of
 
-from .text import show_messages, some_of
+from .text import show_messages
 
 ADD_AUTHORITY = "manage.py clientcert authority add BUNDLE --name NAME"
 

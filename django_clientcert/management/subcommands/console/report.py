@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from django_clientcert.evaluation.decisions import REFUSED
 from django_clientcert.explaining.report import Report
 from django_clientcert.x509.identities import PINS
+from django_clientcert.x509.text import some_of
 
-from .text import show_iso, some_of
+from .text import show_iso
 
 
 def verdict_of(report: Report) -> str:
@@ -58,22 +59,14 @@ def _certificate_lines(certificate: Report | None) -> Iterator[str]:
         yield "Certificate: none that can be read"
         return
     yield "Certificate"
-    for label, key in (
-        ("subject", "subject"),
-        ("issuer", "issuer"),
-        ("serial number", "serial_number"),
-        ("valid from", "not_before"),
-        ("valid until", "not_after"),
-        ("fingerprint", "fingerprint"),
-        ("public key", "public_key"),
-    ):
-        value = certificate[key]
-        if key.startswith("not_"):
-            value = show_iso(value)
-        elif value is None:
-            value = "(cannot be read)"
-        yield f"  {label:<14} {value or '(empty)'}"
-    for problem in certificate["problems"]:
+    dates = {"not_before": "valid from", "not_after": "valid until"}
+    facts = {**certificate}
+    problems = facts.pop("problems")
+    for key, value in facts.items():
+        label = dates.get(key, key.replace("_", " "))
+        shown = show_iso(value) if key in dates or value is None else value
+        yield f"  {label:<14} {shown or '(empty)'}"
+    for problem in problems:
         yield f"  problem        {problem}"
 
 

@@ -8,26 +8,8 @@ from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
-from django_clientcert.explaining.report import (
-    describe_certificate,
-    one_line,
-    show_value,
-)
-from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.text import show_moment, some_of
-
-__all__ = [
-    "describe_certificate",
-    "encodable",
-    "one_line",
-    "show_iso",
-    "show_messages",
-    "show_moment",
-    "show_validity",
-    "show_value",
-    "some_of",
-    "username_of",
-]
+from django_clientcert.explaining.report import one_line
+from django_clientcert.x509.text import show_moment
 
 
 def encodable(text: str, stream: object) -> str:
@@ -45,11 +27,6 @@ def show_messages(error: ValidationError) -> str:
         for field, messages in error.message_dict.items()
         for message in messages
     )
-
-
-def username_of(user: Any) -> str:
-    """Return the username of *user*, safe to show; an empty text without a user."""
-    return "" if user is None else visible(str(user.get_username()))
 
 
 def show_iso(text: str | None) -> str:
