@@ -105,8 +105,8 @@ def own(project: Project) -> Iterator[tuple[str, measuring.Run]]:
         "certificate: stranger, refused",
         request(
             handler,
-            "/required/",
-            expected=b"403 Forbidden",
+            "/why/",
+            expected=b"unmapped",
             **proxy_meta(project.stranger.der),
         ),
     )

@@ -8,8 +8,6 @@ from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
-from django_clientcert.decorators import client_cert_required
-
 
 def nothing(request: HttpRequest) -> HttpResponse:
     """Look at nothing."""
@@ -32,10 +30,9 @@ async def awho(request: HttpRequest) -> HttpResponse:
     return HttpResponse(user.get_username())
 
 
-@client_cert_required
-def required(request: HttpRequest) -> HttpResponse:
-    """Return the username to those with a certificate."""
-    return HttpResponse(request.user.get_username())
+def why(request: Any) -> HttpResponse:
+    """Return why the certificate is refused."""
+    return HttpResponse(str(request.client_cert_decision.reason))
 
 
 def backend(request: HttpRequest) -> HttpResponse:
@@ -49,7 +46,7 @@ urlpatterns = [
     path("anothing/", anothing),
     path("who/", who),
     path("awho/", awho),
-    path("required/", required),
+    path("why/", why),
     path("backend/", backend),
 ]
 

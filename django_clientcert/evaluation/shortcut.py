@@ -23,9 +23,9 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
-from django.db import connections
+from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Model, UUIDField
+from django.db.models import DateTimeField, Manager, Model, UUIDField
 from django.db.models.base import ModelState
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query_utils import DeferredAttribute
@@ -159,33 +159,46 @@ def _prepare(
     return parameters
 
 
+class _Columns:
+    """The columns that a statement selects, as SQL and as expressions."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.compiler = CertificateMapping.objects.using(
+            connection.alias
+        ).query.get_compiler(connection=connection)
+        # As an expression: of a column, the driver of SQLite looks up the type in each
+        # query, and the converters read every value without that.
+        self.sign = "+" if connection.vendor == "sqlite" else ""
+        # By position
+        self.expressions: dict[int, Any] = {}
+
+    def select(self, fields: Sequence[Any], alias: str, first: int) -> str:
+        """Return the SQL of *fields*, which are in a row from *first* on."""
+        selected = []
+        for position, field in enumerate(fields, first):
+            column = field.get_col(alias)
+            sql, _ = column.select_format(self.compiler, *self.compiler.compile(column))
+            selected.append(self.sign + sql)
+            self.expressions[position] = column
+        return ", ".join(selected)
+
+
+def _is_in_one_table(model: type[Model]) -> bool:
+    table = model._meta.db_table
+    return all(
+        field.model._meta.db_table == table for field in model._meta.concrete_fields
+    )
+
+
 def _compile(
     connection: BaseDatabaseWrapper, identities: int, certificates: int
 ) -> _Statement | None:
     user_model = get_user_model()
     user_meta = user_model._meta
-    if any(
-        field.model._meta.db_table != user_meta.db_table
-        for field in user_meta.concrete_fields
-    ):
+    if not _is_in_one_table(user_model):
         return None
-    compiler = CertificateMapping.objects.using(connection.alias).query.get_compiler(
-        connection=connection
-    )
     quote = connection.ops.quote_name
-    expressions: dict[int, Any] = {}
-    # As an expression: of a column, the driver of SQLite looks up the type in each
-    # query, and the converters read every value without that.
-    sign = "+" if connection.vendor == "sqlite" else ""
-
-    def columns(fields: Sequence[Any], alias: str, first: int) -> str:
-        selected = []
-        for position, field in enumerate(fields, first):
-            column = field.get_col(alias)
-            sql, _ = column.select_format(compiler, *compiler.compile(column))
-            selected.append(sign + sql)
-            expressions[position] = column
-        return ", ".join(selected)
+    columns = _Columns(connection)
 
     def fields_of(model: type[Model], names: Sequence[str]) -> list[Any]:
         by_name = {field.attname: field for field in model._meta.concrete_fields}
@@ -197,13 +210,13 @@ def _compile(
     user_fields = list(user_meta.concrete_fields)
     seen = SeenCertificate._meta.get_field("last_seen_at")
     sql = _SQL.format(
-        sign=sign,
-        columns=columns(fields_of(CertificateMapping, _MAPPING), "m", 0)
+        sign=columns.sign,
+        columns=columns.select(fields_of(CertificateMapping, _MAPPING), "m", 0)
         + ", "
-        + columns(
+        + columns.select(
             fields_of(CertificateAuthority, _AUTHORITY), "a", _FIRST_OF_AUTHORITY
         ),
-        user_columns=columns(user_fields, "u", _FIRST_OF_USER),
+        user_columns=columns.select(user_fields, "u", _FIRST_OF_USER),
         **{
             name: quote(model._meta.db_table)
             for name, model in (
@@ -223,10 +236,78 @@ def _compile(
         public_keys=places("p", certificates),
         serials=places("s", certificates),
     )
-    expressions[_LAST_SEEN] = seen.get_col("s")
+    columns.expressions[_LAST_SEEN] = seen.get_col("s")
     names = [field.attname for field in user_fields]
     user_key = _FIRST_OF_USER + names.index(user_meta.pk.attname)
-    return _Statement(" ".join(sql.split()), user_model, names, user_key, expressions)
+    return _Statement(
+        " ".join(sql.split()), user_model, names, user_key, columns.expressions
+    )
+
+
+# --- the users whom a rule names -------------------------------------------------
+
+# By database, its backend, the model and the name of the field
+_user_statements: dict[tuple[str, type[Any], type[Model], str], _Statement] = {}
+
+
+def find_users(name: str, value: str, limit: int) -> list[Any] | None:
+    """Return the users whose field *name* is *value*, in one query.
+
+    None if there are more than *limit* with a similar value, or if the user model needs
+    Django's own query: it is in several tables, or its manager leaves out users.
+    """
+    model: Any = get_user_model()
+    if type(
+        model._default_manager
+    ).get_queryset is not Manager.get_queryset or not _is_in_one_table(model):
+        return None
+    connection: Any = connections[router.db_for_write(model)]
+    place = connection.alias, type(connection), model, name
+    if place not in _user_statements:
+        _user_statements[place] = _compile_users(connection, model, name)
+    statement = _user_statements[place]
+    field = model._meta.get_field(name)
+    parameters = {
+        "value": field.get_db_prep_value(value, connection),
+        "limit": limit + 1,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(statement.sql, parameters)
+        rows = cursor.fetchall()
+    if len(rows) > limit:
+        return None
+    converters = _get_converters(connection, statement)
+    columns = range(len(statement.user_names))
+    users = [
+        make_user(statement, connection.alias, converters.convert_all(row, columns))
+        for row in rows
+    ]
+    return [user for user in users if getattr(user, name) == value]
+
+
+def _compile_users(connection: Any, model: type[Model], name: str) -> _Statement:
+    quote, columns = connection.ops.quote_name, _Columns(connection)
+    fields = model._meta.concrete_fields
+    column: Any = model._meta.get_field(name)
+    sql = (
+        f"SELECT {columns.select(fields, 'u', 0)} FROM {quote(model._meta.db_table)} "  # noqa: S608 - names of the model, quoted
+        f"AS u WHERE u.{quote(column.column)} = %(value)s LIMIT %(limit)s"
+    )
+    names = [field.attname for field in fields]
+    return _Statement(sql, model, names, 0, columns.expressions)
+
+
+def make_user(statement: _Statement, alias: str, values: Sequence[Any]) -> Any:
+    """Return an instance of the user model with the *values* of its columns."""
+    model: Any = statement.user_model
+    if not _is_plain(model):
+        return model.from_db(alias, statement.user_names, values)
+    # As unpickling does, in a fraction of the time
+    user = model.__new__(model)
+    vars(user).update(zip(statement.user_names, values, strict=True))
+    user._state = ModelState()
+    user._state.adding, user._state.db = False, alias
+    return user
 
 
 class _Converters:
@@ -475,17 +556,8 @@ class Shortcut:
 
     def _build_user(self, row: Sequence[Any]) -> Any:
         statement = self._statement
-        names, count = statement.user_names, len(statement.user_names)
-        values = self._values(row, range(_FIRST_OF_USER, _FIRST_OF_USER + count))
-        model: Any = statement.user_model
-        if not _is_plain(model):
-            return model.from_db(self._alias, names, values)
-        # As unpickling does, in a fraction of the time
-        user = model.__new__(model)
-        vars(user).update(zip(names, values, strict=True))
-        user._state = ModelState()
-        user._state.adding, user._state.db = False, self._alias
-        return user
+        columns = range(_FIRST_OF_USER, _FIRST_OF_USER + len(statement.user_names))
+        return make_user(statement, self._alias, self._values(row, columns))
 
     def _authority(self, key: Any) -> CertificateAuthority:
         row = self._authorities[key]
