@@ -17,13 +17,18 @@ USER_DATA_FN = "benchmarks.settings.read_dn"
 AUTOCREATE_VALID_SSL_USERS = False
 
 SECRET_KEY = "not a secret: benchmarks only"
-ALLOWED_HOSTS = ["testserver"]
+ALLOWED_HOSTS = ["testserver", "127.0.0.1", "localhost"]
 ROOT_URLCONF = "benchmarks.urls"
 USE_TZ = True
 # Persistent connections, as in projects for which speed matters.
 DATABASES = {"default": {**TESTED_DATABASES["default"], "CONN_MAX_AGE": None}}
 if os.environ.get("CLIENTCERT_TEST_DATABASE", "sqlite") == "sqlite":
     DATABASES["default"]["NAME"] = os.environ.get("BENCHMARK_DATABASE", ":memory:")
+if os.environ.get("BENCHMARK_PREPARED"):  # PostgreSQL then plans a statement once
+    DATABASES["default"]["OPTIONS"] = {
+        "server_side_binding": True,
+        "prepare_threshold": 1,
+    }
 INSTALLED_APPS = [
     *(["rest_framework", "rest_framework.authtoken"] if HAS_REST_FRAMEWORK else []),
     "django.contrib.auth",
@@ -53,6 +58,8 @@ CLIENTCERT_TRUSTED_PROXIES = ["127.0.0.1"]
 # False, so that Django validates the path, which is the more expensive way.
 CLIENTCERT_PROXY_VERIFIES = False
 CLIENTCERT_LAST_USED_INTERVAL = 3600
+CLIENTCERT_DECISION_SECONDS = int(os.environ.get("BENCHMARK_DECISION_SECONDS", "0"))
+CLIENTCERT_REQUIRE_SECURE = False
 LOGGING_CONFIG = None
 
 

@@ -11,7 +11,7 @@ from django.urls import path
 
 def nothing(request: HttpRequest) -> HttpResponse:
     """Look at nothing."""
-    return HttpResponse("ok")
+    return HttpResponse("ok", headers={"Content-Length": "2"})
 
 
 async def anothing(request: HttpRequest) -> HttpResponse:
@@ -21,7 +21,7 @@ async def anothing(request: HttpRequest) -> HttpResponse:
 
 def who(request: HttpRequest) -> HttpResponse:
     """Return the username."""
-    return HttpResponse(request.user.get_username())
+    return HttpResponse(request.user.get_username(), headers={"Content-Length": "5"})
 
 
 async def awho(request: HttpRequest) -> HttpResponse:

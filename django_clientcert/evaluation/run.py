@@ -235,7 +235,7 @@ class Evaluation:
         shortcut = None if self._overrides else find_shortcut(facts.keys)
         if shortcut is None:
             return None
-        if not shortcut.accept(self.peer, self.at, self._can_authenticate):
+        if not shortcut.accept(self.peer, facts.kinds, self.at, self._can_authenticate):
             return shortcut.result(facts.kinds)
         self._shortcut = shortcut
         if seconds := self.peer.settings.CLIENTCERT_DECISION_SECONDS:

@@ -470,13 +470,17 @@ class Shortcut:
         return last_used_at
 
     def accept(
-        self, peer: Peer, at: dt.datetime, can_authenticate: Callable[[Any], bool]
+        self,
+        peer: Peer,
+        kinds: Mapping[bytes, str],
+        at: dt.datetime,
+        can_authenticate: Callable[[Any], bool],
     ) -> bool:
         """Return whether one mapping accepts the certificate; then there is a ``user``.
 
         If not, nothing is decided: the steps find out why, or accept it after all.
         """
-        found = self._matching(peer.evidence.facts.kinds)
+        found = self._matching(kinds)
         if self._is_unusual or len(found) != 1:
             return False
         row = found[0]

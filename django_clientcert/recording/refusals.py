@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from threading import Lock
 from typing import NamedTuple
@@ -39,6 +39,8 @@ REPEAT_INTERVAL = 60.0
 # a few hundred kilobytes of memory at most.
 MAX_REMEMBERED = 4096
 MAX_WAITING = 32
+# No address is longer, not even one of IPv6 with IPv4 at its end
+MAX_ADDRESS = 45
 
 # The reasons that are about the certificate. If a mapping refuses it, it is known
 # already; and ``trust_unavailable`` is not about the certificate.
@@ -240,8 +242,14 @@ def find_address(request: HttpRequest, presented: Presented) -> str:
 
 def _address(text: str) -> str:
     """Return the IP address that *text* spells, or ""."""
+    text = text.strip()
+    return _read_address(text) if len(text) <= MAX_ADDRESS else ""
+
+
+@lru_cache(maxsize=1024)
+def _read_address(text: str) -> str:
     try:
-        address = ip_address(text.strip())
+        address = ip_address(text)
     except ValueError:
         return ""
     # The zone identifier after a “%” is free text.

@@ -313,7 +313,7 @@ class ClientCertificate:
 
         Whether it may sign certificates is not checked.
         """
-        return _is_signed_by(self, issuer)
+        return _is_signed_by(self.der, issuer.der)
 
     @cached_property
     def extensions(self) -> Mapping[str, Extension]:
@@ -411,11 +411,14 @@ class ClientCertificate:
         return _guarded(lambda: read(value), f"extension {oid}")
 
 
-# Of one request, several authorities may ask the same: those with a CA in common.
-@remember(1024 * 1024, lambda certificate, issuer: len(certificate.der + issuer.der))
-def _is_signed_by(certificate: ClientCertificate, issuer: ClientCertificate) -> bool:
+# Of one request, several authorities may ask the same: those with a CA in common. By
+# the octets alone, so that nothing else of a stranger's certificates is kept.
+@remember(1024 * 1024, lambda certificate, issuer: len(certificate) + len(issuer))
+def _is_signed_by(certificate: bytes, issuer: bytes) -> bool:
     try:
-        certificate.x509.verify_directly_issued_by(issuer.x509)
+        ClientCertificate(certificate).x509.verify_directly_issued_by(
+            ClientCertificate(issuer).x509
+        )
     except (InvalidSignature, *UNREADABLE):
         return False
     return True

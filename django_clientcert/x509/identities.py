@@ -60,6 +60,7 @@ _SAN_FIELDS = {
     IdentityKind.SAN_UPN: "upns",
 }
 SAN_KINDS = tuple(_SAN_FIELDS)
+_PREFIXES = {kind: kind.value.encode() + b"\0" for kind in IdentityKind}
 _RANKS = {kind: min(rank, 4) for rank, kind in enumerate(IdentityKind)}
 
 
@@ -308,4 +309,4 @@ def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
 
 def _key(kind: IdentityKind, canonical: bytes) -> bytes:
     """Return the lookup key; its prefix keeps the kinds apart."""
-    return hashlib.sha256(kind.value.encode() + b"\x00" + canonical).digest()
+    return hashlib.sha256(_PREFIXES[kind] + canonical).digest()
