@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial
@@ -29,7 +28,7 @@ from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
 from django_clientcert.x509.identities import Identities, find_identities
 from django_clientcert.x509.names import DistinguishedName, Order, parse_name
-from django_clientcert.x509.paths import MAX_PRESENTED, check_usage
+from django_clientcert.x509.paths import MAX_PRESENTED
 
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
 from .lookup import LookupKeys
@@ -149,22 +148,10 @@ class Evidence:
         return facts
 
     @cached_property
-    def usable(self) -> tuple[dt.datetime, dt.datetime, Steps]:
-        """From when until when the certificate can be used, and the steps then.
-
-        Raises:
-            Refusal: never, or that cannot be read.
-        """
+    def expiry(self) -> str:
+        """The last moment of the certificate's validity, as the steps show it."""
         assert self.certificate is not None  # noqa: S101 - for the type checker
-        begin, end = self.certificate.not_before, self.certificate.not_after
-        check_usage(self.certificate)
-        steps = Steps(
-            [
-                Step("validity", PASSED, f"until {end:%Y-%m-%d %H:%M} UTC"),
-                Step("purpose", PASSED, "usable for TLS client authentication"),
-            ]
-        )
-        return begin, end, steps
+        return f"until {self.certificate.not_after:%Y-%m-%d %H:%M} UTC"
 
 
 class Peer:

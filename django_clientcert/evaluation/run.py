@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -153,7 +152,8 @@ class Evaluation:
             return None
         self.certificate = self.peer.certificate
         try:
-            self._check_usable()
+            self.steps.take("validity", self._check_dates)
+            self.steps.take("purpose", self._check_purpose)
             self.facts = self._read_facts()
         except Refusal as refusal:
             self.refusal = refusal
@@ -186,19 +186,9 @@ class Evaluation:
             last_used_at=self.mapping and self.mapping.last_used_at,
         )
 
-    def _check_usable(self) -> None:
-        """Take the steps about dates and purpose."""
-        with suppress(Refusal):  # the step that refuses is taken below
-            begin, end, steps = self.peer.evidence.usable
-            if begin <= self.at <= end:
-                self.steps += steps
-                return
-        self.steps.take("validity", self._check_validity)
-        self.steps.take("purpose", self._check_purpose)
-
-    def _check_validity(self) -> str:
+    def _check_dates(self) -> str:
         check_validity(self.certificate, self.at)
-        return f"until {self.certificate.not_after:%Y-%m-%d %H:%M} UTC"
+        return self.peer.evidence.expiry
 
     def _check_purpose(self) -> str:
         check_usage(self.certificate)

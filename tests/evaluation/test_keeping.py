@@ -32,8 +32,13 @@ from tests.conftest import Wsgi
 from tests.deciding import decide
 from tests.queries import captured
 
-# In a transaction, nothing is kept.
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    # In a transaction, nothing is kept.
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        bool(get_user_model()._meta.parents), reason="users of several tables"
+    ),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 
 from django_clientcert.evaluation.decisions import REFUSED
@@ -139,7 +140,7 @@ def test_n50_revocation_beats_a_rule(
     revoke_certificate(parsed(alice_cert))
     with captured() as queries:
         assert ask("/open/", alice_cert.der).json()["reason"] == "revoked"
-    assert len(queries) == 2
+    assert len(queries) == (1 if get_user_model()._meta.parents else 2)
 
 
 def test_a_revoked_stranger_is_told_so(

@@ -38,6 +38,9 @@ from tests.queries import captured
 
 pytestmark = pytest.mark.django_db
 
+in_one_table = pytest.mark.skipif(
+    bool(get_user_model()._meta.parents), reason="users of several tables"
+)
 DAY = dt.timedelta(days=1)
 KINDS = CertificateMapping.MappingKind.values
 
@@ -262,6 +265,7 @@ def test_the_short_way_and_the_steps_decide_alike(
         transaction.set_rollback(True)
 
 
+@in_one_table
 def test_the_short_way_is_taken(
     alice: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
@@ -287,6 +291,7 @@ def test_the_short_way_is_taken(
         mapping.delete()
 
 
+@in_one_table
 def test_a_current_crl_keeps_the_way_short(
     ca: ThrowawayCA, alice: Any, authority: Any, alice_cert: IssuedCertificate
 ) -> None:
@@ -357,6 +362,7 @@ def test_a_user_in_several_tables_takes_the_steps(
     assert decision.user == alice
 
 
+@in_one_table
 def test_a_mapping_of_nobody_matches_nothing(
     alice: Any, mapping: Any, alice_cert: IssuedCertificate
 ) -> None:
@@ -391,6 +397,7 @@ def test_a_failure_in_the_short_way_is_reported_by_the_steps(
     assert "gone" in decision.detail
 
 
+@in_one_table
 def test_a_process_reads_few_texts_twice(
     mapping: Any, alice_cert: IssuedCertificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,3 +409,35 @@ def test_a_process_reads_few_texts_twice(
         assert decide(alice_cert).accepted
     converters = kept.pop("_clientcert_shortcut_converters")
     assert all(len(one._read) <= 2 for one in converters.values())
+
+
+def test_users_of_a_rule_are_read_by_a_statement_or_by_django(
+    alice: Any, rule_cert: IssuedCertificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By Django if the statement does not suit, or finds too many to tell."""
+    decision = decide(rule_cert)
+    assert decision.user == alice
+    assert shortcut.find_users("username", "alice", 0) is None
+    monkeypatch.setattr(shortcut, "_is_in_one_table", lambda model: False)
+    assert shortcut.find_users("username", "alice", 1) is None
+    assert decide(rule_cert).user == alice
+
+
+@pytest.fixture
+def rule_cert(authority: Any, alice_cert: IssuedCertificate) -> IssuedCertificate:
+    """Alice's certificate, which the rule of its authority maps."""
+    authority.rule_identity = "common_name"
+    authority.save()
+    return alice_cert
+
+
+@in_one_table
+def test_what_needs_no_conversion_is_left_as_it_is(
+    mapping: Any, alice_cert: IssuedCertificate
+) -> None:
+    """As text in every database, and dates in some."""
+    decide(alice_cert)
+    (converters, *_) = vars(connections["default"])[
+        "_clientcert_shortcut_converters"
+    ].values()
+    assert converters.convert("pin", shortcut._KIND) == "pin"
