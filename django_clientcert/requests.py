@@ -170,8 +170,9 @@ class RequestState:
     @property
     def is_in_transaction(self) -> bool:
         """Whether the view will decide in the transaction of ``ATOMIC_REQUESTS``."""
-        database = connections.settings[find_alias()]
-        return self._needs_backend and bool(database["ATOMIC_REQUESTS"])
+        return self._needs_backend and bool(
+            connections.settings[find_alias()]["ATOMIC_REQUESTS"]
+        )
 
     @property
     def _needs_backend(self) -> bool:

@@ -212,7 +212,10 @@ class Evaluation:
         """Accept at once, if a decision is kept that does; return whether it did."""
         seconds = self.peer.settings.CLIENTCERT_DECISION_SECONDS
         kept: Kept | None = self.peer.evidence.kept
-        if not seconds or kept is None or self._overrides or not is_current(kept):
+        if not seconds or kept is None or self._overrides:
+            return False
+        if not is_current(kept):
+            self.peer.evidence.kept = None  # it holds what was read of the user
             return False
         self._shortcut = kept.shortcut.accept_again(
             self.peer, self.at, self._can_authenticate

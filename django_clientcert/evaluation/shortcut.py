@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
 from functools import cache
+from inspect import getattr_static
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -377,8 +378,8 @@ def _is_plain(model: type[Model]) -> bool:
 def _has_plain_columns(model: type[Model]) -> bool:
     """Return whether each value is kept as it is, in the attribute of its column."""
     return all(
-        field.descriptor_class is DeferredAttribute
-        or type(getattr(model, field.attname)) is ForeignKeyDeferredAttribute
+        type(getattr_static(model, field.attname))
+        in (DeferredAttribute, ForeignKeyDeferredAttribute)
         for field in model._meta.concrete_fields
     )
 
