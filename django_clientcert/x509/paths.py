@@ -225,6 +225,7 @@ class PathValidator:
         self.profile = profile
         self.purpose = purpose
         self._anchors = frozenset(anchors)
+        self._by_der = {one.der: one for one in (*anchors, *intermediates)}
         self._by_subject = _index(intermediates)
         self._cas_by_subject = _index((*anchors, *intermediates))
         builder = (
@@ -310,13 +311,11 @@ class PathValidator:
             raise PathError(reason, show_error(error)) from error
         except UNREADABLE as error:
             raise CertificateParseError(show_error(error)) from error
-        chain = [
-            certificate,
-            *(
-                ClientCertificate(issuer.public_bytes(Encoding.DER))
-                for issuer in verified[1:]
-            ),
-        ]
+        chain = [certificate]
+        for issuer in verified[1:]:
+            octets = issuer.public_bytes(Encoding.DER)
+            # The bundle's own objects have been read before.
+            chain.append(self._by_der.get(octets) or ClientCertificate(octets))
         _check_subject_constraints(chain)
         return Path.of(chain)
 
