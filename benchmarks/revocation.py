@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.request import configure
+from benchmarks.project import configure
 
 CALLS_PER_ROUND = 50
 
