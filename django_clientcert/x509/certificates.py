@@ -306,18 +306,12 @@ class ClientCertificate:
         """
         return min(max(at, self.not_before), self.not_after)
 
-    # Of one request, several authorities may ask the same: those with a CA in common.
-    @remember(1024 * 1024, lambda self, issuer: len(self.der + issuer.der))
     def is_signed_by(self, issuer: ClientCertificate) -> bool:
         """Return whether *issuer* has the issuer's name and made the signature.
 
         Whether it may sign certificates is not checked.
         """
-        try:
-            self.x509.verify_directly_issued_by(issuer.x509)
-        except (InvalidSignature, *UNREADABLE):
-            return False
-        return True
+        return _is_signed_by(self.der, issuer.der)
 
     @cached_property
     def extensions(self) -> Mapping[str, Extension]:
@@ -421,6 +415,19 @@ class ClientCertificate:
             return None
         value = extension.value
         return _guarded(lambda: read(value), f"extension {oid}")
+
+
+# Of one request, several authorities may ask the same: those with a CA in common. By
+# the octets alone, so that nothing else of a stranger's certificates is kept.
+@remember(1024 * 1024, lambda certificate, issuer: len(certificate) + len(issuer))
+def _is_signed_by(certificate: bytes, issuer: bytes) -> bool:
+    try:
+        ClientCertificate(certificate).x509.verify_directly_issued_by(
+            ClientCertificate(issuer).x509
+        )
+    except (InvalidSignature, *UNREADABLE):
+        return False
+    return True
 
 
 def read_extensions(encoded: bytes) -> dict[str, Extension]:

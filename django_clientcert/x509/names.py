@@ -25,6 +25,8 @@ from . import attribute_types, der
 from .escaping import FORBIDDEN, visible
 
 MAX_RDNS = 32
+# A longer name is not even read: the client chooses it, and each part takes time.
+MAX_SHOWN_RDNS = 128
 MAX_ATTRIBUTES_PER_RDN = 8
 MAX_VALUE_BYTES = 4096
 
@@ -115,9 +117,12 @@ class DistinguishedName:
             CertificateParseError: not a Name.
         """
         try:
+            parts = der.children(encoded)
+            if len(parts) > MAX_SHOWN_RDNS:
+                raise der.DerError(f"more than {MAX_SHOWN_RDNS} parts")
             rdns = tuple(
                 tuple(map(_read_attribute, der.children(rdn.encoded, der.SET)))
-                for rdn in der.children(encoded)
+                for rdn in parts
             )
             if () in rdns:
                 raise der.DerError("an empty relative name")
