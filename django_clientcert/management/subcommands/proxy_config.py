@@ -137,10 +137,9 @@ def _context(name: str, proxy: Proxy, options: dict[str, Any]) -> dict[str, Any]
 
 def written_names(proxy: Proxy) -> dict[str, str]:
     """Return the names of *proxy*, each with its usual spelling."""
-    if not proxy.is_header:
-        return {name: name for name in proxy.names}
     return {
-        name: name if name.startswith("ssl-") else _write(name) for name in proxy.names
+        name: _write(name) if proxy.is_header and not name.startswith("ssl-") else name
+        for name in proxy.names
     }
 
 
