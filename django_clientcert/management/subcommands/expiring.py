@@ -40,7 +40,6 @@ from .console.text import show_iso
 
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
 
-
 ARGUMENTS: Arguments = {
     "--within TIME": {
         "help": "12h, 30d, 6w (default: 30d)",

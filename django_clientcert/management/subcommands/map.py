@@ -73,7 +73,6 @@ _IGNORED_IF_EXISTING = {
     "valid_until": "valid_until",
 }
 
-
 ARGUMENTS: Arguments = {
     "file FILE": CERTIFICATE,
     "--user NAME": "the username (required unless --successor-of is given)",

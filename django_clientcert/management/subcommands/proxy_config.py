@@ -56,7 +56,6 @@ _WRITTEN = {"ssl": "SSL", "dn": "DN", "i": "I", "s": "S", "arr": "ARR", "tls": "
 # The gateway's service account that istioctl and the Helm chart create
 _PRINCIPAL = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
 
-
 ARGUMENTS: Arguments = {
     "proxy NAME": {
         "help": f"the proxy: {', '.join(sorted(PRESETS))}",

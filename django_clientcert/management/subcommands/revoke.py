@@ -81,7 +81,6 @@ _NEEDS = {
     "--json": ("--list",),
 }
 
-
 ARGUMENTS: Arguments = {
     "file [FILE]": CERTIFICATE,
     "--mapping ID": "revoke the certificate of this mapping, or the last one that it "
