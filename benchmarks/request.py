@@ -1,168 +1,220 @@
 """Measure an authenticated request, relative to Django's session.
 
-    python -m benchmarks.request [--rounds N] [--mappings N] [--json]
+    python -m benchmarks.request [--rounds N] [--mappings N] [--database NAME]
 
-In turn and in one process, so that changes in the speed of the machine affect all of
-them alike: (a) session authentication from the database, (b) a client certificate, as
-a pin and by subject with its path validated, (c) a view that looks at nothing. The
-result is the median of the rounds; the cost of (c) is subtracted before dividing.
+Compares this package, in each of its modes, with what else authenticates a request:
+Django's sessions, and, if they are installed, the tokens of Django REST framework,
+django-ssl-auth and django-tls-certificate-auth. What a view costs that looks at
+nothing, behind Django's own middleware, is subtracted; the rest is divided by that of
+a session in the database. The last lines are about a header alone.
 """
 
 from __future__ import annotations
 
-import argparse
-import gc
-import json
-import os
-import statistics
-import sys
+import contextlib
+import importlib.util
 import tempfile
-import time
-from collections.abc import Callable
+import urllib.parse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-REQUESTS_PER_ROUND = 100
+from . import measuring
+from .project import Project, configure, request, stack
+
+DJANGO = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+OWN = "django_clientcert.middleware.ClientCertMiddleware"
+MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
+SESSION = "session in the database"
 
 
-def configure(folder: Path) -> None:
-    """Set up a small project on SQLite in *folder*."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.settings"
-    os.environ["BENCHMARK_DATABASE"] = str(folder / "benchmark.sqlite3")
-    import django
+def sessions(project: Project) -> Iterator[tuple[str, measuring.Run]]:
+    """Yield requests with Django's sessions."""
+    from django.test import Client, override_settings
 
-    django.setup()
-    from django.core.management import call_command
+    for name, engine in ((SESSION, "db"), ("session in a cookie", "signed_cookies")):
+        engine = f"django.contrib.sessions.backends.{engine}"
+        with override_settings(SESSION_ENGINE=engine, MIDDLEWARE=DJANGO):
+            client = Client()
+            client.force_login(project.user, backend=MODEL_BACKEND)
+            handler = stack()
+        yield name, request(handler, "/who/", cookies=client.cookies)
 
-    call_command("migrate", verbosity=0)
 
+def others(project: Project) -> Iterator[tuple[str, measuring.Run]]:
+    """Yield requests with other packages, as far as they are installed."""
+    if importlib.util.find_spec("rest_framework"):
+        from rest_framework.authtoken.models import Token
 
-def build(mappings: int) -> dict[str, Callable[[], Any]]:
-    """Return the requests to compare, by name, each one call of the project."""
-    from django.contrib.auth import get_user_model
-    from django.contrib.sessions.backends.db import SessionStore
-    from django.core.handlers.wsgi import WSGIHandler
-    from django.test import Client, RequestFactory
-
-    from django_clientcert.models import CertificateAuthority, CertificateMapping
-    from django_clientcert.testing import ThrowawayCA, proxy_meta
-    from django_clientcert.x509.identities import IdentityKind, parse_identity
-
-    ca = ThrowawayCA.create("Root", key="rsa2048")
-    issuing = ca.issue_ca("Issuing", key="rsa2048")
-    authority = CertificateAuthority.objects.create(
-        name="PKI", bundle=ca.pem + issuing.pem
-    )
-    users = get_user_model().objects
-    user = users.create_user("alice")
-    others = []
-    for number in range(mappings):
-        identity = parse_identity(IdentityKind.FINGERPRINT, f"{number:064x}")
-        others.append(
-            CertificateMapping(
-                user=user,
-                kind="fingerprint",
-                value=identity.value,
-                key=identity.key,
-            )
+        token, _ = Token.objects.get_or_create(user=project.user)
+        yield (
+            "token (Django REST framework)",
+            request(
+                stack(MIDDLEWARE=DJANGO),
+                "/token/",
+                HTTP_AUTHORIZATION=f"Token {token.key}",
+            ),
         )
-    CertificateMapping.objects.bulk_create(others, batch_size=1000)
-    pinned = issuing.issue("pinned", key="rsa2048")
-    named = issuing.issue("named", key="rsa2048", emails=["named@example.com"])
-    CertificateMapping.objects.create(
-        user=user, kind="fingerprint", value=pinned.fingerprint
+    if importlib.util.find_spec("django_ssl_auth"):
+        handler = stack(
+            MIDDLEWARE=[*DJANGO, "django_ssl_auth.SSLClientAuthMiddleware"],
+        )
+        yield (
+            "django-ssl-auth",
+            request(
+                handler,
+                "/who/",
+                HTTP_X_SSL_AUTHENTICATED="SUCCESS",
+                HTTP_X_SSL_USER_DN="CN=alice",
+                HTTP_X_REST_API="1",
+                **{"wsgi.url_scheme": "https"},
+            ),
+        )
+    if importlib.util.find_spec("django_tls_certificate_auth"):
+        yield (
+            "django-tls-certificate-auth (backend)",
+            request(
+                stack(MIDDLEWARE=DJANGO),
+                "/backend/",
+                HTTP_X_CLIENT_CERT_VALID="SUCCESS",
+                HTTP_X_CLIENT_CERT_DN="CN=alice",
+            ),
+        )
+
+
+def own(project: Project) -> Iterator[tuple[str, measuring.Run]]:
+    """Yield requests with this package, in each of its modes."""
+    from django_clientcert.testing import proxy_meta
+
+    handler = stack(MIDDLEWARE=[*DJANGO, OWN])
+    pin = proxy_meta(project.pinned.der)
+    unverified = {"verdict": "FAILED:unable"}
+    yield "certificate: pin", request(handler, "/who/", **pin)
+    yield (
+        "certificate: subject, path validated",
+        request(handler, "/who/", **proxy_meta(project.named.der, **unverified)),
     )
-    CertificateMapping.objects.create(
-        user=user, kind="subject", value="CN=named", authority=authority
+    yield (
+        "certificate: rule of an authority",
+        request(handler, "/who/", **proxy_meta(project.ruled.der, **unverified)),
     )
-    client = Client()
-    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
-    assert isinstance(client.session, SessionStore)
-
-    handler = WSGIHandler()
-    factory = RequestFactory()
-    factory.cookies = client.cookies
-    anonymous = RequestFactory()
-
-    def request(make: Any, path: str, **meta: Any) -> Callable[[], Any]:
-        environ = make.get(path, **meta).environ
-
-        def run() -> None:
-            # A server passes a new dict with new strings each time.
-            fresh = {
-                key: (value + " ")[:-1] if type(value) is str else value
-                for key, value in environ.items()
-            }
-            response = handler(fresh, lambda status, headers: None)
-            if response.content != b"alice" and path != "/nothing/":
-                raise SystemExit(f"{path}: {response.status_code}")
-            response.close()
-
-        return run
-
-    return {
-        "empty": request(anonymous, "/nothing/"),
-        "session": request(factory, "/who/"),
-        "pin": request(anonymous, "/who/", **proxy_meta(pinned.der)),
-        "subject, path validated": request(
-            anonymous, "/who/", **proxy_meta(named.der, verdict="FAILED:unable")
+    yield (
+        "certificate: stranger, refused",
+        request(
+            handler,
+            "/why/",
+            expected=b"unmapped",
+            **proxy_meta(project.stranger.der),
         ),
+    )
+    yield (
+        "certificate: nobody asks for it",
+        request(handler, "/nothing/", expected=b"ok", **pin),
+    )
+
+
+def cold(project: Project) -> dict[str, measuring.Run]:
+    """Return requests of which each has another certificate, new to the process."""
+    from django_clientcert.testing import proxy_meta
+    from django_clientcert.x509.paths import MAX_REMEMBERED_PATHS
+
+    different = [
+        proxy_meta(one.der, verdict="FAILED:unable")
+        for one in project.strangers(MAX_REMEMBERED_PATHS + 100)
+    ]
+    values = {
+        name: [meta[name] for meta in different]
+        if name.startswith("HTTP_SSL")
+        else value
+        for name, value in different[0].items()
     }
+    handler = stack(MIDDLEWARE=[*DJANGO, OWN])
+    return {"certificate: each one different": request(handler, "/who/", **values)}
 
 
-def measure(
-    requests: dict[str, Callable[[], Any]], rounds: int
-) -> dict[str, list[float]]:
-    """Return microseconds per request of every round, by name."""
-    for run in requests.values():
-        for _ in range(20):
-            run()
-    figures: dict[str, list[float]] = {name: [] for name in requests}
-    gc.disable()
-    for number in range(rounds):
-        if sys.stderr.isatty():
-            print(f"\rround {number + 1} of {rounds}", end="", file=sys.stderr)
-        for name, run in requests.items():
-            start = time.perf_counter()
-            for _ in range(REQUESTS_PER_ROUND):
-                run()
-            elapsed = time.perf_counter() - start
-            figures[name].append(elapsed / REQUESTS_PER_ROUND * 1e6)
-        gc.collect()
-    gc.enable()
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    return figures
+def kept(project: Project) -> dict[str, measuring.Run]:
+    """Return requests whose decision is kept."""
+    from django_clientcert.testing import proxy_meta
+
+    handler = stack(MIDDLEWARE=[*DJANGO, OWN])
+    run = request(handler, "/who/", **proxy_meta(project.pinned.der))
+    return {"certificate: pin, decision kept": run}
+
+
+def headers(project: Project) -> dict[str, measuring.Run]:
+    """Return the ways from a header to a fingerprint, without any cache."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    from django_clientcert.testing import proxy_headers
+    from django_clientcert.wire import DECODERS
+    from django_clientcert.x509.certificates import ClientCertificate
+
+    value = proxy_headers(project.pinned.der)["ssl-client-cert"]
+
+    def usual() -> bytes:
+        pem = urllib.parse.unquote(value).encode()
+        return x509.load_pem_x509_certificate(pem).fingerprint(SHA256())
+
+    def ours() -> bytes:
+        (der,) = DECODERS["escaped_pem"](value)
+        return ClientCertificate(der).fingerprint_bytes
+
+    assert usual() == ours()
+    return {
+        "header: unquote, load_pem, fingerprint": usual,
+        "header: this package": ours,
+    }
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--mappings", type=int, default=10_000)
-    parser.add_argument("--json", action="store_true")
+    parser = measuring.arguments(__doc__.splitlines()[0], rounds=40, mappings=10_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    measuring.start_database(options, "benchmarks.request")
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as at_end:
         configure(Path(folder))
-        figures = measure(build(options.mappings), options.rounds)
         from django.db import connection
+        from django.test import override_settings
 
-        connection.close()
-    median = {name: statistics.median(values) for name, values in figures.items()}
-    base = median["session"] - median["empty"]
-    rows = {
-        name: {
-            "microseconds": round(value, 1),
-            "ratio_to_session": round((value - median["empty"]) / base, 3),
-        }
-        for name, value in median.items()
+        at_end.callback(connection.close)
+        project = Project(options.mappings)
+        nothing = request(stack(MIDDLEWARE=DJANGO), "/nothing/", expected=b"ok")
+        common = {"nothing": nothing, **dict(sessions(project))}
+        rows: dict[str, Any] = {}
+        for settings, runs in (
+            ({}, {**common, **dict(others(project)), **dict(own(project))}),
+            ({"CLIENTCERT_LAST_USED_INTERVAL": None}, {**common, **cold(project)}),
+            ({"CLIENTCERT_DECISION_SECONDS": 3600}, {**common, **kept(project)}),
+        ):
+            with override_settings(**settings):
+                figures = measuring.measure(runs, options.rounds)
+            base = figures["nothing"].median
+            session = figures[SESSION].median - base
+            for name, figure in figures.items():
+                rows.setdefault(name, row(figure, base, session))
+        alone = measuring.measure(headers(project), options.rounds)
+        usual = next(iter(alone.values())).median
+        for name, figure in alone.items():
+            rows[name] = {
+                "µs": round(figure.median, 1),
+                "of the usual": round(figure.median / usual, 3),
+            }
+        title = f"One request, {options.mappings:,} mappings"
+        measuring.show(title, rows, options, chart="net, of a session")
+
+
+def row(figure: measuring.Figure, base: float, session: float) -> dict[str, Any]:
+    """Return what is shown of a request."""
+    return {
+        "µs": round(figure.median, 1),
+        "net, of a session": round((figure.median - base) / session, 3),
+        "from": round((figure.lower - base) / session, 3),
+        "to": round((figure.upper - base) / session, 3),
     }
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return
-    print(f"{'':26}{'µs (median)':>12}{'ratio to session, net':>24}")
-    for name, row in rows.items():
-        print(f"{name:26}{row['microseconds']:>12}{row['ratio_to_session']:>24}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import warnings
 
 from cryptography.utils import CryptographyDeprecationWarning
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 from django.utils.translation import gettext_lazy as _
 
 
@@ -20,6 +21,9 @@ class ClientCertConfig(AppConfig):
     def ready(self) -> None:
         """Register the system checks, and say once what cryptography says each time."""
         from . import checks  # noqa: F401
+        from .evaluation.keeping import watch
+
+        connection_created.connect(watch)
 
         # An upload and the page of an authority name these serial numbers.
         warnings.filterwarnings(

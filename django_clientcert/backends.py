@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from .evaluation import Decision
-from .evaluation.peer import Peer
-from .evaluation.presented import get_host, present_certificates, read_request
+from .evaluation.peer import Peer, peer_of
+from .evaluation.presented import get_host, present_certificates
 from .evaluation.run import Evaluation
 from .requests import RequestState, get_state
 from .x509.certificates import ClientCertificate
@@ -35,7 +35,8 @@ class ClientCertBackend(ModelBackend):
 
     async def adecide(self, request: HttpRequest) -> Decision:
         """See decide()."""
-        return await self._evaluation(_peer_of(request)).arun()
+        usual = type(self).user_can_authenticate is ModelBackend.user_can_authenticate
+        return await self._evaluation(_peer_of(request)).arun(is_quick=usual)
 
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest | None, *, client_cert: ClientCertificate | None
@@ -92,9 +93,7 @@ def find_backend() -> ClientCertBackend:
 def _peer_of(request: HttpRequest) -> Peer:
     """Return the sender of *request*; the middleware has read it already."""
     state = get_state(request)
-    if state is not None:
-        return state.peer
-    return Peer(read_request(request), get_host(request))
+    return peer_of(request) if state is None else state.peer
 
 
 def _vouched(request: HttpRequest | None, certificate: ClientCertificate) -> Peer:

@@ -1,12 +1,12 @@
-"""The settings: read on every access, never copied at import."""
+"""The settings: compared with Django's on every access, never copied at import."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from functools import lru_cache
+from collections import UserDict
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -23,38 +23,22 @@ class Settings:
     """The project's ``CLIENTCERT_*`` settings, one property each, with its default.
 
     A value that cannot be used raises ``ImproperlyConfigured``: an empty or misspelt
-    value never switches anything off. ``manage.py check`` reports it first.
+    value never switches anything off. ``manage.py check`` reports it first. An object
+    is about one state of the project's settings: ``current()`` returns the right one.
     """
 
-    # The last value of CLIENTCERT_PROXY that is not a preset's name, its text, and the
-    # proxy that it describes; one attribute, so that threads never see a mixture
-    _last_proxy: tuple[object, str, Proxy] | None = None
-
-    @property
+    @cached_property
     def CLIENTCERT_PROXY(self) -> Proxy:
         """Preset name, dict or dotted path of one. Default: ``"ingress-nginx"``."""
         value = _read("CLIENTCERT_PROXY", "ingress-nginx")
         try:
             if isinstance(value, str) and "." in value:
                 value = import_string(value)
-            return get_proxy(value) if isinstance(value, str) else self._describe(value)
+            return get_proxy(value)
         except (ProxyConfigurationError, ImportError) as error:
             raise ImproperlyConfigured(f"CLIENTCERT_PROXY: {error}.") from error
 
-    def _describe(self, value: object) -> Proxy:
-        """Return the proxy that *value* describes, checked again only if it changed.
-
-        The text shows whether a dict, or a list in it, was changed in place.
-        """
-        last = self._last_proxy
-        text = repr(dict(value) if isinstance(value, Mapping) else value)
-        if last is not None and last[0] is value and last[1] == text:
-            return last[2]
-        proxy = get_proxy(value)
-        self._last_proxy = value, text, proxy
-        return proxy
-
-    @property
+    @cached_property
     def CLIENTCERT_TRUSTED_PROXIES(self) -> TrustedProxies:
         """Networks of trusted socket peers, or ``"unix"``. Default: none."""
         value = _read("CLIENTCERT_TRUSTED_PROXIES")
@@ -67,14 +51,14 @@ class Settings:
             )
         return _trusted_proxies(tuple(value))
 
-    @property
+    @cached_property
     def CLIENTCERT_PROXY_VERIFIES(self) -> bool:
         """Whether the proxy validates the path. Default: the preset's ``verifies``."""
         if _read("CLIENTCERT_PROXY_VERIFIES") is None:
             return self.CLIENTCERT_PROXY.verifies
         return _boolean("CLIENTCERT_PROXY_VERIFIES", True)
 
-    @property
+    @cached_property
     def CLIENTCERT_HOSTS(self) -> tuple[str, ...] | None:
         """Host names for which the proxy sets the headers. Default: None, all."""
         value = _read("CLIENTCERT_HOSTS")
@@ -87,7 +71,7 @@ class Settings:
             )
         return tuple(host.lower() for host in value)
 
-    @property
+    @cached_property
     def CLIENTCERT_PROXY_SECRET(self) -> tuple[str, tuple[str, ...]] | None:
         """Header and one or two secrets that the proxy adds. Default: None.
 
@@ -113,17 +97,22 @@ class Settings:
             )
         return meta_key(header), tuple(secrets)
 
-    @property
+    @cached_property
     def CLIENTCERT_REQUIRE_SECURE(self) -> bool:
         """Refuse the header unless the request ``is_secure()``. Default: True."""
         return _boolean("CLIENTCERT_REQUIRE_SECURE", True)
 
-    @property
+    @cached_property
     def CLIENTCERT_MAX_HEADER_BYTES(self) -> int:
         """Longer values are refused without being decoded. Default: 16384 bytes."""
         return _positive("CLIENTCERT_MAX_HEADER_BYTES", 16384)
 
-    @property
+    @cached_property
+    def CLIENTCERT_DECISION_SECONDS(self) -> int:
+        """How long a process may keep a decision. Default: 0, not at all."""
+        return _positive("CLIENTCERT_DECISION_SECONDS", 0, minimum=0)
+
+    @cached_property
     def CLIENTCERT_LAST_USED_INTERVAL(self) -> dt.timedelta | None:
         """How often a mapping's ``last_used_at`` may be written. Default: 15 minutes.
 
@@ -134,17 +123,17 @@ class Settings:
             return value
         return dt.timedelta(seconds=_positive("CLIENTCERT_LAST_USED_INTERVAL", 900))
 
-    @property
+    @cached_property
     def CLIENTCERT_SEEN_SIZE(self) -> int:
         """How many accepted certificates are kept. Default: 10000; 0 keeps none."""
         return _positive("CLIENTCERT_SEEN_SIZE", 10000, minimum=0)
 
-    @property
+    @cached_property
     def CLIENTCERT_INBOX_SIZE(self) -> int:
         """How many unknown certificates are kept. Default: 1000; 0 keeps none."""
         return _positive("CLIENTCERT_INBOX_SIZE", 1000, minimum=0)
 
-    @property
+    @cached_property
     def CLIENTCERT_NOTIFY_EMAILS(self) -> tuple[str, ...]:
         """Addresses notified of everything that expires. Default: only the owners."""
         value = _read("CLIENTCERT_NOTIFY_EMAILS", ())
@@ -157,6 +146,60 @@ class Settings:
 
 
 NAMES = tuple(name for name in vars(Settings) if name.startswith("CLIENTCERT_"))
+
+
+class _Read(NamedTuple):
+    """Settings, and what shows whether they are still the project's.
+
+    That is Django's object with the settings, the values that it has itself, and a
+    copy of all values: a list or a dict may have been changed in place.
+    """
+
+    holder: object
+    own: list[Any]
+    values: list[Any]
+    copies: list[Any]
+    settings: Settings
+
+
+_last: _Read | None = None
+
+
+def current() -> Settings:
+    """Return the settings as they are now, read again only if one has changed."""
+    global _last
+    last, holder = _last, _holder()
+    own = list(map(vars(holder).get, NAMES)) if last is not None else []
+    if last is None or not (
+        holder is last.holder and own == last.own and last.values == last.copies
+    ):
+        values = [_read(name) for name in NAMES]  # sets up Django's object, too
+        holder = _holder()
+        own = list(map(vars(holder).get, NAMES))
+        last = _Read(holder, own, values, _copy(values), Settings())
+        _last = last  # at once: threads never see a mixture
+    return last.settings
+
+
+def _holder() -> object:
+    """Return the object that Django replaces or changes when a setting changes."""
+    return settings._wrapped  # type: ignore[misc]
+
+
+def _copy(value: Any) -> Any:
+    """Return *value* with copies of the lists and dictionaries in it."""
+    if type(value) is dict or isinstance(value, UserDict):
+        return {key: _copy(item) for key, item in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_copy, value))
+    return value
+
+
+class _Current:
+    """Has the attributes of the current settings."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(current(), name)
 
 
 class TrustedProxies(NamedTuple):
@@ -206,4 +249,4 @@ def _positive(name: str, default: int, *, minimum: int = 1) -> int:
     return int(value)
 
 
-conf = Settings()
+conf = cast(Settings, _Current())

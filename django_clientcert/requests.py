@@ -17,8 +17,8 @@ from django.utils.functional import SimpleLazyObject
 
 from .evaluation import Decision
 from .evaluation.lookup import find_alias
-from .evaluation.peer import Peer
-from .evaluation.presented import get_host, read_request, strip_headers, strip_secret
+from .evaluation.peer import peer_of
+from .evaluation.presented import strip_headers, strip_secret
 from .exceptions import Reason
 from .signals import client_cert_accepted, client_cert_refused
 from .x509.certificates import ClientCertificate
@@ -126,11 +126,10 @@ class RequestState:
     def __init__(self, request: HttpRequest, decider: Decider) -> None:
         self.request = request
         self.decider = decider
-        self.presented = read_request(request)
-        self.host = get_host(request)
-        self.peer = Peer(self.presented, self.host)
+        self.peer = peer_of(request)
+        self.presented = self.peer.presented
         self.refused_at_gate = (
-            self.presented.anything and self.peer.gates[1] is not None
+            self.presented.anything and self.peer.gate_refusal is not None
         )
         self.decision: Decision | None = None
         # What the request got; another middleware may replace it
@@ -152,6 +151,11 @@ class RequestState:
             return self.decision.certificate
         self._was_read = True
         return self.peer.certificate
+
+    @property
+    def host(self) -> str:
+        """The host name of the request, lower case, without port; "" if invalid."""
+        return self.peer.host
 
     @property
     def must_be_reported(self) -> bool:
@@ -226,6 +230,8 @@ class RequestState:
     def _report(self, decision: Decision) -> tuple[Any, dict[str, Any]]:
         """Log a refusal; return the signal to send, with its arguments."""
         if decision.accepted:
+            if not client_cert_accepted.has_listeners(type(self)):
+                return None, {}
             return client_cert_accepted, {
                 "request": self.request,
                 "certificate": decision.certificate,
@@ -309,7 +315,7 @@ def attach(request: HttpRequest, decider: Decider) -> RequestState:
     """
     state = RequestState(request, decider)
     request.__dict__[_STATE] = state
-    strip_secret(request)
+    strip_secret(request, state.peer.settings)
     if not isinstance(request, ClientCertRequest):
         request.__class__ = _request_class(type(request))
     if state.refused_at_gate:

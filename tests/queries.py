@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,7 +41,16 @@ class Query:
 
     def plan(self) -> list[Access]:
         """Return how the database would answer it."""
-        return _EXPLAIN[connection.vendor](self.sql, self.given)
+        aliases = {
+            alias: table
+            for table, alias in re.findall(r"[\"`](\w+)[\"`] AS (\w)\b", self.sql)
+        }
+        return [
+            Access(aliases.get(each.table, each.table), each.index)
+            for each in _EXPLAIN[connection.vendor](self.sql, self.given)
+            # The one row that the short statement begins with is of no table.
+            if each.table not in ("o", "CONSTANT", None)
+        ]
 
     def sorts(self) -> set[str]:
         """Return what would be sorted: all rows ("") or those of the same "last term".

@@ -13,7 +13,7 @@ from django.contrib.auth.middleware import (
     AuthenticationMiddleware,
     RemoteUserMiddleware,
 )
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import router
 from django.utils.module_loading import import_string
@@ -29,6 +29,9 @@ _PREFIX = "CLIENTCERT_"
 MIDDLEWARE = "django_clientcert.middleware.ClientCertMiddleware"
 BACKEND = "django_clientcert.backends.ClientCertBackend"
 
+# How long a revocation may take to reach every process
+MAX_DECISION_SECONDS = 60
+
 # Values that can be used; the tests try each of them.
 EXAMPLES = {
     "CLIENTCERT_PROXY": '"ingress-nginx"',
@@ -38,6 +41,7 @@ EXAMPLES = {
     "CLIENTCERT_PROXY_SECRET": '("X-Proxy-Secret", ["new secret", "old secret"])',
     "CLIENTCERT_REQUIRE_SECURE": "True",
     "CLIENTCERT_MAX_HEADER_BYTES": "16384",
+    "CLIENTCERT_DECISION_SECONDS": "5",
     "CLIENTCERT_LAST_USED_INTERVAL": "900",
     "CLIENTCERT_INBOX_SIZE": "1000",
     "CLIENTCERT_NOTIFY_EMAILS": '["pki@example.com"]',
@@ -176,6 +180,20 @@ def _how_to_write(name: str) -> str:
 def _sorted_words(preset: str) -> str:
     # "nginx-ingress" is meant to be "ingress-nginx", and not "haproxy-ingress".
     return " ".join(sorted(preset.lower().replace("_", "-").split("-")))
+
+
+@register(Tags.security)
+def check_decision_seconds(**kwargs: Any) -> Messages:
+    """Does a revocation take effect within a minute?"""
+    seconds = usable("CLIENTCERT_DECISION_SECONDS")
+    if seconds is not None and seconds > MAX_DECISION_SECONDS:
+        yield Warning(
+            f"CLIENTCERT_DECISION_SECONDS is {seconds}: for so long, each process may "
+            "accept a certificate that was revoked, or whose mapping or user was "
+            "disabled, by another process.",
+            hint=f"Write {MAX_DECISION_SECONDS} or less, or leave it out.",
+            id="clientcert.W017",
+        )
 
 
 @register(Tags.security)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django_clientcert.exceptions import Reason
 from django_clientcert.models import CertificateAuthority, CertificateMapping
@@ -18,8 +18,7 @@ REFUSED = "refused"
 NOT_REACHED = "not_reached"
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One step of an evaluation: its name, its outcome, and a detail for operators."""
 
     name: str
@@ -45,7 +44,9 @@ class Decision:
     rule_authority: CertificateAuthority | None = None
     # Whether the rule creates the user, who is not in the database yet
     creates_user: bool = False
+    # When the certificate was last accepted, and the mapping last used, as recorded
     last_seen_at: dt.datetime | None = field(default=None, repr=False)
+    last_used_at: dt.datetime | None = field(default=None, repr=False)
     steps: tuple[Step, ...] = field(default=(), repr=False)
 
     @property

@@ -99,6 +99,10 @@ class LookupKeys:
     public_keys: Sequence[bytes]
     serials: Sequence[bytes]
     fingerprint: bytes
+    # What the driver of each database takes for them, made once
+    prepared: dict[Any, dict[str, Any]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 class RevocationHit(NamedTuple):
@@ -227,7 +231,7 @@ def find_alias() -> str:
 def _execute(keys: LookupKeys) -> LookupResult:
     """Make the one query."""
     connection: Any = connections[find_alias()]
-    size = _Size(_round_up(max(4, len(keys.identities))), _round_up(len(keys.serials)))
+    size = _Size(round_up(max(4, len(keys.identities))), round_up(len(keys.serials)))
     plan_key = connection.alias, type(connection), size
     plan = _plans.get(plan_key)
     if plan is None:
@@ -235,10 +239,10 @@ def _execute(keys: LookupKeys) -> LookupResult:
     values = [
         b"",
         keys.fingerprint,
-        *_fill_up(keys.issuer_names, size.certificates),
-        *_fill_up(keys.public_keys, size.certificates),
-        *_fill_up(keys.serials, size.certificates),
-        *_fill_up(keys.identities, size.identities),
+        *fill_up(keys.issuer_names, size.certificates),
+        *fill_up(keys.public_keys, size.certificates),
+        *fill_up(keys.serials, size.certificates),
+        *fill_up(keys.identities, size.identities),
     ]
     prepared = list(map(connection.Database.Binary, values))  # as BinaryField does
     parameters = {
@@ -251,12 +255,12 @@ def _execute(keys: LookupKeys) -> LookupResult:
     return build_result(connection, plan, rows)
 
 
-def _round_up(count: int) -> int:
+def round_up(count: int) -> int:
     """Return the next power of two, so that there are few statements to prepare."""
     return 1 << (count - 1).bit_length()
 
 
-def _fill_up(keys: Sequence[bytes], size: int) -> list[bytes]:
+def fill_up(keys: Sequence[bytes], size: int) -> list[bytes]:
     """Return *size* keys: looking up the last one again changes nothing."""
     return [*keys, *[keys[-1]] * (size - len(keys))]
 

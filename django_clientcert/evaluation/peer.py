@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import cached_property, lru_cache, partial
 from ipaddress import IPv6Address, ip_address
-from typing import Any, ParamSpec
+from itertools import chain
+from typing import Any, NamedTuple, ParamSpec
 
+from django.http import HttpRequest
 from django.http.request import validate_host
 from django.utils.crypto import constant_time_compare
 
-from django_clientcert.conf import Network, TrustedProxies, conf
+from django_clientcert.conf import Network, Settings, TrustedProxies, current
 from django_clientcert.exceptions import (
     HeaderDecodeError,
     NameSyntaxError,
     Reason,
     Refusal,
 )
+from django_clientcert.models import name_key, serial_key
 from django_clientcert.wire import DECODERS, Proxy
 from django_clientcert.wire.encodings.xfcc import read_caller_uris
 from django_clientcert.x509.caching import remember
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
+from django_clientcert.x509.identities import Identities, find_identities
 from django_clientcert.x509.names import DistinguishedName, Order, parse_name
 from django_clientcert.x509.paths import MAX_PRESENTED
 
 from .decisions import NOT_REACHED, PASSED, REFUSED, Decision, Step
-from .presented import Presented
+from .lookup import LookupKeys
+from .presented import Presented, get_host, read_request
 
 _P = ParamSpec("_P")
+
+# A certificate full of names has identities of some thirty times its size.
+MAX_KEPT_IDENTITIES = 64
 
 
 class Steps(list[Step]):
@@ -69,71 +78,177 @@ class Steps(list[Step]):
         )
 
 
-class Peer:
-    """Who sent a request, as far as the request tells; each step is taken once."""
+class Facts(NamedTuple):
+    """What identifies a certificate, and what to look up for it."""
 
-    def __init__(self, presented: Presented, host: str) -> None:
-        self.presented = presented
-        self.host = host
-        self.steps = Steps()
-        self.refusal: Refusal | None = None
+    identities: Identities
+    # The kind of each key among the identities
+    kinds: dict[bytes, str]
+    keys: LookupKeys
+
+
+def read_facts(
+    certificate: ClientCertificate, intermediates: Iterable[ClientCertificate]
+) -> Facts:
+    """Return the facts about *certificate* and the CAs that came with it.
+
+    Raises:
+        Refusal: a part of a certificate cannot be read.
+    """
+    identities = find_identities(certificate)
+    path = (certificate, *intermediates)
+    keys = LookupKeys(
+        identities=[identity.key for identity in identities.found],
+        issuer_names=[name_key(item.issuer_der) for item in path],
+        public_keys=[item.public_key_bytes for item in path],
+        serials=[serial_key(item.serial_number) for item in path],
+        fingerprint=certificate.fingerprint_bytes,
+    )
+    kinds = {identity.key: identity.kind.value for identity in identities.found}
+    return Facts(identities, kinds, keys)
+
+
+class Evidence:
+    """What follows from the values that a proxy sent, whoever asks and whenever.
+
+    The certificate that the peer proved possession of (None if ``refusal`` says why
+    there is none to be believed), the CA certificates that came with it, and the
+    steps that led there. An object may be of an earlier request with the same values.
+    """
+
+    def __init__(
+        self,
+        certificates: Sequence[ClientCertificate],
+        steps: Sequence[Step] = (),
+        refusal: Refusal | None = None,
+    ) -> None:
+        self.certificate = certificates[0] if certificates and not refusal else None
         # What the client sent to lead from its certificate to a CA
-        self.intermediates: tuple[ClientCertificate, ...] = ()
+        self.intermediates = tuple(certificates[1:])
+        self.steps = tuple(steps)
+        # A new one: one that was raised refers to all that was on the stack.
+        self.refusal = refusal and Refusal(refusal.reason, refusal.detail)
+        self._facts: Facts | None = None
+        # The decision on it, as far as decisions are kept
+        self.kept: Any = None
+
+    @property
+    def facts(self) -> Facts:
+        """What the certificate is looked up and matched with, kept if it is not much.
+
+        Raises:
+            Refusal: a part of the certificate cannot be read.
+        """
+        if self._facts is not None:
+            return self._facts
+        assert self.certificate is not None  # noqa: S101 - for the type checker
+        facts = read_facts(self.certificate, self.intermediates)
+        if len(facts.identities.found) <= MAX_KEPT_IDENTITIES:
+            self._facts = facts
+        return facts
 
     @cached_property
-    def gates(self) -> tuple[Steps, Refusal | None]:
-        """The gates, and the refusal of the last one, if any. Decodes nothing."""
-        steps = Steps()
+    def expiry(self) -> str:
+        """The last moment of the certificate's validity, as the steps show it."""
+        assert self.certificate is not None  # noqa: S101 - for the type checker
+        return f"until {self.certificate.not_after:%Y-%m-%d %H:%M} UTC"
+
+
+class Peer:
+    """Who sent a request, as far as the request tells; each step is taken once.
+
+    *host* is the host name of the request, or returns it; without *settings*, those
+    of this moment apply.
+    """
+
+    def __init__(
+        self,
+        presented: Presented,
+        host: str | Callable[[], str],
+        settings: Settings | None = None,
+    ) -> None:
+        self.presented = presented
+        self._host = host
+        self.settings = current() if settings is None else settings
+
+    @cached_property
+    def host(self) -> str:
+        """The host name of the request, lower case, without port; "" if invalid."""
+        return self._host if isinstance(self._host, str) else self._host()
+
+    @cached_property
+    def gate_refusal(self) -> Refusal | None:
+        """The refusal of a gate, or None if all of them pass. Decodes nothing."""
         try:
-            for name, gate in GATES.items():
-                steps.take(name, gate, self.presented, self.host)
+            for gate in GATES.values():
+                gate(self)
         except Refusal as refusal:
-            return steps, refusal
-        return steps, None
+            return refusal
+        return None
 
     @cached_property
+    def evidence(self) -> Evidence:
+        """What the proxy's values prove, once the gates have passed."""
+        presented = self.presented
+        if not presented.has_certificate:
+            absent = Refusal(Reason.NO_CERTIFICATE, self._explain_absence())
+            return Evidence((), refusal=absent)
+        if not presented.from_request:
+            return _examine(self.settings, presented)
+        if self.gate_refusal is not None:
+            return Evidence((), refusal=self.gate_refusal)
+        return _weigh_evidence(
+            self.settings,
+            presented.value,
+            presented.verdict,
+            presented.conditions,
+            presented.chain,
+            presented.subject_dn,
+            presented.issuer_dn,
+        )
+
+    @property
     def certificate(self) -> ClientCertificate | None:
         """The certificate that the peer proved possession of.
 
         None if there is none that can be believed; ``refusal`` says why.
         """
+        return self.evidence.certificate
+
+    @property
+    def is_vouched_for(self) -> bool:
+        """Whether the proxy has validated the path, and says so."""
+        verifies = self.settings.CLIENTCERT_PROXY_VERIFIES
+        return verifies and self.presented.is_vouched_for
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why there is no certificate that can be believed; None if there is one."""
+        return self.evidence.refusal
+
+    @property
+    def intermediates(self) -> tuple[ClientCertificate, ...]:
+        """What the client sent to lead from its certificate to a CA."""
+        return self.evidence.intermediates
+
+    @property
+    def steps(self) -> Steps:
+        """The steps up to the certificate; the gates are passed again for their words.
+
+        They depend on nothing but the values, so they do not change.
+        """
         steps = Steps()
-        try:
-            certificate, *intermediates = self._identify(steps)
-        except Refusal as refusal:
-            self.steps, self.refusal = steps, refusal
-            return None
-        self.steps, self.intermediates = steps, tuple(intermediates)
-        return certificate
-
-    def _identify(self, steps: Steps) -> Sequence[ClientCertificate]:
-        presented = self.presented
-        if not presented.has_certificate:
-            raise Refusal(Reason.NO_CERTIFICATE, self._explain_absence())
-        if presented.from_request:
-            passed, refusal = self.gates
-            steps += passed
-            if refusal is not None:
-                raise refusal
-        if presented.from_request or presented.verdict is not None:
-            steps.take("verdict", check_verdict, presented)
-        certificates: list[ClientCertificate] = []
-
-        def decode() -> str:
-            certificates.extend(find_certificates(presented))
-            detail = f"{len(certificates[0].der)} bytes of DER"
-            count = len(certificates) - 1
-            return f"{detail}, with {count} intermediates" if count else detail
-
-        steps.take("decode", decode)
-        steps.take("parse", parse, certificates[0])
-        steps.take("names", compare_names, presented, certificates[0])
-        return certificates
+        if self.presented.from_request and self.presented.has_certificate:
+            with suppress(Refusal):
+                for name, gate in GATES.items():
+                    steps.take(name, gate, self)
+        steps += self.evidence.steps
+        return steps
 
     def _explain_absence(self) -> str:
         """Return what may be wrong if there is no certificate, or ""."""
         presented, proxy = self.presented, self.presented.proxy
-        if self.gates[1] is not None:
+        if self.gate_refusal is not None:
             return ""
         if presented.is_vouched_for and not proxy.success_for_all:
             return (
@@ -152,16 +267,81 @@ class Peer:
 
         Never an acceptance: nothing says yet which user that is.
         """
-        certificate = self.certificate  # takes the steps
-        return self.steps.decision(self.refusal, certificate=certificate)
+        return self.steps.decision(self.refusal, certificate=self.certificate)
+
+
+def peer_of(request: HttpRequest) -> Peer:
+    """Return who sent *request*; its host name is read when a step needs it."""
+    settings = current()
+    return Peer(read_request(request, settings), partial(get_host, request), settings)
+
+
+# --- from the values to the evidence ---------------------------------------------
+
+
+def _weigh(settings: Settings, *values: str | tuple[str | None, ...] | None) -> int:
+    """Return the bytes that evidence from *values* takes, at most.
+
+    A certificate full of short names is the worst: nine times as much as its header.
+    """
+    texts = chain.from_iterable(
+        value if isinstance(value, tuple) else (value,) for value in values
+    )
+    return 9 * sum(len(text or "") for text in texts)
+
+
+@remember(16 * 1024 * 1024, _weigh, most=64 * 1024)
+def _weigh_evidence(
+    settings: Settings,
+    value: str | None,
+    verdict: str | None,
+    conditions: tuple[str | None, ...],
+    intermediates: tuple[str, ...],
+    subject_dn: str | None,
+    issuer_dn: str | None,
+) -> Evidence:
+    """Return what these values prove; the same object for the same texts."""
+    presented = Presented(
+        settings.CLIENTCERT_PROXY,
+        value,
+        verdict,
+        conditions,
+        intermediates,
+        subject_dn,
+        issuer_dn,
+    )
+    return _examine(settings, presented)
+
+
+def _examine(settings: Settings, presented: Presented) -> Evidence:
+    """Take the steps from the verdict to the names."""
+    steps = Steps()
+    certificates: Sequence[ClientCertificate] = ()
+
+    def decode() -> str:
+        nonlocal certificates
+        certificates = find_certificates(presented)
+        detail = f"{len(certificates[0].der)} bytes of DER"
+        count = len(certificates) - 1
+        return f"{detail}, with {count} intermediates" if count else detail
+
+    try:
+        if presented.from_request or presented.verdict is not None:
+            steps.take("verdict", check_verdict, settings, presented)
+        steps.take("decode", decode)
+        steps.take("parse", parse, certificates[0])
+        steps.take("names", compare_names, presented, certificates[0])
+    except Refusal as refusal:
+        return Evidence((), steps, refusal)
+    return Evidence(certificates, steps)
 
 
 # --- the gates: cheap, before anything is decoded --------------------------------
 
 
-def _gate_peer(presented: Presented, host: str) -> str:
-    trusted = conf.CLIENTCERT_TRUSTED_PROXIES
-    if not trusted and not presented.proxy.is_header:
+def _gate_peer(peer: Peer) -> str:
+    trusted = peer.settings.CLIENTCERT_TRUSTED_PROXIES
+    if not trusted and not peer.presented.proxy.is_header:
         # No client can write there, and the address is the client's own.
         return "nothing is read from a header"
     if not trusted:
@@ -169,41 +349,41 @@ def _gate_peer(presented: Presented, host: str) -> str:
             Reason.UNTRUSTED_PEER,
             "CLIENTCERT_TRUSTED_PROXIES is not set, so no peer is trusted",
         )
-    if not _is_trusted(presented.peer, trusted):
+    if not _is_trusted(peer.presented.peer, trusted):
         raise Refusal(
             Reason.UNTRUSTED_PEER,
-            f"{quote(presented.peer)} is not in CLIENTCERT_TRUSTED_PROXIES",
+            f"{quote(peer.presented.peer)} is not in CLIENTCERT_TRUSTED_PROXIES",
         )
-    return presented.peer or "Unix socket"
+    return peer.presented.peer or "Unix socket"
 
 
-def _gate_transport(presented: Presented, host: str) -> str:
-    if conf.CLIENTCERT_REQUIRE_SECURE and not presented.secure:
+def _gate_transport(peer: Peer) -> str:
+    if peer.settings.CLIENTCERT_REQUIRE_SECURE and not peer.presented.secure:
         raise Refusal(
             Reason.INSECURE_TRANSPORT,
             "the request is not is_secure(); behind a proxy, set "
             "SECURE_PROXY_SSL_HEADER",
         )
-    return "secure" if presented.secure else "not required"
+    return "secure" if peer.presented.secure else "not required"
 
 
-def _gate_host(presented: Presented, host: str) -> str:
-    hosts = conf.CLIENTCERT_HOSTS
-    if hosts is not None and not validate_host(host, list(hosts)):
+def _gate_host(peer: Peer) -> str:
+    hosts = peer.settings.CLIENTCERT_HOSTS
+    if hosts is not None and not validate_host(peer.host, list(hosts)):
         raise Refusal(
             Reason.HOST_NOT_COVERED,
-            f"{visible(host, 80) or 'an invalid host'} is not in CLIENTCERT_HOSTS",
+            f"{visible(peer.host, 80) or 'an invalid host'} is not in CLIENTCERT_HOSTS",
         )
-    return visible(host, 80) if hosts is not None else "every host"
+    return visible(peer.host, 80) if hosts is not None else "every host"
 
 
-def _gate_secret(presented: Presented, host: str) -> str:
-    expected = conf.CLIENTCERT_PROXY_SECRET
+def _gate_secret(peer: Peer) -> str:
+    expected = peer.settings.CLIENTCERT_PROXY_SECRET
     if expected is None:
         return "not configured"
     # Compare every secret, so that the time does not tell which one matched.
     # A lone surrogate, which no server sends, must not be an error.
-    given = (presented.secret or "").encode("utf-8", "surrogatepass")
+    given = (peer.presented.secret or "").encode("utf-8", "surrogatepass")
     matches = [constant_time_compare(given, secret) for secret in expected[1]]
     if not any(matches):
         raise Refusal(
@@ -213,14 +393,15 @@ def _gate_secret(presented: Presented, host: str) -> str:
     return "the secret matches"
 
 
-def _gate_spelling(presented: Presented, host: str) -> str:
-    if presented.ambiguity:
-        raise Refusal(Reason.AMBIGUOUS_HEADER, presented.ambiguity)
+def _gate_spelling(peer: Peer) -> str:
+    if peer.presented.ambiguity:
+        raise Refusal(Reason.AMBIGUOUS_HEADER, peer.presented.ambiguity)
     return "each header occurs once"
 
 
-def _gate_size(presented: Presented, host: str) -> str:
-    limit = conf.CLIENTCERT_MAX_HEADER_BYTES
+def _gate_size(peer: Peer) -> str:
+    limit = peer.settings.CLIENTCERT_MAX_HEADER_BYTES
+    presented = peer.presented
     # Certificate and chain together: each header has its own limit in the server.
     certificates = len(presented.value or "") + sum(map(len, presented.chain))
     others = (
@@ -229,12 +410,12 @@ def _gate_size(presented: Presented, host: str) -> str:
         presented.issuer_dn,
         *presented.conditions,
     )
-    for size in (certificates, *(len(value or "") for value in others)):
-        if size > limit:
-            raise Refusal(
-                Reason.HEADER_TOO_LARGE,
-                f"{size} bytes, more than CLIENTCERT_MAX_HEADER_BYTES ({limit})",
-            )
+    size = max(certificates, *[len(value or "") for value in others])
+    if size > limit:
+        raise Refusal(
+            Reason.HEADER_TOO_LARGE,
+            f"{size} bytes, more than CLIENTCERT_MAX_HEADER_BYTES ({limit})",
+        )
     return f"{certificates} bytes"
 
 
@@ -280,7 +461,7 @@ def _is_in(peer: str, networks: tuple[Network, ...]) -> bool:
 # --- from a header to the certificate --------------------------------------------
 
 
-def check_verdict(presented: Presented) -> str:
+def check_verdict(settings: Settings, presented: Presented) -> str:
     proxy = presented.proxy
     unmet = presented.unmet_condition
     if unmet is not None:
@@ -293,7 +474,7 @@ def check_verdict(presented: Presented) -> str:
     if (
         verdict is not None
         and verdict.startswith(proxy.failure)
-        and not conf.CLIENTCERT_PROXY_VERIFIES
+        and not settings.CLIENTCERT_PROXY_VERIFIES
     ):
         return f"{visible(verdict, 80)}; Django validates the path"
     raise _refuse_value(proxy, proxy.verdict, verdict, proxy.success)
@@ -333,25 +514,15 @@ def find_certificates(presented: Presented) -> tuple[ClientCertificate, ...]:
     return certificates
 
 
-def _weigh(
-    encoding: str, value: str, chain_encoding: str | None, chain: tuple[str, ...]
-) -> int:
-    return len(value) + sum(map(len, chain))
-
-
-@remember(1024 * 1024, _weigh)
 def _decode(
-    encoding: str, value: str, chain_encoding: str | None, chain: tuple[str, ...]
+    encoding: str, value: str, chain_encoding: str | None, headers: tuple[str, ...]
 ) -> tuple[ClientCertificate, ...]:
-    """Return the certificates of header values; the same ones for the same texts.
-
-    Pure, so the result may be cached. A refusal is not cached.
-    """
+    """Return the certificates of header values."""
     certificates = list(DECODERS[encoding](value))
     if len(certificates) > 1:
         _check_issuer(*map(ClientCertificate, certificates[:2]))
     if chain_encoding is not None:
-        for header in chain:
+        for header in headers:
             certificates += DECODERS[chain_encoding](header)
     return _as_chain(certificates)
 

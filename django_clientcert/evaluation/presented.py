@@ -10,14 +10,16 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.request import split_domain_port
 
-from django_clientcert.conf import conf
+from django_clientcert.conf import Settings, conf, current
 from django_clientcert.wire import PRESETS, Proxy, ValueSource, is_absent, meta_key
 from django_clientcert.x509.certificates import ClientCertificate
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Presented:
     """The values that one request carries, untouched, and who sent them.
+
+    Not frozen, only because each request makes one, and that would take twice as long.
 
     ``certificates`` is set instead of ``value`` and ``chain`` if there is no request
     and the DER is at hand, as in ``manage.py clientcert explain FILE``. There are no
@@ -102,42 +104,45 @@ def success_verdict() -> str | None:
     return proxy.success if verifies else None
 
 
-def read_request(request: HttpRequest) -> Presented:
+def read_request(request: HttpRequest, settings: Settings | None = None) -> Presented:
     """Return what *request* carries. Checks nothing and raises nothing."""
-    proxy = conf.CLIENTCERT_PROXY
-    meta = request.META
+    settings = current() if settings is None else settings
+    proxy, secret = settings.CLIENTCERT_PROXY, settings.CLIENTCERT_PROXY_SECRET
+    meta, keys = request.META, proxy.meta_keys
 
     def value(name: str | None) -> str | None:
-        text = None if name is None else meta.get(proxy.meta_key(name))
+        text = None if name is None else meta.get(keys[name])
         return text if isinstance(text, str) and not is_absent(text) else None
 
-    chain = (value(name) for name in proxy.chain)
-    secret = conf.CLIENTCERT_PROXY_SECRET
-    scope_headers = _scope_headers(request)
-    keys = {proxy.meta_key(name) for name in proxy.names}
     peer = meta.get("REMOTE_ADDR")
     certificate = (
         _read_socket(meta.get(proxy.certificate))
         if proxy.source == ValueSource.SOCKET
         else value(proxy.certificate)
     )
-    others = _OTHER_HEADERS.keys() & meta.keys() - keys if certificate is None else ()
-    return Presented(
-        proxy=proxy,
-        value=certificate,
-        other_header=min((_OTHER_HEADERS[key] for key in others), default=""),
-        verdict=value(proxy.verdict),
-        conditions=tuple(value(name) for name, _ in proxy.conditions),
-        chain=tuple(text for text in chain if text is not None),
+    presented = Presented(
+        proxy,
+        certificate,
+        value(proxy.verdict),
         subject_dn=value(proxy.subject_dn),
         issuer_dn=value(proxy.issuer_dn),
         peer=peer if isinstance(peer, str) else None,
         secure=request.is_secure(),
         secret=meta.get(secret[0]) if secret else None,
-        ambiguity=_find_ambiguity(proxy, scope_headers),
-        anything=any(key in meta for key in keys)
-        or any(_meta_key(name) in keys for name, _ in scope_headers),
+        anything=certificate is not None or any(key in meta for key in keys.values()),
     )
+    if proxy.conditions:
+        presented.conditions = tuple(value(name) for name, _ in proxy.conditions)
+    if proxy.chain:
+        presented.chain = tuple(filter(None, map(value, proxy.chain)))
+    if certificate is None and not _OTHER_HEADERS.keys().isdisjoint(meta):
+        others = _OTHER_HEADERS.keys() & meta.keys() - set(keys.values())
+        presented.other_header = min(
+            (_OTHER_HEADERS[key] for key in others), default=""
+        )
+    if (lines := _scope_headers(request)) and proxy.is_header:
+        _read_lines(presented, lines)
+    return presented
 
 
 # By key of META: the certificate's header of each preset, and the preset
@@ -166,13 +171,13 @@ def strip_headers(request: HttpRequest, proxy: Proxy) -> None:
         _remove(request, {proxy.meta_key(name) for name in proxy.names})
 
 
-def strip_secret(request: HttpRequest) -> None:
+def strip_secret(request: HttpRequest, settings: Settings) -> None:
     """Remove the proxy's secret, which has been read, from *request*.
 
     Views need it for nothing, and error mails would show it.
     """
-    if conf.CLIENTCERT_PROXY_SECRET is not None:
-        _remove(request, {conf.CLIENTCERT_PROXY_SECRET[0]})
+    if settings.CLIENTCERT_PROXY_SECRET is not None:
+        _remove(request, {settings.CLIENTCERT_PROXY_SECRET[0]})
 
 
 def _remove(request: HttpRequest, keys: set[str]) -> None:
@@ -217,24 +222,26 @@ def _meta_key(name: bytes) -> str:
     return meta_key(name.decode("latin-1"))
 
 
-def _find_ambiguity(proxy: Proxy, lines: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return why the header lines of ASGI are ambiguous, or "".
+def _read_lines(presented: Presented, lines: Iterable[tuple[bytes, bytes]]) -> None:
+    """Look whether the header lines of ASGI are ambiguous.
 
     An underscore instead of a hyphen becomes the same key in ``request.META``
     (CVE-2015-0219, CVE-2026-3902), and two lines become one with a comma. Under
     WSGI the server has joined them already: only a comma can be seen there.
     """
-    if not proxy.is_header:
-        return ""
-    headers = {meta_key(name): name for name in proxy.names}
+    headers = {key: name for name, key in presented.proxy.meta_keys.items()}
     seen = set()
-    for name, _ in lines:
-        header = headers.get(_meta_key(name))
+    for line, _ in lines:
+        header = headers.get(_meta_key(line))
         if header is None:
             continue
-        if name.lower() != header.encode("ascii"):
-            return f"the header {header} is spelt differently, as with an underscore"
+        presented.anything = True
+        if line.lower() != header.encode("ascii"):
+            presented.ambiguity = (
+                f"the header {header} is spelt differently, as with an underscore"
+            )
+            return
         if header in seen:
-            return f"the header {header} is present twice"
+            presented.ambiguity = f"the header {header} is present twice"
+            return
         seen.add(header)
-    return ""

@@ -21,6 +21,7 @@ from django_clientcert.x509.rules import RuleIdentity, read_identity
 from django_clientcert.x509.text import some_of
 
 from .authorities import unavailable
+from .shortcut import find_users as find_by_statement
 
 logger = logging.getLogger("django_clientcert.evaluation")
 
@@ -78,7 +79,11 @@ def find_users(claims: Sequence[Claim]) -> list[Any]:
             check_user_field(claim.field)
         except ValidationError as error:
             raise unavailable(claim.authority, error.messages[0]) from error
-    return find_by_fields({(claim.field, claim.value) for claim in claims}, _MAX_USERS)
+    wanted = {(claim.field, claim.value) for claim in claims}
+    users = None
+    if len(wanted) == 1:
+        users = find_by_statement(*next(iter(wanted)), _MAX_USERS)
+    return find_by_fields(wanted, _MAX_USERS) if users is None else users
 
 
 def describe_similar_users(claims: Sequence[Claim]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -12,25 +12,22 @@ from asgiref.sync import sync_to_async
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
-from django_clientcert.conf import conf
 from django_clientcert.exceptions import Reason, Refusal
 from django_clientcert.models import (
     CertificateAuthority,
     CertificateMapping,
-    name_key,
-    serial_key,
 )
 from django_clientcert.models.users import is_hidden
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.escaping import visible
-from django_clientcert.x509.identities import Identities, find_identities
 from django_clientcert.x509.paths import Path, check_usage, check_validity
 
 from .authorities import check_crls, check_revoked, find_path
 from .decisions import PASSED, Decision, Step
-from .lookup import LookupKeys, LookupResult, look_up
+from .keeping import Kept, count_changes, is_current, keep
+from .lookup import LookupResult, look_up
 from .outages import describe_failure, outages
-from .peer import Peer, Steps
+from .peer import Facts, Peer, Steps
 from .presented import Presented
 from .rules import (
     Claim,
@@ -41,12 +38,56 @@ from .rules import (
     new_user,
     read_claim,
 )
+from .shortcut import Shortcut, find_shortcut
 
 CanAuthenticate = Callable[[Any], bool]
 # Changes what was looked up before anything is decided: for "what if" questions
 Overrides = Callable[[LookupResult], None]
 # A mapping, and the path to its authority; None for a pin without one
 _Verified: TypeAlias = tuple[CertificateMapping, Path | None]
+
+
+class ShortDecision(Decision):
+    """A certificate that one mapping accepts, without anything unusual about it.
+
+    The mapping's instance and the steps are made when somebody asks: by the full
+    evaluation, from what was looked up.
+    """
+
+    def __init__(self, evaluation: Evaluation, shortcut: Shortcut) -> None:
+        vars(self).update(
+            accepted=True,
+            reason=None,
+            certificate=evaluation.certificate,
+            user=shortcut.user,
+            last_seen_at=shortcut.last_seen_at,
+            last_used_at=shortcut.last_used_at,
+            _replay=partial(evaluation.replay, shortcut),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return self._in_full == other
+
+    __hash__ = Decision.__hash__
+
+    def __reduce__(self) -> Any:
+        """Pickle it in full."""
+        return self._in_full.__reduce__()
+
+    @cached_property
+    def _in_full(self) -> Decision:
+        in_full: Decision = vars(self)["_replay"]()
+        return in_full
+
+    @property
+    def mapping(self) -> CertificateMapping | None:
+        """The mapping that accepts the certificate."""
+        return self._in_full.mapping
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the evaluation."""
+        return self._in_full.steps
 
 
 class Evaluation:
@@ -57,6 +98,7 @@ class Evaluation:
 
     # Set by prepare() and decide(), for the steps that follow
     certificate: ClientCertificate
+    facts: Facts
     result: LookupResult
 
     def __init__(
@@ -73,10 +115,11 @@ class Evaluation:
         self._can_authenticate = can_authenticate
         self._create_users = create_users
         self._overrides = overrides
-        # Before the steps are copied: it takes them.
-        self._certificate = peer.certificate
-        self.steps = Steps(peer.steps)
         self.refusal = peer.refusal
+        # Those after the certificate is known
+        self.steps = Steps()
+        self._shortcut: Shortcut | None = None
+        self._is_hidden = is_hidden
         self.mapping: CertificateMapping | None = None
         self.rule_authority: CertificateAuthority | None = None
         self.user: Any = None
@@ -88,75 +131,72 @@ class Evaluation:
 
     def run(self) -> Decision:
         """Take all steps."""
-        keys = self.prepare()
-        if keys is not None:
-            self.decide(keys)
+        facts = self.prepare()
+        if facts is not None and not self.take_kept():
+            self.decide(facts)
         return self.decision()
 
-    async def arun(self) -> Decision:
-        """See run(). Everything from the query on runs in a thread."""
-        keys = self.prepare()
-        if keys is not None:
-            await sync_to_async(self.decide)(keys)
+    async def arun(self, *, is_quick: bool = False) -> Decision:
+        """See run(). Everything from the query on runs in a thread.
+
+        *is_quick*: whether a user may log in can be told without a query.
+        """
+        facts = self.prepare()
+        if facts is not None and not (is_quick and self.take_kept()):
+            await sync_to_async(self.decide)(facts)
         return self.decision()
 
-    def prepare(self) -> LookupKeys | None:
-        """Take every step before the query; return the keys, or None if refused."""
-        if self._certificate is None:
+    def prepare(self) -> Facts | None:
+        """Take every step before the query; return the facts, or None if refused."""
+        if self.peer.certificate is None:
             return None
-        self.certificate = self._certificate
+        self.certificate = self.peer.certificate
         try:
             self.steps.take("validity", self._check_dates)
             self.steps.take("purpose", self._check_purpose)
-            return self._keys()
+            self.facts = self._read_facts()
         except Refusal as refusal:
             self.refusal = refusal
             return None
+        return self.facts
 
-    def decide(self, keys: LookupKeys) -> None:
+    def decide(self, facts: Facts) -> None:
         """Take every step from the query on."""
         try:
-            self._decide(keys)
+            result = self._look_up(facts)
+            if result is not None:
+                self._decide(result)
         except Refusal as refusal:
             self.refusal = refusal
 
     def decision(self) -> Decision:
         """Return the result."""
+        if self._shortcut is not None:
+            return ShortDecision(self, self._shortcut)
         accepted = self.refusal is None
-        return self.steps.decision(
+        return Steps([*self.peer.steps, *self.steps]).decision(
             self.refusal,
             accepted=accepted,
-            certificate=self._certificate,
+            certificate=self.peer.certificate,
             user=self.user if accepted else None,
             mapping=self.mapping,
             rule_authority=self.rule_authority,
             creates_user=accepted and self.creates_user,
             last_seen_at=self.last_seen_at,
+            last_used_at=self.mapping and self.mapping.last_used_at,
         )
-
-    @cached_property
-    def identities(self) -> Identities:
-        """What the peer's certificate can be mapped by."""
-        return find_identities(self.certificate)
 
     def _check_dates(self) -> str:
         check_validity(self.certificate, self.at)
-        return f"until {self.certificate.not_after:%Y-%m-%d %H:%M} UTC"
+        return self.peer.evidence.expiry
 
     def _check_purpose(self) -> str:
         check_usage(self.certificate)
         return "usable for TLS client authentication"
 
-    def _keys(self) -> LookupKeys:
-        chain = (self.certificate, *self.peer.intermediates)
+    def _read_facts(self) -> Facts:
         try:
-            return LookupKeys(
-                identities=[identity.key for identity in self.identities.found],
-                issuer_names=[name_key(item.issuer_der) for item in chain],
-                public_keys=[item.public_key_bytes for item in chain],
-                serials=[serial_key(item.serial_number) for item in chain],
-                fingerprint=self.certificate.fingerprint_bytes,
-            )
+            return self.peer.evidence.facts
         except Refusal as refusal:
             raise self.steps.refuse("revocation", refusal) from refusal
 
@@ -168,12 +208,58 @@ class Evaluation:
         detail = f"{failure}: {describe_failure(error)}"
         return self.steps.refuse(step, Refusal(Reason.TRUST_UNAVAILABLE, detail))
 
-    def _decide(self, keys: LookupKeys) -> None:
+    def take_kept(self) -> bool:
+        """Accept at once, if a decision is kept that does; return whether it did."""
+        seconds = self.peer.settings.CLIENTCERT_DECISION_SECONDS
+        kept: Kept | None = self.peer.evidence.kept
+        if not seconds or kept is None or self._overrides or not is_current(kept):
+            return False
+        self._shortcut = kept.shortcut.accept_again(
+            self.peer, self.at, self._can_authenticate
+        )
+        return self._shortcut is not None
+
+    def _take_shortcut(self, facts: Facts) -> LookupResult | None:
+        """Accept at once, if that is possible; or return all that was looked up."""
+        changes = count_changes()
+        shortcut = None if self._overrides else find_shortcut(facts.keys)
+        if shortcut is None:
+            return None
+        if not shortcut.accept(self.peer, facts.kinds, self.at, self._can_authenticate):
+            return shortcut.result(facts.kinds)
+        self._shortcut = shortcut
+        if seconds := self.peer.settings.CLIENTCERT_DECISION_SECONDS:
+            self.peer.evidence.kept = keep(shortcut, seconds, changes)
+        return None
+
+    def _look_up(self, facts: Facts) -> LookupResult | None:
+        """Return what the steps need, or None if they are not needed."""
         try:
-            self.result = result = look_up(keys)
+            result = self._take_shortcut(facts)
+            if result is None and self._shortcut is None:
+                result = look_up(facts.keys)
         except DatabaseError as error:
             failure = "the mappings cannot be read"
             raise self._database_failed("match", failure, error) from error
+        return result
+
+    def replay(self, shortcut: Shortcut) -> Decision:
+        """Return the decision step by step, from what the shortcut has looked up."""
+        evaluation = Evaluation(
+            self.peer,
+            self.at,
+            can_authenticate=lambda user: True,  # as it turned out
+            create_users=False,
+        )
+        evaluation.prepare()
+        result = shortcut.result(self.facts.kinds)
+        assert result is not None  # noqa: S101 - it has sufficed
+        evaluation._is_hidden = lambda user: False
+        evaluation._decide(result)
+        return evaluation.decision()
+
+    def _decide(self, result: LookupResult) -> None:
+        self.result = result
         if self._overrides is not None:
             self._overrides(result)
         self.last_seen_at = result.last_seen_at
@@ -193,8 +279,7 @@ class Evaluation:
 
     def _matching(self) -> list[CertificateMapping]:
         """Return the rows for this certificate, the most specific kind first."""
-        kinds = {item.key: item.kind.value for item in self.identities.found}
-        rows = self.result.mappings
+        kinds, rows = self.facts.kinds, self.result.mappings
         matching = [row for row in rows if kinds.get(bytes(row.key)) == row.kind]
         return sorted(matching, key=lambda row: (row.specificity, row.pk))
 
@@ -205,8 +290,7 @@ class Evaluation:
             self.certificate,
             self.peer.intermediates,
             self.at,
-            proxy_verified=conf.CLIENTCERT_PROXY_VERIFIES
-            and self.peer.presented.is_vouched_for,
+            proxy_verified=self.peer.is_vouched_for,
         )
 
     def _check_crls(self, paths: Iterable[tuple[CertificateAuthority, Path]]) -> str:
@@ -225,7 +309,7 @@ class Evaluation:
     # --- mappings
 
     def _accept_mapped(self, user: Any) -> str:
-        if is_hidden(user):
+        if self._is_hidden(user):
             raise Refusal(
                 Reason.INACTIVE_USER,
                 f"the default manager of the user model hides user {user.pk}",
@@ -362,11 +446,11 @@ class Evaluation:
             raise self._database_failed("user", failure, error) from error
 
     def _unmapped(self) -> Refusal:
-        if self.identities.problems:
+        if self.facts.identities.problems:
             return Refusal(
                 Reason.MALFORMED_CERTIFICATE,
                 "no fingerprint or public key matches, and its names cannot be used: "
-                + "; ".join(self.identities.problems),
+                + "; ".join(self.facts.identities.problems),
             )
         detail = "no mapping matches this certificate"
         if self.result.authorities:
@@ -374,8 +458,8 @@ class Evaluation:
             detail += f"; authorities without a rule: {names}"
         else:
             detail += "; no authority has a CA with the name of its issuer"
-        if self.identities.left_out:
-            detail += "; left out: " + "; ".join(self.identities.left_out[:5])
+        if self.facts.identities.left_out:
+            detail += "; left out: " + "; ".join(self.facts.identities.left_out[:5])
         return Refusal(Reason.UNMAPPED, detail)
 
     def _read_claims(self, authorities: Iterable[CertificateAuthority]) -> str:

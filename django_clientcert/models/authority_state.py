@@ -99,16 +99,27 @@ def get_state(authority: CertificateAuthority) -> AuthorityState:
     using = authority._state.db
     if using is None:
         return AuthorityState()  # not saved yet
-    if not _is_consistent(using):
-        return load_state(authority.pk, using)
-    key = using, authority.pk, authority.revision
+    connection = connections[using]
+    state = known_state(connection, authority.pk, authority.revision)
+    if state is not None:
+        return state
+    state = load_state(authority.pk, using)
+    if _is_consistent(connection):
+        _keep(authority.pk, using, state)
+    return state
+
+
+def known_state(
+    connection: Any, authority_id: Any, revision: uuid.UUID
+) -> AuthorityState | None:
+    """Return the state of a revision, if this process has read it. No query."""
+    if not _is_consistent(connection):
+        return None
+    key = connection.alias, authority_id, revision
     with _lock:
         state = _states.get(key)
         if state is not None:
             _states.move_to_end(key)
-            return state
-    state = load_state(authority.pk, using)
-    _keep(authority.pk, using, state)
     return state
 
 
@@ -124,7 +135,7 @@ def preload_states(authorities: Sequence[CertificateAuthority]) -> None:
         and len(row.bundle) <= MAX_PRELOADED
     ]
     using = authorities[0]._state.db if unknown else None
-    if using is None or not _is_consistent(using):
+    if using is None or not _is_consistent(connections[using]):
         return
     rows = CertificateAuthority._base_manager.using(using).filter(pk__in=unknown)
     read = list(rows)
@@ -145,14 +156,13 @@ def _keep(authority_id: Any, using: str, state: AuthorityState) -> None:
             _states.popitem(last=False)
 
 
-def _is_consistent(using: str) -> bool:
+def _is_consistent(connection: Any) -> bool:
     """Return whether a revision that is read now says what all the tables hold.
 
     In a REPEATABLE READ transaction of MySQL or MariaDB it does not: once the
     transaction has written to the authority's row, it sees the newest revision of
     that row beside an older snapshot of the other tables.
     """
-    connection: Any = connections[using]
     return bool(
         connection.vendor != "mysql"
         or connection.get_autocommit()

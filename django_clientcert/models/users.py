@@ -63,7 +63,8 @@ def name_fields() -> dict[str, Field[Any, Any]]:
 def find_by_fields(wanted: Collection[tuple[str, str]], limit: int) -> list[Any]:
     """Return the users with any of *wanted*, pairs of field and value: one query.
 
-    Of more than *limit*, that many: others with a similar value hide nobody.
+    Of more than *limit*, that many, with a second query: others with a similar value
+    hide nobody.
     """
     condition, exact = Q(), []
     for field, value in wanted:
@@ -73,7 +74,9 @@ def find_by_fields(wanted: Collection[tuple[str, str]], limit: int) -> list[Any]
     model: Any = get_user_model()
     # Not from a replica: a user who was just deactivated or created counts at once.
     users = model._default_manager.using(router.db_for_write(model))
-    rows = users.filter(condition).order_by(Case(*exact, default=1))[:limit]
+    rows = list(users.filter(condition)[: limit + 1])
+    if len(rows) > limit:
+        rows = list(users.filter(condition).order_by(Case(*exact, default=1))[:limit])
     return [
         user
         for user in rows

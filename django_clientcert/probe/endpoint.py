@@ -156,7 +156,7 @@ def take(question: ProbeQuestion) -> bool:
 def answer(question: ProbeQuestion, presented: Presented, host: str) -> HttpResponse:
     """Return which forged values arrived, signed; never any other value."""
     peer = Peer(presented, host)
-    refusal = peer.gates[1]
+    refusal = peer.gate_refusal
     result = Answer(
         nonce=question.nonce,
         headers={

@@ -13,7 +13,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from threading import Lock
 from typing import NamedTuple
@@ -39,6 +39,8 @@ REPEAT_INTERVAL = 60.0
 # a few hundred kilobytes of memory at most.
 MAX_REMEMBERED = 4096
 MAX_WAITING = 32
+# No address is longer, not even one of IPv6 with IPv4 at its end
+MAX_ADDRESS = 45
 
 # The reasons that are about the certificate. If a mapping refuses it, it is known
 # already; and ``trust_unavailable`` is not about the certificate.
@@ -155,12 +157,10 @@ def find_unrecorded_refusal(state: RequestState) -> Callable[[], None] | None:
 
     It may be that of an earlier request, which could not be recorded then.
     """
-    if conf.CLIENTCERT_INBOX_SIZE == 0:
-        return None
     sighting = _sighting_of(state)
-    if sighting or any(throttle.waiting for throttle in list(throttles.values())):
-        return partial(record_refusal, sighting)
-    return None
+    if sighting is None and not any(one.waiting for one in list(throttles.values())):
+        return None
+    return partial(record_refusal, sighting) if conf.CLIENTCERT_INBOX_SIZE else None
 
 
 def record_refusal(sighting: Sighting | None) -> None:
@@ -206,15 +206,10 @@ def forget(certificate: ClientCertificate) -> None:
 def _sighting_of(state: RequestState) -> Sighting | None:
     """Return the refusal of this request, if it belongs into the inbox."""
     decision = state.decision
-    if decision is None:
+    if decision is None or decision.accepted:
         return None
     certificate, reason = decision.certificate, decision.reason
-    if (
-        decision.accepted
-        or certificate is None
-        or decision.mapping is not None
-        or reason not in RECORDED
-    ):
+    if certificate is None or decision.mapping is not None or reason not in RECORDED:
         return None
     try:
         certificate.public_key_bytes  # noqa: B018 - the key of the row; cached
@@ -247,8 +242,14 @@ def find_address(request: HttpRequest, presented: Presented) -> str:
 
 def _address(text: str) -> str:
     """Return the IP address that *text* spells, or ""."""
+    text = text.strip()
+    return _read_address(text) if len(text) <= MAX_ADDRESS else ""
+
+
+@lru_cache(maxsize=1024)
+def _read_address(text: str) -> str:
     try:
-        address = ip_address(text.strip())
+        address = ip_address(text)
     except ValueError:
         return ""
     # The zone identifier after a “%” is free text.

@@ -31,8 +31,8 @@ class Use(NamedTuple):
 
 def find_unrecorded_use(state: RequestState) -> Callable[[], None] | None:
     """Return what records the use of the certificate, or None. No I/O."""
-    interval = conf.CLIENTCERT_LAST_USED_INTERVAL
-    decision = state.decision
+    settings, decision = state.peer.settings, state.decision
+    interval = settings.CLIENTCERT_LAST_USED_INTERVAL
     if (
         interval is None
         or decision is None
@@ -46,17 +46,17 @@ def find_unrecorded_use(state: RequestState) -> Callable[[], None] | None:
         # A time in the future is of a clock that was wrong.
         return last is None or not now - interval < last <= now
 
-    mapping = decision.mapping
-    use = Use(
-        decision,
-        state.host,
-        now,
-        mapping is not None and is_due(mapping.last_used_at),
-        conf.CLIENTCERT_SEEN_SIZE > 0 and is_due(decision.last_seen_at),
+    mapping_is_due = is_due(decision.last_used_at)
+    certificate_is_due = settings.CLIENTCERT_SEEN_SIZE > 0 and is_due(
+        decision.last_seen_at
     )
-    if use.mapping_is_due or use.certificate_is_due:
-        return partial(record_use, use)
-    return None
+    if not (mapping_is_due or certificate_is_due):
+        return None
+    # What is kept of the decision has the times from before.
+    state.peer.evidence.kept = None
+    mapping_is_due &= decision.mapping is not None
+    use = Use(decision, state.host, now, mapping_is_due, certificate_is_due)
+    return partial(record_use, use)
 
 
 def record_use(use: Use) -> None:

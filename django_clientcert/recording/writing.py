@@ -10,6 +10,7 @@ from threading import Lock
 from django.db import Error as DatabaseError
 from django.db import IntegrityError
 
+from django_clientcert.evaluation.keeping import unnoticed
 from django_clientcert.evaluation.outages import describe_failure
 
 logger = logging.getLogger("django_clientcert")
@@ -44,7 +45,8 @@ class Writer:
         try:
             if self.is_paused():  # since the other thread has failed
                 return False
-            record()
+            with unnoticed():
+                record()
         except DatabaseError as error:
             if not isinstance(error, IntegrityError):  # that one is the row’s fault
                 self._paused_until = self._clock() + PAUSE

@@ -13,7 +13,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from django_clientcert.conf import conf
 from django_clientcert.exceptions import CertificateParseError, ClientCertError
 from django_clientcert.models import (
     CertificateAuthority,
@@ -31,6 +33,19 @@ from .issuers import find_signer
 UNKNOWN_SERIAL = _("No certificate with this serial number is known here.")
 # RFC 5280, 4.1.2.2
 _MAX_SERIAL_BITS = 20 * 8
+
+
+def describe_delay() -> str:
+    """Return when running processes apply a revocation; empty if that is at once."""
+    seconds = conf.CLIENTCERT_DECISION_SECONDS
+    text = ngettext(
+        "Running processes apply this within %(count)d second "
+        "(CLIENTCERT_DECISION_SECONDS).",
+        "Running processes apply this within %(count)d seconds "
+        "(CLIENTCERT_DECISION_SECONDS).",
+        seconds,
+    )
+    return text % {"count": seconds} if seconds else ""
 
 
 def revoke_certificate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 from django_clientcert.exceptions import ClientCertError
 
@@ -77,7 +78,7 @@ class Proxy:
     title: str = ""
     reference: str = ""
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of every header (or environ key) that is read."""
         named = (self.certificate, self.verdict, self.subject_dn, self.issuer_dn)
@@ -87,12 +88,22 @@ class Proxy:
             *self.chain,
         )
 
+    @cached_property
+    def meta_keys(self) -> dict[str, str]:
+        """The key in ``request.META`` of each name."""
+        return {name: self.meta_key(name) for name in self.names}
+
+    @cached_property
+    def vary(self) -> str:
+        """The value of ``Vary`` for a response that depends on these headers."""
+        return ", ".join(self.names)
+
     @property
     def forwards_chains(self) -> bool:
         """Whether the intermediate certificates are forwarded too."""
         return bool(self.chain) or self.encoding in CHAIN_ENCODINGS
 
-    @property
+    @cached_property
     def is_header(self) -> bool:
         """Whether the names are header fields."""
         return self.source == ValueSource.HEADER

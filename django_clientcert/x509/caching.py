@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def remember(limit: int, weigh: Callable[..., int]) -> Callable[[_F], _F]:
-    """Keep the results of a pure function, for arguments of *limit* bytes in all.
+def remember(
+    limit: int, weigh: Callable[..., int], *, most: int | None = None
+) -> Callable[[_F], _F]:
+    """Keep the results of a pure function, *limit* bytes in all.
 
-    *weigh* returns the bytes of some arguments. Those that were not used for longest
-    go first; what is raised is not kept. Threads may share it. ``forget()`` of the
-    function empties the cache.
+    *weigh* returns the bytes that the result for some arguments takes. Those that were
+    not used for longest go first; what is raised is not kept, nor what takes more than
+    *most* bytes. Threads may share it. ``forget()`` of the function empties the cache.
     """
 
     def decorate(function: _F) -> _F:
@@ -32,9 +34,11 @@ def remember(limit: int, weigh: Callable[..., int]) -> Callable[[_F], _F]:
                     results.move_to_end(arguments)
                     return results[arguments][1]
             result = function(*arguments)
+            weight = weigh(*arguments)
+            if most is not None and weight > most:
+                return result
             with lock:
                 if arguments not in results:
-                    weight = weigh(*arguments)
                     results[arguments] = weight, result
                     total += weight
                 while total > limit:

@@ -20,7 +20,6 @@ from django_clientcert.exceptions import (
     Word,
 )
 
-from .caching import remember
 from .certificates import ClientCertificate
 from .escaping import FORBIDDEN, visible, visible_once
 from .names import DistinguishedName, Order, fold_ascii, fold_email, parse_name
@@ -61,6 +60,7 @@ _SAN_FIELDS = {
     IdentityKind.SAN_UPN: "upns",
 }
 SAN_KINDS = tuple(_SAN_FIELDS)
+_PREFIXES = {kind: kind.value.encode() + b"\0" for kind in IdentityKind}
 _RANKS = {kind: min(rank, 4) for rank, kind in enumerate(IdentityKind)}
 
 
@@ -94,8 +94,6 @@ class Identities:
     left_out: tuple[str, ...] = ()
 
 
-# A certificate full of names has identities of some thirty times its size.
-@remember(1024 * 1024, lambda certificate: len(certificate.der))
 def find_identities(certificate: ClientCertificate) -> Identities:
     """Return every identity of *certificate*, the most specific first. Never raises.
 
@@ -311,4 +309,4 @@ def _issuer_serial(issuer: DistinguishedName, serial: int) -> Identity:
 
 def _key(kind: IdentityKind, canonical: bytes) -> bytes:
     """Return the lookup key; its prefix keeps the kinds apart."""
-    return hashlib.sha256(kind.value.encode() + b"\x00" + canonical).digest()
+    return hashlib.sha256(_PREFIXES[kind] + canonical).digest()

@@ -25,6 +25,8 @@ from . import attribute_types, der
 from .escaping import FORBIDDEN, visible
 
 MAX_RDNS = 32
+# A longer name is not even read: the client chooses it, and each part takes time.
+MAX_SHOWN_RDNS = 128
 MAX_ATTRIBUTES_PER_RDN = 8
 MAX_VALUE_BYTES = 4096
 
@@ -115,9 +117,12 @@ class DistinguishedName:
             CertificateParseError: not a Name.
         """
         try:
+            parts = der.children(encoded)
+            if len(parts) > MAX_SHOWN_RDNS:
+                raise der.DerError(f"more than {MAX_SHOWN_RDNS} parts")
             rdns = tuple(
                 tuple(map(_read_attribute, der.children(rdn.encoded, der.SET)))
-                for rdn in der.children(encoded)
+                for rdn in parts
             )
             if () in rdns:
                 raise der.DerError("an empty relative name")
@@ -157,6 +162,13 @@ class DistinguishedName:
         """Return whether both have the same values, in any string types."""
         try:
             return self._encode(fold=False) == other._encode(fold=False)
+        except NameNotMatchableError:
+            return False
+
+    def matches(self, other: DistinguishedName) -> bool:
+        """Return whether both match (RFC 5280, 7.1), in any string types."""
+        try:
+            return self.canonical() == other.canonical()
         except NameNotMatchableError:
             return False
 
@@ -328,19 +340,12 @@ _ONELINE_ESCAPE = re.compile(
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _ATTRIBUTE_INSIDE = re.compile(r"(?:\A|[^A-Za-z0-9.])([A-Za-z][A-Za-z0-9]*|[0-9.]+) ?=")
 
-# How general a part is; used only to find the direction of a text.
+# The types of parts, the most general first; used only to find the direction of a text.
+_LEVELS = ("c dc", "st", "l street", "o", "ou", "cn", "uid emailaddress serialnumber")
 _RANK = {
-    attribute_types.COUNTRY: 0,
-    attribute_types.DOMAIN_COMPONENT: 0,
-    attribute_types.STATE: 1,
-    attribute_types.LOCALITY: 2,
-    attribute_types.STREET: 2,
-    attribute_types.ORGANIZATION: 3,
-    attribute_types.ORGANIZATIONAL_UNIT: 4,
-    attribute_types.COMMON_NAME: 5,
-    attribute_types.USER_ID: 6,
-    attribute_types.EMAIL_ADDRESS: 6,
-    attribute_types.SERIAL_NUMBER: 6,
+    attribute_types.ALIASES[name]: rank
+    for rank, names in enumerate(_LEVELS)
+    for name in names.split()
 }
 
 

@@ -614,7 +614,7 @@ def test_database_that_fails_is_explained(
     def fail(*args: object) -> None:
         raise OperationalError("gone")
 
-    monkeypatch.setattr("django_clientcert.evaluation.run.look_up", fail)
+    monkeypatch.setattr("django_clientcert.evaluation.run.find_shortcut", fail)
     monkeypatch.setattr(CertificateMappingQuerySet, "matching", fail)
     monkeypatch.setattr(RevocationQuerySet, "matching", fail)
     outcome = explain_header(alice_cert, "--json")

@@ -15,7 +15,7 @@ from django.core.signals import request_finished
 from django.db import connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_clientcert.evaluation import lookup
+from django_clientcert.evaluation import shortcut
 from django_clientcert.models import CertificateMapping
 from django_clientcert.testing import IssuedCertificate
 from tests.conftest import Wsgi, merge_headers
@@ -120,13 +120,13 @@ def test_l02_the_query_is_compiled_once_for_all_connections(
 ) -> None:
     """Compiling takes a hundred times as long as the query."""
     compiled: list[Any] = []
-    compile_plan = lookup._compile
+    compile_statement = shortcut._compile
 
     def count(*arguments: Any) -> Any:
         compiled.append(arguments)
-        return compile_plan(*arguments)
+        return compile_statement(*arguments)
 
-    monkeypatch.setattr(lookup, "_compile", count)
-    lookup._plans.clear()
+    monkeypatch.setattr(shortcut, "_compile", count)
+    shortcut._statements.clear()
     assert in_threads(ask, alice_cert.der, REQUESTS) == [200] * REQUESTS
     assert len(compiled) == 1

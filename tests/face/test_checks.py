@@ -368,7 +368,10 @@ def test_e005_everybody_is_trusted(value: list[str], settings: Any) -> None:
         ("CLIENTCERT_TRUSTED_PROXY", "CLIENTCERT_TRUSTED_PROXIES"),
         ("CLIENTCERT_HOST", "CLIENTCERT_HOSTS"),
         ("CLIENTCERT_REQUIRE_TLS", "CLIENTCERT_REQUIRE_SECURE"),
-        ("CLIENTCERT_LEEWAY", "Remove it. The settings are: CLIENTCERT_HOSTS, "),
+        (
+            "CLIENTCERT_LEEWAY",
+            "Remove it. The settings are: CLIENTCERT_DECISION_SECONDS, ",
+        ),
     ],
 )
 def test_e006_unknown_setting(name: str, hint: str, settings: Any) -> None:
@@ -454,6 +457,8 @@ UNUSABLE: list[tuple[str, Any]] = [
     ("CLIENTCERT_MAX_HEADER_BYTES", ""),
     ("CLIENTCERT_MAX_HEADER_BYTES", 0),
     ("CLIENTCERT_MAX_HEADER_BYTES", None),
+    ("CLIENTCERT_DECISION_SECONDS", -1),
+    ("CLIENTCERT_DECISION_SECONDS", "5"),
     ("CLIENTCERT_LAST_USED_INTERVAL", ""),
     ("CLIENTCERT_LAST_USED_INTERVAL", -1),
     ("CLIENTCERT_SEEN_SIZE", "many"),
@@ -504,6 +509,17 @@ def test_e007_passes_with_every_default(settings: Any) -> None:
         if name != "CLIENTCERT_TRUSTED_PROXIES" and hasattr(settings, name):
             delattr(settings, name)
     assert check_ids() == []
+
+
+def test_w017_warns_of_decisions_that_are_kept_for_long(settings: Any) -> None:
+    """A revocation should reach every process within a minute."""
+    settings.CLIENTCERT_DECISION_SECONDS = 60
+    assert check_ids() == []
+    settings.CLIENTCERT_DECISION_SECONDS = 61
+    message = only()
+    assert message.id == "clientcert.W017"
+    assert "61" in message.msg
+    assert "60 or less" in str(message.hint)
 
 
 def test_every_check_survives_unusable_settings(settings: Any) -> None:

@@ -113,7 +113,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Any:
         count += 1
         return original(value)
 
-    peer._decode.forget()  # type: ignore[attr-defined]
+    peer._weigh_evidence.forget()  # type: ignore[attr-defined]
     encoding = "escaped_pem"
     original = peer.DECODERS[encoding]
     monkeypatch.setitem(peer.DECODERS, encoding, decode)
@@ -864,7 +864,7 @@ def test_l05_an_outage_is_503(
         raise OperationalError("gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr("django_clientcert.evaluation.run.look_up", fail)
+        patched.setattr("django_clientcert.evaluation.run.find_shortcut", fail)
         answer = ask(path, alice_cert.der)
         assert ask("/open/", alice_cert.der).json()["reason"] == "trust_unavailable"
     assert answer.status_code == 503

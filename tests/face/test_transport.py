@@ -386,7 +386,7 @@ def test_an_invalid_host_is_covered_by_nothing(rf: Any, settings: Any) -> None:
     settings.CLIENTCERT_HOSTS = ["testserver"]
     request = rf.get("/", HTTP_HOST="a b", REMOTE_ADDR="10.1.2.3", secure=True)
     assert get_host(request) == ""
-    _, refusal = Peer(read_request(request), "").gates
+    refusal = Peer(read_request(request), "").gate_refusal
     assert refusal is not None
     assert refusal.reason == "host_not_covered"
 

@@ -161,7 +161,7 @@ def make_users() -> list[Any]:
     table, link = User._meta.db_table, User._meta.pk.column
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({link}, note)"  # noqa: S608 - names of ours
+            f"INSERT INTO {table} ({link}, note)"
             f" SELECT {first._meta.pk.column}, '' FROM {first._meta.db_table}"
         )
     return list(User.objects.filter(username__startswith="user"))

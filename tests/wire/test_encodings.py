@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import random
+import ssl
 import time
 import timeit
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_clientcert.exceptions import HeaderDecodeError, Reason
@@ -28,6 +31,7 @@ from django_clientcert.wire import (
     decode_pem,
     is_absent,
 )
+from django_clientcert.wire.encodings import pem
 from django_clientcert.wire.encodings.values import unquote as unquote_whole
 from tests import der_writer as w
 
@@ -470,3 +474,57 @@ def test_r03_base64_of_pem_is_an_encoding() -> None:
 def test_r03_an_empty_block_is_no_certificate(value: str, absent: bool) -> None:
     """Hand-made headers have one for each visitor without a certificate."""
     assert is_absent(value) is absent
+
+
+# --- nginx's own writing ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["p256", "rsa2048"])
+def test_the_short_way_reads_what_nginx_writes(kind: str) -> None:
+    """With and without the line feed at the end; it is the usual way otherwise."""
+    for _ in range(8):  # base64 of every length
+        issued = ThrowawayCA.create().issue("a" * random.randint(1, 9), key=kind)
+        value = quote(issued.pem, safe="")
+        assert pem._decode_usual(value) == issued.der
+        assert pem._decode_usual(value.removesuffix("%0A")) == issued.der
+
+
+_MARKS = ["%", "%%", "%0", "%0A", "%0a", "%0D%0A", "%3D", "=", "%2b", "+", " ", "\n"]
+_MARKS += ["\r", "%\r", "A", ",", "é", "%00", "-", "-----END%20CERTIFICATE-----"]
+
+
+@given(data=st.data())
+@settings(max_examples=2000, deadline=None)
+def test_the_short_way_takes_no_other_writing(
+    alice_cert: IssuedCertificate, data: Any
+) -> None:
+    """What it accepts, the strict way does too, with the same octets."""
+    value = quote(alice_cert.pem, safe="")
+    place = data.draw(st.integers(0, len(value)))
+    # What is replaced; nothing, if it is inserted
+    width = data.draw(st.sampled_from([0, 0, 1, 3]))
+    changed = (
+        value[:place] + data.draw(st.sampled_from(_MARKS)) + value[place + width :]
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(pem, "_decode_usual", lambda value: None)
+        expected = _outcome(changed)
+    assert _outcome(changed) == expected
+
+
+def _outcome(value: str) -> Any:
+    try:
+        return pem.decode_escaped_pem(value)
+    except HeaderDecodeError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("size", [0xFF, 0x100, 0xFFFF, 0x10000])
+def test_the_short_way_takes_whole_certificates_only(size: int) -> None:
+    """Of the size that certificates have; the others are looked at closely."""
+    der = w.tlv(w.SEQUENCE, bytes(size))
+    assert len(der) - 4 >= size - 1
+    for octets in (der, der + b"\0", der[:-1], b"\x31" + der[1:]):
+        usual = pem._decode_usual(quote(ssl.DER_cert_to_PEM_cert(octets), safe=""))
+        is_usual = octets == der and 0xFF < size <= 0xFFFF
+        assert usual == (octets if is_usual else None)

@@ -25,6 +25,7 @@ from django_clientcert.admin.base.markup import breakable_name, column, hex_pair
 from django_clientcert.admin.base.permissions import may_change_authority
 from django_clientcert.admin.base.times import moment
 from django_clientcert.models import RevocationList, RevokedSerial, serial_key
+from django_clientcert.trust.revoke import describe_delay
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.text import parse_serial, show_day
 
@@ -124,6 +125,7 @@ class RevocationListAdmin(ClientCertModelAdmin):
             text += " " + gettext("It replaces %(labels)s.") % {
                 "labels": ", ".join(form.replaced)
             }
+        text = f"{text} {describe_delay()}".rstrip()
         self.message_user(request, text, messages.SUCCESS)
         for warning in form.warnings:
             self.message_user(request, warning, messages.WARNING)

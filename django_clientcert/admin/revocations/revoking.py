@@ -26,6 +26,7 @@ from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.models import CertificateMapping, Revocation, SeenCertificate
 from django_clientcert.trust.revoke import (
     certificate_of,
+    describe_delay,
     revoke_certificate,
     revoke_public_key,
 )
@@ -161,7 +162,8 @@ def _revoke_all(
             "%(count)d certificates are revoked.",
             revoked,
         )
-        model_admin.message_user(request, text % {"count": revoked}, messages.SUCCESS)
+        text = f"{text % {'count': revoked}} {describe_delay()}".rstrip()
+        model_admin.message_user(request, text, messages.SUCCESS)
     for text in refused[:20]:
         model_admin.message_user(request, text, messages.ERROR)
 

@@ -20,7 +20,7 @@ from django_clientcert.admin.base.markup import breakable_name, column, hex_pair
 from django_clientcert.admin.base.times import moment
 from django_clientcert.models import Revocation
 from django_clientcert.trust.affected import is_known
-from django_clientcert.trust.revoke import UNKNOWN_SERIAL
+from django_clientcert.trust.revoke import UNKNOWN_SERIAL, describe_delay
 from django_clientcert.x509.escaping import visible, visible_once
 
 from .forms import RevocationForm, RevocationReasonForm
@@ -126,6 +126,8 @@ class RevocationAdmin(ClientCertModelAdmin):
             super().save_model(request, obj, form, change)
         elif obj.serial is not None and obj.public_key is None and not is_known(obj):
             self.message_user(request, UNKNOWN_SERIAL, messages.WARNING)
+        if delay := describe_delay():
+            self.message_user(request, delay, messages.INFO)
 
     what = column(
         _("what"),

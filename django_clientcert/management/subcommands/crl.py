@@ -16,6 +16,7 @@ from django_clientcert.exceptions import ClientCertError, RevocationListError
 from django_clientcert.explaining.report import one_line
 from django_clientcert.models import CertificateAuthority, RevocationList
 from django_clientcert.trust.crl_import import import_crl
+from django_clientcert.trust.revoke import describe_delay
 from django_clientcert.x509.crl.files import split_crls
 from django_clientcert.x509.crl.reading import MAX_CRL_BYTES, CRLInfo, read_crl
 from django_clientcert.x509.crl.status import RevocationPolicy
@@ -217,6 +218,8 @@ def _store(
         f"{authority}: {info.label()} is in force, {info.entry_count} entries, "
         f"valid until {show_moment(info.expires())}{replaced}."
     )
+    if delay := describe_delay():
+        command.say_unless_quiet(delay)
     for warning in imported.warnings:
         command.warn(f"{authority}: {warning}")
     _warn(command, authority, info)

@@ -42,6 +42,7 @@ from django_clientcert.trust.affected import (
 from django_clientcert.trust.revoke import (
     UNKNOWN_SERIAL,
     certificate_of,
+    describe_delay,
     read_serial,
     revoke_certificate,
     revoke_period,
@@ -237,6 +238,7 @@ def _revoke(
         "authority": revocation.authority,
         "reason": f"{reason}, {one_line(revocation.note) or 'no note'}",
         "to undo": f"manage.py clientcert revoke --undo {revocation.pk}",
+        "in effect": describe_delay(),
     }
     command.say_fields(fields)
     return revocation

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 
 from django_clientcert.exceptions import HeaderDecodeError
 
-from .values import decode_base64, decode_certificate, limit, refuse_comma, unescape
+from .values import (
+    decode_base64,
+    decode_certificate,
+    limit,
+    refuse_comma,
+    unescape,
+    unquote,
+)
 
+_FIRST_LINE = b"-----BEGIN CERTIFICATE-----\n"
+_LAST_LINE = b"\n-----END CERTIFICATE-----"
+_BEGIN = "-----BEGIN%20CERTIFICATE-----%0A"
+_ESCAPED_END = "%0A-----END%20CERTIFICATE-----"
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
 _NOT_ONE_BLOCK = "not exactly one PEM block of type CERTIFICATE"
@@ -26,8 +38,44 @@ def decode_escaped_pem(value: str) -> tuple[bytes, ...]:
     Raises:
         HeaderDecodeError: anything else, or a comma, which joins two header lines.
     """
+    usual = _decode_usual(value)
+    if usual is not None:
+        return (usual,)
     refuse_comma(value)
     return decode_pem(unescape(value))
+
+
+def _decode_usual(value: str) -> bytes | None:
+    """Return the DER of a value as nearly every proxy writes it; None otherwise.
+
+    In a quarter of the time, because nothing is looked at but the whole: every escape
+    makes one character of three, and only the canonical text of the octets is equal to
+    what was unescaped.
+    """
+    if not value.isascii() or " " in value or "\n" in value or "\r" in value:
+        return None
+    text = unquote(value)
+    if len(text) != len(value) - 2 * value.count("%"):
+        return None
+    text = text.removesuffix(b"\n")
+    if not text.startswith(_FIRST_LINE) or not text.endswith(_LAST_LINE):
+        return None
+    body = text[len(_FIRST_LINE) : -len(_LAST_LINE)]
+    # Lines of 64 digits
+    line_ends = body[64::65]
+    digits = body.replace(b"\n", b"")
+    if line_ends.strip(b"\n") or len(digits) + len(line_ends) != len(body):
+        return None
+    try:
+        octets = binascii.a2b_base64(digits)
+    except ValueError:
+        return None
+    # One SEQUENCE with a length of two octets, in DER, and nothing after it
+    size = len(octets) - 4
+    is_whole = 0xFF < size <= 0xFFFF and octets[:2] == b"\x30\x82"
+    is_whole = is_whole and octets[2:4] == size.to_bytes(2, "big")
+    is_canonical = binascii.b2a_base64(octets, newline=False) == digits
+    return octets if is_whole and is_canonical else None
 
 
 def decode_escaped_pem_chain(value: str) -> tuple[bytes, ...]:
