@@ -97,13 +97,8 @@ def check_transport_is_known(**kwargs: Any) -> Messages:
 @register(Tags.security, deploy=True)
 def check_header_size(**kwargs: Any) -> Messages:
     """Does the server accept a header as long as CLIENTCERT_MAX_HEADER_BYTES?"""
-    limit = usable("CLIENTCERT_MAX_HEADER_BYTES")
-    if (
-        limit is not None
-        and limit > _GUNICORN_BYTES
-        and reads_headers()
-        and _is_installed("gunicorn")
-    ):
+    limit = usable("CLIENTCERT_MAX_HEADER_BYTES") or 0
+    if limit > _GUNICORN_BYTES and reads_headers() and _is_installed("gunicorn"):
         yield Warning(
             f"CLIENTCERT_MAX_HEADER_BYTES is {limit}, and gunicorn's "
             f"limit_request_field_size is {_GUNICORN_BYTES} unless you change it: it "

@@ -49,21 +49,21 @@ class ExplainQuery(NamedTuple):
         *host* may have a port; None assumes one. With *options*, the assumptions name
         the options of the command.
         """
+        assumptions = Assumptions(self.assumptions)
+        host = _choose_host(host, assumptions)
         can_authenticate, problem = user_rule()
-        host, about_host = _choose_host(host)
+        if problem:
+            assumptions.add(problem)
         decision = evaluate(
             self.presented, host=host, at=at, can_authenticate=can_authenticate
         )
-        texts = [
-            text + option * options for text, option in (*self.assumptions, *about_host)
-        ]
         return make_report(
             decision,
             self.presented,
             self.certificate,
             at=at,
             host=host,
-            assumptions=[*texts, problem] if problem else texts,
+            assumptions=[text + option * options for text, option in assumptions],
         )
 
 
@@ -169,20 +169,19 @@ def present(value: str | None) -> str | None:
     return None if value is None or is_absent(value) else value
 
 
-def _choose_host(given: str | None) -> tuple[str, Assumptions]:
-    """Return the requested host without its port, and what was assumed."""
-    assumptions = Assumptions()
+def _choose_host(given: str | None, assumptions: Assumptions) -> str:
+    """Return the requested host without its port; if not given, one that fits."""
     if given is not None:
-        return split_domain_port(given)[0], assumptions
+        return split_domain_port(given)[0]
     for pattern in conf.CLIENTCERT_HOSTS or ():
         host = pattern.lstrip(".")
         if host != "*":
             text = _("host: %(host)s, the first of CLIENTCERT_HOSTS")
             assumptions.add(text, " (--host)", host=visible(host))
-            return host, assumptions
+            return host
     text = _("host: none; a mapping that is limited to certain hosts needs one")
     assumptions.add(text, " (--host)")
-    return "", assumptions
+    return ""
 
 
 def _decode(proxy: Proxy, value: str | None) -> ClientCertificate | None:

@@ -92,17 +92,14 @@ def _describe_steps(decision: Decision, skipped: set[str]) -> Iterator[Report]:
     """Return the steps in the order in which they are taken."""
     taken = {step.name: step for step in decision.steps}
     for name in STEPS:
-        step = taken[name]
-        refused = step.outcome == REFUSED
+        outcome = taken[name].outcome
+        if outcome == NOT_REACHED and name in skipped:
+            outcome = NOT_LOOKED_AT
         yield {
             "name": name,
-            "outcome": (
-                NOT_LOOKED_AT
-                if step.outcome == NOT_REACHED and name in skipped
-                else step.outcome
-            ),
-            "reason": str(decision.reason) if refused else None,
-            "detail": one_line(step.detail),
+            "outcome": outcome,
+            "reason": str(decision.reason) if outcome == REFUSED else None,
+            "detail": one_line(taken[name].detail),
         }
 
 

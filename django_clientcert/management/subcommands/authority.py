@@ -34,7 +34,7 @@ from .console.arguments import AUTHORITY, JSON, Arguments, Subcommands
 from .console.command import ClientCertCommand, UsageError
 from .console.files import read_file
 from .console.lookups import ADD_AUTHORITY, find_authority
-from .console.text import show_iso, show_validity
+from .console.text import show_crl, show_validity
 
 _CRL_OPTIONS: Arguments = {
     "--revocation-policy POLICY": {
@@ -267,11 +267,7 @@ def _crl_lines(facts: dict[str, Any]) -> Iterator[str]:
     for url in facts["crl_urls"]:
         yield f"    CRL from {one_line(url)}"
     for crl in facts["revocation_lists"]:
-        state = "STALE since" if crl["stale"] else "valid until"
-        yield (
-            f"    {crl['label']}, {crl['entries']} entries, {state} "
-            f"{show_iso(crl['expires_at'])}"
-        )
+        yield f"    {crl['label']}, {show_crl(crl)}"
 
 
 def _certificate_lines(mark: str, facts: dict[str, Any]) -> Iterator[str]:

@@ -35,7 +35,6 @@ _label = matching(
     "a Kubernetes name: up to 63 lower-case letters, digits and inner hyphens",
 )
 
-
 ARGUMENTS: Arguments = {
     **AUTHORITY,
     "--format": {

@@ -45,7 +45,6 @@ _FIELDS = {
     "allow_privileged": "rule_allows_privileged",
 }
 
-
 ARGUMENTS: Arguments = {
     **AUTHORITY,
     "--preset": {

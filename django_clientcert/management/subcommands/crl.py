@@ -27,7 +27,7 @@ from .console.command import ClientCertCommand
 from .console.fetch import fetch
 from .console.files import STDIN, errors_of_file, read_file
 from .console.lookups import ADD_AUTHORITY, find_authority
-from .console.text import show_iso
+from .console.text import show_crl
 
 # The codes of errors that say that another CA issued a CRL
 _ISSUED_BY_OTHERS = frozenset({"unknown_issuer", "other_key"})
@@ -316,11 +316,8 @@ def _describe(row: RevocationList) -> dict[str, Any]:
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    state = "STALE since" if facts["stale"] else "valid until"
-    yield (
-        f"{facts['authority']}: {facts['label']} of {facts['issuer']}, "
-        f"{facts['entries']} entries, {state} {show_iso(facts['expires_at'])}"
-    )
+    label = f"{facts['label']} of {facts['issuer']}"
+    yield f"{facts['authority']}: {label}, {show_crl(facts)}"
     if facts["scope"]:
         yield f"  only {facts['scope']}"
     yield f"  from {facts['source'] or 'an upload'}"

@@ -30,7 +30,6 @@ from .console.files import errors_of_file, show_name
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
-
 ARGUMENTS: Arguments = {
     "old FILE": "an export, JSON or CSV",
     "other [OTHER]": "another export (default: this database)",

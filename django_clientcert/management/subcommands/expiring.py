@@ -12,9 +12,7 @@ Exit status, for cron: 0 nothing is listed, 1 something is, 2 wrong usage.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,7 +31,7 @@ from django_clientcert.trust.expiry import (
     expiring_with_certificate,
     seen_expiries,
 )
-from django_clientcert.trust.transfer.writing import guard
+from django_clientcert.trust.transfer.writing import write_table
 from django_clientcert.x509.text import show_moment
 
 from .console.arguments import Arguments, duration
@@ -41,7 +39,6 @@ from .console.command import ClientCertCommand
 from .console.text import show_iso
 
 _COLUMNS = ("what", "id", "name", "user", "expires_at", "expired")
-
 
 ARGUMENTS: Arguments = {
     "--within TIME": {
@@ -75,7 +72,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     )
     rows = [_describe(expiry, now) for expiry in expiries]
     if options["format"] == "csv":
-        command.say(_as_csv(rows))
+        command.say_lines(write_table(_COLUMNS, rows, lineterminator=""))
     elif options["format"] == "json":
         command.say_json(
             {"at": now.isoformat(), "until": until.isoformat(), "expiring": rows}
@@ -122,12 +119,3 @@ def _line(row: dict[str, Any]) -> str:
     return f"{when} {show_iso(row['expires_at'])}  {what} {row['id']}{user}: " + str(
         row["name"]
     )
-
-
-def _as_csv(rows: list[dict[str, Any]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for row in rows:
-        writer.writerow([guard(str(row[column])) for column in _COLUMNS])
-    return file.getvalue().rstrip("\n")

@@ -37,7 +37,6 @@ from .console.report import verdict_of, write_text
 
 _REQUEST_ONLY = ("peer", "subject_dn", "issuer_dn", "chain")
 
-
 ARGUMENTS: Arguments = {
     "file [FILE]": CERTIFICATE,
     "--header VALUE": "the value of the header with the certificate, as the proxy "

@@ -12,6 +12,7 @@ Exit status: 0 written, 1 failed, 2 wrong usage.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from django_clientcert.trust.transfer.writing import write_csv, write_json
 from .console.arguments import Arguments
 from .console.command import ClientCertCommand
 from .console.files import errors_of_file
+
+_OPEN_PRIVATELY = partial(os.open, mode=0o600)
 
 ARGUMENTS: Arguments = {
     "--format": {
@@ -49,7 +52,7 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
     name = options["output"]
     with (
         errors_of_file(name, " cannot be written"),
-        open(name, "x", encoding="utf-8", newline="", opener=_open_privately) as file,
+        open(name, "x", encoding="utf-8", newline="", opener=_OPEN_PRIVATELY) as file,
     ):
         try:
             file.writelines(pieces)
@@ -57,7 +60,3 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
             # Half a file must not be mistaken for a whole one.
             Path(name).unlink(missing_ok=True)
             raise
-
-
-def _open_privately(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -73,7 +73,6 @@ _IGNORED_IF_EXISTING = {
     "valid_until": "valid_until",
 }
 
-
 ARGUMENTS: Arguments = {
     "file FILE": CERTIFICATE,
     "--user NAME": "the username (required unless --successor-of is given)",
@@ -143,11 +142,15 @@ def run(command: ClientCertCommand, options: dict[str, Any]) -> None:
         command.say(f"Mapped to {username_of(user)}.")
     else:
         command.say(f"Nothing to do: already mapped to {username_of(user)}.")
-        _warn_about_differences(command, existing, wanted, options)
+        if ignored := _ignored_options(existing, wanted, options):
+            command.warn(
+                f"{', '.join(ignored)} had no effect, because mapping {existing.pk} "
+                "exists and was not changed. Change it in the admin."
+            )
     mapping = existing or wanted
     _show(command, mapping, certificate)
     if existing is None:
-        _mention_predecessors(command, mapping, certificate)
+        command.say_lines(_predecessors(mapping, certificate))
 
 
 def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
@@ -181,15 +184,13 @@ def _renew(command: ClientCertCommand, options: dict[str, Any]) -> None:
     )
 
 
-def _mention_predecessors(
-    command: ClientCertCommand,
-    mapping: CertificateMapping,
-    certificate: ClientCertificate,
-) -> None:
-    """Name the mappings whose certificate this one seems to renew: they can retire."""
+def _predecessors(
+    mapping: CertificateMapping, certificate: ClientCertificate
+) -> Iterator[str]:
+    """Yield a line on each mapping that can retire: this certificate renews its own."""
     for old in find_predecessors(certificate):
         if old.pk != mapping.pk and old.state == old.State.ACTIVE:
-            command.say(
+            yield (
                 f"The certificate is the successor of mapping {old.pk} "
                 f"({username_of(old.user)}). Retire that one in the admin; next time, "
                 "--successor-of does both at once."
@@ -231,28 +232,20 @@ def _choose_identity(
     return wanted
 
 
-def _warn_about_differences(
-    command: ClientCertCommand,
-    existing: CertificateMapping,
-    wanted: CertificateMapping,
-    options: dict[str, Any],
-) -> None:
-    """Say which options had no effect, because the mapping existed."""
+def _ignored_options(
+    existing: CertificateMapping, wanted: CertificateMapping, options: dict[str, Any]
+) -> list[str]:
+    """Return which options had no effect, because the mapping existed."""
 
     def value_of(mapping: CertificateMapping, field: str) -> Any:
         value = getattr(mapping, field)
         return set(value.lower().split()) if field == "hosts" else value
 
-    ignored = [
+    return [
         option_of(name)
         for name, field in _IGNORED_IF_EXISTING.items()
         if options[name] and value_of(existing, field) != value_of(wanted, field)
     ]
-    if ignored:
-        command.warn(
-            f"{', '.join(ignored)} had no effect, because mapping {existing.pk} "
-            "exists and was not changed. Change it in the admin."
-        )
 
 
 def _show(

@@ -48,7 +48,6 @@ from .console.command import ClientCertCommand, UsageError
 # The recipient that stands for the receivers of the signal
 _SIGNAL = ""
 
-
 ARGUMENTS: Arguments = {
     "--to ADDRESS ...": "send to this address instead of CLIENTCERT_NOTIFY_EMAILS",
     "--no-owners": "send nothing to the users",

@@ -56,7 +56,6 @@ _WRITTEN = {"ssl": "SSL", "dn": "DN", "i": "I", "s": "S", "arr": "ARR", "tls": "
 # The gateway's service account that istioctl and the Helm chart create
 _PRINCIPAL = "cluster.local/ns/istio-system/sa/istio-ingressgateway-service-account"
 
-
 ARGUMENTS: Arguments = {
     "proxy NAME": {
         "help": f"the proxy: {', '.join(sorted(PRESETS))}",
@@ -137,10 +136,9 @@ def _context(name: str, proxy: Proxy, options: dict[str, Any]) -> dict[str, Any]
 
 def written_names(proxy: Proxy) -> dict[str, str]:
     """Return the names of *proxy*, each with its usual spelling."""
-    if not proxy.is_header:
-        return {name: name for name in proxy.names}
     return {
-        name: name if name.startswith("ssl-") else _write(name) for name in proxy.names
+        name: _write(name) if proxy.is_header and not name.startswith("ssl-") else name
+        for name in proxy.names
     }
 
 

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -48,6 +49,7 @@ from django_clientcert.trust.revoke import (
     revoke_public_key,
     revoke_serial,
 )
+from django_clientcert.trust.transfer.records import to_json
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.crl.reasons import RevocationReason
 from django_clientcert.x509.identities import IdentityKind, find_identities
@@ -79,7 +81,6 @@ _NEEDS = {
     "--issued-until": ("--issued-from",),
     "--json": ("--list",),
 }
-
 
 ARGUMENTS: Arguments = {
     "file [FILE]": CERTIFICATE,
@@ -143,10 +144,9 @@ def _revoke_mapping(command: ClientCertCommand, options: dict[str, Any]) -> None
     if certificate is not None:
         _revoke_certificate(command, certificate, options)
     elif mapping.kind == IdentityKind.PUBLIC_KEY.value:
-        began = timezone.now()
-        revocation = revoke_public_key(bytes(mapping.key), **_common(options))
-        _report(command, revocation, began)
-        _print_effect(command, revocation, [mapping.key])
+        key = bytes(mapping.key)
+        revocation = _revoke(command, options, revoke_public_key, key)
+        _print_effect(command, revocation, [key])
     else:
         raise CommandError(
             f"Mapping {mapping.pk} has no stored certificate and has accepted none, so "
@@ -158,9 +158,7 @@ def _revoke_mapping(command: ClientCertCommand, options: dict[str, Any]) -> None
 def _revoke_certificate(
     command: ClientCertCommand, certificate: ClientCertificate, options: dict[str, Any]
 ) -> None:
-    began = timezone.now()
-    revocation = revoke_certificate(certificate, **_common(options))
-    _report(command, revocation, began)
+    revocation = _revoke(command, options, revoke_certificate, certificate)
     if revocation.serial is None:
         command.warn(
             "no stored authority issued it, so it was revoked by its public key only, "
@@ -176,11 +174,8 @@ def _revoke_serial(command: ClientCertCommand, options: dict[str, Any]) -> None:
         readings = read_serial(options["serial"])
     except ValidationError as error:
         raise UsageError(f"--serial: {show_messages(error)}") from error
-    began = timezone.now()
-    revocation = revoke_serial(
-        authority, *readings, issuer=options["issuer"] or "", **_common(options)
-    )
-    _report(command, revocation, began)
+    revoke = partial(revoke_serial, issuer=options["issuer"] or "")
+    revocation = _revoke(command, options, revoke, authority, *readings)
     if not is_known(revocation):
         command.warn(str(UNKNOWN_SERIAL))
     _print_effect(command, revocation, issuer_serial_keys(revocation))
@@ -205,9 +200,7 @@ def _revoke_period(command: ClientCertCommand, options: dict[str, Any]) -> None:
         answer = input("Type “yes” to revoke them: ")
         if answer.strip().lower() != "yes":
             raise CommandError("Nothing was revoked.")
-    began = timezone.now()
-    revocation = revoke_period(authority, begin.at, end, **_common(options))
-    _report(command, revocation, began)
+    _revoke(command, options, revoke_period, authority, begin.at, end)
 
 
 def _is_interactive() -> bool:
@@ -222,14 +215,16 @@ def _authority(options: dict[str, Any], option: str) -> CertificateAuthority:
     return find_authority(options["authority"])
 
 
-def _common(options: dict[str, Any]) -> dict[str, Any]:
-    return {"reason": REASONS[options["reason"]], "note": options["note"]}
-
-
-def _report(
-    command: ClientCertCommand, revocation: Revocation, began: dt.datetime
-) -> None:
-    """Print what was revoked, and how it is recognised."""
+def _revoke(
+    command: ClientCertCommand,
+    options: dict[str, Any],
+    revoke: Callable[..., Revocation],
+    *what: Any,
+) -> Revocation:
+    """Let *revoke* revoke *what*; print what was revoked, and how it is recognised."""
+    began = timezone.now()
+    number, note = REASONS[options["reason"]], options["note"]
+    revocation = revoke(*what, reason=number, note=note)
     new = revocation.revoked_at >= began
     command.say(
         f"{'Revoked' if new else 'Already revoked'}: "
@@ -246,6 +241,7 @@ def _report(
         "in effect": describe_delay(),
     }
     command.say_fields(fields)
+    return revocation
 
 
 def _print_effect(
@@ -302,16 +298,11 @@ def _list(command: ClientCertCommand, options: dict[str, Any]) -> None:
 
 def _describe(revocation: Revocation) -> dict[str, Any]:
     """Return *revocation* as ``revoke --list --json`` prints it; keys are in hex."""
-    begin, end = revocation.issued_from, revocation.issued_until
     return {
         "id": revocation.pk,
         "what": one_line(revocation.description),
-        "public_key": revocation.public_key and revocation.public_key.hex(),
-        "issuer_key": revocation.issuer_key and revocation.issuer_key.hex(),
-        "serial": revocation.serial and revocation.serial.hex(),
+        **{name: to_json(getattr(revocation, name)) for name in Revocation.IDENTITY},
         "authority": revocation.authority and str(revocation.authority),
-        "issued_from": begin and begin.isoformat(),
-        "issued_until": end and end.isoformat(),
         "reason": RevocationReason(revocation.reason).rfc_name,
         "note": one_line(revocation.note),
         "revoked_at": revocation.revoked_at.isoformat(),

@@ -74,13 +74,11 @@ def export_records(
     """
     if not mappings_only:
         authorities = rows_of(CertificateAuthority).prefetch_related("rule_groups")
-        for authority in authorities.order_by("pk").iterator(chunk_size=100):
-            yield authority_record(authority)
+        yield from map(authority_record, authorities.order_by("pk").iterator(100))
         for crl in rows_of(RevocationList).select_related("authority").order_by("pk"):
             yield from _crl_records(crl)
         revocations = rows_of(Revocation).select_related("authority", "revoked_by")
-        for revocation in revocations.order_by("pk").iterator(chunk_size=_CHUNK):
-            yield revocation_record(revocation)
+        yield from map(revocation_record, revocations.order_by("pk").iterator(_CHUNK))
     yield from export_mappings(rows_of(CertificateMapping))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from .records import MAPPING_FIELDS, Record
 
@@ -36,14 +37,22 @@ class _Echo:
 
 
 def write_csv(records: Iterable[Record]) -> Iterator[str]:
-    """Yield the mappings among *records* as CSV, of which a spreadsheet runs nothing.
+    """Yield the mappings *records* as CSV, see ``write_table()``.
 
     Every cell is quoted, which keeps most spreadsheets from splitting it.
     """
-    writer = csv.writer(_Echo(), quoting=csv.QUOTE_ALL)
-    yield writer.writerow(MAPPING_FIELDS)
-    for record in records:
-        yield writer.writerow([guard(record[name] or "") for name in MAPPING_FIELDS])
+    return write_table(MAPPING_FIELDS, records, quoting=csv.QUOTE_ALL)
+
+
+def write_table(
+    columns: Sequence[str], rows: Iterable[Record], **dialect: Any
+) -> Iterator[str]:
+    """Yield the *columns* of *rows* as CSV, of which a spreadsheet runs nothing."""
+    writer = csv.writer(_Echo(), **dialect)
+    yield writer.writerow(columns)
+    for row in rows:
+        values = ("" if row[name] is None else str(row[name]) for name in columns)
+        yield writer.writerow(map(guard, values))
 
 
 def guard(cell: str) -> str:

@@ -67,8 +67,7 @@ class SubcommandParser(CommandParser):
     """The parser of one subcommand."""
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("formatter_class", HelpFormatter)
-        super().__init__(**kwargs)
+        super().__init__(formatter_class=HelpFormatter, **kwargs)
         for names, options in _DJANGO_OPTIONS:
             # A default would overwrite the value given before the subcommand.
             self.add_argument(

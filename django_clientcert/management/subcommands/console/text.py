@@ -36,6 +36,12 @@ def show_iso(text: str | None) -> str:
     return show_moment(dt.datetime.fromisoformat(text))
 
 
+def show_crl(facts: Mapping[str, Any]) -> str:
+    """Return how many entries a CRL has, and until when it is current."""
+    state = "STALE since" if facts["stale"] else "valid until"
+    return f"{facts['entries']} entries, {state} {show_iso(facts['expires_at'])}"
+
+
 def show_validity(facts: Mapping[str, Any]) -> str:
     """Return the validity period that ``describe_certificate()`` found."""
     return (
