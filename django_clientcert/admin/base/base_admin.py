@@ -168,15 +168,25 @@ class ClientCertModelAdmin(ModelAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[Any, bool]:
-        """Return the rows found by index, and the newest rows that contain the term."""
+        """Return the rows that the term names exactly, or else all that contain it.
+
+        Those are the rows found by index, and the newest rows that contain the term.
+        """
         term = search_term.strip()
         if not term or not self.get_search_fields(request):
             return super().get_search_results(request, queryset, search_term)
         if "\0" in term:
             return queryset.none(), False  # PostgreSQL would fail
+        exact = self.find_exactly(request, queryset, term)
+        if exact.exists():
+            return exact, False
         by_text, _ = super().get_search_results(request, newest(queryset), term)
         results = [*self.find_by_index(request, queryset.db, term), by_text]
         return queryset.filter(pk__in=first_keys(results, request)), False
+
+    def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Return the rows that *term* names by a number, such as a fingerprint."""
+        return queryset.none()
 
     def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
         """Return a queryset of the rows that *term* names, for each way to find them.

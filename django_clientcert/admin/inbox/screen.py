@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,14 +10,13 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import router, transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base import base_admin, markup
+from django_clientcert.admin.base.filters import ConditionFilter
 from django_clientcert.admin.base.permissions import visible_rows
 from django_clientcert.admin.base.readonly_admin import ReadOnlyCertificateAdmin
 from django_clientcert.admin.base.screens import screen, show_page
@@ -27,11 +25,7 @@ from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.admin.explain.screen import may_explain
 from django_clientcert.exceptions import Reason
 from django_clientcert.explaining.reasons import EXPLANATIONS
-from django_clientcert.models import (
-    CertificateMapping,
-    UnknownCertificate,
-    UnknownCertificateQuerySet,
-)
+from django_clientcert.models import CertificateMapping, UnknownCertificate
 from django_clientcert.recording.refusals import RECORDED
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, find_identities
@@ -45,7 +39,7 @@ MAX_MAPPED = 200
 # The form field that names the previewed rows
 _ROW = "row"
 
-_REASONS = {
+_REASONS: dict[str, Any] = {
     Reason.UNMAPPED: _("not mapped"),
     Reason.UNTRUSTED_ISSUER: _("issuer not trusted"),
     Reason.INVALID_PATH: _("path not valid"),
@@ -69,24 +63,12 @@ _REFUSAL_FIELDS = (
 _MAPPING_FIELDS = ("issued_by", "known_as", "renews", "ways")
 
 
-class ReasonFilter(admin.SimpleListFilter):
+class ReasonFilter(ConditionFilter):
     """Filter by the reason of the last refusal."""
 
     title = _("reason")
     parameter_name = "reason"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
-    ) -> list[tuple[str, Any]]:
-        """Return the choices."""
-        return [(reason.value, label) for reason, label in _REASONS.items()]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[UnknownCertificate]
-    ) -> QuerySet[UnknownCertificate]:
-        """Return the rows with the chosen reason."""
-        reason = self.value()
-        return queryset.filter(reason=reason) if reason in _REASONS else queryset
+    labels = _REASONS
 
 
 # --- mapping several certificates at once
@@ -194,7 +176,7 @@ def _preview(
         rows=[
             {
                 "subject": markup.breakable_name(str(candidate.row)),
-                "name": _breakable_address(candidate.name),
+                "name": markup.breakable_name(candidate.name, after="@.,"),
                 "user": visible(str(candidate.user or ""), 50),
                 "authority": candidate.authority,
                 "why_not": candidate.why_not,
@@ -298,19 +280,10 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
 
     # --- the changelist
 
-    def get_search_results(
-        self,
-        request: HttpRequest,
-        queryset: UnknownCertificateQuerySet,  # type: ignore[override]
-        search_term: str,
-    ) -> tuple[QuerySet[UnknownCertificate], bool]:
-        """Return rows whose fingerprint begins with the search term, or search text."""
-        digits = fingerprint_digits(search_term)
-        if digits is not None:
-            matches = queryset.digest_prefix(digits)
-            if matches.exists():
-                return matches, False
-        return super().get_search_results(request, queryset, search_term)
+    def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Return the rows whose fingerprint begins with *term*."""
+        digits = fingerprint_digits(term)
+        return queryset.none() if digits is None else queryset.digest_prefix(digits)
 
     @admin.display(description=_("reason"), ordering="reason")
     def list_reason(self, obj: UnknownCertificate) -> str:
@@ -448,12 +421,6 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         return suggestions.show_ways(
             linked=self.has_map_permission(suggestions.request)
         )
-
-
-def _breakable_address(address: str) -> str:
-    """Return an *address* that a narrow column may break after its punctuation."""
-    parts = re.split(r"(?<=[@.,])", address)
-    return format_html_join(SafeString("<wbr>"), "{}", ((part,) for part in parts))
 
 
 def _reason_of(obj: UnknownCertificate) -> Reason | None:

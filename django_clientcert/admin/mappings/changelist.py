@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -70,21 +69,14 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
         changelist.result_list = rows
         return changelist
 
-    def get_search_results(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[CertificateMapping],
-        search_term: str,
-    ) -> tuple[QuerySet[CertificateMapping], bool]:
-        """Return pins that begin with the search term, or search names and text."""
-        digits = search.fingerprint_digits(search_term)
-        if digits is not None:
-            pins = CertificateMapping.objects.using(queryset.db)
-            keys = search.first_keys([pins.fingerprint_prefix(digits)], request)
-            matches = queryset.filter(pk__in=keys)
-            if matches.exists():
-                return matches, False
-        return super().get_search_results(request, queryset, search_term)
+    def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Return the pins that begin with *term*."""
+        digits = search.fingerprint_digits(term)
+        if digits is None:
+            return queryset.none()
+        pins = CertificateMapping.objects.using(queryset.db)
+        keys = search.first_keys([pins.fingerprint_prefix(digits)], request)
+        return queryset.filter(pk__in=keys)
 
     def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
         """Return mappings of users whose name begins with *term*, or by their own name.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -34,28 +35,17 @@ class RelatedRows:
 
     def mappings(self) -> str:
         """Return the other mappings of the row’s user."""
-        rows = visible_rows(self.site, self.request, CertificateMapping)
-        if rows is None:
-            return gettext("hidden from you")
-        others = rows.filter(user_id=self.row.user_id).defer("certificate", "note")
-        if isinstance(self.row, CertificateMapping):
-            others = others.exclude(pk=self.row.pk)
-        return self._list(others.select_related("user"), _describe_mapping)
+        condition = Q(user_id=self.row.user_id)
+        return self._find(CertificateMapping, condition, _describe_mapping)
 
     def seen(self) -> str:
         """Return the certificates that a mapping accepted.
 
         For a seen certificate, return the others of its user.
         """
-        rows = visible_rows(self.site, self.request, SeenCertificate)
-        if rows is None:
-            return gettext("hidden from you")
-        rows = rows.select_related("user").defer("certificate")
-        if isinstance(self.row, CertificateMapping):
-            rows = rows.filter(mapping=self.row)
-        else:
-            rows = rows.filter(user_id=self.row.user_id).exclude(pk=self.row.pk)
-        return self._list(rows.order_by("-last_seen_at", "-pk"), _describe_seen)
+        is_mapping = isinstance(self.row, CertificateMapping)
+        condition = Q(mapping=self.row) if is_mapping else Q(user_id=self.row.user_id)
+        return self._find(SeenCertificate, condition, _describe_seen)
 
     def relatives(self, *, newer: bool) -> str:
         """Return the mappings of *newer* or older certificates of the same subject.
@@ -81,6 +71,18 @@ class RelatedRows:
         )
         ages = [(_is_newer(self.row, own, row), row) for row in rows[: MAX_LISTED + 1]]
         return [(age, row) for age, row in ages if age is not None]
+
+    def _find(
+        self, model: type[Model], condition: Q, describe: Callable[[Any], str]
+    ) -> str:
+        """Return the other rows of *model* that meet *condition*."""
+        rows = visible_rows(self.site, self.request, model)
+        if rows is None:
+            return gettext("hidden from you")
+        rows = rows.filter(condition).select_related("user").defer("certificate")
+        if isinstance(self.row, model):
+            rows = rows.exclude(pk=self.row.pk)
+        return self._list(rows, describe)
 
     def _list(self, rows: Any, describe: Callable[[Any], str]) -> str:
         listed = list(rows[: MAX_LISTED + 1])

@@ -31,7 +31,6 @@ from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import PINS, IdentityKind
-from django_clientcert.x509.names import Order, parse_name
 
 from .changelist import MappingChangelistAdmin
 from .exporting import export_csv, export_json, export_view
@@ -41,8 +40,6 @@ from .related import RelatedRows, RelatedRowsAdmin, related_field
 from .renewing import renew_view, report_certificate
 from .states import disable, enable
 from .timeline import timeline_view
-
-_NAME_KINDS = frozenset({IdentityKind.SUBJECT.value, IdentityKind.ISSUER_SERIAL.value})
 
 # Fields that are only shown, by fieldset
 _USE = ("created", "last_used", "used_from")
@@ -100,19 +97,10 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         return initial
 
     def get_form(
-        self,
-        request: HttpRequest,
-        obj: CertificateMapping | None = None,
-        change: bool = False,
-        **kwargs: Any,
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """Return the form, which asks whom the current user may map."""
+        """Return the form, with the kinds that make sense for a suggestion."""
         form: Any = super().get_form(request, obj, change, **kwargs)
-        # modelform_factory() returns a new class per call, so this is safe.
-        if not getattr(request.user, "is_superuser", False):
-            form.refuse_user = staticmethod(
-                partial(permissions.why_not_map, request.user)
-            )
         suggestions = inbox.find_suggestions(self, request) if obj is None else None
         if suggestions is not None:
             form.offered_kinds = {identity.kind for identity in suggestions.identities}
@@ -160,7 +148,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             ]
         may_change = self.has_change_permission(request, obj)
         value: tuple[str, ...] = ("value", "order") if may_change else ("shown_value",)
-        if obj.kind in _NAME_KINDS:
+        if obj.kind in entries.NAME_KINDS:
             value += ("understood",)
         links = self._links(request, obj)
         fieldsets: Fieldsets = [
@@ -265,11 +253,8 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     @admin.display(description=_("read as"))
     def understood(self, obj: CertificateMapping) -> str:
         """Return the parts of a name, from general to specific."""
-        name = obj.value
-        if obj.kind == IdentityKind.ISSUER_SERIAL.value:
-            name = name.partition(" ")[2]
         try:
-            return entries.spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
+            return entries.spell_out_value(IdentityKind(obj.kind), obj.value)
         except ClientCertError as error:
             return unreadable(error, 256)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from heapq import merge
-from itertools import islice
+from itertools import islice, pairwise, starmap
 from operator import attrgetter
 from typing import Any
 
@@ -186,13 +186,10 @@ def _months(now: dt.datetime) -> Iterator[Interval]:
 
     A certificate that was issued today for one year must not be missing.
     """
-    begin, last = now, now + YEAR
-    number = 1
-    while (first := _first_of_month(now, number)) < last:
-        yield Interval(begin, first - _INSTANT)
-        begin = first - _INSTANT
-        number += 1
-    yield Interval(begin, last)
+    last = now + YEAR
+    firsts = (_first_of_month(now, number) for number in range(1, 13))
+    ends = [first - _INSTANT for first in firsts if first < last]
+    return starmap(Interval, pairwise([now, *ends, last]))
 
 
 def _first_of_month(now: dt.datetime, number: int) -> dt.datetime:
