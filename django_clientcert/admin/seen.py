@@ -41,7 +41,6 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     list_select_related = ("user", "mapping", "authority")
     list_filter = ("authority",)
     search_fields = ("subject", "host")
-    readonly_fields = (*_USE, "explained", "revoked", *_RELATED)
 
     def get_fieldsets(
         self, request: HttpRequest, obj: SeenCertificate | None = None

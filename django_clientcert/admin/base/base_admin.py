@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -26,14 +26,10 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 
 from django_clientcert.x509.bundles import holds_private_key
 
+from .bounded import count
 from .long_lists import MAX_COUNTED, BoundedChangeList, BoundedPaginator
 from .screens import hide_from_reports
 from .search import first_keys, newest
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
 
 # The groups of fields on a page: title and options of each
 Fieldsets = list[tuple[Any, Any]]
@@ -55,7 +51,7 @@ class LabelledSplitDateTime(AdminSplitDateTime):
         return context
 
 
-class ClientCertModelAdmin(ModelAdmin):
+class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Keeps private keys out of error reports, and invalid keys out of queries."""
 
     # Screens in addition to Django's
@@ -136,15 +132,14 @@ class ClientCertModelAdmin(ModelAdmin):
         """Run an action; on all rows of a list only if they are not too many."""
         across = request.POST.getlist("select_across")
         is_limited = not set(request.POST.getlist("action")) <= self.streaming_actions
-        if is_limited and any(map(forms.BooleanField().to_python, across)):
-            rows = queryset.order_by().values("pk")
-            if rows[: MAX_COUNTED + 1].count() > MAX_COUNTED:
-                text = gettext(
-                    "At most %(count)d rows at a time: narrow the list down first. "
-                    "Nothing was done."
-                ) % {"count": MAX_COUNTED}
-                self.message_user(request, text, messages.ERROR)
-                return HttpResponseRedirect(request.get_full_path())
+        is_across = any(map(forms.BooleanField().to_python, across))
+        if is_limited and is_across and count(queryset, MAX_COUNTED).is_more:
+            text = gettext(
+                "At most %(count)d rows at a time: narrow the list down first. "
+                "Nothing was done."
+            ) % {"count": MAX_COUNTED}
+            self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
         response: HttpResponse | None = super().response_action(
             request, queryset, *args, **kwargs
         )
@@ -164,6 +159,9 @@ class ClientCertModelAdmin(ModelAdmin):
     ) -> type[BoundedChangeList]:
         """Return the changelist class, which copes with many rows."""
         return BoundedChangeList
+
+    def prepare_rows(self, rows: Sequence[Any]) -> None:
+        """Give the *rows* of a changelist what its columns need."""
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
@@ -224,8 +222,7 @@ class ClientCertModelAdmin(ModelAdmin):
         }
         if "\0" in str(value) or name in binary:
             return False
-        allowed: bool = super().lookup_allowed(lookup, value, request)
-        return allowed
+        return bool(super().lookup_allowed(lookup, value, request))
 
 
 def fieldset(title: Any, *fields: Any, **options: Any) -> tuple[Any, Any]:

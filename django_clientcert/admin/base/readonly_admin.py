@@ -17,7 +17,7 @@ from django_clientcert.x509.text import show_day
 from .certificate_page import StoredCertificateAdmin
 from .markup import breakable_name, column
 from .revocation_status import revoked_certificates, show_revocation
-from .times import moment, on_day, relative, validity_status
+from .times import moment, moment_and_distance, on_day, relative, validity_status
 
 
 class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
@@ -58,11 +58,9 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
     )
     first_seen = column(_("first seen"), lambda row: moment(row.first_seen_at))
 
-    @admin.display(description=_("last seen"))
-    def last_seen(self, obj: Any) -> str:
-        """Return when it was last seen."""
-        ago = relative(obj.last_seen_at, timezone.now())
-        return f"{moment(obj.last_seen_at)}, {ago}"
+    last_seen = column(
+        _("last seen"), lambda row: moment_and_distance(row.last_seen_at)
+    )
 
     @admin.display(description=_("revocation"))
     def revoked(self, obj: Any) -> str:

@@ -259,7 +259,6 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         "without colons."
     )
     actions = (map_by_email, map_by_upn)
-    readonly_fields = (*_REFUSAL_FIELDS, *_MAPPING_FIELDS, "revoked")
     screens = (
         *ReadOnlyCertificateAdmin.screens,
         *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -58,16 +59,12 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
         "the newest 10,000 mappings and users only."
     )
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the changelist; its rows have ``is_revoked``."""
-        changelist: Any = super().get_changelist_instance(request)
-        rows = list(changelist.result_list)
+    def prepare_rows(self, rows: Sequence[Any]) -> None:
+        """Set ``is_revoked``."""
         refusals = revocation_status.revoked_mappings(rows)
         for row in rows:
             refusal = refusals.get(row.pk)
             row.is_revoked = refusal is not None and refusal.reason is Reason.REVOKED
-        changelist.result_list = rows
-        return changelist
 
     def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
         """Return the pins that begin with *term*."""

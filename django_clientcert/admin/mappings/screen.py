@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -230,14 +229,14 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
 
     # --- one mapping
 
-    @admin.display(description=_("last used"))
-    def last_used(self, obj: CertificateMapping) -> str:
-        """Return when the mapping last accepted a certificate."""
-        if obj.last_used_at is None:
-            return gettext("never")
-        ago = times.relative(obj.last_used_at, timezone.now())
-        return f"{times.moment(obj.last_used_at)}, {ago}"
-
+    last_used = column(
+        _("last used"),
+        lambda row: (
+            gettext("never")
+            if row.last_used_at is None
+            else times.moment_and_distance(row.last_used_at)
+        ),
+    )
     strength = column(_("strength"), inbox.describe_strength)
     renewal = column(_("renewal"), inbox.describe_renewal)
     created = column(_("created"), lambda row: times.moment(row.created_at))
