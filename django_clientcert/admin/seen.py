@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.x509.escaping import visible
 
-from .base.base_admin import Fieldsets, admin_url, fieldset
+from .base.base_admin import Fieldsets, admin_url, fieldset, row_link
 from .base.markup import breakable_name, column, link
 from .base.readonly_admin import ReadOnlyCertificateAdmin
 from .explain.screen import may_explain
@@ -42,9 +42,7 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     list_filter = ("authority",)
     search_fields = ("subject", "host")
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: SeenCertificate | None = None
-    ) -> Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about the certificate."""
         if obj is None:
             return []  # nobody may add one
@@ -57,18 +55,11 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
 
     # --- permissions
 
-    def has_delete_permission(
-        self, request: HttpRequest, obj: SeenCertificate | None = None
-    ) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Allow deletion only as part of the deletion of the user."""
         return obj is not None
 
-    def delete_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Refuse.
 
         Raises:
@@ -102,10 +93,8 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     def through(self, obj: SeenCertificate) -> str:
         """Return the mapping that accepted it, or the authority whose rule did."""
         if obj.mapping is not None:
-            url = admin_url(
-                self.admin_site, CertificateMapping, "change", obj.mapping.pk
-            )
-            return link(url, gettext("mapping %(pk)s") % {"pk": obj.mapping.pk})
+            text = gettext("mapping %(pk)s") % {"pk": obj.mapping.pk}
+            return row_link(self.admin_site, obj.mapping, text)
         if obj.authority is not None:
             return gettext("the rule of %(authority)s") % {"authority": obj.authority}
         return gettext("a mapping or rule that was deleted")

@@ -21,6 +21,7 @@ from django.http import (
 )
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
@@ -28,6 +29,7 @@ from django_clientcert.x509.bundles import holds_private_key
 
 from .bounded import count
 from .long_lists import MAX_COUNTED, BoundedChangeList, BoundedPaginator
+from .markup import link
 from .screens import hide_from_reports
 from .search import first_keys, newest
 
@@ -228,6 +230,11 @@ class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 def fieldset(title: Any, *fields: Any, **options: Any) -> tuple[Any, Any]:
     """Return a group of *fields* for ``fieldsets``, with Django’s *options*."""
     return title, {"fields": fields, **options}
+
+
+def row_link(site: AdminSite, row: Model, text: str) -> SafeString:
+    """Return *text* as a link to the page of *row* in *site*."""
+    return link(admin_url(site, type(row), "change", row.pk), text)
 
 
 def is_possible_key(field: Field[Any, Any], value: Any) -> bool:

@@ -27,6 +27,11 @@ def may_see(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
     ).has_view_permission(request)
 
 
+def may_see_row(site: AdminSite, request: HttpRequest, row: Model) -> bool:
+    """Return whether the user may view *row*, of a model that *site* has."""
+    return site.get_model_admin(type(row)).has_view_permission(request, row)
+
+
 def visible_rows(
     site: AdminSite, request: HttpRequest, model: type[Model]
 ) -> QuerySet[Any] | None:

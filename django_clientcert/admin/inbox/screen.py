@@ -16,8 +16,9 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base import base_admin, markup
+from django_clientcert.admin.base.base_admin import Fieldsets
 from django_clientcert.admin.base.filters import ConditionFilter
-from django_clientcert.admin.base.permissions import visible_rows
+from django_clientcert.admin.base.permissions import may_see_row, visible_rows
 from django_clientcert.admin.base.readonly_admin import ReadOnlyCertificateAdmin
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.admin.base.search import fingerprint_digits
@@ -136,9 +137,7 @@ def map_view(
             form.add_error("which", text)
         elif _map_all(model_admin, request, checked, form):
             return changelist
-    # The page shows the current candidates, which then count for the next request.
-    fresh = find_candidates(request.user, rows, kind)
-    return _preview(model_admin, request, kind, fresh, form)
+    return _preview(model_admin, request, kind, rows, form)
 
 
 def _start(
@@ -149,22 +148,23 @@ def _start(
         text = gettext("At most %(count)d certificates can be mapped at a time.")
         model_admin.message_user(request, text % {"count": MAX_MAPPED}, messages.ERROR)
         return HttpResponseRedirect(model_admin.page_url("changelist"))
-    candidates = find_candidates(request.user, rows, kind)
-    # The button states how many will be mapped, so this has to be the default.
-    has_problem = any(candidate.why_not for candidate in candidates)
-    which = Which.VALID if has_problem else Which.ALL
-    form = MapSeveralForm(initial={"which": which.value})
-    return _preview(model_admin, request, kind, candidates, form)
+    return _preview(model_admin, request, kind, rows)
 
 
 def _preview(
     model_admin: Any,
     request: HttpRequest,
     kind: IdentityKind,
-    candidates: Sequence[Candidate],
-    form: MapSeveralForm,
+    rows: Sequence[UnknownCertificate],
+    form: MapSeveralForm | None = None,
 ) -> HttpResponse:
+    """Show the current candidates, which then count for the next request."""
+    candidates = find_candidates(request.user, rows, kind)
     count = sum(not candidate.why_not for candidate in candidates)
+    if form is None:
+        # The button states how many will be mapped, so this has to be the default.
+        which = Which.ALL if count == len(candidates) else Which.VALID
+        form = MapSeveralForm(initial={"which": which.value})
     return show_page(
         model_admin,
         request,
@@ -312,9 +312,7 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
 
     # --- one certificate
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: UnknownCertificate | None = None
-    ) -> base_admin.Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about the certificate."""
         facts = () if obj is None else self.certificate_fields(obj)
         return [
@@ -390,18 +388,16 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         rows = visible_rows(self.admin_site, request, CertificateMapping)
         if rows is None:
             return gettext("hidden from you")
-        model_admin = self.admin_site.get_model_admin(CertificateMapping)
+        text = gettext("mapping %(pk)s (%(state)s)")
         texts = [
-            markup.link(
-                base_admin.admin_url(
-                    self.admin_site, CertificateMapping, "change", mapping.pk
-                ),
-                gettext("mapping %(pk)s (%(state)s)")
-                % {"pk": mapping.pk, "state": mapping.get_state_display()},
+            base_admin.row_link(
+                self.admin_site,
+                mapping,
+                text % {"pk": mapping.pk, "state": mapping.get_state_display()},
             )
             for mapping in rows.filter(key__in=keys).order_by()[:50]
             if mapping.kind == keys[bytes(mapping.key)]
-            and model_admin.has_view_permission(request, mapping)
+            and may_see_row(self.admin_site, request, mapping)
         ]
         return markup.join_lines(texts[:10]) or gettext("none")
 

@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import admin_url
+from django_clientcert.admin.base.base_admin import row_link
 from django_clientcert.admin.base.certificate_page import StoredCertificateAdmin
-from django_clientcert.admin.base.markup import column, join_lines, link
-from django_clientcert.admin.base.permissions import visible_rows
+from django_clientcert.admin.base.markup import column, join_lines
+from django_clientcert.admin.base.permissions import may_see_row, visible_rows
 from django_clientcert.admin.base.times import relative
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateMapping, SeenCertificate
@@ -87,11 +87,9 @@ class RelatedRows:
     def _list(self, rows: Any, describe: Callable[[Any], str]) -> str:
         listed = list(rows[: MAX_LISTED + 1])
         lines: list[str] = [
-            link(admin_url(self.site, type(row), "change", row.pk), describe(row))
+            row_link(self.site, row, describe(row))
             for row in listed[:MAX_LISTED]
-            if self.site.get_model_admin(type(row)).has_view_permission(
-                self.request, row
-            )
+            if may_see_row(self.site, self.request, row)
         ]
         if len(listed) > MAX_LISTED:
             lines.append(gettext("and more"))

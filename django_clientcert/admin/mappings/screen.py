@@ -20,7 +20,7 @@ from django_clientcert.admin.base import (
     revocation_status,
     times,
 )
-from django_clientcert.admin.base.base_admin import Fieldsets, fieldset
+from django_clientcert.admin.base.base_admin import Fieldsets, fieldset, row_link
 from django_clientcert.admin.base.markup import column, link, unreadable
 from django_clientcert.admin.explain.screen import explain_view
 from django_clientcert.admin.inbox import suggestions as inbox
@@ -36,7 +36,7 @@ from .exporting import export_csv, export_json, export_view
 from .form import CertificateMappingForm, UserSelect
 from .importing import import_view, preview_view
 from .related import RelatedRows, RelatedRowsAdmin, related_field
-from .renewing import renew_view, report_certificate
+from .renewing import renew_view
 from .states import disable, enable
 from .timeline import timeline_view
 
@@ -124,9 +124,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             )
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: CertificateMapping | None = None
-    ) -> Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about a stored certificate."""
         if obj is None:
             suggestions = inbox.find_suggestions(self, request)
@@ -187,18 +185,16 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         if form.certificate is not None:
             if not change:
                 self._report_predecessors(request, form.certificate)
-            report_certificate(self, request, obj, form.certificate)
+            inbox.report_certificate(self, request, obj, form.certificate)
 
     def _report_predecessors(
         self, request: HttpRequest, certificate: ClientCertificate
     ) -> None:
         """Report the mappings whose certificates *certificate* seems to renew."""
         for mapping in find_predecessors(certificate)[:5]:
-            text, renew = (
-                gettext(
-                    "The certificate is the successor of {}. That mapping is disabled."
-                ),
-                "",
+            renew = ""
+            text = gettext(
+                "The certificate is the successor of {}. That mapping is disabled."
             )
             if mapping.state != CertificateMapping.State.DISABLED:
                 text = gettext(
@@ -209,9 +205,9 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
                     hint = gettext("Next time, renew it in one step.")
                     renew = link(self.page_url("renew", mapping.pk), hint)
             name = gettext("mapping %(pk)s") % {"pk": mapping.pk}
-            mapping_link = link(self.page_url("change", mapping.pk), name)
-            text = format_html("{} {}", format_html(text, mapping_link), renew)
-            self.message_user(request, text, messages.INFO)
+            linked = format_html(text, row_link(self.admin_site, mapping, name))
+            notice = format_html("{} {}", linked, renew)
+            self.message_user(request, notice, messages.INFO)
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
         """Return links to the screens about the mapping’s certificate."""

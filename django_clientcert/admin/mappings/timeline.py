@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.base_admin import admin_url
 from django_clientcert.admin.base.bounded import Count, count
-from django_clientcert.admin.base.permissions import visible_rows
+from django_clientcert.admin.base.permissions import may_see_row, visible_rows
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.admin.base.times import WITHIN, moment, relative
 from django_clientcert.models import (
@@ -113,9 +113,7 @@ def timeline_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         rows=[
             _table_row(site, expiry, now)
             for expiry in listed
-            if site.get_model_admin(type(expiry.instance)).has_view_permission(
-                request, expiry.instance
-            )
+            if may_see_row(site, request, expiry.instance)
         ],
         more=more,
     )
