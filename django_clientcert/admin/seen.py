@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -15,7 +14,7 @@ from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.x509.escaping import visible
 
 from .base.base_admin import Fieldsets, admin_url, fieldset, row_link
-from .base.markup import breakable_name, column, link
+from .base.markup import breakable_name, column, link, with_quiet
 from .base.readonly_admin import ReadOnlyCertificateAdmin
 from .explain.screen import may_explain
 from .mappings.related import RelatedRows, RelatedRowsAdmin, related_field
@@ -79,11 +78,7 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     @admin.display(description=_("subject"), ordering="subject")
     def shown_subject(self, obj: SeenCertificate) -> str:
         """Return the subject, shortened, and the host of the last request."""
-        return format_html(
-            '{}<br><span class="quiet">{}</span>',
-            breakable_name(str(obj)),
-            visible(obj.host, 80),
-        )
+        return with_quiet(breakable_name(str(obj)), visible(obj.host, 80))
 
     shown_user = column(
         _("user"), lambda row: visible(str(row.user), 50), ordering="user"

@@ -111,8 +111,7 @@ class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     ) -> HttpResponse:
         """Show or save the form; error reports show nothing that was sent."""
         hide_from_reports(request)
-        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
-        return response
+        return super().changeform_view(request, *args, **kwargs)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -125,8 +124,7 @@ class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             if not is_possible_key(self.opts.pk, key):
                 raise BadRequest("This is not the key of a row.")
-        response: HttpResponse = super().changelist_view(request, extra_context)
-        return response
+        return super().changelist_view(request, extra_context)
 
     def response_action(
         self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
@@ -142,10 +140,7 @@ class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             ) % {"count": MAX_COUNTED}
             self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
-        response: HttpResponse | None = super().response_action(
-            request, queryset, *args, **kwargs
-        )
-        return response
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any

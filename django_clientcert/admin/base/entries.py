@@ -60,8 +60,7 @@ def read_file(upload: Any, limit: int = MAX_BUNDLE_BYTES) -> bytes:
             code="too_large",
             params={"size": limit // 1024 // 1024},
         )
-    content: bytes = upload.read()
-    return content
+    return bytes(upload.read())
 
 
 @contextmanager

@@ -57,6 +57,11 @@ def join_lines(texts: Iterable[str]) -> SafeString:
     return format_html_join(SafeString("<br>"), "{}", ((text,) for text in texts))
 
 
+def with_quiet(text: str, below: str) -> SafeString:
+    """Return *text*, and *below* it something less important."""
+    return format_html('{}<br><span class="quiet">{}</span>', text, below)
+
+
 def link(url: str, text: str) -> SafeString:
     """Return *text* as a link to *url*."""
     return format_html('<a href="{}">{}</a>', url, text)

@@ -41,8 +41,7 @@ def visible_rows(
     """
     if not may_see(site, request, model):
         return None
-    rows: QuerySet[Any] = site.get_model_admin(model).get_queryset(request)
-    return rows
+    return site.get_model_admin(model).get_queryset(request)
 
 
 def has_permission(user: Any, verb: str, model: type[Model]) -> bool:

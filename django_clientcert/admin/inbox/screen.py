@@ -290,25 +290,18 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         reason = _reason_of(obj)
         return visible(obj.reason, 32) if reason is None else str(_REASONS[reason])
 
-    list_count = markup.column(
-        _("refused"),
-        lambda row: (
-            ngettext("%(count)d time", "%(count)d times", row.count)
-            % {"count": row.count}
-        ),
-        ordering="count",
-    )
+    @admin.display(description=_("refused"), ordering="count")
+    def list_count(self, obj: UnknownCertificate) -> str:
+        """Return how often it was refused."""
+        text = ngettext("%(count)d time", "%(count)d times", obj.count)
+        return text % {"count": obj.count}
 
     @admin.display(description=_("subject"), ordering="subject")
     def list_subject(self, obj: UnknownCertificate) -> str:
         """Return the subject, the requested host, and the client’s address."""
         # Separate columns would push the last one out of sight.
-        return format_html(
-            '{}<br><span class="quiet">{}<br>{}</span>',
-            self.shown_subject(obj),
-            self.shown_host(obj),
-            self.shown_address(obj),
-        )
+        below = [self.shown_host(obj), self.shown_address(obj)]
+        return markup.with_quiet(self.shown_subject(obj), markup.join_lines(below))
 
     # --- one certificate
 
@@ -401,13 +394,11 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         ]
         return markup.join_lines(texts[:10]) or gettext("none")
 
-    renews = markup.column(
-        _("renews"),
-        lambda row: (
-            row.suggestions.show_predecessors()
-            or gettext("does not renew a mapped certificate")
-        ),
-    )
+    @admin.display(description=_("renews"))
+    def renews(self, obj: Any) -> str:
+        """Return which mappings it seems to renew."""
+        predecessors: str = obj.suggestions.show_predecessors()
+        return predecessors or gettext("does not renew a mapped certificate")
 
     @admin.display(description=_("map by"))
     def ways(self, obj: Any) -> str:

@@ -215,11 +215,8 @@ def report_certificate(
     ):
         model_admin.message_user(request, warning, messages.WARNING)
     if UnknownCertificate.objects.all().of_keys(certificate).delete()[0]:
-        model_admin.message_user(
-            request,
-            _(
-                "The certificate is now mapped and was removed from “Unknown "
-                "certificates”. The next request with it is evaluated again."
-            ),
-            messages.INFO,
+        text = _(
+            "The certificate is now mapped and was removed from “Unknown "
+            "certificates”. The next request with it is evaluated again."
         )
+        model_admin.message_user(request, text, messages.INFO)

@@ -106,9 +106,7 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
     def list_kind(self, obj: CertificateMapping) -> str:
         """Return the kind, and whether it is exact or a name."""
         strength = gettext("strong") if obj.is_exact else gettext("by name")
-        return format_html(
-            '{}<br><span class="quiet">{}</span>', obj.get_kind_display(), strength
-        )
+        return markup.with_quiet(obj.get_kind_display(), strength)
 
     @admin.display(description=_("state"), ordering="state")
     def list_state(self, obj: Any) -> str:
@@ -129,21 +127,13 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
             value = markup.breakable_name(self.shown_value(obj, _SHOWN_NAME))
         below: list[str] = []
         if obj.is_pin and obj.certificate_subject:
-            below.append(
-                markup.breakable_name(
-                    visible_once(obj.certificate_subject, _SHOWN_NAME)
-                )
-            )
+            subject = visible_once(obj.certificate_subject, _SHOWN_NAME)
+            below.append(markup.breakable_name(subject))
         if obj.authority is not None:
             # A separate column would push the last ones out of sight.
-            below.append(
-                gettext("issued by %(authority)s") % {"authority": obj.authority}
-            )
-        if not below:
-            return value
-        return format_html(
-            '{}<br><span class="quiet">{}</span>', value, markup.join_lines(below)
-        )
+            text = gettext("issued by %(authority)s")
+            below.append(text % {"authority": obj.authority})
+        return markup.with_quiet(value, markup.join_lines(below)) if below else value
 
     # Of the mapping and its certificate
     validity = markup.column(

@@ -212,9 +212,8 @@ class CertificateMappingForm(CertificateForm):
                     return identity
         identity = entries.find_identity(kind, self.certificate)
         if is_kept:
-            self.notices.append(
-                gettext("The value was updated from the new certificate.")
-            )
+            notice = gettext("The value was updated from the new certificate.")
+            self.notices.append(notice)
         return identity
 
     def _typed_identity(
@@ -259,12 +258,11 @@ class CertificateMappingForm(CertificateForm):
             )
         identity = entries.parse_entry(kind, text, order)
         self.certificate = None
-        self.notices.append(
-            gettext(
-                "The stored certificate does not contain the new value, so it was "
-                "removed from the mapping."
-            )
+        notice = gettext(
+            "The stored certificate does not contain the new value, so it was removed "
+            "from the mapping."
         )
+        self.notices.append(notice)
         return identity
 
     def _check_other_users(self, key: bytes, *, is_pin: bool) -> None:
@@ -306,14 +304,12 @@ class CertificateMappingForm(CertificateForm):
                 )
                 self.add_error(None, ValidationError(message, "shared_key", params))
             elif len(self.notices) < _MAX_NOTICES:
-                self.notices.append(
-                    gettext(
-                        "Mapping %(pk)s (%(kind)s) maps this certificate to another "
-                        "user. The more specific of the two mappings takes precedence; "
-                        "if they are equally specific, the certificate is refused."
-                    )
-                    % params
+                notice = gettext(
+                    "Mapping %(pk)s (%(kind)s) maps this certificate to another user. "
+                    "The more specific of the two mappings takes precedence; if they "
+                    "are equally specific, the certificate is refused."
                 )
+                self.notices.append(notice % params)
 
     def _settle_authority(self, kind: IdentityKind) -> None:
         """Check that the chosen authority issued the certificate, or fill it in."""
@@ -326,12 +322,10 @@ class CertificateMappingForm(CertificateForm):
             elif not kind.is_pin:
                 authority = find_authority(certificate)
                 self.cleaned_data["authority"] = authority
-                self.notices.append(
-                    gettext(
-                        "The authority was set to “%(authority)s”, which issued the "
-                        "certificate."
-                    )
-                    % {"authority": authority}
+                notice = gettext(
+                    "The authority was set to “%(authority)s”, which issued the "
+                    "certificate."
                 )
+                self.notices.append(notice % {"authority": authority})
         except ValidationError as error:
             self.add_error("authority", error)

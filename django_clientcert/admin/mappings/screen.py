@@ -225,14 +225,12 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
 
     # --- one mapping
 
-    last_used = column(
-        _("last used"),
-        lambda row: (
-            gettext("never")
-            if row.last_used_at is None
-            else times.moment_and_distance(row.last_used_at)
-        ),
-    )
+    @admin.display(description=_("last used"))
+    def last_used(self, obj: CertificateMapping) -> str:
+        """Return when the mapping last accepted a certificate."""
+        at = obj.last_used_at
+        return gettext("never") if at is None else times.moment_and_distance(at)
+
     strength = column(_("strength"), inbox.describe_strength)
     renewal = column(_("renewal"), inbox.describe_renewal)
     created = column(_("created"), lambda row: times.moment(row.created_at))
