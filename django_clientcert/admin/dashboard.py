@@ -52,8 +52,7 @@ def find_site(request: HttpRequest) -> AdminSite | None:
     # Not by its name: a project that makes its own site without a name has two that
     # are called “admin”, with different screens and permissions.
     match = request.resolver_match
-    site: AdminSite | None = getattr(getattr(match, "func", None), "admin_site", None)
-    return site
+    return getattr(getattr(match, "func", None), "admin_site", None)
 
 
 def make_card(request: HttpRequest) -> dict[str, Any] | None:

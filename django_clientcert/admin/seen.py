@@ -7,15 +7,14 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.models import CertificateMapping, SeenCertificate
 from django_clientcert.x509.escaping import visible
 
-from .base.base_admin import Fieldsets, admin_url, fieldset
-from .base.markup import breakable_name, column, link
+from .base.base_admin import Fieldsets, admin_url, fieldset, row_link
+from .base.markup import breakable_name, column, link, with_quiet
 from .base.readonly_admin import ReadOnlyCertificateAdmin
 from .explain.screen import may_explain
 from .mappings.related import RelatedRows, RelatedRowsAdmin, related_field
@@ -41,11 +40,8 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     list_select_related = ("user", "mapping", "authority")
     list_filter = ("authority",)
     search_fields = ("subject", "host")
-    readonly_fields = (*_USE, "explained", "revoked", *_RELATED)
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: SeenCertificate | None = None
-    ) -> Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about the certificate."""
         if obj is None:
             return []  # nobody may add one
@@ -58,18 +54,11 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
 
     # --- permissions
 
-    def has_delete_permission(
-        self, request: HttpRequest, obj: SeenCertificate | None = None
-    ) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Allow deletion only as part of the deletion of the user."""
         return obj is not None
 
-    def delete_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Refuse.
 
         Raises:
@@ -89,11 +78,7 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     @admin.display(description=_("subject"), ordering="subject")
     def shown_subject(self, obj: SeenCertificate) -> str:
         """Return the subject, shortened, and the host of the last request."""
-        return format_html(
-            '{}<br><span class="quiet">{}</span>',
-            breakable_name(str(obj)),
-            visible(obj.host, 80),
-        )
+        return with_quiet(breakable_name(str(obj)), visible(obj.host, 80))
 
     shown_user = column(
         _("user"), lambda row: visible(str(row.user), 50), ordering="user"
@@ -103,10 +88,8 @@ class SeenCertificateAdmin(RelatedRowsAdmin, ReadOnlyCertificateAdmin):
     def through(self, obj: SeenCertificate) -> str:
         """Return the mapping that accepted it, or the authority whose rule did."""
         if obj.mapping is not None:
-            url = admin_url(
-                self.admin_site, CertificateMapping, "change", obj.mapping.pk
-            )
-            return link(url, gettext("mapping %(pk)s") % {"pk": obj.mapping.pk})
+            text = gettext("mapping %(pk)s") % {"pk": obj.mapping.pk}
+            return row_link(self.admin_site, obj.mapping, text)
         if obj.authority is not None:
             return gettext("the rule of %(authority)s") % {"authority": obj.authority}
         return gettext("a mapping or rule that was deleted")

@@ -15,6 +15,7 @@ from django.contrib.auth import get_user_model
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.signals import got_request_exception
 from django.db import connection
+from django.db.models import Q
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -1182,7 +1183,7 @@ def test_a02_without_columns_of_flags_every_certificate_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A user model may compute who is a superuser."""
-    monkeypatch.setattr(known_module, "has_flags", lambda: False)
+    monkeypatch.setattr(known_module, "may_be_privileged", lambda prefix: Q())
     certificate = ClientCertificate(alice_cert.der)
     pin(
         root,

@@ -195,15 +195,12 @@ class CertificateAuthorityAdmin(ClientCertModelAdmin):
             return gettext("unknown")
         return on_day(end, validity_status(None, end, timezone.now()))
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the changelist, with the mappings counted and the states read."""
-        changelist: Any = super().get_changelist_instance(request)
-        changelist.result_list = rows = list(changelist.result_list)
+    def prepare_rows(self, rows: Sequence[Any]) -> None:
+        """Read the states and count the mappings."""
         preload_states(rows)
         counts = _count_mappings(rows)
         for row in rows:
             row.mapping_counts = counts
-        return changelist
 
     @admin.display(description=_("mappings"))
     def mapping_count(self, obj: CertificateAuthority) -> str:

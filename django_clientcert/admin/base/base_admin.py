@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -21,19 +21,17 @@ from django.http import (
 )
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from django_clientcert.x509.bundles import holds_private_key
 
+from .bounded import count
 from .long_lists import MAX_COUNTED, BoundedChangeList, BoundedPaginator
+from .markup import link
 from .screens import hide_from_reports
 from .search import first_keys, newest
-
-if TYPE_CHECKING:
-    ModelAdmin = admin.ModelAdmin[Any]
-else:
-    ModelAdmin = admin.ModelAdmin
 
 # The groups of fields on a page: title and options of each
 Fieldsets = list[tuple[Any, Any]]
@@ -55,7 +53,7 @@ class LabelledSplitDateTime(AdminSplitDateTime):
         return context
 
 
-class ClientCertModelAdmin(ModelAdmin):
+class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Keeps private keys out of error reports, and invalid keys out of queries."""
 
     # Screens in addition to Django's
@@ -113,8 +111,7 @@ class ClientCertModelAdmin(ModelAdmin):
     ) -> HttpResponse:
         """Show or save the form; error reports show nothing that was sent."""
         hide_from_reports(request)
-        response: HttpResponse = super().changeform_view(request, *args, **kwargs)
-        return response
+        return super().changeform_view(request, *args, **kwargs)
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -127,8 +124,7 @@ class ClientCertModelAdmin(ModelAdmin):
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             if not is_possible_key(self.opts.pk, key):
                 raise BadRequest("This is not the key of a row.")
-        response: HttpResponse = super().changelist_view(request, extra_context)
-        return response
+        return super().changelist_view(request, extra_context)
 
     def response_action(
         self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
@@ -136,19 +132,15 @@ class ClientCertModelAdmin(ModelAdmin):
         """Run an action; on all rows of a list only if they are not too many."""
         across = request.POST.getlist("select_across")
         is_limited = not set(request.POST.getlist("action")) <= self.streaming_actions
-        if is_limited and any(map(forms.BooleanField().to_python, across)):
-            rows = queryset.order_by().values("pk")
-            if rows[: MAX_COUNTED + 1].count() > MAX_COUNTED:
-                text = gettext(
-                    "At most %(count)d rows at a time: narrow the list down first. "
-                    "Nothing was done."
-                ) % {"count": MAX_COUNTED}
-                self.message_user(request, text, messages.ERROR)
-                return HttpResponseRedirect(request.get_full_path())
-        response: HttpResponse | None = super().response_action(
-            request, queryset, *args, **kwargs
-        )
-        return response
+        is_across = any(map(forms.BooleanField().to_python, across))
+        if is_limited and is_across and count(queryset, MAX_COUNTED).is_more:
+            text = gettext(
+                "At most %(count)d rows at a time: narrow the list down first. "
+                "Nothing was done."
+            ) % {"count": MAX_COUNTED}
+            self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset, *args, **kwargs)
 
     def get_form(
         self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
@@ -165,18 +157,31 @@ class ClientCertModelAdmin(ModelAdmin):
         """Return the changelist class, which copes with many rows."""
         return BoundedChangeList
 
+    def prepare_rows(self, rows: Sequence[Any]) -> None:
+        """Give the *rows* of a changelist what its columns need."""
+
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[Any, bool]:
-        """Return the rows found by index, and the newest rows that contain the term."""
+        """Return the rows that the term names exactly, or else all that contain it.
+
+        Those are the rows found by index, and the newest rows that contain the term.
+        """
         term = search_term.strip()
         if not term or not self.get_search_fields(request):
             return super().get_search_results(request, queryset, search_term)
         if "\0" in term:
             return queryset.none(), False  # PostgreSQL would fail
+        exact = self.find_exactly(request, queryset, term)
+        if exact.exists():
+            return exact, False
         by_text, _ = super().get_search_results(request, newest(queryset), term)
         results = [*self.find_by_index(request, queryset.db, term), by_text]
         return queryset.filter(pk__in=first_keys(results, request)), False
+
+    def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Return the rows that *term* names by a number, such as a fingerprint."""
+        return queryset.none()
 
     def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
         """Return a queryset of the rows that *term* names, for each way to find them.
@@ -214,13 +219,17 @@ class ClientCertModelAdmin(ModelAdmin):
         }
         if "\0" in str(value) or name in binary:
             return False
-        allowed: bool = super().lookup_allowed(lookup, value, request)
-        return allowed
+        return bool(super().lookup_allowed(lookup, value, request))
 
 
 def fieldset(title: Any, *fields: Any, **options: Any) -> tuple[Any, Any]:
     """Return a group of *fields* for ``fieldsets``, with Django’s *options*."""
     return title, {"fields": fields, **options}
+
+
+def row_link(site: AdminSite, row: Model, text: str) -> SafeString:
+    """Return *text* as a link to the page of *row* in *site*."""
+    return link(admin_url(site, type(row), "change", row.pk), text)
 
 
 def is_possible_key(field: Field[Any, Any], value: Any) -> bool:

@@ -31,7 +31,6 @@ class Count(NamedTuple):
         return str(self.number)
 
 
-def count(rows: QuerySet[Any]) -> Count:
-    """Return how many *rows* there are, up to ``MAX_COUNTED``."""
-    number = rows.order_by()[: MAX_COUNTED + 1].count()
-    return Count.up_to(MAX_COUNTED, number)
+def count(rows: QuerySet[Any], limit: int = MAX_COUNTED) -> Count:
+    """Return how many *rows* there are, up to *limit*."""
+    return Count.up_to(limit, rows.order_by().values("pk")[: limit + 1].count())

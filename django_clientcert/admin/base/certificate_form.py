@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from django import forms
@@ -13,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.x509.certificates import ClientCertificate
 
-from .entries import field_error, read_end_entity, read_file, within_reach
+from .entries import check_year, field_error, read_end_entity, read_file
 from .private_keys import FormWithoutPrivateKeys
 
 CODE = {"class": "vLargeTextField", "spellcheck": "false", "autocomplete": "off"}
@@ -31,16 +30,14 @@ class MomentField(forms.DateTimeField):
     The help text names the time zone, because the screens show times in UTC.
     """
 
+    default_validators = [check_year]
+
     def __init__(self, help_text: Any = "", **kwargs: Any) -> None:
         widget = forms.DateTimeInput(
             attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"
         )
         help_text = lazy(_with_time_zone, str)(help_text)
         super().__init__(widget=widget, help_text=help_text, **kwargs)
-
-    def clean(self, value: Any) -> dt.datetime | None:
-        """Return a date that every time zone and database can represent."""
-        return within_reach(super().clean(value))
 
 
 class CertificateForm(FormWithoutPrivateKeys):

@@ -22,21 +22,8 @@ from .markup import column, hex_pairs, link
 from .permissions import may_add_revocations
 from .screens import screen
 
-CERTIFICATE_FIELDS = (
-    "full_subject",
-    "full_issuer",
-    "serial_number",
-    "certificate_validity",
-    "shown_key",
-    "signed_with",
-    "key_usage",
-    "extended_key_usage",
-    "alternative_names",
-    "policies",
-    "sha256_fingerprint",
-    "public_key_fingerprint",
-    "sha1_fingerprint",
-)
+# The name of a column, its label, and what it shows of a certificate
+Fact = tuple[str, Any, Callable[[ClientCertificate], str]]
 
 
 def certificate_field(label: Any, show: Callable[[ClientCertificate], str]) -> Any:
@@ -44,8 +31,8 @@ def certificate_field(label: Any, show: Callable[[ClientCertificate], str]) -> A
     return column(label, lambda row: facts.show_fact(row.client_certificate(), show))
 
 
-def _digest_field(label: Any, attribute: str) -> Any:
-    """Return a column with a digest that a script may put a “Copy” button after."""
+def _digest(name: str, label: Any, attribute: str) -> Fact:
+    """Return a fact: a digest that a script may put a “Copy” button after."""
 
     def show(certificate: ClientCertificate) -> SafeString:
         digits = getattr(certificate, attribute)
@@ -60,7 +47,30 @@ def _digest_field(label: Any, attribute: str) -> Any:
             hex_pairs(digits),
         )
 
-    return certificate_field(label, show)
+    return name, label, show
+
+
+_FACTS: tuple[Fact, ...] = (
+    ("full_subject", _("subject"), facts.show_subject),
+    ("full_issuer", _("issuer"), facts.show_issuer),
+    ("serial_number", _("serial number"), facts.show_serial_number),
+    ("certificate_validity", _("valid"), facts.show_validity),
+    ("shown_key", _("public key"), facts.show_public_key),
+    ("signed_with", _("signed with"), facts.show_signature_hash),
+    ("key_usage", _("key usage"), facts.show_key_usage),
+    ("extended_key_usage", _("extended key usage"), facts.show_extended_key_usage),
+    ("alternative_names", _("alternative names"), facts.show_alternative_names),
+    ("policies", _("policies"), facts.show_policies),
+    _digest("sha256_fingerprint", _("SHA-256 fingerprint"), "fingerprint"),
+    _digest(
+        "public_key_fingerprint",
+        _("SHA-256 of the public key"),
+        "public_key_fingerprint",
+    ),
+    # To compare by eye with what other tools print
+    _digest("sha1_fingerprint", _("SHA-1 fingerprint"), "sha1_fingerprint"),
+)
+CERTIFICATE_FIELDS = tuple(name for name, _label, _show in _FACTS)
 
 
 @screen("view")
@@ -124,24 +134,8 @@ class StoredCertificateAdmin(ClientCertModelAdmin):
             "value. Upload the certificate below to see its contents."
         )
 
-    full_subject = certificate_field(_("subject"), facts.show_subject)
-    full_issuer = certificate_field(_("issuer"), facts.show_issuer)
-    serial_number = certificate_field(_("serial number"), facts.show_serial_number)
-    certificate_validity = certificate_field(_("valid"), facts.show_validity)
-    shown_key = certificate_field(_("public key"), facts.show_public_key)
-    signed_with = certificate_field(_("signed with"), facts.show_signature_hash)
-    key_usage = certificate_field(_("key usage"), facts.show_key_usage)
-    extended_key_usage = certificate_field(
-        _("extended key usage"), facts.show_extended_key_usage
-    )
-    alternative_names = certificate_field(
-        _("alternative names"), facts.show_alternative_names
-    )
-    policies = certificate_field(_("policies"), facts.show_policies)
-    sha256_fingerprint = _digest_field(_("SHA-256 fingerprint"), "fingerprint")
-    public_key_fingerprint = _digest_field(
-        _("SHA-256 of the public key"), "public_key_fingerprint"
-    )
-    # To compare by eye with what other tools print
-    sha1_fingerprint = _digest_field(_("SHA-1 fingerprint"), "sha1_fingerprint")
     problems = certificate_field(_("unusable"), facts.show_problems)
+
+
+for _field, _label, _show in _FACTS:
+    setattr(StoredCertificateAdmin, _field, certificate_field(_label, _show))

@@ -12,7 +12,6 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.exceptions import (
-    BundleError,
     ClientCertError,
     PrivateKeyFoundError,
     Refusal,
@@ -28,7 +27,7 @@ from django_clientcert.x509.names import DistinguishedName, Order, parse_name
 # Larger than any certificate that fits into a request's header
 MAX_CERTIFICATE_BYTES = 64 * 1024
 
-_NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
+NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
 # For each kind of digest, the label of the other, and what to say of it
 OTHER_DIGESTS = {
@@ -61,50 +60,52 @@ def read_file(upload: Any, limit: int = MAX_BUNDLE_BYTES) -> bytes:
             code="too_large",
             params={"size": limit // 1024 // 1024},
         )
-    content: bytes = upload.read()
-    return content
+    return bytes(upload.read())
 
 
+@contextmanager
+def form_errors(code: str) -> Iterator[None]:
+    """Turn the errors of the wings without Django into form errors of *code*.
+
+    Raises:
+        ValidationError: see ``unusable()``; a private key has a message of its own.
+    """
+    try:
+        yield
+    except PrivateKeyFoundError as error:
+        raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key") from error
+    except ClientCertError as error:
+        raise unusable(error, code=code) from error
+
+
+@form_errors("certificate")
 def read_certificates(data: bytes | str) -> tuple[ClientCertificate, ...]:
     """Return the certificates in *data*.
 
     Raises:
         ValidationError: says what is wrong, and where.
     """
-    with _errors_of_file():
-        return bundles.read_certificates(data)
+    return bundles.read_certificates(data)
 
 
+@form_errors("certificate")
 def read_bundle(data: bytes | str) -> tuple[list[ClientCertificate], list[str]]:
     """Return the CA certificates in *data*, and why others are left out.
 
     Raises:
         ValidationError: says what is wrong, and where.
     """
-    with _errors_of_file():
-        return ca_problems.read_bundle(data)
+    return ca_problems.read_bundle(data)
 
 
-@contextmanager
-def _errors_of_file() -> Iterator[None]:
-    try:
-        yield
-    except PrivateKeyFoundError as error:
-        raise ValidationError(PRIVATE_KEY_MESSAGE, code="private_key") from error
-    except BundleError as error:
-        raise unusable(error, code="certificate") from error
-
-
+@form_errors("certificate")
 def read_end_entity(data: bytes | str) -> ClientCertificate:
     """Return the client's certificate in *data*, which may be a chain.
 
     Raises:
         ValidationError: says what is wrong, and where.
     """
-    try:
-        certificate = choose_end_entity(read_certificates(data))
-    except ClientCertError as error:
-        raise unusable(error, code="certificate") from error
+    certificate = choose_end_entity(bundles.read_certificates(data))
     if len(certificate.der) > MAX_CERTIFICATE_BYTES:
         raise ValidationError(
             _("The certificate is larger than any that a proxy forwards (64 KiB)."),
@@ -113,18 +114,17 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
     return certificate
 
 
+@form_errors("identity")
 def find_identity(kind: IdentityKind, certificate: ClientCertificate) -> Identity:
     """Return the only identity of *kind* in *certificate*.
 
     Raises:
         ValidationError: there is none, or more than one.
     """
-    try:
-        return identities.identity_of_kind(kind, certificate)
-    except ClientCertError as error:
-        raise unusable(error, code="identity") from error
+    return identities.identity_of_kind(kind, certificate)
 
 
+@form_errors("identity")
 def offered_identities(
     kind: IdentityKind, certificate: ClientCertificate
 ) -> list[Identity]:
@@ -136,10 +136,7 @@ def offered_identities(
     if kind not in SAN_KINDS:
         return [find_identity(kind, certificate)]
     left_out: list[str] = []
-    try:
-        names = identities.san_identities(certificate, left_out)
-    except ClientCertError as error:
-        raise unusable(error, code="identity") from error
+    names = identities.san_identities(certificate, left_out)
     offered = [name for name in names if name.kind is kind]
     # It raises, with what was left out.
     return [find_identity(kind, certificate)] if left_out and not offered else offered
@@ -190,6 +187,12 @@ def spell_out(name: DistinguishedName) -> str:
     return " → ".join(visible_once(part, 100) for part in parts)
 
 
+def spell_out_value(kind: IdentityKind, value: str) -> str:
+    """Return the name in a stored *value*, spelled out; see ``spell_out()``."""
+    name = value.partition(" ")[2] if kind is IdentityKind.ISSUER_SERIAL else value
+    return spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
+
+
 def visible_error(error: ClientCertError) -> str:
     """Return the operator-facing message of *error*, escaped."""
     detail = error.detail if isinstance(error, Refusal) else str(error)
@@ -211,16 +214,15 @@ def field_error(name: str, message: Any, code: str, **params: Any) -> Validation
     return ValidationError({name: ValidationError(message, code=code, params=params)})
 
 
-def within_reach(moment: dt.datetime | None) -> dt.datetime | None:
-    """Return *moment*.
+def check_year(moment: dt.datetime) -> None:
+    """Validate the year of *moment*.
 
     Raises:
         ValidationError: a time zone could move it out of the calendar, or a database
             cannot store it.
     """
-    if moment is not None and not 1000 <= moment.year <= 9998:
+    if not 1000 <= moment.year <= 9998:
         raise ValidationError(_("Enter a year from 1000 to 9998."), code="year")
-    return moment
 
 
 def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
@@ -241,15 +243,12 @@ def guessed_reading(
     readings = None if order else _both_readings(kind, text)
     if readings is None or ", " not in text:
         return None
-    value = identity.value
-    if kind is IdentityKind.ISSUER_SERIAL:
-        value = value.partition(" ")[2]
-    return spell_out(parse_name(value, order=Order.MOST_SPECIFIC_FIRST))
+    return spell_out_value(kind, identity.value)
 
 
 def _both_readings(kind: IdentityKind, text: str) -> tuple[str, str] | None:
     """Return both readings of *text* if it is a name and they differ."""
-    if kind not in _NAME_KINDS:
+    if kind not in NAME_KINDS:
         return None
     if kind is IdentityKind.ISSUER_SERIAL:
         text = text.strip().partition(" ")[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Page, Paginator
@@ -18,14 +18,8 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 
-from .bounded import Count
+from .bounded import Count, count
 from .search import search_note
-
-if TYPE_CHECKING:
-    BaseChangeList = ChangeList
-    BasePaginator = Paginator[Any]
-else:
-    BaseChangeList, BasePaginator = ChangeList, Paginator
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -33,7 +27,7 @@ Key = TypeVar("Key", bound=Hashable)
 MAX_COUNTED = 10_000
 
 
-class BoundedPaginator(BasePaginator):
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     """A paginator for lists that may have a million rows."""
 
     is_estimate = False
@@ -45,18 +39,15 @@ class BoundedPaginator(BasePaginator):
         """The number of rows: see ``is_estimate`` and ``has_more``."""
         rows: Any = self.object_list
         if _is_filtered(rows):
-            return self._count_some(rows)
+            counted = count(rows, MAX_COUNTED)
+            self.has_more = counted.is_more
+            return counted.number
         find_estimate = _ESTIMATES.get(connections[rows.db].vendor)
         estimate = 0 if find_estimate is None else find_estimate(rows)
         if estimate > MAX_COUNTED:
             self.is_estimate = True
             return estimate
         return int(rows.count())
-
-    def _count_some(self, rows: Any) -> int:
-        counted: int = rows.order_by().values("pk")[: MAX_COUNTED + 1].count()
-        self.has_more = counted > MAX_COUNTED
-        return min(counted, MAX_COUNTED)
 
     def page(self, number: int | str) -> Page[Any]:
         """Return a page; the last page of an estimated number is found by counting.
@@ -87,7 +78,7 @@ class BoundedPaginator(BasePaginator):
         self.__dict__["count"] = rows.count()
 
 
-class BoundedChangeList(BaseChangeList):
+class BoundedChangeList(ChangeList):
     """A changelist that says how far it was counted, and is sorted along an index."""
 
     # Shown below the search box
@@ -96,6 +87,9 @@ class BoundedChangeList(BaseChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Fetch the rows of the page; fetching the last page may have counted all."""
         super().get_results(request)
+        model_admin: Any = self.model_admin
+        self.result_list: Any = list(self.result_list)
+        model_admin.prepare_rows(self.result_list)
         paginator: Any = self.paginator
         self.result_count = paginator.count
         self.search_note = search_note(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 from typing import Any
@@ -45,15 +46,20 @@ def hex_pairs(digits: str, sign: str = "") -> SafeString:
     )
 
 
-def breakable_name(name: str) -> SafeString:
-    """Return a *name* that a narrow column may break after each comma."""
-    parts = name.split(",")
-    return format_html_join(SafeString(",<wbr>"), "{}", ((part,) for part in parts))
+def breakable_name(name: str, after: str = ",") -> SafeString:
+    """Return a *name* that a narrow column may break *after* these characters."""
+    parts = re.split(f"(?<=[{after}])", name)
+    return format_html_join(SafeString("<wbr>"), "{}", ((part,) for part in parts))
 
 
 def join_lines(texts: Iterable[str]) -> SafeString:
     """Return *texts*, one per line."""
     return format_html_join(SafeString("<br>"), "{}", ((text,) for text in texts))
+
+
+def with_quiet(text: str, below: str) -> SafeString:
+    """Return *text*, and *below* it something less important."""
+    return format_html('{}<br><span class="quiet">{}</span>', text, below)
 
 
 def link(url: str, text: str) -> SafeString:

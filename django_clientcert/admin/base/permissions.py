@@ -27,6 +27,11 @@ def may_see(site: AdminSite, request: HttpRequest, model: type[Model]) -> bool:
     ).has_view_permission(request)
 
 
+def may_see_row(site: AdminSite, request: HttpRequest, row: Model) -> bool:
+    """Return whether the user may view *row*, of a model that *site* has."""
+    return site.get_model_admin(type(row)).has_view_permission(request, row)
+
+
 def visible_rows(
     site: AdminSite, request: HttpRequest, model: type[Model]
 ) -> QuerySet[Any] | None:
@@ -36,8 +41,7 @@ def visible_rows(
     """
     if not may_see(site, request, model):
         return None
-    rows: QuerySet[Any] = site.get_model_admin(model).get_queryset(request)
-    return rows
+    return site.get_model_admin(model).get_queryset(request)
 
 
 def has_permission(user: Any, verb: str, model: type[Model]) -> bool:
@@ -131,10 +135,8 @@ def _is_in_reach(actor: Any, authority: CertificateAuthority) -> bool:
     if not _may_keep_rule(actor, authority):
         return False
     users: Any = get_user_model()._base_manager.filter(
-        certificate_mappings__authority=authority
+        may_be_privileged(), certificate_mappings__authority=authority
     )
-    if has_flags():
-        users = users.filter(Q(is_superuser=True) | Q(is_staff=True))
     return all(why_not_map(actor, user) is None for user in users.distinct().iterator())
 
 
@@ -156,13 +158,18 @@ def may_allow_privileged(actor: Any) -> bool:
     return bool(getattr(actor, "is_superuser", False))
 
 
-def has_flags() -> bool:
-    """Return whether a query can select privileged users: both flags are columns."""
-    options = get_user_model()._meta
+def may_be_privileged(prefix: str = "") -> Q:
+    """Return the condition that a user may be a superuser or staff.
+
+    *prefix* leads to the user. If the flags are not columns, any user may have them.
+    """
+    condition, options = Q(), get_user_model()._meta
     try:
-        return all(options.get_field(name) for name in ("is_superuser", "is_staff"))
+        for name in ("is_superuser", "is_staff"):
+            condition |= Q((f"{prefix}{options.get_field(name).name}", True))
     except FieldDoesNotExist:
-        return False  # they may be properties
+        return Q()  # they may be properties
+    return condition
 
 
 def _may_keep_rule(actor: Any, authority: CertificateAuthority) -> bool:

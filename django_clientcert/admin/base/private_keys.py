@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -12,13 +12,8 @@ from django_clientcert.models import CertificateMapping
 from django_clientcert.models.validators import PRIVATE_KEY_MESSAGE
 from django_clientcert.x509.bundles import holds_private_key
 
-if TYPE_CHECKING:
-    BaseForm = forms.ModelForm[Any]
-else:
-    BaseForm = forms.ModelForm
 
-
-class FormWithoutPrivateKeys(BaseForm):
+class FormWithoutPrivateKeys(forms.ModelForm):  # type: ignore[type-arg]
     """A form that first removes private keys from the bound data.
 
     Wherever they are: in a text, in a select, or under a name that is not a field.

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -15,9 +14,9 @@ from django_clientcert.x509.escaping import visible_once
 from django_clientcert.x509.text import show_day
 
 from .certificate_page import StoredCertificateAdmin
-from .markup import breakable_name, column
+from .markup import breakable_name, column, with_quiet
 from .revocation_status import revoked_certificates, show_revocation
-from .times import moment, on_day, relative, validity_status
+from .times import moment, moment_and_distance, on_day, relative, validity_status
 
 
 class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
@@ -39,11 +38,7 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
     def list_seen(self, obj: Any) -> str:
         """Return how long ago it was seen last, and on which day first."""
         first = gettext("first %(day)s") % {"day": show_day(obj.first_seen_at)}
-        return format_html(
-            '{}<br><span class="quiet">{}</span>',
-            relative(obj.last_seen_at, timezone.now()),
-            first,
-        )
+        return with_quiet(relative(obj.last_seen_at, timezone.now()), first)
 
     @admin.display(description=_("valid until"), ordering="not_after")
     def valid_until(self, obj: Any) -> str:
@@ -58,11 +53,9 @@ class ReadOnlyCertificateAdmin(StoredCertificateAdmin):
     )
     first_seen = column(_("first seen"), lambda row: moment(row.first_seen_at))
 
-    @admin.display(description=_("last seen"))
-    def last_seen(self, obj: Any) -> str:
-        """Return when it was last seen."""
-        ago = relative(obj.last_seen_at, timezone.now())
-        return f"{moment(obj.last_seen_at)}, {ago}"
+    last_seen = column(
+        _("last seen"), lambda row: moment_and_distance(row.last_seen_at)
+    )
 
     @admin.display(description=_("revocation"))
     def revoked(self, obj: Any) -> str:

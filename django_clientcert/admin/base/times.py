@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language_bidi, gettext, ngettext_lazy
@@ -58,6 +59,11 @@ def relative(at: dt.datetime, now: dt.datetime) -> str:
     count, unit = _largest_unit(abs(at - now))
     texts = (_AHEAD if at > now else _AGO)[unit]
     return str(texts % {"count": count})
+
+
+def moment_and_distance(at: dt.datetime) -> str:
+    """Return when *at* is, and how far from now."""
+    return f"{moment(at)}, {relative(at, timezone.now())}"
 
 
 def _largest_unit(distance: dt.timedelta) -> tuple[int, str]:

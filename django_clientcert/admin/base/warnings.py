@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -29,49 +32,45 @@ def certificate_warnings(
     certificate: ClientCertificate,
     kind: IdentityKind,
     authority: CertificateAuthority | None,
-) -> list[str]:
-    """Return why a mapped certificate may be refused, or be the wrong one."""
-    messages: list[str] = []
+) -> Iterator[str]:
+    """Yield why a mapped certificate may be refused, or be the wrong one."""
     try:
         check_validity(certificate, timezone.now())
     except Refusal as refusal:
-        messages.append(_on_validity(refusal, kind))
+        yield _on_validity(refusal, kind)
     try:
         check_usage(certificate)
     except Refusal as refusal:
-        text = _(
+        yield _(
             "The certificate will be refused, because it is not meant for TLS clients "
             "(%(detail)s)."
-        )
-        messages.append(text % {"detail": visible(refusal.detail)})
+        ) % {"detail": visible(refusal.detail)}
     else:
         if certificate.is_ca:
-            messages.append(_on_ca(certificate, kind))
+            yield _on_ca(certificate, kind)
         elif authority is not None:
-            messages += _on_path(certificate, authority)
-    return messages
+            yield from _on_path(certificate, authority)
 
 
 def authority_warnings(authority: CertificateAuthority) -> list[str]:
     """Return what may surprise about an authority: certificates, policy and rule."""
-    return [*_on_certificates(authority), *_on_policy(authority), *_on_rule(authority)]
+    of_certificates = islice(_on_certificates(authority), MAX_WARNINGS)
+    return [*of_certificates, *_on_policy(authority), *_on_rule(authority)]
 
 
-def _on_certificates(authority: CertificateAuthority) -> list[str]:
-    """Return the problems that path validation has with the certificates."""
-    messages: list[str] = []
+def _on_certificates(authority: CertificateAuthority) -> Iterator[str]:
+    """Yield the problems that path validation has with the certificates."""
     for result in examine(
         authority.certificates(), at=timezone.now(), profile=PROFILES[authority.profile]
     ):
         name = visible_once(str(result.certificate.subject), 100)
-        messages += [f"{name}: {problem}" for problem in result.problems]
-    return messages[:MAX_WARNINGS]
+        yield from (f"{name}: {problem}" for problem in result.problems)
 
 
-def _on_policy(authority: CertificateAuthority) -> list[str]:
-    """Return which CAs lack the CRL that the policy requires."""
+def _on_policy(authority: CertificateAuthority) -> Iterator[str]:
+    """Yield which CAs lack the CRL that the policy requires."""
     if authority.policy() is not RevocationPolicy.REQUIRED:
-        return []
+        return
     now = timezone.now()
     current = {
         (crl.issuer_name, crl.issuer_key)
@@ -84,47 +83,35 @@ def _on_policy(authority: CertificateAuthority) -> list[str]:
         if (name_key(certificate.subject_der), certificate.public_key_bytes)
         not in current
     ]
-    if not missing:
-        return []
-    text = _(
-        "CRLs are required, and no current one is loaded for %(names)s, so everyone "
-        "whose path leads through it is refused. Import the CRL, or choose another "
-        "policy until you have it."
-    )
-    return [text % {"names": "; ".join(missing[:5])}]
+    if missing:
+        yield _(
+            "CRLs are required, and no current one is loaded for %(names)s, so "
+            "everyone whose path leads through it is refused. Import the CRL, or "
+            "choose another policy until you have it."
+        ) % {"names": "; ".join(missing[:5])}
 
 
-def _on_rule(authority: CertificateAuthority) -> list[str]:
-    """Return what may surprise about the identity rule."""
+def _on_rule(authority: CertificateAuthority) -> Iterator[str]:
+    """Yield what may surprise about the identity rule."""
     if not authority.rule_identity:
-        return []
+        return
     name = authority.user_field
-    messages = (
-        (
-            not is_unique_user_field(name),
-            _(
-                "The “%(field)s” field is not unique. Users who share a value are "
-                "refused, and a user who can edit their own value can impersonate "
-                "someone else."
-            )
-            % {"field": visible(name, 50)},
-        ),
-        (
-            authority.rule_creates_users,
-            _(
-                "The rule creates users, so from now on everyone to whom this CA "
-                "issues a certificate is authenticated."
-            ),
-        ),
-        (
-            authority.rule_allows_privileged,
-            _(
-                "The rule may log in staff and superusers, so the operators of this CA "
-                "can become any of them."
-            ),
-        ),
-    )
-    return [text for applies, text in messages if applies]
+    if not is_unique_user_field(name):
+        yield _(
+            "The “%(field)s” field is not unique. Users who share a value are "
+            "refused, and a user who can edit their own value can impersonate "
+            "someone else."
+        ) % {"field": visible(name, 50)}
+    if authority.rule_creates_users:
+        yield _(
+            "The rule creates users, so from now on everyone to whom this CA "
+            "issues a certificate is authenticated."
+        )
+    if authority.rule_allows_privileged:
+        yield _(
+            "The rule may log in staff and superusers, so the operators of this CA "
+            "can become any of them."
+        )
 
 
 def _on_validity(refusal: Refusal, kind: IdentityKind) -> str:
@@ -164,8 +151,8 @@ def _on_ca(certificate: ClientCertificate, kind: IdentityKind) -> str:
 
 def _on_path(
     certificate: ClientCertificate, authority: CertificateAuthority
-) -> list[str]:
-    """Return why no path to *authority* validates, disregarding today's date."""
+) -> Iterator[str]:
+    """Yield why no path to *authority* validates, disregarding today's date."""
     try:
         proxy_verifies = conf.CLIENTCERT_PROXY_VERIFIES
     except ImproperlyConfigured:
@@ -179,5 +166,4 @@ def _on_path(
             validator.validate(certificate, at)
     except ClientCertError as error:
         text = _("The path to “%(authority)s” does not validate: %(detail)s")
-        return [text % {"authority": authority, "detail": visible_error(error)}]
-    return []
+        yield text % {"authority": authority, "detail": visible_error(error)}

@@ -112,30 +112,27 @@ class ExplainForm(CertificateForm, FormWithoutModel):
     def answer(self) -> dict[str, Any]:
         """Return the report of ``make_report()``; call ``is_valid()`` first."""
         cleaned = self.cleaned_data
-        return self._question().answer(
+        words = {name: word for name, word, _label in _verdicts(self.proxy)}
+        verdict = words.get(cleaned["verdict"])
+        # A pasted value may end with a line break.
+        header = cleaned["header"].strip("\r\n")
+        if header.strip():
+            peer = cleaned["peer"].strip() or None
+            query = asking.ask_about_header(
+                asking.as_wsgi(header), verdict=verdict, peer=peer
+            )
+        else:
+            certificate: ClientCertificate = cleaned["certificate"]
+            query = asking.ask_about_certificates(
+                self.chain or [certificate], certificate, verdict=verdict
+            )
+        return query.answer(
             host=cleaned["host"] or None, at=cleaned["at"] or timezone.now()
         )
 
     def pem(self) -> str:
         """Return the certificates that were given, for the next question."""
         return to_pem(self.chain)
-
-    def _question(self) -> asking.ExplainQuery:
-        cleaned = self.cleaned_data
-        words = {name: word for name, word, _label in _verdicts(self.proxy)}
-        verdict = words.get(cleaned["verdict"])
-        # A pasted value may end with a line break.
-        header = cleaned["header"].strip("\r\n")
-        if header.strip():
-            return asking.ask_about_header(
-                asking.as_wsgi(header),
-                verdict=verdict,
-                peer=cleaned["peer"].strip() or None,
-            )
-        certificate: ClientCertificate = cleaned["certificate"]
-        return asking.ask_about_certificates(
-            self.chain or [certificate], certificate, verdict=verdict
-        )
 
 
 def _refuse(name: str, text: Any) -> NoReturn:

@@ -101,7 +101,7 @@ def find_candidates(
             warnings = certificate_warnings(certificate, kind, authority)
             why = (
                 (show_revocation(revoked[row.pk]) if row.pk in revoked else "")
-                or next(iter(warnings), "")
+                or next(warnings, "")
                 or _why_not_user(actor, named)
                 or _why_conflicting(certificate, user, mappings)
             )
@@ -146,14 +146,12 @@ def _why_conflicting(
         for mapping in mappings.get(identity.key, ()):
             if mapping.kind != identity.kind.value:
                 continue
+            name = {"pk": mapping.pk}
             if mapping.user_id != user.pk:
-                return _(
-                    "Mapping %(pk)s maps it to another user. Map it individually."
-                ) % {"pk": mapping.pk}
+                text = _("Mapping %(pk)s maps it to another user. Map it individually.")
+                return text % name
             if identity.kind is IdentityKind.PUBLIC_KEY:
-                return _("Mapping %(pk)s already exists for this key.") % {
-                    "pk": mapping.pk
-                }
+                return _("Mapping %(pk)s already exists for this key.") % name
     return ""
 
 

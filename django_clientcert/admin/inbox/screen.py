@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,15 +10,15 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import router, transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base import base_admin, markup
-from django_clientcert.admin.base.permissions import visible_rows
+from django_clientcert.admin.base.base_admin import Fieldsets
+from django_clientcert.admin.base.filters import ConditionFilter
+from django_clientcert.admin.base.permissions import may_see_row, visible_rows
 from django_clientcert.admin.base.readonly_admin import ReadOnlyCertificateAdmin
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.admin.base.search import fingerprint_digits
@@ -27,11 +26,7 @@ from django_clientcert.admin.base.which_form import Which, WhichForm
 from django_clientcert.admin.explain.screen import may_explain
 from django_clientcert.exceptions import Reason
 from django_clientcert.explaining.reasons import EXPLANATIONS
-from django_clientcert.models import (
-    CertificateMapping,
-    UnknownCertificate,
-    UnknownCertificateQuerySet,
-)
+from django_clientcert.models import CertificateMapping, UnknownCertificate
 from django_clientcert.recording.refusals import RECORDED
 from django_clientcert.x509.escaping import visible, visible_once
 from django_clientcert.x509.identities import IdentityKind, find_identities
@@ -45,7 +40,7 @@ MAX_MAPPED = 200
 # The form field that names the previewed rows
 _ROW = "row"
 
-_REASONS = {
+_REASONS: dict[str, Any] = {
     Reason.UNMAPPED: _("not mapped"),
     Reason.UNTRUSTED_ISSUER: _("issuer not trusted"),
     Reason.INVALID_PATH: _("path not valid"),
@@ -69,24 +64,12 @@ _REFUSAL_FIELDS = (
 _MAPPING_FIELDS = ("issued_by", "known_as", "renews", "ways")
 
 
-class ReasonFilter(admin.SimpleListFilter):
+class ReasonFilter(ConditionFilter):
     """Filter by the reason of the last refusal."""
 
     title = _("reason")
     parameter_name = "reason"
-
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
-    ) -> list[tuple[str, Any]]:
-        """Return the choices."""
-        return [(reason.value, label) for reason, label in _REASONS.items()]
-
-    def queryset(
-        self, request: HttpRequest, queryset: QuerySet[UnknownCertificate]
-    ) -> QuerySet[UnknownCertificate]:
-        """Return the rows with the chosen reason."""
-        reason = self.value()
-        return queryset.filter(reason=reason) if reason in _REASONS else queryset
+    labels = _REASONS
 
 
 # --- mapping several certificates at once
@@ -154,9 +137,7 @@ def map_view(
             form.add_error("which", text)
         elif _map_all(model_admin, request, checked, form):
             return changelist
-    # The page shows the current candidates, which then count for the next request.
-    fresh = find_candidates(request.user, rows, kind)
-    return _preview(model_admin, request, kind, fresh, form)
+    return _preview(model_admin, request, kind, rows, form)
 
 
 def _start(
@@ -167,22 +148,23 @@ def _start(
         text = gettext("At most %(count)d certificates can be mapped at a time.")
         model_admin.message_user(request, text % {"count": MAX_MAPPED}, messages.ERROR)
         return HttpResponseRedirect(model_admin.page_url("changelist"))
-    candidates = find_candidates(request.user, rows, kind)
-    # The button states how many will be mapped, so this has to be the default.
-    has_problem = any(candidate.why_not for candidate in candidates)
-    which = Which.VALID if has_problem else Which.ALL
-    form = MapSeveralForm(initial={"which": which.value})
-    return _preview(model_admin, request, kind, candidates, form)
+    return _preview(model_admin, request, kind, rows)
 
 
 def _preview(
     model_admin: Any,
     request: HttpRequest,
     kind: IdentityKind,
-    candidates: Sequence[Candidate],
-    form: MapSeveralForm,
+    rows: Sequence[UnknownCertificate],
+    form: MapSeveralForm | None = None,
 ) -> HttpResponse:
+    """Show the current candidates, which then count for the next request."""
+    candidates = find_candidates(request.user, rows, kind)
     count = sum(not candidate.why_not for candidate in candidates)
+    if form is None:
+        # The button states how many will be mapped, so this has to be the default.
+        which = Which.ALL if count == len(candidates) else Which.VALID
+        form = MapSeveralForm(initial={"which": which.value})
     return show_page(
         model_admin,
         request,
@@ -194,7 +176,7 @@ def _preview(
         rows=[
             {
                 "subject": markup.breakable_name(str(candidate.row)),
-                "name": _breakable_address(candidate.name),
+                "name": markup.breakable_name(candidate.name, after="@.,"),
                 "user": visible(str(candidate.user or ""), 50),
                 "authority": candidate.authority,
                 "why_not": candidate.why_not,
@@ -277,7 +259,6 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         "without colons."
     )
     actions = (map_by_email, map_by_upn)
-    readonly_fields = (*_REFUSAL_FIELDS, *_MAPPING_FIELDS, "revoked")
     screens = (
         *ReadOnlyCertificateAdmin.screens,
         *(
@@ -298,19 +279,10 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
 
     # --- the changelist
 
-    def get_search_results(
-        self,
-        request: HttpRequest,
-        queryset: UnknownCertificateQuerySet,  # type: ignore[override]
-        search_term: str,
-    ) -> tuple[QuerySet[UnknownCertificate], bool]:
-        """Return rows whose fingerprint begins with the search term, or search text."""
-        digits = fingerprint_digits(search_term)
-        if digits is not None:
-            matches = queryset.digest_prefix(digits)
-            if matches.exists():
-                return matches, False
-        return super().get_search_results(request, queryset, search_term)
+    def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Return the rows whose fingerprint begins with *term*."""
+        digits = fingerprint_digits(term)
+        return queryset.none() if digits is None else queryset.digest_prefix(digits)
 
     @admin.display(description=_("reason"), ordering="reason")
     def list_reason(self, obj: UnknownCertificate) -> str:
@@ -318,31 +290,22 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         reason = _reason_of(obj)
         return visible(obj.reason, 32) if reason is None else str(_REASONS[reason])
 
-    list_count = markup.column(
-        _("refused"),
-        lambda row: (
-            ngettext("%(count)d time", "%(count)d times", row.count)
-            % {"count": row.count}
-        ),
-        ordering="count",
-    )
+    @admin.display(description=_("refused"), ordering="count")
+    def list_count(self, obj: UnknownCertificate) -> str:
+        """Return how often it was refused."""
+        text = ngettext("%(count)d time", "%(count)d times", obj.count)
+        return text % {"count": obj.count}
 
     @admin.display(description=_("subject"), ordering="subject")
     def list_subject(self, obj: UnknownCertificate) -> str:
         """Return the subject, the requested host, and the client’s address."""
         # Separate columns would push the last one out of sight.
-        return format_html(
-            '{}<br><span class="quiet">{}<br>{}</span>',
-            self.shown_subject(obj),
-            self.shown_host(obj),
-            self.shown_address(obj),
-        )
+        below = [self.shown_host(obj), self.shown_address(obj)]
+        return markup.with_quiet(self.shown_subject(obj), markup.join_lines(below))
 
     # --- one certificate
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: UnknownCertificate | None = None
-    ) -> base_admin.Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about the certificate."""
         facts = () if obj is None else self.certificate_fields(obj)
         return [
@@ -418,28 +381,24 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         rows = visible_rows(self.admin_site, request, CertificateMapping)
         if rows is None:
             return gettext("hidden from you")
-        model_admin = self.admin_site.get_model_admin(CertificateMapping)
+        text = gettext("mapping %(pk)s (%(state)s)")
         texts = [
-            markup.link(
-                base_admin.admin_url(
-                    self.admin_site, CertificateMapping, "change", mapping.pk
-                ),
-                gettext("mapping %(pk)s (%(state)s)")
-                % {"pk": mapping.pk, "state": mapping.get_state_display()},
+            base_admin.row_link(
+                self.admin_site,
+                mapping,
+                text % {"pk": mapping.pk, "state": mapping.get_state_display()},
             )
             for mapping in rows.filter(key__in=keys).order_by()[:50]
             if mapping.kind == keys[bytes(mapping.key)]
-            and model_admin.has_view_permission(request, mapping)
+            and may_see_row(self.admin_site, request, mapping)
         ]
         return markup.join_lines(texts[:10]) or gettext("none")
 
-    renews = markup.column(
-        _("renews"),
-        lambda row: (
-            row.suggestions.show_predecessors()
-            or gettext("does not renew a mapped certificate")
-        ),
-    )
+    @admin.display(description=_("renews"))
+    def renews(self, obj: Any) -> str:
+        """Return which mappings it seems to renew."""
+        predecessors: str = obj.suggestions.show_predecessors()
+        return predecessors or gettext("does not renew a mapped certificate")
 
     @admin.display(description=_("map by"))
     def ways(self, obj: Any) -> str:
@@ -448,12 +407,6 @@ class UnknownCertificateAdmin(ReadOnlyCertificateAdmin):
         return suggestions.show_ways(
             linked=self.has_map_permission(suggestions.request)
         )
-
-
-def _breakable_address(address: str) -> str:
-    """Return an *address* that a narrow column may break after its punctuation."""
-    parts = re.split(r"(?<=[@.,])", address)
-    return format_html_join(SafeString("<wbr>"), "{}", ((part,) for part in parts))
 
 
 def _reason_of(obj: UnknownCertificate) -> Reason | None:

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from django_clientcert.admin.base import base_admin, markup, permissions
+from django_clientcert.admin.base.warnings import certificate_warnings
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import (
     CertificateAuthority,
@@ -202,16 +203,20 @@ def describe_suggestions(suggestions: Suggestions) -> str:
     )
 
 
-def clear_inbox(
-    model_admin: Any, request: HttpRequest, certificate: ClientCertificate
+def report_certificate(
+    model_admin: Any,
+    request: HttpRequest,
+    mapping: CertificateMapping,
+    certificate: ClientCertificate,
 ) -> None:
-    """Remove *certificate*, which is mapped now, from the inbox."""
+    """Warn of what will be refused, and remove *certificate* from the inbox."""
+    for warning in certificate_warnings(
+        certificate, IdentityKind(mapping.kind), mapping.authority
+    ):
+        model_admin.message_user(request, warning, messages.WARNING)
     if UnknownCertificate.objects.all().of_keys(certificate).delete()[0]:
-        model_admin.message_user(
-            request,
-            _(
-                "The certificate is now mapped and was removed from “Unknown "
-                "certificates”. The next request with it is evaluated again."
-            ),
-            messages.INFO,
+        text = _(
+            "The certificate is now mapped and was removed from “Unknown "
+            "certificates”. The next request with it is evaluated again."
         )
+        model_admin.message_user(request, text, messages.INFO)

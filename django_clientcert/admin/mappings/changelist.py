@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.db import connections
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
@@ -59,32 +59,21 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
         "the newest 10,000 mappings and users only."
     )
 
-    def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the changelist; its rows have ``is_revoked``."""
-        changelist: Any = super().get_changelist_instance(request)
-        rows = list(changelist.result_list)
+    def prepare_rows(self, rows: Sequence[Any]) -> None:
+        """Set ``is_revoked``."""
         refusals = revocation_status.revoked_mappings(rows)
         for row in rows:
             refusal = refusals.get(row.pk)
             row.is_revoked = refusal is not None and refusal.reason is Reason.REVOKED
-        changelist.result_list = rows
-        return changelist
 
-    def get_search_results(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[CertificateMapping],
-        search_term: str,
-    ) -> tuple[QuerySet[CertificateMapping], bool]:
-        """Return pins that begin with the search term, or search names and text."""
-        digits = search.fingerprint_digits(search_term)
-        if digits is not None:
-            pins = CertificateMapping.objects.using(queryset.db)
-            keys = search.first_keys([pins.fingerprint_prefix(digits)], request)
-            matches = queryset.filter(pk__in=keys)
-            if matches.exists():
-                return matches, False
-        return super().get_search_results(request, queryset, search_term)
+    def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Return the pins that begin with *term*."""
+        digits = search.fingerprint_digits(term)
+        if digits is None:
+            return queryset.none()
+        pins = CertificateMapping.objects.using(queryset.db)
+        keys = search.first_keys([pins.fingerprint_prefix(digits)], request)
+        return queryset.filter(pk__in=keys)
 
     def find_by_index(self, request: HttpRequest, using: str, term: str) -> list[Any]:
         """Return mappings of users whose name begins with *term*, or by their own name.
@@ -117,9 +106,7 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
     def list_kind(self, obj: CertificateMapping) -> str:
         """Return the kind, and whether it is exact or a name."""
         strength = gettext("strong") if obj.is_exact else gettext("by name")
-        return format_html(
-            '{}<br><span class="quiet">{}</span>', obj.get_kind_display(), strength
-        )
+        return markup.with_quiet(obj.get_kind_display(), strength)
 
     @admin.display(description=_("state"), ordering="state")
     def list_state(self, obj: Any) -> str:
@@ -140,21 +127,13 @@ class MappingChangelistAdmin(base_admin.ClientCertModelAdmin):
             value = markup.breakable_name(self.shown_value(obj, _SHOWN_NAME))
         below: list[str] = []
         if obj.is_pin and obj.certificate_subject:
-            below.append(
-                markup.breakable_name(
-                    visible_once(obj.certificate_subject, _SHOWN_NAME)
-                )
-            )
+            subject = visible_once(obj.certificate_subject, _SHOWN_NAME)
+            below.append(markup.breakable_name(subject))
         if obj.authority is not None:
             # A separate column would push the last ones out of sight.
-            below.append(
-                gettext("issued by %(authority)s") % {"authority": obj.authority}
-            )
-        if not below:
-            return value
-        return format_html(
-            '{}<br><span class="quiet">{}</span>', value, markup.join_lines(below)
-        )
+            text = gettext("issued by %(authority)s")
+            below.append(text % {"authority": obj.authority})
+        return markup.with_quiet(value, markup.join_lines(below)) if below else value
 
     # Of the mapping and its certificate
     validity = markup.column(

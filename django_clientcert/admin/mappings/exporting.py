@@ -76,9 +76,8 @@ def export_view(model_admin: Any, request: HttpRequest) -> HttpResponseBase:
         if what == "everything":
             rows_of: Any = partial(permissions.visible_rows, site, request)
             return _send(request, records.export_records(rows_of=rows_of), "json")
-        return _send(
-            request, records.export_mappings(model_admin.get_queryset(request)), what
-        )
+        rows = model_admin.get_queryset(request)
+        return _send(request, records.export_mappings(rows), what)
     return show_page(
         model_admin,
         request,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 from django import forms
 from django.contrib.admin.widgets import AutocompleteSelect
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from django_clientcert.admin.base import entries
 from django_clientcert.admin.base.base_admin import is_possible_key
 from django_clientcert.admin.base.certificate_form import CODE, CertificateForm
+from django_clientcert.admin.base.permissions import why_not_map
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.issuers import check_authority, find_authority
 from django_clientcert.x509.certificates import ClientCertificate
@@ -54,13 +55,12 @@ class UserSelect(AutocompleteSelect):
 class CertificateMappingForm(CertificateForm):
     """A mapping made from a pasted or uploaded certificate, or from a typed value.
 
-    ``refuse_user`` may be set to a function that returns why the current user may not
-    map a certificate to a user, or None; ``offered_kinds`` to the kinds that an
+    *actor* is the user who fills it in, and ``offered_kinds`` are the kinds that an
     unbound form offers. After ``is_valid()``, ``certificate`` is the certificate of
     the mapping, if any, and ``notices`` lists what the form filled in or changed.
     """
 
-    refuse_user: Callable[[Any], ValidationError | None] | None = None
+    actor: Any = AnonymousUser()
     offered_kinds: Collection[IdentityKind] = tuple(IdentityKind)
 
     order = forms.TypedChoiceField(
@@ -131,6 +131,8 @@ class CertificateMappingForm(CertificateForm):
                 )
                 if self.is_bound or choice[0] in self.offered_kinds
             ]
+        for name in {"valid_from", "valid_until"} & set(self.fields):
+            self.fields[name].validators.append(entries.check_year)
         self.certificate: ClientCertificate | None = None
         self.identity: Identity | None = None
         self.notices: list[str] = []
@@ -138,18 +140,10 @@ class CertificateMappingForm(CertificateForm):
     def clean_user(self) -> Any:
         """Return the user, unless certificates may not be mapped to that user."""
         user = self.cleaned_data["user"]
-        error = self.refuse_user(user) if self.refuse_user is not None else None
+        error = why_not_map(self.actor, user)
         if error is not None:
             raise error
         return user
-
-    def clean_valid_from(self) -> dt.datetime | None:
-        """Return a date that every time zone and database can represent."""
-        return entries.within_reach(self.cleaned_data["valid_from"])
-
-    def clean_valid_until(self) -> dt.datetime | None:
-        """Return a date that every time zone and database can represent."""
-        return entries.within_reach(self.cleaned_data["valid_until"])
 
     def clean(self) -> dict[str, Any]:
         """Find the certificate, value and authority, and check that they agree."""
@@ -218,9 +212,8 @@ class CertificateMappingForm(CertificateForm):
                     return identity
         identity = entries.find_identity(kind, self.certificate)
         if is_kept:
-            self.notices.append(
-                gettext("The value was updated from the new certificate.")
-            )
+            notice = gettext("The value was updated from the new certificate.")
+            self.notices.append(notice)
         return identity
 
     def _typed_identity(
@@ -265,12 +258,11 @@ class CertificateMappingForm(CertificateForm):
             )
         identity = entries.parse_entry(kind, text, order)
         self.certificate = None
-        self.notices.append(
-            gettext(
-                "The stored certificate does not contain the new value, so it was "
-                "removed from the mapping."
-            )
+        notice = gettext(
+            "The stored certificate does not contain the new value, so it was removed "
+            "from the mapping."
         )
+        self.notices.append(notice)
         return identity
 
     def _check_other_users(self, key: bytes, *, is_pin: bool) -> None:
@@ -279,10 +271,11 @@ class CertificateMappingForm(CertificateForm):
         If *key*, that of the mapping, was typed, the certificates that are known by it
         count. Those with a name count only where some users may not be mapped.
         """
-        user, refuse = self.cleaned_data["user"], self.refuse_user
+        user = self.cleaned_data["user"]
+        is_limited = not getattr(self.actor, "is_superuser", False)
         known = []
-        if is_pin or refuse is not None:
-            known = list(known_certificates([key], of_privileged=refuse is not None))
+        if is_pin or is_limited:
+            known = list(known_certificates([key], of_privileged=is_limited))
         certificates = [certificate for certificate, _owner in known]
         if self.certificate is not None:
             certificates = [self.certificate]
@@ -295,7 +288,7 @@ class CertificateMappingForm(CertificateForm):
         others = list(rows.exclude(user=user).order_by("pk"))
         owners = {owner for _certificate, owner in known} - {None, user}
         owners |= {other.user for other in others}
-        if refuse is not None and any(map(refuse, owners)):
+        if any(why_not_map(self.actor, owner) for owner in owners):
             message = _(
                 "This certificate belongs to a user whose mappings you may not change."
             )
@@ -311,14 +304,12 @@ class CertificateMappingForm(CertificateForm):
                 )
                 self.add_error(None, ValidationError(message, "shared_key", params))
             elif len(self.notices) < _MAX_NOTICES:
-                self.notices.append(
-                    gettext(
-                        "Mapping %(pk)s (%(kind)s) maps this certificate to another "
-                        "user. The more specific of the two mappings takes precedence; "
-                        "if they are equally specific, the certificate is refused."
-                    )
-                    % params
+                notice = gettext(
+                    "Mapping %(pk)s (%(kind)s) maps this certificate to another user. "
+                    "The more specific of the two mappings takes precedence; if they "
+                    "are equally specific, the certificate is refused."
                 )
+                self.notices.append(notice % params)
 
     def _settle_authority(self, kind: IdentityKind) -> None:
         """Check that the chosen authority issued the certificate, or fill it in."""
@@ -331,12 +322,10 @@ class CertificateMappingForm(CertificateForm):
             elif not kind.is_pin:
                 authority = find_authority(certificate)
                 self.cleaned_data["authority"] = authority
-                self.notices.append(
-                    gettext(
-                        "The authority was set to “%(authority)s”, which issued the "
-                        "certificate."
-                    )
-                    % {"authority": authority}
+                notice = gettext(
+                    "The authority was set to “%(authority)s”, which issued the "
+                    "certificate."
                 )
+                self.notices.append(notice % {"authority": authority})
         except ValidationError as error:
             self.add_error("authority", error)

@@ -205,13 +205,13 @@ def preview_view(model_admin: Any, request: HttpRequest, key: int) -> HttpRespon
             Outcome(place, what, Status(status), detail)
             for place, what, status, detail in pending.unpack()
         ]
-        return _show(
+        return show_page(
             model_admin,
             request,
-            _Result(outcomes),
-            _DONE,
+            "import_preview.html",
             title=gettext("Import result"),
             is_done=True,
+            **_table(request, _Result(outcomes), _DONE),
         )
     form = WhichForm(*posted(request))
     if form.is_valid():
@@ -302,41 +302,34 @@ def _preview(
             "accepted."
         )
     form.initial = {"which": which.value}
-    return _show(
-        model_admin,
-        request,
-        result,
-        _EXPECTED,
-        title=gettext("Import preview"),
-        back=model_admin.page_url("import"),
-        form=form if new and result.can_be_stored(which) else None,
-        problem=problem,
-        button=ngettext("Import %(n)d row", "Import %(n)d rows", new) % {"n": new},
-    )
-
-
-def _show(
-    model_admin: Any,
-    request: HttpRequest,
-    result: _Result,
-    labels: dict[Status, Any],
-    **context: Any,
-) -> HttpResponse:
-    wanted = request.GET.get("status", "")
     return show_page(
         model_admin,
         request,
         "import_preview.html",
+        title=gettext("Import preview"),
+        back=model_admin.page_url("import"),
+        form=form if new and result.can_be_stored(which) else None,
         fieldsets=[fieldset(_("Options"), "which")],
-        counts=[
+        problem=problem,
+        button=ngettext("Import %(n)d row", "Import %(n)d rows", new) % {"n": new},
+        **_table(request, result, _EXPECTED),
+    )
+
+
+def _table(
+    request: HttpRequest, result: _Result, labels: dict[Status, Any]
+) -> dict[str, Any]:
+    """Return the context of the outcomes, of which the query string may choose some."""
+    wanted = request.GET.get("status", "")
+    return {
+        "counts": [
             (status.value, labels[status], result.count(status)) for status in Status
         ],
-        wanted=wanted,
-        total=len(result.outcomes),
-        rows=[
+        "wanted": wanted,
+        "total": len(result.outcomes),
+        "rows": [
             (outcome, labels[outcome.status])
             for outcome in result.outcomes
             if wanted in ("", outcome.status.value)
         ],
-        **context,
-    )
+    }

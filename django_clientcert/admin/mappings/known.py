@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 
 from django_clientcert.admin.base.entries import OTHER_DIGESTS
-from django_clientcert.admin.base.permissions import has_flags
+from django_clientcert.admin.base.permissions import may_be_privileged
 from django_clientcert.models import (
     CertificateMapping,
     SeenCertificate,
@@ -36,9 +36,7 @@ def known_certificates(
     ]
     if of_privileged:
         mapped = CertificateMapping.objects.exclude(certificate=None)
-        # If the flags are not columns, any user may have them.
-        flags = Q(user__is_superuser=True) | Q(user__is_staff=True)
-        condition = flags if has_flags() else Q()
+        condition = may_be_privileged("user__")
         rows += [
             seen.filter(condition),
             mapped.filter(condition).select_related("user"),

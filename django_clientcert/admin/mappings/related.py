@@ -6,15 +6,16 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from django_clientcert.admin.base.base_admin import admin_url
+from django_clientcert.admin.base.base_admin import row_link
 from django_clientcert.admin.base.certificate_page import StoredCertificateAdmin
-from django_clientcert.admin.base.markup import column, join_lines, link
-from django_clientcert.admin.base.permissions import visible_rows
+from django_clientcert.admin.base.markup import column, join_lines
+from django_clientcert.admin.base.permissions import may_see_row, visible_rows
 from django_clientcert.admin.base.times import relative
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateMapping, SeenCertificate
@@ -34,28 +35,17 @@ class RelatedRows:
 
     def mappings(self) -> str:
         """Return the other mappings of the row’s user."""
-        rows = visible_rows(self.site, self.request, CertificateMapping)
-        if rows is None:
-            return gettext("hidden from you")
-        others = rows.filter(user_id=self.row.user_id).defer("certificate", "note")
-        if isinstance(self.row, CertificateMapping):
-            others = others.exclude(pk=self.row.pk)
-        return self._list(others.select_related("user"), _describe_mapping)
+        condition = Q(user_id=self.row.user_id)
+        return self._find(CertificateMapping, condition, _describe_mapping)
 
     def seen(self) -> str:
         """Return the certificates that a mapping accepted.
 
         For a seen certificate, return the others of its user.
         """
-        rows = visible_rows(self.site, self.request, SeenCertificate)
-        if rows is None:
-            return gettext("hidden from you")
-        rows = rows.select_related("user").defer("certificate")
-        if isinstance(self.row, CertificateMapping):
-            rows = rows.filter(mapping=self.row)
-        else:
-            rows = rows.filter(user_id=self.row.user_id).exclude(pk=self.row.pk)
-        return self._list(rows.order_by("-last_seen_at", "-pk"), _describe_seen)
+        is_mapping = isinstance(self.row, CertificateMapping)
+        condition = Q(mapping=self.row) if is_mapping else Q(user_id=self.row.user_id)
+        return self._find(SeenCertificate, condition, _describe_seen)
 
     def relatives(self, *, newer: bool) -> str:
         """Return the mappings of *newer* or older certificates of the same subject.
@@ -82,14 +72,24 @@ class RelatedRows:
         ages = [(_is_newer(self.row, own, row), row) for row in rows[: MAX_LISTED + 1]]
         return [(age, row) for age, row in ages if age is not None]
 
+    def _find(
+        self, model: type[Model], condition: Q, describe: Callable[[Any], str]
+    ) -> str:
+        """Return the other rows of *model* that meet *condition*."""
+        rows = visible_rows(self.site, self.request, model)
+        if rows is None:
+            return gettext("hidden from you")
+        rows = rows.filter(condition).select_related("user").defer("certificate")
+        if isinstance(self.row, model):
+            rows = rows.exclude(pk=self.row.pk)
+        return self._list(rows, describe)
+
     def _list(self, rows: Any, describe: Callable[[Any], str]) -> str:
         listed = list(rows[: MAX_LISTED + 1])
         lines: list[str] = [
-            link(admin_url(self.site, type(row), "change", row.pk), describe(row))
+            row_link(self.site, row, describe(row))
             for row in listed[:MAX_LISTED]
-            if self.site.get_model_admin(type(row)).has_view_permission(
-                self.request, row
-            )
+            if may_see_row(self.site, self.request, row)
         ]
         if len(listed) > MAX_LISTED:
             lines.append(gettext("and more"))

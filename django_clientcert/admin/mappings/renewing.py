@@ -17,12 +17,12 @@ from django_clientcert.admin.base.certificate_form import CertificateForm, Momen
 from django_clientcert.admin.base.private_keys import FormWithoutModel
 from django_clientcert.admin.base.screens import posted, screen, show_page
 from django_clientcert.admin.base.times import moment
-from django_clientcert.admin.base.warnings import certificate_warnings
-from django_clientcert.admin.inbox.suggestions import clear_inbox, find_suggestions
+from django_clientcert.admin.inbox.suggestions import (
+    find_suggestions,
+    report_certificate,
+)
 from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import renew
-from django_clientcert.x509.certificates import ClientCertificate
-from django_clientcert.x509.identities import IdentityKind
 
 
 class RenewalForm(CertificateForm, FormWithoutModel):
@@ -112,17 +112,3 @@ def _finish(
     model_admin.message_user(request, text, messages.SUCCESS)
     report_certificate(model_admin, request, successor, successor.client_certificate())
     return HttpResponseRedirect(model_admin.page_url("change", successor.pk))
-
-
-def report_certificate(
-    model_admin: Any,
-    request: HttpRequest,
-    mapping: CertificateMapping,
-    certificate: ClientCertificate,
-) -> None:
-    """Warn of what will be refused, and remove *certificate* from the inbox."""
-    for warning in certificate_warnings(
-        certificate, IdentityKind(mapping.kind), mapping.authority
-    ):
-        model_admin.message_user(request, warning, messages.WARNING)
-    clear_inbox(model_admin, request, certificate)

@@ -9,7 +9,6 @@ from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +20,7 @@ from django_clientcert.admin.base import (
     revocation_status,
     times,
 )
-from django_clientcert.admin.base.base_admin import Fieldsets, fieldset
+from django_clientcert.admin.base.base_admin import Fieldsets, fieldset, row_link
 from django_clientcert.admin.base.markup import column, link, unreadable
 from django_clientcert.admin.explain.screen import explain_view
 from django_clientcert.admin.inbox import suggestions as inbox
@@ -31,18 +30,15 @@ from django_clientcert.models import CertificateMapping
 from django_clientcert.trust.renewals import find_predecessors
 from django_clientcert.x509.certificates import ClientCertificate
 from django_clientcert.x509.identities import PINS, IdentityKind
-from django_clientcert.x509.names import Order, parse_name
 
 from .changelist import MappingChangelistAdmin
 from .exporting import export_csv, export_json, export_view
 from .form import CertificateMappingForm, UserSelect
 from .importing import import_view, preview_view
 from .related import RelatedRows, RelatedRowsAdmin, related_field
-from .renewing import renew_view, report_certificate
+from .renewing import renew_view
 from .states import disable, enable
 from .timeline import timeline_view
-
-_NAME_KINDS = frozenset({IdentityKind.SUBJECT.value, IdentityKind.ISSUER_SERIAL.value})
 
 # Fields that are only shown, by fieldset
 _USE = ("created", "last_used", "used_from")
@@ -100,19 +96,10 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         return initial
 
     def get_form(
-        self,
-        request: HttpRequest,
-        obj: CertificateMapping | None = None,
-        change: bool = False,
-        **kwargs: Any,
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
     ) -> Any:
-        """Return the form, which asks whom the current user may map."""
+        """Return the form, with the kinds that make sense for a suggestion."""
         form: Any = super().get_form(request, obj, change, **kwargs)
-        # modelform_factory() returns a new class per call, so this is safe.
-        if not getattr(request.user, "is_superuser", False):
-            form.refuse_user = staticmethod(
-                partial(permissions.why_not_map, request.user)
-            )
         suggestions = inbox.find_suggestions(self, request) if obj is None else None
         if suggestions is not None:
             form.offered_kinds = {identity.kind for identity in suggestions.identities}
@@ -137,9 +124,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             )
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
-    def get_fieldsets(
-        self, request: HttpRequest, obj: CertificateMapping | None = None
-    ) -> Fieldsets:
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about a stored certificate."""
         if obj is None:
             suggestions = inbox.find_suggestions(self, request)
@@ -160,7 +145,7 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             ]
         may_change = self.has_change_permission(request, obj)
         value: tuple[str, ...] = ("value", "order") if may_change else ("shown_value",)
-        if obj.kind in _NAME_KINDS:
+        if obj.kind in entries.NAME_KINDS:
             value += ("understood",)
         links = self._links(request, obj)
         fieldsets: Fieldsets = [
@@ -200,18 +185,16 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
         if form.certificate is not None:
             if not change:
                 self._report_predecessors(request, form.certificate)
-            report_certificate(self, request, obj, form.certificate)
+            inbox.report_certificate(self, request, obj, form.certificate)
 
     def _report_predecessors(
         self, request: HttpRequest, certificate: ClientCertificate
     ) -> None:
         """Report the mappings whose certificates *certificate* seems to renew."""
         for mapping in find_predecessors(certificate)[:5]:
-            text, renew = (
-                gettext(
-                    "The certificate is the successor of {}. That mapping is disabled."
-                ),
-                "",
+            renew = ""
+            text = gettext(
+                "The certificate is the successor of {}. That mapping is disabled."
             )
             if mapping.state != CertificateMapping.State.DISABLED:
                 text = gettext(
@@ -222,9 +205,9 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
                     hint = gettext("Next time, renew it in one step.")
                     renew = link(self.page_url("renew", mapping.pk), hint)
             name = gettext("mapping %(pk)s") % {"pk": mapping.pk}
-            mapping_link = link(self.page_url("change", mapping.pk), name)
-            text = format_html("{} {}", format_html(text, mapping_link), renew)
-            self.message_user(request, text, messages.INFO)
+            linked = format_html(text, row_link(self.admin_site, mapping, name))
+            notice = format_html("{} {}", linked, renew)
+            self.message_user(request, notice, messages.INFO)
 
     def _links(self, request: HttpRequest, obj: CertificateMapping) -> str:
         """Return links to the screens about the mapping’s certificate."""
@@ -245,10 +228,8 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     @admin.display(description=_("last used"))
     def last_used(self, obj: CertificateMapping) -> str:
         """Return when the mapping last accepted a certificate."""
-        if obj.last_used_at is None:
-            return gettext("never")
-        ago = times.relative(obj.last_used_at, timezone.now())
-        return f"{times.moment(obj.last_used_at)}, {ago}"
+        at = obj.last_used_at
+        return gettext("never") if at is None else times.moment_and_distance(at)
 
     strength = column(_("strength"), inbox.describe_strength)
     renewal = column(_("renewal"), inbox.describe_renewal)
@@ -265,11 +246,8 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     @admin.display(description=_("read as"))
     def understood(self, obj: CertificateMapping) -> str:
         """Return the parts of a name, from general to specific."""
-        name = obj.value
-        if obj.kind == IdentityKind.ISSUER_SERIAL.value:
-            name = name.partition(" ")[2]
         try:
-            return entries.spell_out(parse_name(name, order=Order.MOST_SPECIFIC_FIRST))
+            return entries.spell_out_value(IdentityKind(obj.kind), obj.value)
         except ClientCertError as error:
             return unreadable(error, 256)
 

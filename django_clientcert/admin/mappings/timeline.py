@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from heapq import merge
-from itertools import islice
+from itertools import islice, pairwise, starmap
 from operator import attrgetter
 from typing import Any
 
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.base_admin import admin_url
 from django_clientcert.admin.base.bounded import Count, count
-from django_clientcert.admin.base.permissions import visible_rows
+from django_clientcert.admin.base.permissions import may_see_row, visible_rows
 from django_clientcert.admin.base.screens import screen, show_page
 from django_clientcert.admin.base.times import WITHIN, moment, relative
 from django_clientcert.models import (
@@ -113,9 +113,7 @@ def timeline_view(model_admin: Any, request: HttpRequest) -> HttpResponse:
         rows=[
             _table_row(site, expiry, now)
             for expiry in listed
-            if site.get_model_admin(type(expiry.instance)).has_view_permission(
-                request, expiry.instance
-            )
+            if may_see_row(site, request, expiry.instance)
         ],
         more=more,
     )
@@ -186,13 +184,10 @@ def _months(now: dt.datetime) -> Iterator[Interval]:
 
     A certificate that was issued today for one year must not be missing.
     """
-    begin, last = now, now + YEAR
-    number = 1
-    while (first := _first_of_month(now, number)) < last:
-        yield Interval(begin, first - _INSTANT)
-        begin = first - _INSTANT
-        number += 1
-    yield Interval(begin, last)
+    last = now + YEAR
+    firsts = (_first_of_month(now, number) for number in range(1, 13))
+    ends = [first - _INSTANT for first in firsts if first < last]
+    return starmap(Interval, pairwise([now, *ends, last]))
 
 
 def _first_of_month(now: dt.datetime, number: int) -> dt.datetime:

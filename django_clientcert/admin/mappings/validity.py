@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from django_clientcert.admin.base.filters import ConditionFilter
 from django_clientcert.admin.base.times import LONG_UNUSED, WITHIN
 from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.models import CertificateMapping
-
-if TYPE_CHECKING:
-    Rows = QuerySet[CertificateMapping]
 
 
 def mapping_validity(
@@ -40,27 +35,22 @@ def mapping_validity(
     )
 
 
-class ValidityFilter(admin.SimpleListFilter):
+class ValidityFilter(ConditionFilter):
     """Filters mappings by the expiry of the mapping or of its certificate."""
 
     title = _("validity")
     parameter_name = "validity"
+    labels = {
+        "valid": _("valid"),
+        "week": _("expires within 7 days"),
+        "soon": _("expires within 30 days"),
+        "quarter": _("expires within 90 days"),
+        "expired": _("expired"),
+        "unknown": _("unknown"),
+    }
 
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
-    ) -> list[tuple[str, Any]]:
-        """Return the choices."""
-        return [
-            ("valid", _("valid")),
-            ("week", _("expires within 7 days")),
-            ("soon", _("expires within 30 days")),
-            ("quarter", _("expires within 90 days")),
-            ("expired", _("expired")),
-            ("unknown", _("unknown")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Return the mappings with the chosen validity."""
+    def conditions(self) -> dict[str, Q]:
+        """Return the condition of each choice."""
         now = timezone.now()
         soon = (now, now + WITHIN["week"])
         expired = Q(certificate_not_after__lt=now) | Q(valid_until__lt=now)
@@ -80,31 +70,25 @@ class ValidityFilter(admin.SimpleListFilter):
             until = now + WITHIN[name]
             ending = Q(certificate_not_after__lt=until) | Q(valid_until__lt=until)
             conditions[name] = ending & ~expired
-        return queryset.filter(conditions.get(self.value() or "", Q()))
+        return conditions
 
 
-class LastUsedFilter(admin.SimpleListFilter):
+class LastUsedFilter(ConditionFilter):
     """Filters mappings by when a request last used them."""
 
     title = _("last used")
     parameter_name = "used"
+    labels = {
+        "recently": _("in the last 90 days"),
+        "before": _("longer ago"),
+        "never": _("never"),
+    }
 
-    def lookups(
-        self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]
-    ) -> list[tuple[str, Any]]:
-        """Return the choices."""
-        return [
-            ("recently", _("in the last 90 days")),
-            ("before", _("longer ago")),
-            ("never", _("never")),
-        ]
-
-    def queryset(self, request: HttpRequest, queryset: Rows) -> Rows:
-        """Return the mappings last used in the chosen time."""
+    def conditions(self) -> dict[str, Q]:
+        """Return the condition of each choice."""
         limit = timezone.now() - LONG_UNUSED
-        conditions = {
+        return {
             "recently": Q(last_used_at__gte=limit),
             "before": Q(last_used_at__lt=limit),
             "never": Q(last_used_at=None),
         }
-        return queryset.filter(conditions.get(self.value() or "", Q()))

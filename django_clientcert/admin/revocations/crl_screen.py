@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -151,17 +150,13 @@ class RevocationListAdmin(ClientCertModelAdmin):
 
     # --- the list
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: Any, search_term: str
-    ) -> tuple[QuerySet[RevocationList], bool]:
-        """Return the CRLs that list a serial number; else search texts."""
-        number = parse_serial(search_term)
-        if number is not None:
-            entries = RevokedSerial.objects.filter(serial=serial_key(number))
-            crls = queryset.filter(pk__in=entries.values("crl"))
-            if crls.exists():
-                return crls, False
-        return super().get_search_results(request, queryset, search_term)
+    def find_exactly(self, request: HttpRequest, queryset: Any, term: str) -> Any:
+        """Return the CRLs that list the serial number *term*."""
+        number = parse_serial(term)
+        if number is None:
+            return queryset.none()
+        entries = RevokedSerial.objects.filter(serial=serial_key(number))
+        return queryset.filter(pk__in=entries.values("crl"))
 
     @admin.display(description=_("CRL"), ordering="issuer")
     def list_label(self, obj: RevocationList) -> str:

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from django_clientcert.admin.base.permissions import (
-    has_flags,
+    may_be_privileged,
     may_change_authority,
     why_not_map,
 )
@@ -101,17 +101,15 @@ def _users(revocation: Revocation) -> Iterator[Any]:
     """
     mappings = CertificateMapping.objects.select_related("user", "authority")
     seen = SeenCertificate.objects.select_related("user", "authority")
-    if has_flags():
-        privileged = Q(user__is_superuser=True) | Q(user__is_staff=True)
-        mappings, seen = mappings.filter(privileged), seen.filter(privileged)
+    privileged = may_be_privileged("user__")
     certificate = revocation.client_certificate()
     keys = set()
     if certificate is not None:
         keys = {identity.key for identity in find_identities(certificate).found}
-    for mapping in mappings.iterator(chunk_size=500):
+    for mapping in mappings.filter(privileged).iterator(chunk_size=500):
         if mapping.key in keys or _affects(revocation, mapping):
             yield mapping.user
-    for row in seen.iterator(chunk_size=500):
+    for row in seen.filter(privileged).iterator(chunk_size=500):
         if _revokes(revocation, row.client_certificate(), revocation.authority):
             yield row.user
 
