@@ -425,6 +425,16 @@ def test_revoke_a_serial_number(
     assert "of CN=Below" in Revocation.objects.latest("pk").description
 
 
+def test_a_revocation_says_when_it_counts(
+    settings: Any, as_root: Client, authority: Any, alice_cert: IssuedCertificate
+) -> None:
+    """If processes keep their decisions for a while."""
+    settings.CLIENTCERT_DECISION_SECONDS = 5
+    digits = f"{alice_cert.certificate.serial_number:x}"
+    shown = messages_after(add(as_root, authority=authority.pk, serial_number=digits))
+    assert any("within 5 seconds" in str(message) for message in shown)
+
+
 def test_r09_serial_number_in_decimal_is_refused(
     as_root: Client, authority: Any, ca: ThrowawayCA, alice: Any
 ) -> None:

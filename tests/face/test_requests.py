@@ -19,6 +19,7 @@ from django.contrib.auth import authenticate, get_user, get_user_model, login
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -175,6 +176,23 @@ def test_n63_what_a_certificate_was_looked_at_for_is_private(
             assert "private" in ask(path, certificate.der)["Cache-Control"]
     assert "Cache-Control" not in ask("/untouched/", alice_cert.der)
     assert "Cache-Control" not in ask("/open/")
+
+
+def test_n63_what_a_view_says_of_caches_is_kept(
+    rf: Any, alice_cert: Any, mapping: Any
+) -> None:
+    """Its own words stay, and “private” is added; so it is with what it depends on."""
+
+    def view(request: Any) -> HttpResponse:
+        assert request.client_cert_decision.accepted
+        headers = {"Cache-Control": "max-age=60, public", "Vary": "Accept-Language"}
+        return HttpResponse(headers=headers)
+
+    request = rf.get("/", **proxy_meta(alice_cert.der, peer="10.1.2.3"))
+    response = ClientCertMiddleware(view)(request)
+    words = {word.strip() for word in response["Cache-Control"].split(",")}
+    assert words == {"max-age=60", "private"}
+    assert response["Vary"].startswith("Accept-Language, ssl-client-cert, ")
 
 
 def test_n60_csrf_stays_on(alice_cert: Any, mapping: Any) -> None:
