@@ -55,11 +55,8 @@ def read_file(upload: Any, limit: int = MAX_BUNDLE_BYTES) -> bytes:
         ValidationError: the file has more than *limit* bytes, which is whole MiB.
     """
     if upload.size is None or upload.size > limit:
-        raise ValidationError(
-            _("The file is larger than %(size)d MiB."),
-            code="too_large",
-            params={"size": limit // 1024 // 1024},
-        )
+        message = _("The file is larger than %(size)d MiB.")
+        raise ValidationError(message, "too_large", {"size": limit // 1024 // 1024})
     return bytes(upload.read())
 
 
@@ -107,10 +104,10 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
     """
     certificate = choose_end_entity(bundles.read_certificates(data))
     if len(certificate.der) > MAX_CERTIFICATE_BYTES:
-        raise ValidationError(
-            _("The certificate is larger than any that a proxy forwards (64 KiB)."),
-            code="too_large",
+        message = _(
+            "The certificate is larger than any that a proxy forwards (64 KiB)."
         )
+        raise ValidationError(message, "too_large")
     return certificate
 
 
@@ -156,14 +153,12 @@ def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:
         readings = _both_readings(kind, text) if order is None else None
         if readings is None:
             raise unusable(error, code="value") from error
-        raise ValidationError(
-            _(
-                "This name can be read in two directions. From the general to the "
-                "specific, it is %(first)s or %(second)s. Choose the order below."
-            ),
-            code="ambiguous",
-            params={"first": readings[0], "second": readings[1]},
-        ) from error
+        message = _(
+            "This name can be read in two directions. From the general to the "
+            "specific, it is %(first)s or %(second)s. Choose the order below."
+        )
+        params = {"first": readings[0], "second": readings[1]}
+        raise ValidationError(message, "ambiguous", params) from error
 
 
 def all_readings(kind: IdentityKind, text: str, order: Order | None) -> list[Identity]:

@@ -127,15 +127,12 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about a stored certificate."""
         if obj is None:
-            suggestions = inbox.find_suggestions(self, request)
-            description = (
-                _(
-                    "Paste or upload the certificate, or enter a value that identifies "
-                    "it. Private keys are refused."
-                )
-                if suggestions is None
-                else inbox.describe_suggestions(suggestions)
+            description: Any = _(
+                "Paste or upload the certificate, or enter a value that identifies it. "
+                "Private keys are refused."
             )
+            if suggestions := inbox.find_suggestions(self, request):
+                description = inbox.describe_suggestions(suggestions)
             certificate = ("pasted", "upload", "kind", "value", "order")
             return [
                 fieldset(_("Identity"), "user", "note"),
