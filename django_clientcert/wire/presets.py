@@ -8,8 +8,12 @@ does with a client's own headers, and its pitfalls: ``docs/preset_notes.py``.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from .proxy import Proxy, ValueSource
+
+# One that gives no verdict, or an unreliable one
+_unverified = partial(Proxy, verifies=False)
 
 # --- nginx -----------------------------------------------------------------------
 
@@ -47,23 +51,21 @@ TRAEFIK_INGRESS_NGINX = Proxy(
     reference="https://doc.traefik.io/traefik/reference/routing-configuration/kubernetes/ingress-nginx/",
 )
 
-TRAEFIK = Proxy(
+TRAEFIK = _unverified(
     name="traefik",
     title="Traefik",
     certificate="x-forwarded-tls-client-cert",
     encoding="base64_der_list",
-    verifies=False,
     reference="https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/passtlsclientcert/",
 )
 
 # --- Envoy -----------------------------------------------------------------------
 
-ENVOY = Proxy(
+ENVOY = _unverified(
     name="envoy",
     title="Envoy",
     certificate="x-forwarded-client-cert",
     encoding="xfcc",
-    verifies=False,
     reference="https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert",
 )
 
@@ -111,12 +113,11 @@ HAPROXY = Proxy(
     reference="https://docs.haproxy.org/3.2/configuration.html#7.3.4-ssl_c_der",
 )
 
-HAPROXY_INGRESS = Proxy(
+HAPROXY_INGRESS = _unverified(
     name="haproxy-ingress",
     title="HAProxy Ingress",
     certificate="x-ssl-client-cert",
     encoding="base64_der",
-    verifies=False,
     reference="https://haproxy-ingress.github.io/docs/configuration/keys/#auth-tls",
 )
 
@@ -134,18 +135,17 @@ OPENSHIFT = Proxy(
 
 # --- other proxies ---------------------------------------------------------------
 
-CADDY = Proxy(
+CADDY = _unverified(
     name="caddy",
     title="Caddy",
     certificate="x-client-cert-der",
     encoding="base64_der",
-    verifies=False,
     reference="https://caddyserver.com/docs/caddyfile/concepts#placeholders",
 )
 
 # With optional_no_ca, the verdict on an untrusted certificate is GENEROUS, but SUCCESS
 # when its TLS session is resumed.
-APACHE = Proxy(
+APACHE = _unverified(
     name="apache",
     title="Apache httpd, mod_proxy",
     certificate="x-ssl-client-cert",
@@ -154,24 +154,22 @@ APACHE = Proxy(
     failure=("FAILED:", "GENEROUS"),
     chain=tuple(f"x-ssl-client-chain-{number}" for number in range(3)),
     chain_encoding="folded_pem",
-    verifies=False,
     reference="https://httpd.apache.org/docs/2.4/mod/mod_ssl.html#envvars",
 )
 
-RFC9440 = Proxy(
+RFC9440 = _unverified(
     name="rfc9440",
     title="Client-Cert of RFC 9440",
     certificate="client-cert",
     encoding="rfc9440",
     chain=("client-cert-chain",),
     chain_encoding="rfc9440_list",
-    verifies=False,
     reference="https://www.rfc-editor.org/rfc/rfc9440.html",
 )
 
 # --- in the application server ---------------------------------------------------
 
-MOD_WSGI = Proxy(
+MOD_WSGI = _unverified(
     name="mod_wsgi",
     title="Apache httpd, mod_wsgi",
     source=ValueSource.ENVIRON,
@@ -181,57 +179,51 @@ MOD_WSGI = Proxy(
     failure=("FAILED:", "GENEROUS"),
     chain=tuple(f"SSL_CLIENT_CERT_CHAIN_{number}" for number in range(3)),
     chain_encoding="pem",
-    verifies=False,
     reference="https://httpd.apache.org/docs/2.4/mod/mod_ssl.html#ssloptions",
 )
 
-UWSGI = Proxy(
+UWSGI = _unverified(
     name="uwsgi",
     title="uWSGI with --https",
     source=ValueSource.ENVIRON,
     certificate="HTTPS_CLIENT_CERTIFICATE",
     encoding="latin1_der",
-    verifies=False,
     reference="https://uwsgi-docs.readthedocs.io/en/latest/HTTPS.html",
 )
 
-GUNICORN = Proxy(
+GUNICORN = _unverified(
     name="gunicorn",
     title="gunicorn with --certfile",
     source=ValueSource.SOCKET,
     certificate="gunicorn.socket",
     encoding="latin1_der",
-    verifies=False,
     reference="https://docs.gunicorn.org/en/stable/settings.html#cert-reqs",
 )
 
-WERKZEUG = Proxy(
+WERKZEUG = _unverified(
     name="werkzeug",
     title="Werkzeug's development server",
     source=ValueSource.ENVIRON,
     certificate="SSL_CLIENT_CERT",
     encoding="pem",
-    verifies=False,
     reference="https://werkzeug.palletsprojects.com/en/stable/serving/",
 )
 
 # --- clouds ----------------------------------------------------------------------
 
-AWS_ALB_VERIFY = Proxy(
+AWS_ALB_VERIFY = _unverified(
     name="aws-alb-verify",
     title="AWS Application Load Balancer, verify with trust store",
     certificate="x-amzn-mtls-clientcert-leaf",
     encoding="escaped_pem",
-    verifies=False,
     reference="https://docs.aws.amazon.com/elasticloadbalancing/latest/application/mutual-authentication.html",
 )
 
-AWS_ALB_PASSTHROUGH = Proxy(
+AWS_ALB_PASSTHROUGH = _unverified(
     name="aws-alb-passthrough",
     title="AWS Application Load Balancer, passthrough",
     certificate="x-amzn-mtls-clientcert",
     encoding="escaped_pem_chain",
-    verifies=False,
     reference=AWS_ALB_VERIFY.reference,
 )
 
@@ -249,45 +241,40 @@ GCP = Proxy(
     reference="https://docs.cloud.google.com/load-balancing/docs/https/custom-headers-global#mtls-variables",
 )
 
-CLOUDFLARE = Proxy(
+CLOUDFLARE = _unverified(
     name="cloudflare",
     title="Cloudflare, forwarded client certificates",
     certificate="cf-client-cert-der-base64",
     encoding="base64_der",
-    verifies=False,
     reference="https://developers.cloudflare.com/ssl/client-certificates/forward-a-client-certificate/",
 )
 
-CLOUDFLARE_RFC9440 = Proxy(
+CLOUDFLARE_RFC9440 = replace(
+    RFC9440,
     name="cloudflare-rfc9440",
     title="Cloudflare, transform rule with RFC 9440",
-    certificate="client-cert",
-    encoding="rfc9440",
     verdict="cf-cert-verified",
     success="true",
     failure=("false",),
     conditions=(("cf-cert-presented", "true"), ("cf-cert-revoked", "false")),
-    chain=("client-cert-chain",),
-    chain_encoding="rfc9440_list",
+    verifies=True,
     reference="https://developers.cloudflare.com/rules/transform/managed-transforms/reference/#add-tls-client-auth-headers",
 )
 
-CLOUDFRONT = Proxy(
+CLOUDFRONT = _unverified(
     name="cloudfront",
     title="Amazon CloudFront",
     certificate="cloudfront-viewer-cert-pem",
     encoding="escaped_pem",
     conditions=(("cloudfront-viewer-cert-present", "1"),),
-    verifies=False,
     reference="https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/viewer-mtls-headers.html",
 )
 
-AZURE_APP_SERVICE = Proxy(
+AZURE_APP_SERVICE = _unverified(
     name="azure-app-service",
     title="Azure App Service",
     certificate="x-arr-clientcert",
     encoding="base64_der",
-    verifies=False,
     reference="https://learn.microsoft.com/en-us/azure/app-service/app-service-web-configure-tls-mutual-auth",
 )
 
@@ -307,21 +294,19 @@ AZURE_CONTAINER_APPS = replace(
     reference="https://learn.microsoft.com/en-us/azure/container-apps/client-certificate-authorization",
 )
 
-CLOUD_FOUNDRY = Proxy(
+CLOUD_FOUNDRY = _unverified(
     name="cloud-foundry",
     title="Cloud Foundry's router",
     certificate="x-forwarded-client-cert",
     encoding="base64_der",
-    verifies=False,
     reference="https://docs.cloudfoundry.org/concepts/http-routing.html",
 )
 
-KONG = Proxy(
+KONG = _unverified(
     name="kong",
     title="Kong Gateway, tls-metadata-headers",
     certificate="x-client-cert",
     encoding="escaped_pem",
-    verifies=False,
     reference="https://developer.konghq.com/plugins/tls-metadata-headers/",
 )
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-COUNTRY = "2.5.4.6"
 STATE = "2.5.4.8"
-LOCALITY = "2.5.4.7"
-STREET = "2.5.4.9"
-ORGANIZATION = "2.5.4.10"
-ORGANIZATIONAL_UNIT = "2.5.4.11"
 COMMON_NAME = "2.5.4.3"
 SERIAL_NUMBER = "2.5.4.5"
 EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
-DOMAIN_COMPONENT = "0.9.2342.19200300.100.1.25"
 USER_ID = "0.9.2342.19200300.100.1.1"
 
 # object identifier -> (short name, long name), as OpenSSL 3 has them. nginx prints

@@ -145,13 +145,11 @@ def read_items(data: bytes | str) -> list[BundleItem]:
         raise BundleError(
             f"The file is larger than {MAX_BUNDLE_BYTES // 1024 // 1024} MiB."
         )
-    if holds_private_key(octets):
+    unwrapped = containers.unwrap(octets)
+    if any(map(holds_private_key, {octets, unwrapped})):
         raise PrivateKeyFoundError(PRIVATE_KEY_MESSAGE)
     if not octets.strip():
         raise BundleError("The file is empty.")
-    unwrapped = containers.unwrap(octets)
-    if unwrapped is not octets and holds_private_key(unwrapped):
-        raise PrivateKeyFoundError(PRIVATE_KEY_MESSAGE)
     octets = unwrapped
     encodings = _from_pem(octets) if b"-----BEGIN " in octets else _from_der(octets)
     if not encodings:

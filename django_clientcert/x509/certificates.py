@@ -46,10 +46,8 @@ UPN = "1.3.6.1.4.1.311.20.2.3"
 
 # GeneralName choices (RFC 5280, 4.2.1.6): context tags
 _OTHER_NAME = 0xA0
-_RFC822_NAME = 0x81
 _DNS_NAME = 0x82
 DIRECTORY_NAME = 0xA4
-_URI = 0x86
 _IP_ADDRESS = 0x87
 # The value of an otherName is in [0] EXPLICIT
 _EXPLICIT = 0xA0
@@ -355,9 +353,8 @@ class ClientCertificate:
 
         def read(value: bytes) -> frozenset[str]:
             bits = asn1.set_bits(asn1.only(value, asn1.BIT_STRING).content)
-            return frozenset(
-                name for bit, name in enumerate(KEY_USAGE_BITS) if bit in bits
-            )
+            named = enumerate(KEY_USAGE_BITS)
+            return frozenset(name for bit, name in named if bit in bits)
 
         return self._extension(KEY_USAGE, read)
 
@@ -369,6 +366,15 @@ class ClientCertificate:
             return tuple(map(asn1.object_identifier, asn1.children(value)))
 
         return self._extension(EXTENDED_KEY_USAGE, read)
+
+    def allows_usage(self, *usages: str) -> bool:
+        """Return whether keyUsage is absent, or has one of *usages*."""
+        return self.key_usage is None or not self.key_usage.isdisjoint(usages)
+
+    def allows_purpose(self, purpose: str) -> bool:
+        """Return whether extendedKeyUsage is absent, or has *purpose* or “any”."""
+        usages = self.extended_key_usage
+        return usages is None or purpose in usages or ANY_EXTENDED_KEY_USAGE in usages
 
     @cached_property
     def policies(self) -> tuple[str, ...]:
@@ -448,9 +454,9 @@ def read_extensions(encoded: bytes) -> dict[str, Extension]:
 
 # GeneralName choices by tag: the kind, and the name in RFC 5280
 _GENERAL_NAMES = {
-    _RFC822_NAME: ("emails", "rfc822Name"),
+    0x81: ("emails", "rfc822Name"),
     _DNS_NAME: ("dns", "dNSName"),
-    _URI: ("uris", "uniformResourceIdentifier"),
+    0x86: ("uris", "uniformResourceIdentifier"),
     _IP_ADDRESS: ("ips", "iPAddress"),
     # Whatever is wrong with it, it might be a user principal name.
     _OTHER_NAME: ("upns", "otherName"),

@@ -165,6 +165,13 @@ class DistinguishedName:
         except NameNotMatchableError:
             return False
 
+    def matches(self, other: DistinguishedName) -> bool:
+        """Return whether both match (RFC 5280, 7.1), in any string types."""
+        try:
+            return self.canonical() == other.canonical()
+        except NameNotMatchableError:
+            return False
+
     def _encode(self, *, fold: bool) -> bytes:
         if len(self.rdns) > MAX_RDNS:
             raise NameNotMatchableError("the name has too many parts")
@@ -333,19 +340,12 @@ _ONELINE_ESCAPE = re.compile(
 _DOTTED = re.compile(r"[0-9]+(?:\.[0-9]+)+")
 _ATTRIBUTE_INSIDE = re.compile(r"(?:\A|[^A-Za-z0-9.])([A-Za-z][A-Za-z0-9]*|[0-9.]+) ?=")
 
-# How general a part is; used only to find the direction of a text.
+# The types of parts, the most general first; used only to find the direction of a text.
+_LEVELS = ("c dc", "st", "l street", "o", "ou", "cn", "uid emailaddress serialnumber")
 _RANK = {
-    attribute_types.COUNTRY: 0,
-    attribute_types.DOMAIN_COMPONENT: 0,
-    attribute_types.STATE: 1,
-    attribute_types.LOCALITY: 2,
-    attribute_types.STREET: 2,
-    attribute_types.ORGANIZATION: 3,
-    attribute_types.ORGANIZATIONAL_UNIT: 4,
-    attribute_types.COMMON_NAME: 5,
-    attribute_types.USER_ID: 6,
-    attribute_types.EMAIL_ADDRESS: 6,
-    attribute_types.SERIAL_NUMBER: 6,
+    attribute_types.ALIASES[name]: rank
+    for rank, names in enumerate(_LEVELS)
+    for name in names.split()
 }
 
 

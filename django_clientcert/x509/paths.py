@@ -36,11 +36,9 @@ from django_clientcert.exceptions import (
     Refusal,
 )
 
-from . import attribute_types, der
+from . import attribute_types
 from .certificates import (
-    ANY_EXTENDED_KEY_USAGE,
     CLIENT_AUTH,
-    DIRECTORY_NAME,
     NAME_CONSTRAINTS,
     UNREADABLE,
     ClientCertificate,
@@ -86,14 +84,11 @@ def check_validity(certificate: ClientCertificate, at: dt.datetime) -> None:
         Refusal: not yet valid, or expired.
         CertificateParseError: its dates cannot be read.
     """
-    if at < certificate.not_before:
-        raise Refusal(
-            Reason.NOT_YET_VALID, f"valid from {show_minute(certificate.not_before)}"
-        )
-    if at > certificate.not_after:
-        raise Refusal(
-            Reason.EXPIRED, f"valid until {show_minute(certificate.not_after)}"
-        )
+    begin, end = certificate.not_before, certificate.not_after
+    if at < begin:
+        raise Refusal(Reason.NOT_YET_VALID, f"valid from {show_minute(begin)}")
+    if at > end:
+        raise Refusal(Reason.EXPIRED, f"valid until {show_minute(end)}")
 
 
 def check_usage(certificate: ClientCertificate, purpose: str = CLIENT_AUTH) -> None:
@@ -106,13 +101,11 @@ def check_usage(certificate: ClientCertificate, purpose: str = CLIENT_AUTH) -> N
         Refusal: another purpose.
         CertificateParseError: the extensions cannot be read.
     """
-    usages = certificate.extended_key_usage
-    if usages is not None and not {purpose, ANY_EXTENDED_KEY_USAGE} & set(usages):
+    if not certificate.allows_purpose(purpose):
         raise Refusal(Reason.WRONG_PURPOSE, "extendedKeyUsage lacks clientAuth")
-    bits = certificate.key_usage
-    if bits is not None and not {"digitalSignature", "keyAgreement"} & bits:
+    if not certificate.allows_usage("digitalSignature", "keyAgreement"):
         detail = "keyUsage lacks digitalSignature"
-        if "nonRepudiation" in bits:
+        if certificate.allows_usage("nonRepudiation"):
             detail += (
                 ": this certificate is for signing documents; cards hold a second one "
                 "for authentication"
@@ -170,8 +163,7 @@ def may_sign_crls(certificate: ClientCertificate) -> bool:
     One whose extensions cannot be read may not.
     """
     with suppress(CertificateParseError):
-        usage = certificate.key_usage
-        return usage is None or "cRLSign" in usage
+        return certificate.allows_usage("cRLSign")
     return False
 
 
@@ -479,16 +471,11 @@ class PathValidator:
             return issuer in self._anchors
         below = sum(not ca.is_self_issued for ca in chain[1:])
         try:
-            bits = issuer.key_usage
-            usages = issuer.extended_key_usage
             length = issuer.path_length
             return (
                 issuer.is_ca
-                and (bits is None or "keyCertSign" in bits)
-                and (
-                    usages is None
-                    or bool({self.purpose, ANY_EXTENDED_KEY_USAGE} & set(usages))
-                )
+                and issuer.allows_usage("keyCertSign")
+                and issuer.allows_purpose(self.purpose)
                 and (length is None or below <= length)
             )
         except CertificateParseError:
@@ -590,18 +577,8 @@ def _reachable(
 
 def _limits_alternative_names(certificate: ClientCertificate) -> bool:
     """Return whether a CA's name constraints limit more than the subject."""
-    extension = certificate.extensions.get(NAME_CONSTRAINTS)
-    if extension is None:
-        return False
-    try:
-        bases = [
-            der.read(subtree.content)[0]
-            for part in der.children(extension.value)
-            for subtree in der.read_all(part.content)
-        ]
-    except der.DerError:
-        return True
-    return any(base.tag != DIRECTORY_NAME for base in bases)
+    permitted, excluded = _name_constraints(certificate)
+    return any(not isinstance(b, x509.DirectoryName) for b in (*permitted, *excluded))
 
 
 def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:
@@ -616,11 +593,9 @@ def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:
             read.
     """
     for depth, ca in enumerate(chain[1:], 1):
-        constraints = _name_constraints(ca)
-        if constraints is None:
+        permitted, excluded = _name_constraints(ca)
+        if not (permitted or excluded):
             continue
-        permitted = list(constraints.permitted_subtrees or ())
-        excluded = list(constraints.excluded_subtrees or ())
         for below in chain[:depth]:
             if below is not chain[0] and below.is_self_issued:
                 continue  # 6.1.3 (b): a self-issued CA certificate
@@ -628,14 +603,19 @@ def _check_subject_constraints(chain: Sequence[ClientCertificate]) -> None:
         _check_subject_text(chain[0], [*permitted, *excluded])
 
 
-def _name_constraints(ca: ClientCertificate) -> x509.NameConstraints | None:
-    """Return the name constraints of a CA; its other extensions may be broken."""
+def _name_constraints(ca: ClientCertificate) -> tuple[list[x509.GeneralName], ...]:
+    """Return the permitted and the excluded subtrees of a CA.
+
+    Raises:
+        PathError: they cannot be read. Without any, other extensions may be broken.
+    """
     if NAME_CONSTRAINTS not in ca.extensions:
-        return None
+        return [], []
     try:
-        return ca.x509.extensions.get_extension_for_class(x509.NameConstraints).value
+        limits = ca.x509.extensions.get_extension_for_class(x509.NameConstraints).value
     except UNREADABLE as error:
         raise _invalid(f"the name constraints of a CA: {show_error(error)}") from error
+    return list(limits.permitted_subtrees or ()), list(limits.excluded_subtrees or ())
 
 
 def _check_directory_names(
@@ -673,19 +653,15 @@ def _check_subject_text(
 ) -> None:
     """Refuse an e-mail address or host name in the subject only."""
     names = certificate.subject_alternative_names
+    kinds = set(map(type, subtrees))
     # Those among the alternative names have been compared with the constraints.
     emails = set(certificate.subject.values(attribute_types.EMAIL_ADDRESS))
-    if any(
-        isinstance(base, x509.RFC822Name) for base in subtrees
-    ) and not emails <= set(names.emails):
+    if x509.RFC822Name in kinds and not emails <= set(names.emails):
         raise _invalid(
             "an e-mail address in the subject only, under an e-mail name constraint"
         )
-    if (
-        any(isinstance(base, x509.DNSName) for base in subtrees)
-        and not names.dns
-        and any("." in (value or ".") for value in certificate.common_names)
-    ):
+    has_host = any("." in (value or ".") for value in certificate.common_names)
+    if x509.DNSName in kinds and not names.dns and has_host:
         raise _invalid(
             "a host name in the common name only, under a DNS name constraint"
         )

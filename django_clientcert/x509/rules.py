@@ -171,7 +171,7 @@ def _check_constraints(rule: Rule, certificate: ClientCertificate) -> None:
 def _values(identity: RuleIdentity, certificate: ClientCertificate) -> Sequence[str]:
     """Return every value of *identity*; more than one is for the caller to refuse."""
     if identity is RuleIdentity.COMMON_NAME:
-        return _known(certificate.subject.values(attribute_types.COMMON_NAME))
+        return _known(certificate.common_names)
     if identity is RuleIdentity.SUBJECT_SERIAL_NUMBER:
         return _known(certificate.subject.values(attribute_types.SERIAL_NUMBER))
     names = certificate.subject_alternative_names
@@ -195,7 +195,7 @@ def _edipis(certificate: ClientCertificate) -> list[str]:
     ]
     numbers += [
         match[1]
-        for name in _known(certificate.subject.values(attribute_types.COMMON_NAME))
+        for name in _known(certificate.common_names)
         if (match := _EDIPI_COMMON_NAME.match(name))
     ]
     return numbers

@@ -16,7 +16,7 @@ from django.views.decorators.cache import cache_page
 from django_clientcert.backends import find_backend
 from django_clientcert.decorators import client_cert_required
 from django_clientcert.evaluation.presented import read_request
-from django_clientcert.exceptions import CertificateParseError, Refusal
+from django_clientcert.exceptions import CertificateParseError, PathError, Refusal
 from django_clientcert.mixins import ClientCertRequiredMixin
 from django_clientcert.requests import attach, get_state
 from django_clientcert.testing import ThrowawayCA, proxy_meta
@@ -221,8 +221,8 @@ def test_django_sees_whether_it_was_asked_to_cache(rf: Any) -> None:
     assert request._cache_update_cache is True
 
 
-def test_constraints_that_cannot_be_read_count_as_limits(ca: ThrowawayCA) -> None:
-    """Then the whole path is validated, which refuses them."""
+def test_constraints_that_cannot_be_read_are_never_ignored(ca: ThrowawayCA) -> None:
+    """They may limit alternative names, so the path is refused."""
     from django_clientcert.x509.certificates import NAME_CONSTRAINTS
     from django_clientcert.x509.paths import _limits_alternative_names
     from tests import der_writer as w
@@ -230,7 +230,8 @@ def test_constraints_that_cannot_be_read_count_as_limits(ca: ThrowawayCA) -> Non
     broken = w.certificate(
         ca, extensions=[*w.CA_EXTENSIONS, w.extension(NAME_CONSTRAINTS, b"\x30\x01")]
     )
-    assert _limits_alternative_names(ClientCertificate(broken))
+    with pytest.raises(PathError, match="the name constraints of a CA"):
+        _limits_alternative_names(ClientCertificate(broken))
 
 
 def test_a_setting_that_raises_something_else_is_reported(settings: Any) -> None:

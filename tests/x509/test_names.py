@@ -31,7 +31,7 @@ from tests import der_writer as w
 from tests.der_writer import attribute, common_name, name, tlv
 
 CN, C, O, OU = w.COMMON_NAME, w.COUNTRY, w.ORGANIZATION, w.UNIT  # noqa: E741
-UID, DC = attribute_types.USER_ID, attribute_types.DOMAIN_COMPONENT
+UID, DC = attribute_types.USER_ID, attribute_types.ALIASES["dc"]
 EMAIL, SERIAL_NUMBER = attribute_types.EMAIL_ADDRESS, attribute_types.SERIAL_NUMBER
 SURNAME = attribute_types.ALIASES["surname"]
 

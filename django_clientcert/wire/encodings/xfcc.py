@@ -25,7 +25,7 @@ from .values import unescape
 _HASH = re.compile(r"\bhash=\"?[0-9a-f]{64}", re.IGNORECASE)
 _PAIR = re.compile(
     r"""(?P<key>[A-Za-z]+)=
-        (?: "(?P<quoted>(?:[^"\\]|\\.)*)"
+        (?: "(?:[^"\\]|\\.)*"
           | (?P<bare>(?!")[^;,]*) )
         (?=[;,]|\Z)""",
     re.VERBOSE | re.DOTALL,
@@ -52,8 +52,7 @@ def decode_xfcc(value: str) -> tuple[bytes, ...]:
             "base64 without any key=value: is it the router of Cloud Foundry "
             "(CLIENTCERT_PROXY = “cloud-foundry”)?"
         )
-    _check_hops(value, 1)
-    return _certificates(_first_element(value))
+    return _certificates(value, 1)
 
 
 def decode_xfcc_two_hops(value: str) -> tuple[bytes, ...]:
@@ -65,8 +64,7 @@ def decode_xfcc_two_hops(value: str) -> tuple[bytes, ...]:
         HeaderDecodeError: elements of one proxy or of more than two, or anything
             that Envoy does not write.
     """
-    _check_hops(value, 2)
-    return _certificates(_first_element(value))
+    return _certificates(value, 2)
 
 
 def read_caller_uris(value: str) -> tuple[str, ...]:
@@ -101,9 +99,9 @@ def _check_hops(value: str, expected: int) -> None:
         )
 
 
-def _first_element(value: str) -> dict[str, tuple[str, bool]]:
-    """Return the proxy's own pairs of the first element: value, and whether quoted."""
-    pairs: dict[str, tuple[str, bool]] = {}
+def _first_element(value: str) -> dict[str, str]:
+    """Return the proxy's own pairs of the first element, with the quotes of values."""
+    pairs: dict[str, str] = {}
     names_began = False
     offset = 0
     while True:
@@ -118,12 +116,11 @@ def _first_element(value: str) -> dict[str, tuple[str, bool]]:
             offset = residue.end()
         else:
             key = match["key"].lower()
-            if key in _OWN and key in pairs:
+            if key in pairs:
                 raise HeaderDecodeError(f"{match['key']} occurs twice")
             names_began = names_began or key in _NAMES
-            is_quoted = match["quoted"] is not None
             if key in _OWN:
-                pairs[key] = match["quoted" if is_quoted else "bare"], is_quoted
+                pairs[key] = match[0].partition("=")[2]
             offset = match.end()
         # A semicolon at the very end is nothing: Azure Container Apps documents one.
         if value[offset : offset + 1] != ";" or offset + 1 == len(value):
@@ -131,26 +128,27 @@ def _first_element(value: str) -> dict[str, tuple[str, bool]]:
         offset += 1
 
 
-def _certificates(element: dict[str, tuple[str, bool]]) -> tuple[bytes, ...]:
-    """Return the certificate of *element*, followed by its chain."""
-    cert, cert_quoted = element.get("cert", ("", False))
-    if not cert_quoted:
+def _certificates(value: str, hops: int) -> tuple[bytes, ...]:
+    """Return the certificate of the first of *hops* elements, followed by its chain."""
+    _check_hops(value, hops)
+    element = _first_element(value)
+    cert = element.get("cert", "")
+    if not cert.startswith('"'):
         raise HeaderDecodeError(
             "no Cert in the first element: configure the proxy to forward it, with "
             "set_current_client_cert_details: {cert: true}"
         )
-    (leaf,) = decode_pem(unescape(cert))
-    if element.get("hash", ("", False))[0].lower() != hashlib.sha256(leaf).hexdigest():
+    (leaf,) = decode_pem(unescape(cert[1:-1]))
+    if element.get("hash", "").strip('"').lower() != hashlib.sha256(leaf).hexdigest():
         raise HeaderDecodeError(
             "Hash and Cert belong to different certificates",
             reason=Reason.HEADER_MISMATCH,
         )
     if "chain" not in element:
         return (leaf,)
-    chain_value, chain_quoted = element["chain"]
-    if not chain_quoted:
+    if not element["chain"].startswith('"'):
         raise HeaderDecodeError("a Chain without quotes")
-    chain = decode_pem_chain(unescape(chain_value))
+    chain = decode_pem_chain(unescape(element["chain"][1:-1]))
     if chain[0] != leaf:
         raise HeaderDecodeError(
             "Chain does not begin with Cert", reason=Reason.HEADER_MISMATCH

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from django_clientcert.x509 import der as asn1
@@ -79,13 +79,10 @@ class CRLInfo:
         """
         return self.next_update or self.this_update + MAX_AGE
 
-    def same_scope(self, other: CRLInfo) -> bool:
-        """Return whether both CRLs are of one issuer, key and scope."""
-        return (
-            self.issuer_name == other.issuer_name
-            and self.issuer_key == other.issuer_key
-            and self.scope.digest == other.scope.digest
-        )
+    @property
+    def series(self) -> tuple[bytes, ...]:
+        """Issuer, key and scope: what CRLs that replace each other have in common."""
+        return self.issuer_name, self.issuer_key, self.scope.digest
 
     def replaces(self, other: CRLInfo) -> bool:
         """Return whether this CRL makes *other* superfluous.
@@ -94,7 +91,7 @@ class CRLInfo:
         its own number. A delta CRL replaces those with the same base or a later
         one; the others may be needed to reach its base.
         """
-        if not self.same_scope(other):
+        if self.series != other.series:
             return False
         if self.base_number is None:
             return other.base_number is None or (
@@ -119,38 +116,31 @@ class CRLInfo:
             "issuer_name": self.issuer_name.hex(),
             "issuer_key": self.issuer_key.hex(),
             # JSON's numbers end at 2**53 for many readers; these go to 2**159.
-            "number": _to_text(self.number),
-            "base_number": _to_text(self.base_number),
+            "number": _unless_none(str, self.number),
+            "base_number": _unless_none(str, self.base_number),
             "this_update": self.this_update.isoformat(),
-            "next_update": self.next_update and self.next_update.isoformat(),
+            "next_update": _unless_none(dt.datetime.isoformat, self.next_update),
             "scope": self.scope.to_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CRLInfo:
         """Return what ``to_json()`` was called on."""
-        next_update = data["next_update"]
-        return cls(
-            issuer_name=bytes.fromhex(data["issuer_name"]),
-            issuer_key=bytes.fromhex(data["issuer_key"]),
-            number=_from_text(data["number"]),
-            base_number=_from_text(data["base_number"]),
-            this_update=dt.datetime.fromisoformat(data["this_update"]),
-            next_update=next_update and dt.datetime.fromisoformat(next_update),
-            scope=Scope.from_json(data["scope"]),
-            signature_algorithm=data["signature_algorithm"],
-            entry_count=data["entry_count"],
-            fingerprint=data["fingerprint"],
-            own_key_only=data["own_key_only"],
-        )
+        read_time = dt.datetime.fromisoformat
+        converted = {
+            "issuer_name": bytes.fromhex(data["issuer_name"]),
+            "issuer_key": bytes.fromhex(data["issuer_key"]),
+            "number": _unless_none(int, data["number"]),
+            "base_number": _unless_none(int, data["base_number"]),
+            "this_update": read_time(data["this_update"]),
+            "next_update": _unless_none(read_time, data["next_update"]),
+            "scope": Scope.from_json(data["scope"]),
+        }
+        return cls(**{item.name: data[item.name] for item in fields(cls)} | converted)
 
 
-def _to_text(number: int | None) -> str | None:
-    return None if number is None else str(number)
-
-
-def _from_text(text: str | None) -> int | None:
-    return None if text is None else int(text)
+def _unless_none(convert: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else convert(value)
 
 
 @dataclass(frozen=True)
@@ -319,21 +309,16 @@ def _check_number(info: CRLInfo, *, require_number: bool) -> None:
             + (", which a delta CRL needs" if info.is_delta else "")
             + " (RFC 5280, 5.2.3). Configure the CA to add one.",
         )
-    if (
-        info.number is not None
-        and info.base_number is not None
-        and info.number < info.base_number
-    ):
+    if (info.number or 0) < (info.base_number or 0):
         malformed("a delta CRL is older than the CRL that it builds on")
 
 
 def _check_previous(info: CRLInfo, previous: Sequence[CRLInfo]) -> None:
     """Refuse a CRL that is older than one that it would replace."""
+    if any(other.fingerprint == info.fingerprint for other in previous):
+        refuse("already_loaded", f"This CRL is already loaded: {info.label()}.")
     for other in previous:
-        if other.fingerprint == info.fingerprint:
-            refuse("already_loaded", f"This CRL is already loaded: {info.label()}.")
-    for other in previous:
-        if not info.same_scope(other) or info.is_delta != other.is_delta:
+        if info.series != other.series or info.is_delta != other.is_delta:
             continue
         if (
             info.number is not None

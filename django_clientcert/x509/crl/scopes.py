@@ -105,11 +105,9 @@ class Scope:
         """Return what ``to_json()`` was called on."""
         reasons = data["reasons"]
         return cls(
-            tuple(bytes.fromhex(name) for name in data["names"]),
+            tuple(map(bytes.fromhex, data["names"])),
             data["only"],
-            None
-            if reasons is None
-            else frozenset(RevocationReason(reason) for reason in reasons),
+            None if reasons is None else frozenset(map(RevocationReason, reasons)),
         )
 
 

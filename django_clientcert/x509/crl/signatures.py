@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import (
 )
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
-from django_clientcert.exceptions import CertificateParseError, NameNotMatchableError
+from django_clientcert.exceptions import CertificateParseError
 from django_clientcert.x509 import der as asn1
 from django_clientcert.x509.certificates import (
     SUBJECT_KEY_IDENTIFIER,
@@ -104,14 +104,11 @@ def find_signer(
 
 def _has_name(certificate: ClientCertificate, name: bytes) -> bool:
     """Return whether *name* is the subject, in any string types (7.1)."""
-    try:
-        subject = certificate.subject_der
-        return subject == name or (
-            DistinguishedName.from_der(subject).canonical()
-            == DistinguishedName.from_der(name).canonical()
+    with suppress(CertificateParseError):
+        return certificate.subject_der == name or certificate.subject.matches(
+            DistinguishedName.from_der(name)
         )
-    except (CertificateParseError, NameNotMatchableError):
-        return False
+    return False
 
 
 def _show_name(name: bytes) -> str:
@@ -140,20 +137,15 @@ class Algorithm:
 
     name: str
     kind: type[Any]
-    digest: hashes.HashAlgorithm | None = None
-    pss: padding.PSS | None = None
+    # What ``verify()`` of the key takes in addition to the signature and the data
+    arguments: tuple[Any, ...] = ()
 
     def verifies(self, key: CertificatePublicKeyTypes, outline: Outline) -> bool:
         """Return whether *key* made the signature of *outline*."""
         if not isinstance(key, self.kind):
             return False
-        arguments: tuple[Any, ...] = ()
-        if self.kind is _RSA:
-            arguments = (self.pss or padding.PKCS1v15(), self.digest)
-        elif self.digest is not None:
-            arguments = (ec.ECDSA(self.digest),)
         try:
-            key.verify(outline.signature, outline.signed, *arguments)
+            key.verify(outline.signature, outline.signed, *self.arguments)
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             return False
         return True
@@ -164,14 +156,25 @@ _SHA2 = {
     "2.16.840.1.101.3.4.2.2": hashes.SHA384(),
     "2.16.840.1.101.3.4.2.3": hashes.SHA512(),
 }
-_RSA, _EC = rsa.RSAPublicKey, ec.EllipticCurvePublicKey
+
+
+def _rsa(digest: hashes.HashAlgorithm, pss: padding.PSS | None = None) -> Algorithm:
+    name = f"{'RSASSA-PSS' if pss else 'RSA'} with SHA-{digest.digest_size * 8}"
+    return Algorithm(name, rsa.RSAPublicKey, (pss or padding.PKCS1v15(), digest))
+
+
+def _ecdsa(digest: hashes.HashAlgorithm) -> Algorithm:
+    name = f"ECDSA with SHA-{digest.digest_size * 8}"
+    return Algorithm(name, ec.EllipticCurvePublicKey, (ec.ECDSA(digest),))
+
+
 _ALGORITHMS = {
-    "1.2.840.113549.1.1.11": Algorithm("RSA with SHA-256", _RSA, hashes.SHA256()),
-    "1.2.840.113549.1.1.12": Algorithm("RSA with SHA-384", _RSA, hashes.SHA384()),
-    "1.2.840.113549.1.1.13": Algorithm("RSA with SHA-512", _RSA, hashes.SHA512()),
-    "1.2.840.10045.4.3.2": Algorithm("ECDSA with SHA-256", _EC, hashes.SHA256()),
-    "1.2.840.10045.4.3.3": Algorithm("ECDSA with SHA-384", _EC, hashes.SHA384()),
-    "1.2.840.10045.4.3.4": Algorithm("ECDSA with SHA-512", _EC, hashes.SHA512()),
+    "1.2.840.113549.1.1.11": _rsa(hashes.SHA256()),
+    "1.2.840.113549.1.1.12": _rsa(hashes.SHA384()),
+    "1.2.840.113549.1.1.13": _rsa(hashes.SHA512()),
+    "1.2.840.10045.4.3.2": _ecdsa(hashes.SHA256()),
+    "1.2.840.10045.4.3.3": _ecdsa(hashes.SHA384()),
+    "1.2.840.10045.4.3.4": _ecdsa(hashes.SHA512()),
     "1.3.101.112": Algorithm("Ed25519", ed25519.Ed25519PublicKey),
     "1.3.101.113": Algorithm("Ed448", ed448.Ed448PublicKey),
     # RFC 9881
@@ -181,6 +184,7 @@ _ALGORITHMS = {
 }
 _RSASSA_PSS = "1.2.840.113549.1.1.10"
 _MGF1 = "1.2.840.113549.1.1.8"
+_NULL = b"\x05\x00"
 _WEAK = {
     "1.2.840.113549.1.1.2": "MD2",
     "1.2.840.113549.1.1.3": "MD4",
@@ -209,7 +213,7 @@ def read_algorithm(encoded: bytes) -> Algorithm:
         if (
             algorithm is not None
             and parameters
-            and (algorithm.kind is not _RSA or parameters != [b"\x05\x00"])
+            and (algorithm.kind is not rsa.RSAPublicKey or parameters != [_NULL])
         ):
             raise asn1.DerError("unexpected parameters of the signature algorithm")
     if algorithm is None:
@@ -226,29 +230,20 @@ def _read_pss(encoded: bytes) -> Algorithm:
     """Return RSASSA-PSS with the parameters of RFC 4055 (3.1)."""
     fields = tagged_fields(encoded, {0xA0, 0xA1, 0xA2, 0xA3})
     digest = _read_sha2(fields.get(0xA0))
-    mask_digest = digest
-    if 0xA1 in fields:
-        parts = asn1.children(fields[0xA1])
-        if len(parts) != 2 or asn1.object_identifier(parts[0]) != _MGF1:
-            raise asn1.DerError("a mask generation other than MGF1")
-        mask_digest = _read_sha2(parts[1].encoded)
-    else:
+    if 0xA1 not in fields:
         _refuse_weak("SHA-1")
+    parts = asn1.children(fields[0xA1])
+    if len(parts) != 2 or asn1.object_identifier(parts[0]) != _MGF1:
+        raise asn1.DerError("a mask generation other than MGF1")
+    mask_digest = _read_sha2(parts[1].encoded)
     salt = 20
     if 0xA2 in fields:
         salt = asn1.integer(asn1.only(fields[0xA2], asn1.INTEGER).content)
-    if 0xA3 in fields:
-        trailer = asn1.only(fields[0xA3], asn1.INTEGER).content
-        if trailer != b"\x01":
-            raise asn1.DerError("an unknown trailer field of RSASSA-PSS")
+    if 0xA3 in fields and asn1.only(fields[0xA3], asn1.INTEGER).content != b"\x01":
+        raise asn1.DerError("an unknown trailer field of RSASSA-PSS")
     if not 0 <= salt <= 1024:
         raise asn1.DerError("an invalid salt length of RSASSA-PSS")
-    return Algorithm(
-        f"RSASSA-PSS with SHA-{digest.digest_size * 8}",
-        _RSA,
-        digest,
-        padding.PSS(padding.MGF1(mask_digest), salt),
-    )
+    return _rsa(digest, padding.PSS(padding.MGF1(mask_digest), salt))
 
 
 def _read_sha2(encoded: bytes | None) -> hashes.HashAlgorithm:

@@ -290,8 +290,14 @@ class _Check:
                 dict.fromkeys(str(judgement.scope) for judgement in judgements)
             )
             why = f"the loaded CRLs of {shown} do not cover this certificate ({scopes})"
+        elif not relevant:
+            why = f"the CRLs of {shown} are signed by a key that may be revoked"
+        elif problems := dict.fromkeys(
+            judgement.problem for judgement in relevant if judgement.problem
+        ):
+            why = f"{'; '.join(problems)} (CRLs of {shown})"
         else:
-            why = _why_silent(shown, relevant, covered)
+            why = f"the CRLs of {shown} only cover {show_reasons(covered)}"
         return Status(Outcome.UNKNOWN, why)
 
     def judge(
@@ -303,9 +309,7 @@ class _Check:
         chain = self.chain(complete, deltas)
         last = chain[-1] if chain else complete or deltas[-1]
         source = complete or last
-        entry = (
-            None if complete is None else self.hits.get((source.fingerprint, serial))
-        )
+        entry = self.hits.get((source.fingerprint, serial)) if complete else None
         for delta in deltas:
             hit = self.hits.get((delta.fingerprint, serial))
             if hit is None:
@@ -338,9 +342,9 @@ class _Check:
         The last one is not stale; earlier ones may be, as it includes them.
         """
         chain: list[CRLInfo] = []
-        reached = None if complete is None else complete.number
-        if reached is None:
+        if complete is None or complete.number is None:
             return chain
+        reached = complete.number
         for delta in deltas:
             if (delta.base_number or 0) <= reached < (delta.number or 0):
                 chain.append(delta)
@@ -381,22 +385,6 @@ class _Check:
         return problem
 
 
-def _why_silent(
-    issuer: str,
-    relevant: Sequence[_Judgement],
-    covered: frozenset[RevocationReason],
-) -> str:
-    """Return why the CRLs that cover a certificate do not clear it."""
-    if not relevant:
-        return f"the CRLs of {issuer} are signed by a key that may be revoked"
-    problems = dict.fromkeys(
-        judgement.problem for judgement in relevant if judgement.problem
-    )
-    if problems:
-        return f"{'; '.join(problems)} (CRLs of {issuer})"
-    return f"the CRLs of {issuer} only cover {show_reasons(covered)}"
-
-
 def _revoked(entry: Entry, source: CRLInfo, issuer: ClientCertificate) -> Status:
     since = "" if entry.revoked_at is None else f" since {show_day(entry.revoked_at)}"
     reason = "" if entry.reason is None else f" ({entry.reason.rfc_name})"
@@ -411,9 +399,9 @@ def _revoked(entry: Entry, source: CRLInfo, issuer: ClientCertificate) -> Status
 
 def _group(crls: Iterable[CRLInfo]) -> list[list[CRLInfo]]:
     """Return the CRLs that build on each other: of one key and one scope."""
-    groups: dict[tuple[bytes, bytes], list[CRLInfo]] = {}
+    groups: dict[tuple[bytes, ...], list[CRLInfo]] = {}
     for crl in crls:
-        groups.setdefault((crl.issuer_key, crl.scope.digest), []).append(crl)
+        groups.setdefault(crl.series, []).append(crl)
     return list(groups.values())
 
 

@@ -147,15 +147,10 @@ def read_time(tag: int, content: bytes) -> dt.datetime:
         raise asn1.DerError("not a time")
     if content[14:] != b"Z" or not content[:14].isdigit():
         raise asn1.DerError("not a time in UTC with seconds")
-    return dt.datetime(
-        int(content[:4]),
-        int(content[4:6]),
-        int(content[6:8]),
-        int(content[8:10]),
-        int(content[10:12]),
-        int(content[12:14]),
-        tzinfo=dt.timezone.utc,
-    )
+    pairs = (int(content[at : at + 2]) for at in range(4, 14, 2))
+    month, day, hour, minute, second = pairs
+    year, utc = int(content[:4]), dt.timezone.utc
+    return dt.datetime(year, month, day, hour, minute, second, tzinfo=utc)
 
 
 class Entry(NamedTuple):
