@@ -29,21 +29,19 @@ MAX_CERTIFICATE_BYTES = 64 * 1024
 
 NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
-# For each kind of digest, the label of the other, and what to say of it
+# For each kind of digest, how the other is labelled, and what to say of it
+_OTHER_LABELS = {
+    IdentityKind.PUBLIC_KEY: r"\s*(?:sha.{0,6}fingerprint|x5t)",
+    IdentityKind.FINGERPRINT: r"\s*pin-sha256",
+}
 OTHER_DIGESTS = {
-    IdentityKind.PUBLIC_KEY: (
-        re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE),
-        _(
-            "This is the fingerprint of a certificate, not of its public key. Choose "
-            "the kind “fingerprint”."
-        ),
+    IdentityKind.PUBLIC_KEY: _(
+        "This is the fingerprint of a certificate, not of its public key. Choose the "
+        "kind “fingerprint”."
     ),
-    IdentityKind.FINGERPRINT: (
-        re.compile(r"\s*pin-sha256", re.IGNORECASE),
-        _(
-            "This is the digest of a public key, not of a certificate. Choose the kind "
-            "“public key”."
-        ),
+    IdentityKind.FINGERPRINT: _(
+        "This is the digest of a public key, not of a certificate. Choose the kind "
+        "“public key”."
     ),
 }
 
@@ -226,9 +224,9 @@ def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
     Raises:
         ValidationError: the mapping would never match.
     """
-    label, message = OTHER_DIGESTS.get(kind, (None, ""))
-    if label is not None and label.match(text):
-        raise ValidationError(message, code="other_digest")
+    label = _OTHER_LABELS.get(kind)
+    if label is not None and re.match(label, text, re.IGNORECASE):
+        raise ValidationError(OTHER_DIGESTS[kind], code="other_digest")
 
 
 def guessed_reading(

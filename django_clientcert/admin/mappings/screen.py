@@ -153,10 +153,9 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             fieldset(_("Other certificates"), *_RELATED),
         ]
         if may_change:
-            has_none = obj.certificate is None
-            title = (
-                _("Store a certificate") if has_none else _("Replace the certificate")
-            )
+            title = _("Replace the certificate")
+            if obj.certificate is None:
+                title = _("Store a certificate")
             fieldsets.append(fieldset(title, "pasted", "upload", classes=("collapse",)))
         return fieldsets
 
