@@ -102,10 +102,8 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
     """
     certificate = choose_end_entity(bundles.read_certificates(data))
     if len(certificate.der) > MAX_CERTIFICATE_BYTES:
-        message = _(
-            "The certificate is larger than any that a proxy forwards (64 KiB)."
-        )
-        raise ValidationError(message, "too_large")
+        text = _("The certificate is larger than any that a proxy forwards (64 KiB).")
+        raise ValidationError(text, "too_large")
     return certificate
 
 
