@@ -113,9 +113,7 @@ class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         hide_from_reports(request)
         return super().changeform_view(request, *args, **kwargs)
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Show the changelist or run an action.
 
         Raises:
@@ -124,7 +122,7 @@ class ClientCertModelAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
             if not is_possible_key(self.opts.pk, key):
                 raise BadRequest("This is not the key of a row.")
-        return super().changelist_view(request, extra_context)
+        return super().changelist_view(request, *args, **kwargs)
 
     def response_action(
         self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any

@@ -31,6 +31,7 @@ class Count(NamedTuple):
         return str(self.number)
 
 
-def count(rows: QuerySet[Any], limit: int = MAX_COUNTED) -> Count:
-    """Return how many *rows* there are, up to *limit*."""
+def count(rows: QuerySet[Any], limit: int | None = None) -> Count:
+    """Return how many *rows* there are, up to *limit* (default: ``MAX_COUNTED``)."""
+    limit = MAX_COUNTED if limit is None else limit
     return Count.up_to(limit, rows.order_by().values("pk")[: limit + 1].count())

@@ -85,9 +85,6 @@ class CertificateForm(FormWithoutPrivateKeys):
         pasted: ClientCertificate | None = self.cleaned_data["pasted"]
         upload: ClientCertificate | None = self.cleaned_data["upload"]
         if pasted is not None and upload is not None and pasted != upload:
-            raise field_error(
-                "upload",
-                _("The uploaded certificate is not the pasted one."),
-                "two_certificates",
-            )
+            message = _("The uploaded certificate is not the pasted one.")
+            raise field_error("upload", message, "two_certificates")
         return upload if pasted is None else pasted

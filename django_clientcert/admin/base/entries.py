@@ -29,21 +29,19 @@ MAX_CERTIFICATE_BYTES = 64 * 1024
 
 NAME_KINDS = frozenset({IdentityKind.SUBJECT, IdentityKind.ISSUER_SERIAL})
 
-# For each kind of digest, the label of the other, and what to say of it
+# For each kind of digest, how the other is labelled, and what to say of it
+_OTHER_LABELS = {
+    IdentityKind.PUBLIC_KEY: r"\s*(?:sha.{0,6}fingerprint|x5t)",
+    IdentityKind.FINGERPRINT: r"\s*pin-sha256",
+}
 OTHER_DIGESTS = {
-    IdentityKind.PUBLIC_KEY: (
-        re.compile(r"\s*(?:sha.{0,6}fingerprint|x5t)", re.IGNORECASE),
-        _(
-            "This is the fingerprint of a certificate, not of its public key. Choose "
-            "the kind “fingerprint”."
-        ),
+    IdentityKind.PUBLIC_KEY: _(
+        "This is the fingerprint of a certificate, not of its public key. Choose the "
+        "kind “fingerprint”."
     ),
-    IdentityKind.FINGERPRINT: (
-        re.compile(r"\s*pin-sha256", re.IGNORECASE),
-        _(
-            "This is the digest of a public key, not of a certificate. Choose the kind "
-            "“public key”."
-        ),
+    IdentityKind.FINGERPRINT: _(
+        "This is the digest of a public key, not of a certificate. Choose the kind "
+        "“public key”."
     ),
 }
 
@@ -55,11 +53,8 @@ def read_file(upload: Any, limit: int = MAX_BUNDLE_BYTES) -> bytes:
         ValidationError: the file has more than *limit* bytes, which is whole MiB.
     """
     if upload.size is None or upload.size > limit:
-        raise ValidationError(
-            _("The file is larger than %(size)d MiB."),
-            code="too_large",
-            params={"size": limit // 1024 // 1024},
-        )
+        message = _("The file is larger than %(size)d MiB.")
+        raise ValidationError(message, "too_large", {"size": limit // 1024 // 1024})
     return bytes(upload.read())
 
 
@@ -107,10 +102,8 @@ def read_end_entity(data: bytes | str) -> ClientCertificate:
     """
     certificate = choose_end_entity(bundles.read_certificates(data))
     if len(certificate.der) > MAX_CERTIFICATE_BYTES:
-        raise ValidationError(
-            _("The certificate is larger than any that a proxy forwards (64 KiB)."),
-            code="too_large",
-        )
+        text = _("The certificate is larger than any that a proxy forwards (64 KiB).")
+        raise ValidationError(text, "too_large")
     return certificate
 
 
@@ -156,14 +149,12 @@ def parse_entry(kind: IdentityKind, text: str, order: Order | None) -> Identity:
         readings = _both_readings(kind, text) if order is None else None
         if readings is None:
             raise unusable(error, code="value") from error
-        raise ValidationError(
-            _(
-                "This name can be read in two directions. From the general to the "
-                "specific, it is %(first)s or %(second)s. Choose the order below."
-            ),
-            code="ambiguous",
-            params={"first": readings[0], "second": readings[1]},
-        ) from error
+        message = _(
+            "This name can be read in two directions. From the general to the "
+            "specific, it is %(first)s or %(second)s. Choose the order below."
+        )
+        params = {"first": readings[0], "second": readings[1]}
+        raise ValidationError(message, "ambiguous", params) from error
 
 
 def all_readings(kind: IdentityKind, text: str, order: Order | None) -> list[Identity]:
@@ -231,9 +222,9 @@ def _refuse_other_digest(kind: IdentityKind, text: str) -> None:
     Raises:
         ValidationError: the mapping would never match.
     """
-    label, message = OTHER_DIGESTS.get(kind, (None, ""))
-    if label is not None and label.match(text):
-        raise ValidationError(message, code="other_digest")
+    label = _OTHER_LABELS.get(kind)
+    if label is not None and re.match(label, text, re.IGNORECASE):
+        raise ValidationError(OTHER_DIGESTS[kind], code="other_digest")
 
 
 def guessed_reading(

@@ -81,17 +81,17 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
 class BoundedChangeList(ChangeList):
     """A changelist that says how far it was counted, and is sorted along an index."""
 
+    paginator: Any
+    model_admin: Any
     # Shown below the search box
     search_note = ""
 
     def get_results(self, request: HttpRequest) -> None:
         """Fetch the rows of the page; fetching the last page may have counted all."""
         super().get_results(request)
-        model_admin: Any = self.model_admin
         self.result_list: Any = list(self.result_list)
-        model_admin.prepare_rows(self.result_list)
-        paginator: Any = self.paginator
-        self.result_count = paginator.count
+        self.model_admin.prepare_rows(self.result_list)
+        self.result_count = self.paginator.count
         self.search_note = search_note(request)
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
@@ -108,17 +108,16 @@ class BoundedChangeList(ChangeList):
     @property
     def count_note(self) -> str:
         """Why the number of rows may be inexact, shown below it."""
-        paginator: Any = self.paginator
-        if paginator.is_estimate:
+        if self.paginator.is_estimate:
             return _(
                 "Approximate count (database estimate). Open the last page for the "
                 "exact one."
             )
-        if paginator.has_more:
+        if self.paginator.has_more:
             return _(
                 "There are more than these %(count)d rows: narrow the list down to see "
                 "others."
-            ) % {"count": paginator.count}
+            ) % {"count": self.paginator.count}
         return ""
 
 

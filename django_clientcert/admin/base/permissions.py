@@ -78,21 +78,17 @@ def why_not_map(actor: Any, user: Any) -> ValidationError | None:
     if getattr(actor, "is_superuser", False):
         return None
     if getattr(user, "is_superuser", False):
-        return ValidationError(
-            _("Only a superuser may map a certificate to a superuser."),
-            code="superuser",
-        )
+        message = _("Only a superuser may map a certificate to a superuser.")
+        return ValidationError(message, "superuser")
     if user.pk == actor.pk or not getattr(user, "is_staff", False):
         return None
     if may_let_rule_create(actor):
         return None
-    return ValidationError(
-        _(
-            "To map a certificate to another staff user, you need the permission to "
-            "change users."
-        ),
-        code="staff",
+    message = _(
+        "To map a certificate to another staff user, you need the permission to change "
+        "users."
     )
+    return ValidationError(message, "staff")
 
 
 def may_change_authority(actor: Any, authority: CertificateAuthority) -> bool:

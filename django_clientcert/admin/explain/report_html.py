@@ -142,17 +142,15 @@ class ReportPage:
 
     def _identity(self, identity: Report) -> dict[str, Any]:
         mappings = identity["mappings"]
-        if mappings is None:
-            lines = [_("the mappings cannot be read")]
-        else:
-            lines = [self._describe(mapping) for mapping in mappings[:MAX_LISTED]]
-            if more := more_than(len(mappings), MAX_LISTED):
-                lines.append(more)
+        lines = [_("the mappings cannot be read")]
+        if mappings is not None:
+            lines = [*map(self._describe, mappings[:MAX_LISTED])]
+            lines.append(more_than(len(mappings), MAX_LISTED))
         kinds = dict(CertificateMapping.MappingKind.choices)
         return {
             "kind": kinds[identity["kind"]],
             "value": identity["value"],
-            "mappings": join_lines(lines or [_("no mapping")]),
+            "mappings": join_lines(filter(None, lines)) or _("no mapping"),
         }
 
     def _describe(self, mapping: Report) -> str:

@@ -248,14 +248,12 @@ class CertificateMappingForm(CertificateForm):
             listed = "; ".join(
                 show_value(kind, identity.value, 100) for identity in offered[:5]
             )
-            raise ValidationError(
-                _(
-                    "The certificate does not contain this value, but: %(values)s. "
-                    "Leave the field empty to fill it in from the certificate."
-                ),
-                code="disagree",
-                params={"values": listed or _("nothing of this kind")},
+            message = _(
+                "The certificate does not contain this value, but: %(values)s. "
+                "Leave the field empty to fill it in from the certificate."
             )
+            params = {"values": listed or _("nothing of this kind")}
+            raise ValidationError(message, "disagree", params)
         identity = entries.parse_entry(kind, text, order)
         self.certificate = None
         notice = gettext(

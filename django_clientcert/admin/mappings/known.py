@@ -62,4 +62,4 @@ def refuse_other_digest(identity: Identity) -> None:
         for certificate, _user in known_certificates([key], of_privileged=False)
         for known in find_identities(certificate).found
     ):
-        raise ValidationError(OTHER_DIGESTS[kind][1], code="other_digest")
+        raise ValidationError(OTHER_DIGESTS[kind], code="other_digest")

@@ -127,15 +127,12 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Fieldsets:
         """Return the fieldsets, with the facts about a stored certificate."""
         if obj is None:
-            suggestions = inbox.find_suggestions(self, request)
-            description = (
-                _(
-                    "Paste or upload the certificate, or enter a value that identifies "
-                    "it. Private keys are refused."
-                )
-                if suggestions is None
-                else inbox.describe_suggestions(suggestions)
+            description: Any = _(
+                "Paste or upload the certificate, or enter a value that identifies it. "
+                "Private keys are refused."
             )
+            if suggestions := inbox.find_suggestions(self, request):
+                description = inbox.describe_suggestions(suggestions)
             certificate = ("pasted", "upload", "kind", "value", "order")
             return [
                 fieldset(_("Identity"), "user", "note"),
@@ -156,10 +153,9 @@ class CertificateMappingAdmin(MappingChangelistAdmin, RelatedRowsAdmin):
             fieldset(_("Other certificates"), *_RELATED),
         ]
         if may_change:
-            has_none = obj.certificate is None
-            title = (
-                _("Store a certificate") if has_none else _("Replace the certificate")
-            )
+            title = _("Replace the certificate")
+            if obj.certificate is None:
+                title = _("Store a certificate")
             fieldsets.append(fieldset(title, "pasted", "upload", classes=("collapse",)))
         return fieldsets
 
