@@ -18,8 +18,6 @@ from .values import (
 
 _FIRST_LINE = b"-----BEGIN CERTIFICATE-----\n"
 _LAST_LINE = b"\n-----END CERTIFICATE-----"
-_BEGIN = "-----BEGIN%20CERTIFICATE-----%0A"
-_ESCAPED_END = "%0A-----END%20CERTIFICATE-----"
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
 _NOT_ONE_BLOCK = "not exactly one PEM block of type CERTIFICATE"
