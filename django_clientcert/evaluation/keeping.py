@@ -21,6 +21,7 @@ from django.contrib.auth import get_user_model
 from django.db import connections, transaction
 
 from django_clientcert.conf import current
+from django_clientcert.models.users import may_hide
 
 from .lookup import find_alias
 from .shortcut import Shortcut
@@ -52,12 +53,18 @@ def keep(shortcut: Shortcut, seconds: int, changes: int) -> Kept | None:
     """Return what to keep for *seconds*; None if this database does not permit it.
 
     *changes* is ``count_changes()`` from before the query. In a transaction, others do
-    not see what was read, and a backend of a project's own may have another schema for
-    each request.
+    not see what was read; a backend of a project's own may have another schema for each
+    request, and a manager that hides users may hide others in each.
     """
     alias = find_alias()
+    connection: Any = connections[alias]
     engine: str = connections.settings[alias]["ENGINE"]
-    if connections[alias].in_atomic_block or not engine.startswith("django.db."):
+    if (
+        connection.in_atomic_block
+        or not connection.get_autocommit()
+        or not engine.startswith("django.db.")
+        or may_hide(get_user_model())
+    ):
         return None
     return Kept(shortcut.detached(), alias, changes, time.monotonic() + seconds)
 
@@ -89,8 +96,9 @@ def unnoticed() -> Iterator[None]:
 
 def watch(connection: Any, **kwargs: Any) -> None:
     """Notice the changes that are made on a new *connection*."""
-    if current().CLIENTCERT_DECISION_SECONDS:
-        connection.execute_wrappers.append(_notice)
+    wrappers = connection.execute_wrappers  # they outlive what is connected anew
+    if current().CLIENTCERT_DECISION_SECONDS and _notice not in wrappers:
+        wrappers.append(_notice)
 
 
 def _notice(
@@ -105,8 +113,10 @@ def _notice(
     finally:
         if any(table in text for table in _tables()):
             forget_all()
-            # Meanwhile another thread may have kept what was there before.
-            transaction.on_commit(forget_all, using=context["connection"].alias)
+            connection = context["connection"]
+            if connection.in_atomic_block:
+                # Another thread may keep what was there before, until the commit.
+                transaction.on_commit(forget_all, using=connection.alias)
 
 
 @cache

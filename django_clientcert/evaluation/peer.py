@@ -38,6 +38,8 @@ _P = ParamSpec("_P")
 
 # A certificate full of names has identities of some thirty times its size.
 MAX_KEPT_IDENTITIES = 64
+# The bytes of the objects that hold the evidence from one value, about
+OBJECTS = 4096
 
 
 class Steps(list[Step]):
@@ -283,11 +285,12 @@ def _weigh(settings: Settings, *values: str | tuple[str | None, ...] | None) -> 
     """Return the bytes that evidence from *values* takes, at most.
 
     A certificate full of short names is the worst: nine times as much as its header.
+    So that many short values take no more, each has the weight of the objects too.
     """
     texts = chain.from_iterable(
         value if isinstance(value, tuple) else (value,) for value in values
     )
-    return 9 * sum(len(text or "") for text in texts)
+    return OBJECTS + 9 * sum(len(text or "") for text in texts)
 
 
 @remember(16 * 1024 * 1024, _weigh, most=64 * 1024)

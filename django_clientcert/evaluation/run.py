@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, TypeAlias
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
@@ -38,7 +40,7 @@ from .rules import (
     new_user,
     read_claim,
 )
-from .shortcut import Shortcut, find_shortcut
+from .shortcut import Shortcut, find_shortcut, is_plain
 
 CanAuthenticate = Callable[[Any], bool]
 # Changes what was looked up before anything is decided: for "what if" questions
@@ -132,7 +134,7 @@ class Evaluation:
     def run(self) -> Decision:
         """Take all steps."""
         facts = self.prepare()
-        if facts is not None and not self.take_kept():
+        if facts is not None:
             self.decide(facts)
         return self.decision()
 
@@ -142,7 +144,8 @@ class Evaluation:
         *is_quick*: whether a user may log in can be told without a query.
         """
         facts = self.prepare()
-        if facts is not None and not (is_quick and self.take_kept()):
+        in_loop = is_quick and is_plain(get_user_model())
+        if facts is not None and not (in_loop and self._take_kept()):
             await sync_to_async(self.decide)(facts)
         return self.decision()
 
@@ -161,7 +164,9 @@ class Evaluation:
         return self.facts
 
     def decide(self, facts: Facts) -> None:
-        """Take every step from the query on."""
+        """Take every step from the query on, unless a kept decision accepts."""
+        if self._take_kept():
+            return
         try:
             result = self._look_up(facts)
             if result is not None:
@@ -208,7 +213,7 @@ class Evaluation:
         detail = f"{failure}: {describe_failure(error)}"
         return self.steps.refuse(step, Refusal(Reason.TRUST_UNAVAILABLE, detail))
 
-    def take_kept(self) -> bool:
+    def _take_kept(self) -> bool:
         """Accept at once, if a decision is kept that does; return whether it did."""
         seconds = self.peer.settings.CLIENTCERT_DECISION_SECONDS
         kept: Kept | None = self.peer.evidence.kept
@@ -217,9 +222,11 @@ class Evaluation:
         if not is_current(kept):
             self.peer.evidence.kept = None  # it holds what was read of the user
             return False
-        self._shortcut = kept.shortcut.accept_again(
-            self.peer, self.at, self._can_authenticate
-        )
+        # An error of a rule of the project's own: the steps report it.
+        with suppress(DatabaseError):
+            self._shortcut = kept.shortcut.accept_again(
+                self.peer, self.at, self._can_authenticate
+            )
         return self._shortcut is not None
 
     def _take_shortcut(self, facts: Facts) -> LookupResult | None:

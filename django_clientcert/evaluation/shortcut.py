@@ -26,9 +26,10 @@ from django.contrib.auth import get_user_model
 from django.db import Error as DatabaseError
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DateTimeField, Manager, Model, UUIDField
+from django.db.models import DateTimeField, Model, UUIDField
 from django.db.models.base import ModelState
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.lookups import Exact
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 from django.http.request import validate_host
@@ -43,7 +44,7 @@ from django_clientcert.models import (
     SeenCertificate,
 )
 from django_clientcert.models.authority_state import AuthorityState, known_state
-from django_clientcert.models.users import is_hidden
+from django_clientcert.models.users import is_hidden, may_hide
 from django_clientcert.x509.crl.status import RevocationPolicy
 from django_clientcert.x509.identities import PINS
 from django_clientcert.x509.paths import Path
@@ -255,19 +256,23 @@ def find_users(name: str, value: str, limit: int) -> list[Any] | None:
     """Return the users whose field *name* is *value*, in one query.
 
     None if there are more than *limit* with a similar value, or if the user model needs
-    Django's own query: it is in several tables, or its manager leaves out users.
+    Django's own query: it is in several tables, its manager leaves out users, or the
+    field compares in its own way.
     """
     model: Any = get_user_model()
-    if type(
-        model._default_manager
-    ).get_queryset is not Manager.get_queryset or not _is_in_one_table(model):
+    field = model._meta.get_field(name)
+    if (
+        may_hide(model)
+        or not _is_in_one_table(model)
+        # A field of a project's own may compare in its own way.
+        or field.get_lookup("exact") is not Exact
+    ):
         return None
     connection: Any = connections[router.db_for_write(model)]
     place = connection.alias, type(connection), model, name
     if place not in _user_statements:
         _user_statements[place] = _compile_users(connection, model, name)
     statement = _user_statements[place]
-    field = model._meta.get_field(name)
     parameters = {
         "value": field.get_db_prep_value(value, connection),
         "limit": limit + 1,
@@ -301,7 +306,7 @@ def _compile_users(connection: Any, model: type[Model], name: str) -> _Statement
 def make_user(statement: _Statement, alias: str, values: Sequence[Any]) -> Any:
     """Return an instance of the user model with the *values* of its columns."""
     model: Any = statement.user_model
-    if not _is_plain(model):
+    if not is_plain(model):
         return model.from_db(alias, statement.user_names, values)
     # As unpickling does, in a fraction of the time
     user = model.__new__(model)
@@ -363,7 +368,7 @@ def _get_converters(connection: Any, statement: _Statement) -> _Converters:
     return converters
 
 
-def _is_plain(model: type[Model]) -> bool:
+def is_plain(model: type[Model]) -> bool:
     """Return whether nothing but Django takes part when an instance is made."""
     return (
         model.__init__ is Model.__init__
@@ -448,7 +453,7 @@ class Shortcut:
         if self._converters is not None:
             return self._converters.convert_all(row, columns)
         values = row[columns.start : columns.stop]
-        return [one if type(one) in _IMMUTABLE else deepcopy(one) for one in values]
+        return [item if type(item) in _IMMUTABLE else deepcopy(item) for item in values]
 
     def _instance(
         self, model: Any, names: Sequence[str], row: Sequence[Any], first: int

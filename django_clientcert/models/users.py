@@ -124,18 +124,22 @@ def find_by_name(names: Collection[str]) -> dict[str, Any]:
     return {name: by_name[name][0] for name in names if len(by_name.get(name, ())) == 1}
 
 
+def may_hide(model: Any) -> bool:
+    """Return whether the default manager of *model* may leave out some users."""
+    return type(model._default_manager).get_queryset is not Manager.get_queryset
+
+
 def is_hidden(user: Any) -> bool:
     """Return whether the default manager hides *user*, so that nobody can log in.
 
     A project’s manager may leave out deleted users, or those of other tenants. One
     query, but none for a manager that leaves out nobody.
     """
-    manager = type(user)._default_manager
-    if type(manager).get_queryset is Manager.get_queryset:
+    model = type(user)
+    if not may_hide(model):
         return False
-    return (
-        not manager.using(router.db_for_write(type(user))).filter(pk=user.pk).exists()
-    )
+    users = model._default_manager.using(router.db_for_write(model))
+    return not users.filter(pk=user.pk).exists()
 
 
 def is_storable(text: str) -> bool:

@@ -11,7 +11,8 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
+from django.db.models.signals import post_init
 from django.test import AsyncRequestFactory
 from django.utils import timezone
 
@@ -328,5 +329,73 @@ def test_under_asgi_a_rule_of_the_project_is_asked_in_a_thread(
 
     decide(alice_cert)
     threads.clear()
-    assert adecide(alice_cert, Own()).accepted
+    with captured("as it is") as queries:
+        assert adecide(alice_cert, Own()).accepted
     assert len(threads) == 1
+    assert len(queries) == 0  # what is kept counts there, too
+
+
+def test_under_asgi_who_follows_the_making_of_users_is_told_in_a_thread(
+    mapping: Any, alice_cert: IssuedCertificate, threads: list[str]
+) -> None:
+    """A receiver may query the database."""
+
+    def query(instance: Any, **kwargs: Any) -> None:
+        connection.cursor().execute("SELECT 1")
+
+    decide(alice_cert)
+    threads.clear()
+    post_init.connect(query, sender=get_user_model())
+    try:
+        assert adecide(alice_cert, ClientCertBackend()).accepted
+    finally:
+        post_init.disconnect(query, sender=get_user_model())
+    assert len(threads) == 1
+
+
+def test_a_rule_of_the_project_that_fails_makes_no_error(
+    mapping: Any, alice_cert: IssuedCertificate
+) -> None:
+    """It is a refusal with a reason, as without a kept decision."""
+
+    class Own(ClientCertBackend):
+        def user_can_authenticate(self, user: Any) -> bool:
+            raise OperationalError("gone")
+
+    decide(alice_cert)
+    decision = adecide(alice_cert, Own())
+    assert decision.reason == "trust_unavailable"
+
+
+def test_a_manager_that_may_hide_users_keeps_nothing(
+    mapping: Any, alice_cert: IssuedCertificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hide those of other tenants, and each request has its own."""
+    monkeypatch.setattr(keeping, "may_hide", lambda model: True)
+    assert [queries_of(alice_cert) for _ in range(2)] == [1, 1]
+
+
+def test_a_connection_that_is_made_anew_watches_once(
+    settings: Any, mapping: Any, alice_cert: IssuedCertificate
+) -> None:
+    """With Django's default, each request connects; a statement must not slow down."""
+    wrapper = connections["default"]
+    for _ in range(3):
+        keeping.watch(wrapper)
+    assert wrapper.execute_wrappers.count(keeping._notice) == 1
+
+
+def test_a_transaction_by_hand_is_no_error(
+    mapping: Any, alice_cert: IssuedCertificate
+) -> None:
+    """Nobody is told of its commit, so the change counts at once."""
+    if connection.vendor == "sqlite":
+        pytest.skip("Django’s SQLite has no transactions by hand in a test")
+    decide(alice_cert)
+    connection.set_autocommit(False)
+    try:
+        CertificateMapping.objects.update(state="disabled")
+        connection.commit()
+    finally:
+        connection.set_autocommit(True)
+    assert decide(alice_cert).reason == "mapping_disabled"

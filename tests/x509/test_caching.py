@@ -126,4 +126,4 @@ def test_a04_strangers_fill_no_memory(settings: Any) -> None:
 def test_a04_values_are_weighed_with_their_chain() -> None:
     """What is read of them takes about nine times as much memory."""
     values = ("abc", None, ("d", None), ("ef", "g"), "h", None)
-    assert peer._weigh(current(), *values) == 9 * 8
+    assert peer._weigh(current(), *values) == peer.OBJECTS + 9 * 8
