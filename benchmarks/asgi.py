@@ -1,6 +1,6 @@
 """Measure an asynchronous request under uvicorn, relative to ``auser()`` of a session.
 
-    python -m benchmarks.asgi [--seconds N] [--database NAME]
+    python -m benchmarks.asgi [--rounds N] [--database NAME]
 
 One process of uvicorn answers requests on 127.0.0.1 that come one after the other over
 one connection; its processor time per request is compared, in turn, so that the client
